@@ -1,0 +1,1 @@
+"""Detectors, one per file; :mod:`seamark.registry` is the only place that names them."""

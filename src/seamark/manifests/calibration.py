@@ -1,0 +1,54 @@
+"""Manifest of the calibrate stage."""
+
+from seamark.manifests.base import Manifest, Record
+from seamark.settings.base import Split
+
+
+class ScoreStatistics(Record):
+    """Exact statistics of pixel scores."""
+
+    pixels: int
+    minimum: float
+    maximum: float
+    mean: float
+    std: float
+    """Population standard deviation."""
+
+
+class ImageStatistics(ScoreStatistics):
+    """Statistics of one anomaly map."""
+
+    id: str
+
+
+class SplitStatistics(ScoreStatistics):
+    """Statistics of all anomaly maps of a split pooled, and of each map."""
+
+    split: Split
+    quantiles: dict[str, float]
+    """Score at each quantile, of the scores rounded to float16; the key is the quantile as text."""
+    images: tuple[ImageStatistics, ...]
+
+
+class CalibrationManifest(Manifest):
+    """What thresholds of one category are derived from."""
+
+    category: str
+    detector: str
+    histogram: str
+    """Name of the .npy file beside the manifest: int64 (splits, 65536), pixels per float16 score, in ascending order of score."""
+    histogram_sha256: str
+    splits: tuple[SplitStatistics, ...]
+
+    def of(self, split: Split) -> SplitStatistics:
+        """Return the statistics of one split.
+
+        Raises
+        ------
+        KeyError
+            If the split was not calibrated.
+        """
+        for statistics in self.splits:
+            if statistics.split == split:
+                return statistics
+        raise KeyError(split)

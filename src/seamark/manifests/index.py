@@ -1,0 +1,66 @@
+"""Manifests of the index and truth stages."""
+
+from typing import Literal
+
+from seamark.manifests.base import Manifest, Record
+from seamark.settings.base import Split
+
+
+class ImageRecord(Record):
+    """One image of the data set."""
+
+    id: str
+    """Unique within its split: the path below the split without suffix, e.g. ``bad/000_regular`` or ``000_mixed``."""
+    file: str
+    """Path relative to the data root."""
+    split: Split
+    label: Literal["good", "bad"] | None
+    """None where the truth is private."""
+    light: str
+    """Light condition from the file name: ``regular``, ``underexposed``, ``shift_1``, ``mixed``; ``regular`` when the name has none."""
+    width: int
+    """px"""
+    height: int
+    """px"""
+    channels: Literal[1, 3]
+    sha256: str
+    """Digest of the file."""
+    mask: str | None
+    """Path of the truth mask relative to the data root; None for good and private images."""
+    mask_sha256: str | None
+
+
+class IndexManifest(Manifest):
+    """All images of a category, sorted by split and id."""
+
+    category: str
+    layout: Literal["mvtec_ad_2", "mvtec_ad"]
+    images: tuple[ImageRecord, ...]
+
+    def of(self, split: Split) -> tuple[ImageRecord, ...]:
+        """Return the images of one split, sorted by id."""
+        return tuple(image for image in self.images if image.split == split)
+
+
+class TruthRecord(Record):
+    """Truth of one image, public or private."""
+
+    split: Split
+    id: str
+    mask: str | None
+    """Path of the mask relative to the root named by ``root``; None for an image that is good by its folder."""
+    root: Literal["data", "truth"]
+    sha256: str | None
+    defect_px: int
+    """Number of defect pixels; 0 for a good image."""
+
+
+class TruthManifest(Manifest):
+    """The known truth of a category; only evaluate, preview and report read it."""
+
+    category: str
+    images: tuple[TruthRecord, ...]
+
+    def of(self, split: Split) -> dict[str, TruthRecord]:
+        """Return the truth records of one split by image id; empty when its truth is not known."""
+        return {record.id: record for record in self.images if record.split == split}

@@ -1,0 +1,44 @@
+"""Manifest of the binarize and refine stages."""
+
+from typing import Literal
+
+from seamark.manifests.base import Manifest, Record
+from seamark.settings.base import Split
+
+
+class ThresholdRecord(Record):
+    """One threshold of one image, in raw score units."""
+
+    rule: Literal["mean_std", "mebin"]
+    value: float | None
+    """Pixels above it are foreground; None when the rule found no threshold, so it contributes nothing."""
+    sees_test_images: bool
+    """Whether a test image had a part in it."""
+
+
+class MaskRecord(Record):
+    """The binary mask of one image: an 8-bit PNG of 0 and 255 at the size of the photograph."""
+
+    id: str
+    file: str
+    """Path relative to the manifest's folder."""
+    width: int
+    height: int
+    sha256: str
+    """Digest of the pixels."""
+    foreground_px: int
+    components: int
+    """8-connected components of the foreground."""
+    thresholds: tuple[ThresholdRecord, ...]
+    """Empty after refinement."""
+
+
+class MasksManifest(Manifest):
+    """The masks of one category and split, in the order of the index."""
+
+    category: str
+    split: Split
+    stage: Literal["coarse", "refined"]
+    method: str
+    """The rules joined by ``+`` for coarse masks, the refinement method for refined ones."""
+    masks: tuple[MaskRecord, ...]

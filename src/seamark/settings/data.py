@@ -1,0 +1,32 @@
+"""Settings of the data root."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from seamark.settings.base import Settings, Split
+
+
+class DataSettings(Settings):
+    """Where the images are and which of them are used."""
+
+    root: Path = Field(Path("data/demo"), description="folder with one sub-folder per category")
+    truth_root: Path | None = Field(
+        None, description="folder with the private ground truth, <category>/<split>/NNN_mask.png; null when it is not known"
+    )
+    demo: bool = Field(False, description="draw the demo images into root and their private truth into truth_root first")
+    layout: Literal["mvtec_ad_2", "mvtec_ad"] = Field("mvtec_ad_2", description="folder layout below each category")
+    categories: Literal["all"] | tuple[str, ...] = Field("all", description="all, or a list of category names")
+    splits: tuple[Split, ...] = Field(
+        ("validation", "test_public", "test_private", "test_private_mixed"),
+        description="splits that get anomaly maps and masks; validation is always needed",
+    )
+
+    @model_validator(mode="after")
+    def _splits_make_sense(self) -> "DataSettings":
+        if "validation" not in self.splits or "train" in self.splits or len(set(self.splits)) != len(self.splits):
+            raise ValueError(f"splits {list(self.splits)}: validation must be listed, train must not, and none twice")
+        if self.demo and self.truth_root is None:
+            raise ValueError("demo: true also needs truth_root, the folder for the private ground truth of the demo")
+        return self

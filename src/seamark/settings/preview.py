@@ -1,0 +1,13 @@
+"""Settings of the preview stage."""
+
+from pydantic import Field
+
+from seamark.settings.base import Settings
+
+
+class PreviewSettings(Settings):
+    """How overlay strips and contact sheets are drawn."""
+
+    panel_px: int = Field(480, ge=64, le=4096, description="longer side of one panel of a strip in pixels")
+    contact_columns: int = Field(4, ge=1, le=20, description="images per row of a contact sheet")
+    jpeg_quality: int = Field(85, ge=1, le=100, description="quality of the JPEG files")
