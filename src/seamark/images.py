@@ -101,7 +101,9 @@ def read_mask(path: Path) -> BoolArray:
     """
     with _open(path) as image:
         if image.mode not in ("L", "1", "P"):
-            raise DataError(f"{path}: mode {image.mode}, expected a single-channel mask with values 0 and 255; convert the file")
+            raise DataError(
+                f"{path}: mode {image.mode}, expected a single-channel mask with values 0 and 255; convert the file"
+            )
         if image.mode != "L":
             image = image.convert("L")
         pixels = _decode(image, path)
@@ -169,7 +171,9 @@ def read_map(path: Path, shape: tuple[int, int] | None = None) -> Float32Array:
     try:
         pixels = tifffile.imread(path)
     except (OSError, ValueError, tifffile.TiffFileError) as error:
-        raise ManifestError(f"{path}: cannot read the anomaly map ({error}); rebuild the stage that wrote it") from error
+        raise ManifestError(
+            f"{path}: cannot read the anomaly map ({error}); rebuild the stage that wrote it"
+        ) from error
     if pixels.dtype != np.float32 or pixels.ndim != 2 or (shape is not None and pixels.shape != shape):
         raise ManifestError(
             f"{path}: expected float32 of shape {shape or '(H, W)'}, found {pixels.dtype} {pixels.shape}; rebuild the stage that wrote it"

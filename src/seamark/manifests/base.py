@@ -63,7 +63,9 @@ def read_manifest(path: Path, kind: type[AnyManifest]) -> AnyManifest:
     try:
         return kind.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise ManifestError(f"{path}: cannot read the manifest ({error}); rebuild it with: snakemake --cores 2 {path}") from error
+        raise ManifestError(
+            f"{path}: cannot read the manifest ({error}); rebuild it with: snakemake --cores 2 {path}"
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"

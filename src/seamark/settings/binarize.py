@@ -15,7 +15,9 @@ class MeanStdSettings(Settings):
 
     enabled: bool = Field(True, description="whether this rule contributes to the mask")
     k: float = Field(3.0, ge=0.0, le=100.0, description="number of standard deviations above the mean")
-    scope: Scope = Field("validation", description="validation: no test image is seen; split: RoBiS; image: each map alone")
+    scope: Scope = Field(
+        "validation", description="validation: no test image is seen; split: RoBiS; image: each map alone"
+    )
 
 
 class MebinSettings(Settings):
@@ -31,10 +33,14 @@ class MebinSettings(Settings):
 class BinarizeSettings(Settings):
     """How anomaly maps become coarse masks: mean + k std OR MEBin."""
 
-    at: Literal["native", "map"] = Field("native", description="native: bring the map to image size first; map: threshold, then enlarge")
+    at: Literal["native", "map"] = Field(
+        "native", description="native: bring the map to image size first; map: threshold, then enlarge"
+    )
     mean_std: MeanStdSettings = Field(default_factory=MeanStdSettings)
     mebin: MebinSettings = Field(default_factory=MebinSettings)
-    erode_px: int = Field(0, ge=0, le=64, description="square erosion of the mean + k std mask in map pixels, 0 for none (RoBiS: 6)")
+    erode_px: int = Field(
+        0, ge=0, le=64, description="square erosion of the mean + k std mask in map pixels, 0 for none (RoBiS: 6)"
+    )
     min_area_px: int = Field(0, ge=0, description="drop components smaller than this many image pixels")
 
     @model_validator(mode="after")

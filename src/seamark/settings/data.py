@@ -13,9 +13,12 @@ class DataSettings(Settings):
 
     root: Path = Field(Path("data/demo"), description="folder with one sub-folder per category")
     truth_root: Path | None = Field(
-        None, description="folder with the private ground truth, <category>/<split>/NNN_mask.png; null when it is not known"
+        None,
+        description="folder with the private ground truth, <category>/<split>/NNN_mask.png; null when it is not known",
     )
-    demo: bool = Field(False, description="draw the demo images into root and their private truth into truth_root first")
+    demo: bool = Field(
+        False, description="draw the demo images into root and their private truth into truth_root first"
+    )
     layout: Literal["mvtec_ad_2", "mvtec_ad"] = Field("mvtec_ad_2", description="folder layout below each category")
     categories: Literal["all"] | tuple[str, ...] = Field("all", description="all, or a list of category names")
     splits: tuple[Split, ...] = Field(

@@ -18,4 +18,6 @@ class DemoSettings(Settings):
     public_bad: int = Field(3, ge=1, le=99, description="defect scenes in test_public, each under every light")
     private_good: int = Field(3, ge=1, le=999, description="defect-free scenes in test_private and test_private_mixed")
     private_bad: int = Field(7, ge=1, le=999, description="defect scenes in test_private and test_private_mixed")
-    scale: float = Field(1.0, gt=0.05, le=1.0, description="size of the images relative to the full demo; below 1 for quick tests")
+    scale: float = Field(
+        1.0, gt=0.05, le=1.0, description="size of the images relative to the full demo; below 1 for quick tests"
+    )

@@ -11,7 +11,9 @@ class FuseSettings(Settings):
     """How the anomaly maps of several detectors become one."""
 
     members: dict[str, float] = Field(
-        default_factory=lambda: {"inp_former": 1.0}, min_length=1, description="weight of each detector in the fused map"
+        default_factory=lambda: {"inp_former": 1.0},
+        min_length=1,
+        description="weight of each detector in the fused map",
     )
     normalise: Literal["none", "validation_z"] = Field(
         "validation_z", description="validation_z: subtract mean, divide by std of the validation maps, per detector"
@@ -23,5 +25,7 @@ class FuseSettings(Settings):
     def _positive(cls, members: dict[str, float]) -> dict[str, float]:
         for name, weight in members.items():
             if not 0.0 < weight < float("inf"):
-                raise ValueError(f"weight of {name} is {weight}; it must be a positive number (leave the member out for 0)")
+                raise ValueError(
+                    f"weight of {name} is {weight}; it must be a positive number (leave the member out for 0)"
+                )
         return members

@@ -17,9 +17,15 @@ class GridSettings(Settings):
         "padded",
         description="padded: fixed stride, zeros beyond the image; even: spread evenly, no padding; whole: one resized tile per image",
     )
-    window_px: int = Field(1024, ge=1, le=16384, description="side of the square window in image pixels (not used by whole)")
-    overlap: float = Field(0.1, ge=0.0, lt=1.0, description="share of the window that neighbouring tiles have in common")
-    input_px: int | tuple[int, int] = Field(518, description="size of a stored tile in pixels: one side, or [height, width]")
+    window_px: int = Field(
+        1024, ge=1, le=16384, description="side of the square window in image pixels (not used by whole)"
+    )
+    overlap: float = Field(
+        0.1, ge=0.0, lt=1.0, description="share of the window that neighbouring tiles have in common"
+    )
+    input_px: int | tuple[int, int] = Field(
+        518, description="size of a stored tile in pixels: one side, or [height, width]"
+    )
 
     @property
     def input_shape(self) -> tuple[int, int]:
