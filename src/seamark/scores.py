@@ -1,0 +1,119 @@
+"""Scores rounded to float16 as 65,536 ordered keys: exact histograms and quantiles that add up over images.
+
+The benchmark takes float16 maps, so a split has at most 63,488 distinct finite scores and one integer histogram holds
+all that ranks and quantiles need (MVTec AD 2 specification section 3.3).
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from seamark.errors import DataError
+
+KEYS = 1 << 16
+"""Number of 16-bit keys."""
+
+MAX_SCORE = 65504.0
+"""Largest finite float16."""
+
+Histogram = npt.NDArray[np.int64]
+
+
+def score_keys(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+    """Round scores to float16 and map them to 16-bit keys of the same order.
+
+    A non-negative score gets its bits with the top bit set, a negative one 0xFFFF minus its bits; -0 counts as +0.
+
+    Parameters
+    ----------
+    scores : ndarray of float32, any shape
+        Finite scores between -65504 and 65504.
+
+    Returns
+    -------
+    ndarray of uint16, same shape
+        ``a < b`` after rounding exactly where ``key(a) < key(b)``.
+
+    Raises
+    ------
+    DataError
+        If a score is not finite or does not fit into float16.
+    """
+    if not np.all(np.abs(scores) <= MAX_SCORE):
+        raise _refusal(scores)
+    bits = (scores.astype(np.float16) + np.float16(0.0)).view(np.uint16)
+    return np.where(bits & 0x8000, ~bits, bits | 0x8000).astype(np.uint16, copy=False)
+
+
+def _refusal(scores: npt.NDArray[np.float32]) -> DataError:
+    strange = int(np.count_nonzero(~np.isfinite(scores)))
+    if strange:
+        return DataError(f"the anomaly map has {strange} non-finite scores; rebuild the stage that wrote it")
+    return DataError(
+        f"the anomaly map has a score of magnitude {float(np.abs(scores).max()):g}, more than {MAX_SCORE:g}, "
+        "the largest float16; scale the maps down"
+    )
+
+
+def key_scores() -> npt.NDArray[np.float32]:
+    """Return the score that each key stands for.
+
+    Returns
+    -------
+    ndarray of float32, shape (65536,)
+        Non-decreasing; NaN for keys that no finite score has. Key 0x7FFF, that of -0, is never used and reads 0.
+    """
+    keys = np.arange(KEYS, dtype=np.uint16)
+    bits = np.where(keys & 0x8000, keys & 0x7FFF, ~keys).astype(np.uint16)
+    scores = bits.view(np.float16).astype(np.float32) + np.float32(0.0)
+    return np.where(np.isfinite(scores), scores, np.float32(np.nan))
+
+
+def score_histogram(scores: npt.NDArray[np.float32]) -> Histogram:
+    """Count the pixels of each key.
+
+    Parameters
+    ----------
+    scores : ndarray of float32, any shape
+        Scores as for :func:`score_keys`.
+
+    Returns
+    -------
+    ndarray of int64, shape (65536,)
+        Pixels per key in ascending order of score; histograms of several maps add up to that of the pooled pixels.
+
+    Raises
+    ------
+    DataError
+        If a score is not finite or does not fit into float16.
+    """
+    return np.bincount(score_keys(scores).ravel(), minlength=KEYS).astype(np.int64, copy=False)
+
+
+def quantile(histogram: Histogram, q: float) -> float:
+    """Return the smallest score that at least the share ``q`` of the pixels does not exceed.
+
+    It is always a score that occurs (the inverse of the empirical distribution function, without interpolation).
+
+    Parameters
+    ----------
+    histogram : ndarray of int64, shape (65536,)
+        Pixels per key, at least one in all.
+    q : float
+        Share of the pixels, 0..1; 0 gives the minimum and 1 the maximum.
+
+    Returns
+    -------
+    float
+        The score rounded to float16.
+
+    Raises
+    ------
+    DataError
+        If the histogram is empty or ``q`` lies outside 0..1.
+    """
+    cumulative = np.cumsum(histogram)
+    pixels = int(cumulative[-1])
+    if pixels == 0 or not 0.0 <= q <= 1.0:
+        raise DataError(f"no quantile {q} of {pixels} pixels; it needs at least one pixel and a share within 0..1")
+    rank = max(1, int(np.ceil(q * pixels)))
+    return float(key_scores()[int(np.searchsorted(cumulative, rank))])
