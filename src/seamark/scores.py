@@ -64,8 +64,11 @@ def key_scores() -> npt.NDArray[np.float32]:
     """
     keys = np.arange(KEYS, dtype=np.uint16)
     bits = np.where(keys & 0x8000, keys & 0x7FFF, ~keys).astype(np.uint16)
-    scores = bits.view(np.float16).astype(np.float32) + np.float32(0.0)
-    return np.where(np.isfinite(scores), scores, np.float32(np.nan))
+    halves = bits.view(np.float16)
+    finite = np.isfinite(halves)
+    scores = np.full(KEYS, np.nan, dtype=np.float32)
+    scores[finite] = halves[finite] + np.float16(0.0)
+    return scores
 
 
 def score_histogram(scores: npt.NDArray[np.float32]) -> Histogram:
