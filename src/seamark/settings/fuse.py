@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, model_validator
 
 from seamark.settings.base import Settings
 
@@ -10,22 +10,28 @@ from seamark.settings.base import Settings
 class FuseSettings(Settings):
     """How the anomaly maps of several detectors become one."""
 
-    members: dict[str, float] = Field(
-        default_factory=lambda: {"inp_former": 1.0},
-        min_length=1,
-        description="weight of each detector in the fused map",
+    members: tuple[str, ...] = Field(
+        ("inp_former",), min_length=1, description="detectors that are trained and whose maps are fused"
+    )
+    weights: dict[str, float] = Field(
+        default_factory=dict, description="weight of a member in the fused map; 1 for members that are not named"
     )
     normalise: Literal["none", "validation_z"] = Field(
         "validation_z", description="validation_z: subtract mean, divide by std of the validation maps, per detector"
     )
     how: Literal["mean", "max"] = Field("mean", description="weighted mean or weighted maximum of the members")
 
-    @field_validator("members")
-    @classmethod
-    def _positive(cls, members: dict[str, float]) -> dict[str, float]:
-        for name, weight in members.items():
+    def weight(self, member: str) -> float:
+        """Return the weight of one member."""
+        return self.weights.get(member, 1.0)
+
+    @model_validator(mode="after")
+    def _members_and_weights_agree(self) -> "FuseSettings":
+        if len(set(self.members)) != len(self.members):
+            raise ValueError(f"members {list(self.members)}: none may be listed twice")
+        for name, weight in self.weights.items():
             if not 0.0 < weight < float("inf"):
                 raise ValueError(
-                    f"weight of {name} is {weight}; it must be a positive number (leave the member out for 0)"
+                    f"weights.{name} is {weight}; it must be a positive number (leave it out of members for 0)"
                 )
-        return members
+        return self
