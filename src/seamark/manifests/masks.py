@@ -25,12 +25,14 @@ class MaskRecord(Record):
     width: int
     height: int
     sha256: str
-    """Digest of the pixels."""
+    """Digest of the mask as a bool array."""
     foreground_px: int
     components: int
     """8-connected components of the foreground."""
     thresholds: tuple[ThresholdRecord, ...]
     """Empty after refinement."""
+    kept_coarse: int = 0
+    """Components that refinement left as they were because the segmenter found nothing in them; 0 for coarse masks."""
 
 
 class MasksManifest(Manifest):

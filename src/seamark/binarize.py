@@ -1,0 +1,231 @@
+"""From anomaly maps to coarse masks: mean + k std OR MEBin, each with an optional erosion, and an area filter.
+
+Source: RoBiS specification section E. Erosion and MEBin's counting happen at the scale of the map; with ``at: native``
+the map, eroded where the rule asks for it, is brought to image size before it is thresholded, so that a small defect
+keeps its outline.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from seamark.calibration import statistics_for
+from seamark.components import drop_small, erode_scores
+from seamark.images import BoolArray, Float32Array
+from seamark.manifests.calibration import CalibrationManifest, ImageStatistics, SplitStatistics
+from seamark.manifests.maps import MapRecord, MapsManifest
+from seamark.manifests.masks import MaskRecord, ThresholdRecord
+from seamark.mebin import mebin_threshold
+from seamark.settings.binarize import BinarizeSettings, MeanStdSettings
+from seamark.stored_maps import load_map
+from seamark.stored_masks import save_mask
+
+
+def enlarge_map(scores: Float32Array, shape: tuple[int, int]) -> Float32Array:
+    """Bring a map to image size, bilinearly with half-pixel centres.
+
+    Parameters
+    ----------
+    scores : ndarray of float32, shape (h, w)
+        Scores.
+    shape : tuple of int
+        Height and width of the image.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+        The enlarged map; the map itself when it has this size already.
+    """
+    if scores.shape == shape:
+        return scores
+    enlarged = cv2.resize(scores, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    return enlarged.astype(np.float32, copy=False)
+
+
+def _enlarge_mask(mask: BoolArray, shape: tuple[int, int]) -> BoolArray:
+    size = (shape[1], shape[0])
+    return cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT).view(np.bool_)
+
+
+def exceeds(scores: Float32Array, threshold: float | None, shape: tuple[int, int], *, native: bool) -> BoolArray:
+    """Return where the scores lie strictly above a threshold, at image size.
+
+    Parameters
+    ----------
+    scores : ndarray of float32, shape (h, w)
+        Scores at the size of the map.
+    threshold : float or None
+        Compared in float64; None gives an empty mask.
+    shape : tuple of int
+        Height and width of the image.
+    native : bool
+        Whether to enlarge the scores before the comparison (bilinearly) or the mask after it (to the nearest pixel).
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+        The mask.
+    """
+    if threshold is None:
+        return np.zeros(shape, dtype=np.bool_)
+    if native:
+        return enlarge_map(scores, shape) > np.float64(threshold)
+    return _enlarge_mask(scores > np.float64(threshold), shape)
+
+
+@dataclass(frozen=True)
+class ImageContext:
+    """What the thresholds of one image may be derived from.
+
+    Attributes
+    ----------
+    validation, split : SplitStatistics
+        Statistics of the validation split and of the image's own split.
+    image : ImageStatistics
+        Statistics of the image's own map.
+    """
+
+    validation: SplitStatistics
+    split: SplitStatistics
+    image: ImageStatistics
+
+    @property
+    def is_test(self) -> bool:
+        """Whether the image belongs to a test split."""
+        return self.split.split.startswith("test")
+
+
+def mean_std_threshold(context: ImageContext, settings: MeanStdSettings) -> ThresholdRecord:
+    """Return mean + k population standard deviations over the pixels in scope (RoBiS specification section E.1).
+
+    Parameters
+    ----------
+    context : ImageContext
+        Statistics to choose from.
+    settings : MeanStdSettings
+        k and the scope.
+
+    Returns
+    -------
+    ThresholdRecord
+        Threshold in raw score units; ``sees_test_images`` unless the scope or the image is validation.
+    """
+    scopes = {"validation": context.validation, "split": context.split, "image": context.image}
+    statistics = scopes[settings.scope]
+    return ThresholdRecord(
+        rule="mean_std",
+        value=statistics.mean + settings.k * statistics.std,
+        sees_test_images=settings.scope != "validation" and context.is_test,
+    )
+
+
+def _branches(
+    scores: Float32Array, context: ImageContext, settings: BinarizeSettings
+) -> Iterator[tuple[Float32Array, ThresholdRecord]]:
+    """Yield the eroded map and the threshold of each enabled rule."""
+    if settings.mean_std.enabled:
+        yield erode_scores(scores, settings.erode_px), mean_std_threshold(context, settings.mean_std)
+    if settings.mebin.enabled:
+        eroded = erode_scores(scores, settings.mebin.erode_px)
+        value = mebin_threshold(eroded, context.split, settings.mebin)
+        yield eroded, ThresholdRecord(rule="mebin", value=value, sees_test_images=context.is_test)
+
+
+def binarize_map(
+    scores: Float32Array, shape: tuple[int, int], context: ImageContext, settings: BinarizeSettings
+) -> tuple[BoolArray, tuple[ThresholdRecord, ...]]:
+    """Turn one anomaly map into its coarse mask, the union of all enabled rules.
+
+    Parameters
+    ----------
+    scores : ndarray of float32, shape (h, w)
+        Raw scores.
+    shape : tuple of int
+        Height and width of the image.
+    context : ImageContext
+        Statistics for the thresholds.
+    settings : BinarizeSettings
+        Rules, erosion, scale and area filter.
+
+    Returns
+    -------
+    tuple
+        Mask of bool, shape (H, W), and the threshold of each enabled rule.
+    """
+    mask = np.zeros(shape, dtype=np.bool_)
+    thresholds = []
+    for eroded, threshold in _branches(scores, context, settings):
+        mask |= exceeds(eroded, threshold.value, shape, native=settings.at == "native")
+        thresholds.append(threshold)
+    return drop_small(mask, settings.min_area_px), tuple(thresholds)
+
+
+class Binarizer:
+    """Binarizes the maps of one split, each independently of the others.
+
+    Parameters
+    ----------
+    maps_path, calibration_path : Path
+        Where the two manifests lie.
+    maps : MapsManifest
+        Fused maps of the split.
+    calibration : CalibrationManifest
+        Statistics of all splits of the same category and detector.
+    settings : BinarizeSettings
+        The resolved block.
+
+    Raises
+    ------
+    ManifestError
+        If the calibration was not taken from these maps, or lacks the validation split.
+    """
+
+    def __init__(
+        self,
+        maps_path: Path,
+        maps: MapsManifest,
+        calibration_path: Path,
+        calibration: CalibrationManifest,
+        settings: BinarizeSettings,
+    ) -> None:
+        self._maps_path = maps_path
+        self._settings = settings
+        split = statistics_for(maps, maps.split, calibration, calibration_path)
+        validation = statistics_for(maps, "validation", calibration, calibration_path)
+        self._contexts = {image.id: ImageContext(validation, split, image) for image in split.images}
+
+    @property
+    def method(self) -> str:
+        """The enabled rules joined by ``+``."""
+        rules = {"mean_std": self._settings.mean_std.enabled, "mebin": self._settings.mebin.enabled}
+        return "+".join(rule for rule, enabled in rules.items() if enabled)
+
+    def write(self, record: MapRecord, folder: Path, published_as: str) -> MaskRecord:
+        """Binarize one map and write its mask into a folder.
+
+        Parameters
+        ----------
+        record : MapRecord
+            The map.
+        folder : Path
+            Folder to write to.
+        published_as : str
+            Name that the folder has beside the manifest in the end.
+
+        Returns
+        -------
+        MaskRecord
+            Entry for the manifest.
+
+        Raises
+        ------
+        ManifestError
+            If the map is not the one that its manifest describes.
+        """
+        scores = load_map(self._maps_path, record)
+        shape = (record.image_height, record.image_width)
+        mask, thresholds = binarize_map(scores, shape, self._contexts[record.id], self._settings)
+        return save_mask(folder, published_as, record.id, mask, thresholds=thresholds)

@@ -1,0 +1,48 @@
+"""Turn the anomaly maps of a category and split into coarse binary masks.
+
+**Inputs**
+
+- ``maps``: manifest of the fused anomaly maps, float32 TIFF (h, w), raw score units
+- ``calibration``: manifest with the score statistics of all splits of the category
+
+**Outputs**
+
+- ``manifest``: MasksManifest, JSON, with the thresholds of every image in raw score units; beside it, in a folder of
+  the same name, ``<id>.png``, 8-bit, 0 or 255, at the size of the photograph
+
+**Params**
+
+- ``settings``: mean + k std (scope, k), MEBin (sampling, shortest run, erosion in map px), scale, smallest area in
+  image px
+
+Source: RoBiS specification section E (mean + 3 std, MEBin, fusion by union).
+"""
+
+from functools import partial
+
+from seamark.artifacts import committed_folder
+from seamark.binarize import Binarizer
+from seamark.job import Job, run
+from seamark.manifests.base import read_manifest, write_manifest
+from seamark.manifests.calibration import CalibrationManifest
+from seamark.manifests.maps import MapsManifest
+from seamark.manifests.masks import MasksManifest
+from seamark.settings.binarize import BinarizeSettings
+
+
+def main(job: Job) -> None:
+    """Binarize one split of one category."""
+    maps = read_manifest(job.path("maps"), MapsManifest)
+    calibration = read_manifest(job.path("calibration"), CalibrationManifest)
+    settings = job.settings(BinarizeSettings)
+    binarizer = Binarizer(job.path("maps"), maps, job.path("calibration"), calibration, settings)
+    target = job.target("manifest")
+    with committed_folder(target.with_suffix("")) as folder:
+        masks = job.map(partial(binarizer.write, folder=folder, published_as=target.stem), maps.maps, "masks")
+    manifest = MasksManifest(
+        category=maps.category, split=maps.split, stage="coarse", method=binarizer.method, masks=tuple(masks)
+    )
+    write_manifest(target, manifest)
+
+
+run(main, globals())
