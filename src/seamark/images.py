@@ -97,21 +97,15 @@ def read_mask(path: Path) -> BoolArray:
     Raises
     ------
     DataError
-        If the file is missing, damaged, has several channels or any other value: a soft mask is never thresholded silently.
+        If the file is missing, damaged, has several channels or any other value: a soft mask is never thresholded.
     """
     with _open(path) as image:
         if image.mode not in ("L", "1", "P"):
-            raise DataError(
-                f"{path}: mode {image.mode}, expected a single-channel mask with values 0 and 255; convert the file"
-            )
-        if image.mode != "L":
-            image = image.convert("L")
-        pixels = _decode(image, path)
+            raise DataError(f"{path}: mode {image.mode}, expected one channel with values 0 and 255; convert the file")
+        pixels = _decode(image if image.mode == "L" else image.convert("L"), path)
     strange = np.unique(pixels[(pixels != 0) & (pixels != 255)])
     if strange.size:
-        raise DataError(
-            f"{path}: mask values {strange[:5].tolist()} besides 0 and 255; a mask must be binary: threshold the file yourself"
-        )
+        raise DataError(f"{path}: mask values {strange[:5].tolist()} besides 0 and 255; threshold the file yourself")
     return pixels > 0
 
 
@@ -176,7 +170,8 @@ def read_map(path: Path, shape: tuple[int, int] | None = None) -> Float32Array:
         ) from error
     if pixels.dtype != np.float32 or pixels.ndim != 2 or (shape is not None and pixels.shape != shape):
         raise ManifestError(
-            f"{path}: expected float32 of shape {shape or '(H, W)'}, found {pixels.dtype} {pixels.shape}; rebuild the stage that wrote it"
+            f"{path}: expected float32 of shape {shape or '(H, W)'}, found {pixels.dtype} {pixels.shape}; "
+            "rebuild the stage that wrote it"
         )
     if not np.isfinite(pixels).all():
         raise ManifestError(f"{path}: the anomaly map has non-finite scores; rebuild the stage that wrote it")

@@ -73,7 +73,7 @@ class Job:
     seed: int = 1
 
     @classmethod
-    def for_test(
+    def for_test(  # noqa: PLR0917 (as Snakemake names them)
         cls,
         rule: str,
         inputs: Mapping[str, Path | Sequence[Path]],
@@ -199,8 +199,8 @@ class _naming:  # noqa: N801  (reads as a word in the with statement)
 def run(main: Callable[[Job], None], namespace: Mapping[str, object]) -> None:
     """Run a stage script's ``main`` if Snakemake started the script; do nothing when it was merely imported.
 
-    Around ``main``: a log, a lock against a second writer of the same outputs, a device, the job's seed, provenance beside
-    the manifest, and for an error what was expected, where, and the command that repeats the job.
+    Around ``main``: a log, a lock against a second writer of the same outputs, a device, the job's seed, provenance
+    beside the manifest, and for an error what was expected, where, and the command that repeats the job.
 
     Parameters
     ----------
@@ -280,7 +280,7 @@ def _run_logged(main: Callable[[Job], None], job: Job, snakemake: SnakemakeScrip
 
 
 def _limit_library_threads() -> None:
-    """Keep OpenCV to one thread: a job works on several images at once instead, which gives the same bits for any number."""
+    """Keep OpenCV to one thread: a job works on several images at once instead."""
     if "cv2" in sys.modules:
         sys.modules["cv2"].setNumThreads(1)
 

@@ -51,4 +51,5 @@ class Progress:
     def _line(self, now: float, note: str) -> str:
         seconds = max(now - self.start, 1e-9)
         remaining = (self.total - self.done) * seconds / self.done
-        return f"{self.label}: {self.done}/{self.total} {self.what}, {self.done / seconds:.2f}/s, {remaining:.0f} s left {note}".rstrip()
+        rate = f"{self.done / seconds:.2f}/s, {remaining:.0f} s left"
+        return f"{self.label}: {self.done}/{self.total} {self.what}, {rate} {note}".rstrip()

@@ -26,7 +26,7 @@ class RefineSettings(Settings):
     )
     compose: Literal["replace", "union", "constrained"] = Field(
         "constrained",
-        description="replace: the segmenter's mask alone; union: with the coarse mask; constrained: within the dilated coarse mask",
+        description="replace: segmenter's mask alone; union: with the coarse mask; constrained: near the coarse mask",
     )
     constrain_px: int = Field(
         9, ge=0, le=255, description="how far a constrained mask may reach beyond the coarse one, in image pixels"

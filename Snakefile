@@ -1,0 +1,464 @@
+"""Seamark: from defect-free photographs to defect masks and a checked archive. Only wiring; ideas live in src/seamark."""
+
+import sys
+from pathlib import Path
+
+PROJECT = Path(workflow.basedir)
+sys.path.insert(0, str(PROJECT / "src"))
+
+from seamark.outcome import print_outcome
+from seamark.workflow import Plan, prepare_environment
+
+
+configfile: "config.yaml"
+
+
+prepare_environment(PROJECT)
+plan = Plan(config, PROJECT)
+OUT = plan.out
+tile_file = str if plan.config.keep_tiles else temp
+workflow.register_resource("gpu", plan.gpus) if "gpu" not in workflow.global_resources else None
+
+
+wildcard_constraints:
+    category="|".join(plan.categories),
+    detector="|".join(plan.detectors),
+    grid="|".join(plan.config.grids),
+    split="|".join(("train", *plan.splits)),
+
+
+localrules:
+    submission,
+    report_page,
+    evaluation,
+    previews,
+    masks,
+    maps,
+    models,
+
+
+onstart:
+    plan.claim_run_folder()
+
+
+onsuccess:
+    print_outcome(plan.run)
+
+
+rule submission:
+    """Everything: archive, check, evaluation, previews and report."""
+    input:
+        plan.archive,
+
+
+rule report_page:
+    """The report, with everything that it shows."""
+    input:
+        f"{OUT}/report/index.html",
+
+
+rule evaluation:
+    """Scores on every split whose truth is known."""
+    input:
+        plan.per_category("90_eval/{category}.json"),
+
+
+rule previews:
+    """Overlay strips and contact sheets."""
+    input:
+        plan.per_category_and_split("80_preview"),
+
+
+rule masks:
+    """Refined masks of every category and split."""
+    input:
+        plan.per_category_and_split("70_refined"),
+
+
+rule maps:
+    """Fused anomaly maps of every category and split."""
+    input:
+        plan.per_category_and_split("45_fused"),
+
+
+rule models:
+    """Trained models of every category."""
+    input:
+        plan.fits(),
+
+
+rule demo:
+    output:
+        manifest=plan.demo_manifest,
+    params:
+        settings=plan.settings("demo"),
+        root=plan.root,
+        truth_root=plan.truth_root,
+        code=plan.code("demo"),
+    log:
+        f"{OUT}/logs/demo.log",
+    benchmark:
+        f"{OUT}/benchmarks/demo.tsv"
+    threads: 2
+    resources:
+        mem_mb=600,
+    message:
+        "Drawing the demo photographs"
+    script:
+        "stages/demo.py"
+
+
+rule index:
+    input:
+        demo=plan.index_inputs,
+    output:
+        manifest=f"{OUT}/00_index/{{category}}.json",
+    params:
+        root=plan.root,
+        layout=plan.config.data.layout,
+        files=plan.listing,
+        code=plan.code("index"),
+    log:
+        f"{OUT}/logs/index/{{category}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/index/{{category}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=500,
+    message:
+        "Listing and checking the images of {wildcards.category}"
+    script:
+        "stages/index.py"
+
+
+rule truth:
+    input:
+        index=rules.index.output.manifest,
+    output:
+        manifest=f"{OUT}/00_index/{{category}}.truth.json",
+    params:
+        root=plan.root,
+        truth_root=plan.truth_root,
+        files=plan.truth_listing,
+        code=plan.code("truth"),
+    log:
+        f"{OUT}/logs/truth/{{category}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/truth/{{category}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=500,
+    message:
+        "Gathering the known truth of {wildcards.category}"
+    script:
+        "stages/truth.py"
+
+
+rule crop:
+    input:
+        index=rules.index.output.manifest,
+    output:
+        manifest=tile_file(f"{OUT}/10_tiles/{{grid}}/{{category}}/{{split}}.json"),
+        tiles=tile_file(f"{OUT}/10_tiles/{{grid}}/{{category}}/{{split}}.npy"),
+    params:
+        settings=plan.grid_settings,
+        root=plan.root,
+        code=plan.code("crop"),
+    log:
+        f"{OUT}/logs/crop/{{grid}}/{{category}}/{{split}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/crop/{{grid}}/{{category}}/{{split}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=600,
+    message:
+        "Cutting {wildcards.category} {wildcards.split} into tiles ({wildcards.grid})"
+    script:
+        "stages/crop.py"
+
+
+rule train:
+    input:
+        train=plan.tiles(".json", "train"),
+        train_npy=plan.tiles(".npy", "train"),
+        validation=plan.tiles(".json", "validation"),
+        validation_npy=plan.tiles(".npy", "validation"),
+    output:
+        manifest=f"{OUT}/20_models/{{detector}}/{{category}}/fit.json",
+        model=f"{OUT}/20_models/{{detector}}/{{category}}/model.safetensors",
+    params:
+        settings=plan.detector_settings,
+        detector=plan.detector_class,
+        name="{detector}",
+        seed=plan.config.seed,
+        code=plan.code("train"),
+    log:
+        f"{OUT}/logs/train/{{detector}}/{{category}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/train/{{detector}}/{{category}}.tsv"
+    priority: 30
+    threads: 4 if plan.gpus else 1
+    resources:
+        gpu=1,
+        mem_mb=3000,
+    message:
+        "Training {wildcards.detector} on {wildcards.category}"
+    script:
+        "stages/train.py"
+
+
+rule infer:
+    input:
+        model=rules.train.output.manifest,
+        weights=rules.train.output.model,
+        tiles=plan.tiles(".json"),
+        tiles_npy=plan.tiles(".npy"),
+    output:
+        manifest=f"{OUT}/30_tilemaps/{{detector}}/{{category}}/{{split}}.json",
+        maps=f"{OUT}/30_tilemaps/{{detector}}/{{category}}/{{split}}.npy",
+    params:
+        settings=plan.detector_settings,
+        detector=plan.detector_class,
+        name="{detector}",
+        seed=plan.config.seed,
+        code=plan.code("infer"),
+    log:
+        f"{OUT}/logs/infer/{{detector}}/{{category}}/{{split}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/infer/{{detector}}/{{category}}/{{split}}.tsv"
+    priority: 20
+    threads: 3 if plan.gpus else 1
+    resources:
+        gpu=1,
+        mem_mb=2000,
+    message:
+        "Scoring the tiles of {wildcards.category} {wildcards.split} with {wildcards.detector}"
+    script:
+        "stages/infer.py"
+
+
+rule merge:
+    input:
+        tiles=plan.tiles(".json"),
+        tilemaps=rules.infer.output.manifest,
+        tilemaps_npy=rules.infer.output.maps,
+    output:
+        manifest=f"{OUT}/40_maps/{{detector}}/{{category}}/{{split}}.json",
+    params:
+        settings=plan.settings("merge"),
+        code=plan.code("merge"),
+    log:
+        f"{OUT}/logs/merge/{{detector}}/{{category}}/{{split}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/merge/{{detector}}/{{category}}/{{split}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=800,
+    message:
+        "Merging the tile maps of {wildcards.category} {wildcards.split} ({wildcards.detector})"
+    script:
+        "stages/merge.py"
+
+
+rule fuse:
+    input:
+        maps=plan.member_maps(),
+        validation=plan.member_maps("validation"),
+    output:
+        manifest=f"{OUT}/45_fused/{{category}}/{{split}}.json",
+    params:
+        settings=plan.settings("fuse"),
+        code=plan.code("fuse"),
+    log:
+        f"{OUT}/logs/fuse/{{category}}/{{split}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/fuse/{{category}}/{{split}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=800,
+    message:
+        "Fusing the anomaly maps of {wildcards.category} {wildcards.split}"
+    script:
+        "stages/fuse.py"
+
+
+rule calibrate:
+    input:
+        maps=plan.per_split("45_fused"),
+    output:
+        manifest=f"{OUT}/50_calibration/{{category}}.json",
+        histogram=f"{OUT}/50_calibration/{{category}}.npy",
+    params:
+        settings=plan.settings("calibrate"),
+        code=plan.code("calibrate"),
+    log:
+        f"{OUT}/logs/calibrate/{{category}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/calibrate/{{category}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=500,
+    message:
+        "Counting the scores of {wildcards.category}"
+    script:
+        "stages/calibrate.py"
+
+
+rule binarize:
+    input:
+        maps=rules.fuse.output.manifest,
+        calibration=rules.calibrate.output.manifest,
+    output:
+        manifest=f"{OUT}/60_coarse/{{category}}/{{split}}.json",
+    params:
+        settings=plan.settings("binarize"),
+        code=plan.code("binarize"),
+    log:
+        f"{OUT}/logs/binarize/{{category}}/{{split}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/binarize/{{category}}/{{split}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=600,
+    message:
+        "Thresholding the maps of {wildcards.category} {wildcards.split}"
+    script:
+        "stages/binarize.py"
+
+
+rule refine:
+    input:
+        index=rules.index.output.manifest,
+        masks=rules.binarize.output.manifest,
+    output:
+        manifest=f"{OUT}/70_refined/{{category}}/{{split}}.json",
+    params:
+        settings=plan.settings("refine"),
+        root=plan.root,
+        code=plan.code("refine"),
+    log:
+        f"{OUT}/logs/refine/{{category}}/{{split}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/refine/{{category}}/{{split}}.tsv"
+    priority: 10
+    threads: 1
+    resources:
+        mem_mb=800,
+    message:
+        "Refining the masks of {wildcards.category} {wildcards.split}"
+    script:
+        "stages/refine.py"
+
+
+rule preview:
+    input:
+        index=rules.index.output.manifest,
+        truth=rules.truth.output.manifest,
+        maps=rules.fuse.output.manifest,
+        calibration=rules.calibrate.output.manifest,
+        coarse=rules.binarize.output.manifest,
+        refined=rules.refine.output.manifest,
+    output:
+        manifest=f"{OUT}/80_preview/{{category}}/{{split}}.json",
+    params:
+        settings=plan.settings("preview"),
+        root=plan.root,
+        truth_root=plan.truth_root,
+        code=plan.code("preview"),
+    log:
+        f"{OUT}/logs/preview/{{category}}/{{split}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/preview/{{category}}/{{split}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=800,
+    message:
+        "Drawing previews of {wildcards.category} {wildcards.split}"
+    script:
+        "stages/preview.py"
+
+
+rule evaluate:
+    input:
+        index=rules.index.output.manifest,
+        truth=rules.truth.output.manifest,
+        maps=plan.per_split("45_fused"),
+        coarse=plan.per_split("60_coarse"),
+        refined=plan.per_split("70_refined"),
+    output:
+        manifest=f"{OUT}/90_eval/{{category}}.json",
+    params:
+        settings=plan.settings("evaluate"),
+        root=plan.root,
+        truth_root=plan.truth_root,
+        code=plan.code("evaluate"),
+    log:
+        f"{OUT}/logs/evaluate/{{category}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/evaluate/{{category}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=900,
+    message:
+        "Scoring {wildcards.category} against the known truth"
+    script:
+        "stages/evaluate.py"
+
+
+rule package:
+    input:
+        index=plan.per_category("00_index/{category}.json"),
+        maps=plan.per_category_and_split("45_fused", plan.submission_splits),
+        masks=plan.per_category_and_split("70_refined", plan.submission_splits),
+    output:
+        archive=f"submissions/{plan.run}.tar.gz",
+        check=f"submissions/{plan.run}.check.json",
+        provenance=f"submissions/{plan.run}.provenance.json",
+    params:
+        settings=plan.settings("package"),
+        run=plan.run,
+        root=plan.root,
+        code=plan.code("package"),
+    log:
+        f"{OUT}/logs/package.log",
+    benchmark:
+        f"{OUT}/benchmarks/package.tsv"
+    threads: 1
+    resources:
+        mem_mb=800,
+    message:
+        "Writing and checking submissions/{plan.run}.tar.gz"
+    script:
+        "stages/package.py"
+
+
+rule report:
+    input:
+        index=plan.per_category("00_index/{category}.json"),
+        fit=plan.fits(),
+        calibration=plan.per_category("50_calibration/{category}.json"),
+        coarse=plan.per_category_and_split("60_coarse"),
+        refined=plan.per_category_and_split("70_refined"),
+        evaluation=plan.per_category("90_eval/{category}.json"),
+        preview=plan.per_category_and_split("80_preview"),
+        check=plan.check_report(),
+    output:
+        page=f"{OUT}/report/index.html",
+        summary=f"{OUT}/90_eval/summary.csv",
+    params:
+        settings=plan.settings("report"),
+        run=plan.run,
+        benchmarks=f"{OUT}/benchmarks",
+        config=plan.resolved_config(),
+        code=plan.code("report"),
+    log:
+        f"{OUT}/logs/report.log",
+    benchmark:
+        f"{OUT}/benchmarks/report.tsv"
+    threads: 1
+    resources:
+        mem_mb=800,
+    message:
+        "Writing the report {OUT}/report/index.html"
+    script:
+        "stages/report.py"

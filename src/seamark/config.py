@@ -1,0 +1,245 @@
+"""The configuration: one schema, every problem reported at once, overrides resolved per category and split."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from importlib import import_module
+from typing import Any, Self
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from seamark.errors import ConfigError
+from seamark.registry import DETECTORS
+from seamark.settings.base import Settings
+from seamark.settings.binarize import BinarizeSettings
+from seamark.settings.calibrate import CalibrateSettings
+from seamark.settings.data import DataSettings
+from seamark.settings.demo import DemoSettings
+from seamark.settings.evaluate import EvaluateSettings
+from seamark.settings.fuse import FuseSettings
+from seamark.settings.grid import GridSettings
+from seamark.settings.merge import MergeSettings
+from seamark.settings.package import PackageSettings
+from seamark.settings.preview import PreviewSettings
+from seamark.settings.refine import RefineSettings
+from seamark.settings.report import ReportSettings
+
+CATEGORY_SECTIONS = ("grids", "detectors", "merge", "fuse", "calibrate", "binarize", "refine", "preview")
+"""Sections that an override of a category may change."""
+SPLIT_SECTIONS = ("binarize", "refine")
+"""Sections that an override of a split may change; earlier ones keep one score scale for all splits."""
+
+Raw = dict[str, Any]
+
+
+def detector_settings_class(name: str) -> type[Settings]:
+    """Return the settings class of a registered detector, without importing the detector itself."""
+    module, _, class_name = DETECTORS[name].settings.partition(":")
+    found: type[Settings] = getattr(import_module(module), class_name)
+    return found
+
+
+class Config(Settings):
+    """The whole configuration; sections stand in the order of the stages."""
+
+    run: str = Field("demo", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="name of the output folder out/<run>")
+    seed: int = Field(1, ge=0, le=2**31 - 1, description="seed from which the seed of every job is derived")
+    data: DataSettings = Field(default_factory=DataSettings, description="where the images are")
+    demo: DemoSettings = Field(
+        default_factory=DemoSettings, description="the generated data set, drawn when data.demo is true"
+    )
+    grids: dict[str, GridSettings] = Field(
+        default_factory=lambda: {"tile": GridSettings()}, description="named tilings"
+    )
+    keep_tiles: bool = Field(True, description="false deletes stored tiles as soon as no job needs them any more")
+    detectors: dict[str, dict[str, Any]] = Field(
+        default={"inp_former": {}},
+        description="one block per detector; only the members of fuse are trained",
+    )
+    merge: MergeSettings = Field(default_factory=MergeSettings)
+    fuse: FuseSettings = Field(default_factory=FuseSettings)
+    calibrate: CalibrateSettings = Field(default_factory=CalibrateSettings)
+    binarize: BinarizeSettings = Field(default_factory=BinarizeSettings)
+    refine: RefineSettings = Field(default_factory=RefineSettings)
+    preview: PreviewSettings = Field(default_factory=PreviewSettings)
+    evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
+    package: PackageSettings = Field(default_factory=PackageSettings)
+    report: ReportSettings = Field(default_factory=ReportSettings)
+    overrides: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description='settings per "category", "category/split" or "*/split", merged onto the sections',
+    )
+
+    @cached_property
+    def detector_blocks(self) -> dict[str, Settings]:
+        """Validated settings of every detector of the section."""
+        return {name: detector_settings_class(name).model_validate(block) for name, block in self.detectors.items()}
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        problems = [
+            f"fuse.members: {name} has no block under detectors{_nearest(name, self.detectors)}"
+            for name in self.fuse.members
+            if name not in self.detectors
+        ]
+        problems += [
+            f"detectors.{name}.grid: no grid named {grid}{_nearest(grid, self.grids)}"
+            for name, block in self.detectors.items()
+            if name in DETECTORS and (grid := block.get("grid", "tile")) not in self.grids
+        ]
+        problems += [
+            f"fuse.weights.{name}: not a member{_nearest(name, self.fuse.members)}"
+            for name in self.fuse.weights
+            if name not in self.fuse.members
+        ]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+def load_config(raw: Mapping[str, Any]) -> Config:
+    """Validate a configuration as read from YAML.
+
+    Parameters
+    ----------
+    raw : mapping
+        Sections and keys; missing ones take their defaults.
+
+    Returns
+    -------
+    Config
+        The configuration, overrides not yet applied but checked for their form.
+
+    Raises
+    ------
+    ConfigError
+        Listing every problem with its path; an unknown key comes with the nearest valid one.
+    """
+    problems = _problems(dict(raw))
+    if problems:
+        raise ConfigError("the configuration has problems:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    return Config.model_validate(raw)
+
+
+def resolve(raw: Mapping[str, Any], category: str, split: str | None = None) -> Config:
+    """Return the configuration of one category and split, overrides applied.
+
+    Parameters
+    ----------
+    raw : mapping
+        The whole configuration as read from YAML.
+    category : str
+        Category name.
+    split : str, optional
+        Split name; None for the stages that serve all splits.
+
+    Returns
+    -------
+    Config
+        Sections with the overrides ``category``, then ``*/split``, then ``category/split`` merged onto them.
+    """
+    overrides: Mapping[str, Raw] = raw.get("overrides") or {}
+    keys = [category] if split is None else [category, f"*/{split}", f"{category}/{split}"]
+    merged: Raw = {key: value for key, value in raw.items() if key != "overrides"}
+    for key in keys:
+        merged = deep_merge(merged, overrides.get(key) or {})
+    return Config.model_validate(merged)
+
+
+def deep_merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> Raw:
+    """Return ``base`` with ``overlay`` laid over it: mappings are merged, everything else is replaced."""
+    merged = dict(base)
+    for key, value in overlay.items():
+        below = merged.get(key)
+        merged[key] = deep_merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def check_overrides(raw: Mapping[str, Any], categories: Sequence[str]) -> None:
+    """Check that overrides name categories of the data and sections that may be overridden, and give valid settings.
+
+    Parameters
+    ----------
+    raw : mapping
+        The whole configuration as read from YAML.
+    categories : sequence of str
+        Categories found in the data root.
+
+    Raises
+    ------
+    ConfigError
+        Listing every problem.
+    """
+    splits = DataSettings.model_validate(raw.get("data") or {}).splits
+    problems: list[str] = []
+    for key, block in (raw.get("overrides") or {}).items():
+        category, slash, split = key.partition("/")
+        if category != "*" and category not in categories:
+            problems.append(f"overrides.{key}: no category named {category}{_nearest(category, categories)}")
+        if slash and split not in splits:
+            problems.append(f"overrides.{key}: no split named {split}{_nearest(split, splits)}")
+        if category == "*" and not slash:
+            problems.append(f"overrides.{key}: settings for all categories belong into the sections themselves")
+        allowed = SPLIT_SECTIONS if slash else CATEGORY_SECTIONS
+        problems += [
+            f"overrides.{key}.{section}: cannot be overridden here; possible: {', '.join(allowed)}"
+            for section in block or {}
+            if section not in allowed
+        ]
+        merged = deep_merge({name: value for name, value in raw.items() if name != "overrides"}, block or {})
+        problems += [f"overrides.{key}.{problem}" for problem in _problems(merged)]
+    if problems:
+        raise ConfigError("the overrides have problems:\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+def _problems(raw: Raw) -> list[str]:
+    problems = []
+    try:
+        Config.model_validate(raw)
+    except ValidationError as error:
+        problems += _described(error, Config, ())
+    for name, block in (raw.get("detectors") or {}).items():
+        if name not in DETECTORS:
+            problems.append(f"detectors.{name}: no such detector{_nearest(name, DETECTORS)}")
+            continue
+        kind = detector_settings_class(name)
+        try:
+            kind.model_validate(block or {})
+        except ValidationError as error:
+            problems += _described(error, kind, ("detectors", name))
+    return problems
+
+
+def _described(error: ValidationError, model: type[BaseModel], prefix: tuple[str, ...]) -> list[str]:
+    """One line per problem, with the path of the key and the nearest valid name of an unknown one."""
+    lines = []
+    for problem in error.errors():
+        location = [*prefix, *(str(part) for part in problem["loc"])]
+        path = ".".join(location) or "the file"
+        if problem["type"] == "extra_forbidden":
+            valid = _keys_at(model, [str(part) for part in problem["loc"][:-1]])
+            lines.append(f"{path}: unknown key{_nearest(location[-1], valid)}")
+        elif problem["type"] == "value_error":
+            where = f"{path}: " if location else ""
+            lines += [where + line for line in str(problem["ctx"]["error"]).splitlines()]
+        else:
+            lines.append(f"{path}: {problem['msg']} (found {problem['input']!r})")
+    return lines
+
+
+def _keys_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """Return the valid keys of the section that a path of keys leads to."""
+    for key in path:
+        field = model.model_fields.get(key)
+        if field is None:
+            continue
+        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        model = next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)), model)
+    return list(model.model_fields)
+
+
+def _nearest(name: str, valid: Sequence[str] | Mapping[str, Any]) -> str:
+    """Say which valid name is the nearest, or list them when none is near."""
+    by_lower_case = {candidate.lower(): candidate for candidate in valid}
+    close = difflib.get_close_matches(name.lower(), list(by_lower_case), n=1, cutoff=0.5)
+    return f"; did you mean {by_lower_case[close[0]]}?" if close else f"; possible: {', '.join(valid) or 'none'}"

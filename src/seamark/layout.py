@@ -1,0 +1,202 @@
+"""Folder layouts of data sets: where images, masks and categories are, without opening a single image.
+
+Sources: MVTec AD 2 reference sections 1.1 and 1.3 (tree, names, official counts); MVTec AD's published tree.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+from seamark.errors import DataError
+from seamark.settings.base import Split
+
+Layout = Literal["mvtec_ad_2", "mvtec_ad"]
+IMAGE_SUFFIXES = {".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff"}
+HELD_OUT_EVERY = 10
+"""In MVTec AD, which has no validation split, every tenth training image is held out as one."""
+
+OFFICIAL_COUNTS: dict[str, dict[Split, int]] = {
+    name: dict(
+        zip(
+            ("train", "validation", "test_public", "test_private", "test_private_mixed"),
+            (*counts, counts[-1]),
+            strict=True,
+        )
+    )
+    for name, counts in {
+        "can": (412, 46, 162, 321),
+        "fabric": (387, 43, 156, 314),
+        "fruit_jelly": (263, 37, 80, 255),
+        "rice": (313, 35, 132, 277),
+        "sheet_metal": (137, 19, 114, 142),
+        "vial": (291, 41, 140, 276),
+        "wallplugs": (293, 33, 150, 232),
+        "walnuts": (432, 48, 150, 228),
+    }.items()
+}
+"""Images per category and split of the full MVTec AD 2."""
+
+
+@dataclass(frozen=True)
+class FoundImage:
+    """An image file and what its place in the tree says about it; paths are relative to the data root."""
+
+    id: str
+    split: Split
+    file: str
+    label: Literal["good", "bad"] | None
+    light: str
+    mask: str | None
+
+
+def category_folders(root: Path, layout: Layout) -> dict[str, Path]:
+    """Find the categories of a data root.
+
+    Parameters
+    ----------
+    root : Path
+        Folder with one sub-folder per category; one extra nesting (``can/can/train``) is tolerated.
+    layout : str
+        Folder layout below each category.
+
+    Returns
+    -------
+    dict of str to Path
+        Folder of each category by name, sorted by name. A category is a folder that holds ``train``.
+
+    Raises
+    ------
+    DataError
+        If the root does not exist or holds no category.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: the data root does not exist; set data.root to the folder that holds the categories")
+    found = {}
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        nested = folder / folder.name
+        for candidate in (folder, nested):
+            if (candidate / "train").is_dir():
+                found[folder.name] = candidate
+                break
+    if not found:
+        raise DataError(
+            f"{root}: no category found; expected <category>/train/good in the layout {layout}; "
+            "check data.root and data.layout"
+        )
+    return found
+
+
+def find_images(root: Path, folder: Path, layout: Layout) -> tuple[FoundImage, ...]:
+    """List the images of one category.
+
+    Parameters
+    ----------
+    root : Path
+        Data root, which the returned paths are relative to.
+    folder : Path
+        Folder of the category.
+    layout : str
+        ``mvtec_ad_2``, or ``mvtec_ad``, whose test images become ``test_public`` and of whose training images every
+        tenth becomes ``validation``.
+
+    Returns
+    -------
+    tuple of FoundImage
+        Sorted by split (in the order of the data set) and id.
+
+    Raises
+    ------
+    DataError
+        If train or validation has no image or two files would have the same id.
+    """
+    walk = _walk_mvtec_ad_2 if layout == "mvtec_ad_2" else _walk_mvtec_ad
+    images = sorted(walk(root, folder), key=lambda image: (_SPLIT_ORDER[image.split], image.id))
+    for before, after in pairwise(images):
+        if (before.split, before.id) == (after.split, after.id):
+            raise DataError(f"{root / after.file}: same name as {before.file} with another suffix; remove one")
+    for split in ("train", "validation"):
+        if not any(image.split == split for image in images):
+            raise DataError(f"{folder}: no image for the split {split} (expected {split}/good/*.png); add good images")
+    return tuple(images)
+
+
+def listing_digest(folder: Path) -> str:
+    """Return a digest of the names, sizes and times of all files below a folder, so that a changed image is noticed.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of a category.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for base, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            status = (Path(base) / name).stat()
+            relative = (Path(base) / name).relative_to(folder)
+            digest.update(f"{relative}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def truth_file(truth_folder: Path, image_id: str) -> Path | None:
+    """Return the private truth mask of an image, named ``NNN_mask.png`` or by its full name, if there is one."""
+    number = image_id.partition("_")[0]
+    candidates = (truth_folder / f"{image_id}_mask.png", truth_folder / f"{number}_mask.png")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+_GOOD_SPLITS: tuple[Split, ...] = ("train", "validation")
+_PRIVATE_SPLITS: tuple[Split, ...] = ("test_private", "test_private_mixed")
+_SPLIT_ORDER = {name: place for place, name in enumerate((*_GOOD_SPLITS, "test_public", *_PRIVATE_SPLITS))}
+
+
+def _files(folder: Path) -> Sequence[Path]:
+    if not folder.is_dir():
+        return ()
+    return sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    )
+
+
+def _light(stem: str) -> str:
+    numbered = re.fullmatch(r"\d+_(.+)", stem)
+    return numbered[1] if numbered else "regular"
+
+
+def _walk_mvtec_ad_2(root: Path, folder: Path) -> Iterator[FoundImage]:
+    for split in _GOOD_SPLITS:
+        for path in _files(folder / split / "good"):
+            yield FoundImage(path.stem, split, str(path.relative_to(root)), "good", _light(path.stem), None)
+    for label in ("good", "bad"):
+        for path in _files(folder / "test_public" / label):
+            mask = folder / "test_public" / "ground_truth" / "bad" / f"{path.stem}_mask.png"
+            relative_mask = str(mask.relative_to(root)) if label == "bad" else None
+            file = str(path.relative_to(root))
+            yield FoundImage(f"{label}/{path.stem}", "test_public", file, label, _light(path.stem), relative_mask)
+    for private in _PRIVATE_SPLITS:
+        for path in _files(folder / private):
+            yield FoundImage(path.stem, private, str(path.relative_to(root)), None, _light(path.stem), None)
+
+
+def _walk_mvtec_ad(root: Path, folder: Path) -> Iterator[FoundImage]:
+    for number, path in enumerate(_files(folder / "train" / "good")):
+        split: Split = "validation" if number % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 else "train"
+        yield FoundImage(path.stem, split, str(path.relative_to(root)), "good", "regular", None)
+    test = folder / "test"
+    for kind in sorted(path for path in test.iterdir() if path.is_dir()) if test.is_dir() else ():
+        for path in _files(kind):
+            mask = folder / "ground_truth" / kind.name / f"{path.stem}_mask.png"
+            good = kind.name == "good"
+            file, mask_file = str(path.relative_to(root)), None if good else str(mask.relative_to(root))
+            label: Literal["good", "bad"] = "good" if good else "bad"
+            yield FoundImage(f"{kind.name}/{path.stem}", "test_public", file, label, "regular", mask_file)

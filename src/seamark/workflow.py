@@ -1,0 +1,270 @@
+"""What the Snakefile asks: names, targets, settings and code digests. Plans in seconds: no NumPy, OpenCV or torch."""
+
+import fcntl
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, cached_property
+from pathlib import Path
+from typing import IO, Any
+
+from seamark.code_digest import code_digest
+from seamark.config import Config, check_overrides, load_config, resolve
+from seamark.devices import visible_gpus
+from seamark.errors import ConfigError, SeamarkError
+from seamark.layout import category_folders, find_images, listing_digest
+from seamark.registry import DETECTORS
+from seamark.settings.base import Settings
+from seamark.settings.demo import DEMO_CATEGORIES
+
+PRIVATE_SPLITS = ("test_private", "test_private_mixed")
+Params = Callable[[Any], Any]
+Files = Callable[[Any], list[str]]
+
+
+def prepare_environment(project: Path) -> None:
+    """Set what interpreters and libraries read when they start; every job inherits it.
+
+    Jobs import the very modules whose digests the plan holds. Idle OpenMP threads that spin would take the cores from
+    the jobs beside them, so they are told to sleep.
+
+    Parameters
+    ----------
+    project : Path
+        Folder of the Snakefile.
+    """
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(project / "src"), os.environ.get("PYTHONPATH")]))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+class Plan:
+    """The resolved configuration in the form in which the Snakefile needs it.
+
+    Parameters
+    ----------
+    raw : mapping
+        The configuration as Snakemake merged it from files and command line.
+    project : Path
+        Folder of the Snakefile.
+
+    Raises
+    ------
+    ConfigError
+        Listing every problem of the configuration.
+    DataError
+        If the data root is missing or a category lacks images of a split.
+    """
+
+    def __init__(self, raw: Mapping[str, Any], project: Path) -> None:
+        self.raw = dict(raw)
+        self._lock: IO[str] | None = None
+        self.config: Config = load_config(self.raw)
+        self.stages = project / "stages"
+        self.run = self.config.run
+        self.out = f"out/{self.run}"
+        self.root = str(self.config.data.root)
+        self.truth_root = None if self.config.data.truth_root is None else str(self.config.data.truth_root)
+        self.detectors = tuple(self.config.detectors)
+        self.splits = self.config.data.splits
+        self.categories = self._categories()
+        check_overrides(self.raw, self.categories)
+        if not self.config.data.demo:
+            self._check_splits()
+
+    @property
+    def demo_manifest(self) -> str:
+        """Where the demo stage writes its manifest: beside the data root."""
+        return f"{self.root}.json"
+
+    @property
+    def index_inputs(self) -> list[str]:
+        """The demo's manifest when the demo is drawn, otherwise nothing: real photographs are nobody's output."""
+        return [self.demo_manifest] if self.config.data.demo else []
+
+    @property
+    def submission_splits(self) -> tuple[str, ...]:
+        """Private splits of this run, which the archive is made of."""
+        return tuple(split for split in self.splits if split in PRIVATE_SPLITS)
+
+    @cached_property
+    def gpus(self) -> int:
+        """Number of GPUs that jobs may use."""
+        return len(visible_gpus())
+
+    def settings(self, section: str) -> Params:
+        """Return a params function that gives the resolved block of one section."""
+
+        def block(wildcards: Any) -> dict[str, Any]:
+            resolved = self._resolved(getattr(wildcards, "category", None), getattr(wildcards, "split", None))
+            return _plain(getattr(resolved, section))
+
+        return block
+
+    def grid_settings(self, wildcards: Any) -> dict[str, Any]:
+        """Return the resolved block of a job's grid."""
+        return _plain(self._resolved(wildcards.category).grids[wildcards.grid])
+
+    def detector_settings(self, wildcards: Any) -> dict[str, Any]:
+        """Return the resolved block of a job's detector."""
+        return _plain(self._detector(wildcards.category, wildcards.detector))
+
+    def detector_class(self, wildcards: Any) -> str:
+        """Return ``module:Class`` of a job's detector."""
+        return DETECTORS[wildcards.detector].target
+
+    def code(self, rule: str) -> Params:
+        """Return a params function that gives the digest of the code that a rule's jobs run."""
+        script = self.stages / f"{rule}.py"
+
+        def digest(wildcards: Any) -> str:
+            detector = getattr(wildcards, "detector", None) if rule in ("train", "infer") else None
+            extra = (DETECTORS[detector].module,) if detector else ()
+            return _cached_digest(script, extra)
+
+        return digest
+
+    def listing(self, wildcards: Any) -> str | None:
+        """Return a digest of a category's files, or None for the demo, whose manifest is an input."""
+        if self.config.data.demo:
+            return None
+        return listing_digest(self._folders[wildcards.category])
+
+    def truth_listing(self, wildcards: Any) -> str | None:
+        """Return a digest of a category's private truth files, None where there are none."""
+        if self.config.data.demo or self.truth_root is None:
+            return None
+        folder = Path(self.truth_root) / wildcards.category
+        return listing_digest(folder) if folder.is_dir() else None
+
+    def tiles(self, suffix: str, split: str | None = None) -> Files:
+        """Return an input function for the tiles that a job's detector reads, of a fixed split or of the job's own."""
+
+        def files(wildcards: Any) -> list[str]:
+            grid = getattr(self._detector(wildcards.category, wildcards.detector), "grid")  # noqa: B009 (not of Settings)
+            return [f"{self.out}/10_tiles/{grid}/{wildcards.category}/{split or wildcards.split}{suffix}"]
+
+        return files
+
+    def member_maps(self, split: str | None = None) -> Files:
+        """Return an input function for the maps of all fused members, of a fixed split or of the job's own."""
+
+        def files(wildcards: Any) -> list[str]:
+            members = self._resolved(wildcards.category).fuse.members
+            base = f"{self.out}/40_maps"
+            return [f"{base}/{member}/{wildcards.category}/{split or wildcards.split}.json" for member in members]
+
+        return files
+
+    def per_split(self, folder: str) -> Files:
+        """Return an input function for one manifest per split of a job's category."""
+
+        def files(wildcards: Any) -> list[str]:
+            return [f"{self.out}/{folder}/{wildcards.category}/{split}.json" for split in self.splits]
+
+        return files
+
+    def per_category(self, pattern: str) -> list[str]:
+        """Return a pattern filled in for every category."""
+        return [f"{self.out}/{pattern.format(category=category)}" for category in self.categories]
+
+    def per_category_and_split(self, folder: str, splits: Sequence[str] | None = None) -> list[str]:
+        """Return the manifests of one stage for every category and split."""
+        chosen = self.splits if splits is None else splits
+        return [f"{self.out}/{folder}/{category}/{split}.json" for category in self.categories for split in chosen]
+
+    def fits(self) -> list[str]:
+        """Return the model manifests of every category's members."""
+        return [
+            f"{self.out}/20_models/{member}/{category}/fit.json"
+            for category in self.categories
+            for member in self._resolved(category).fuse.members
+        ]
+
+    def archive(self, _wildcards: Any = None) -> list[str]:
+        """Return the archive and the report that the target ``submission`` asks for.
+
+        Raises
+        ------
+        ConfigError
+            If the run has no private split, so that there is nothing to submit.
+        """
+        if not self.submission_splits:
+            raise ConfigError(
+                f"data.splits {list(self.splits)} has no private split, so there is nothing to submit; "
+                "use the target report_page or masks"
+            )
+        return [f"submissions/{self.run}.tar.gz", f"{self.out}/report/index.html"]
+
+    def check_report(self) -> list[str]:
+        """Return the check report of the archive, or nothing when the run has no private split."""
+        return [f"submissions/{self.run}.check.json"] if self.submission_splits else []
+
+    def resolved_config(self) -> dict[str, Any]:
+        """Return the whole configuration with defaults filled in, ready for JSON."""
+        blocks = {name: _plain(block) for name, block in self.config.detector_blocks.items()}
+        return {**_plain(self.config), "detectors": blocks, "categories": list(self.categories)}
+
+    def claim_run_folder(self) -> None:
+        """Hold the run folder against a second Snakemake until this process ends, however it ends.
+
+        Raises
+        ------
+        SeamarkError
+            If another Snakemake works on the same run.
+        """
+        folder = Path(self.out)
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / ".running").open("a+")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            stream.close()
+            raise SeamarkError(
+                f"{folder}: another snakemake works on this run; wait for it or choose another run name"
+            ) from error
+        self._lock = stream
+
+    @cached_property
+    def _folders(self) -> dict[str, Path]:
+        return category_folders(self.config.data.root, self.config.data.layout)
+
+    def _categories(self) -> tuple[str, ...]:
+        available = DEMO_CATEGORIES if self.config.data.demo else tuple(self._folders)
+        if self.config.data.categories == "all":
+            return tuple(available)
+        missing = [name for name in self.config.data.categories if name not in available]
+        if missing:
+            raise ConfigError(
+                f"data.categories: {', '.join(missing)} not in {self.root}; found: {', '.join(available)}"
+            )
+        return self.config.data.categories
+
+    def _check_splits(self) -> None:
+        """Refuse splits without images before anything runs."""
+        for category in self.categories:
+            found = {
+                image.split for image in find_images(Path(self.root), self._folders[category], self.config.data.layout)
+            }
+            missing = [split for split in self.splits if split not in found]
+            if missing:
+                raise ConfigError(
+                    f"category {category}: no image for {', '.join(missing)}; add them or shorten data.splits"
+                )
+
+    def _detector(self, category: str, detector: str) -> Settings:
+        return self._resolved(category).detector_blocks[detector]
+
+    def _resolved(self, category: str | None, split: str | None = None) -> Config:
+        return self.config if category is None else self._resolve_once(category, split)
+
+    @cached_property
+    def _resolve_once(self) -> Callable[[str, str | None], Config]:
+        return cache(lambda category, split: resolve(self.raw, category, split))
+
+
+@cache
+def _cached_digest(script: Path, extra: tuple[str, ...]) -> str:
+    return code_digest(script, extra)
+
+
+def _plain(block: Settings) -> dict[str, Any]:
+    return block.model_dump(mode="json")

@@ -1,0 +1,33 @@
+"""List and check every image of a category.
+
+Inputs
+------
+demo : the demo's manifest, present only when the demo is drawn
+
+Outputs
+-------
+manifest : IndexManifest, JSON; image, split, light, label, mask path, size in px, channels, digest
+
+Params
+------
+root : data root
+category : name of the category
+layout : folder layout, ``mvtec_ad_2`` or ``mvtec_ad``
+
+Source: MVTec AD 2 reference sections 1.1 (tree and names) and 1.3 (official counts).
+"""
+
+from pathlib import Path
+
+from seamark.dataset import index_category
+from seamark.job import Job, run
+from seamark.manifests.base import write_manifest
+
+
+def main(job: Job) -> None:
+    """Index one category."""
+    manifest = index_category(Path(job.params["root"]), job.wildcards["category"], job.params["layout"], job.map)
+    write_manifest(job.target("manifest"), manifest)
+
+
+run(main, globals())

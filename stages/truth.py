@@ -1,0 +1,35 @@
+"""Gather the known truth of a category; only evaluate, preview and report read it.
+
+Inputs
+------
+index : IndexManifest of the category
+
+Outputs
+-------
+manifest : TruthManifest, JSON; mask path, digest and number of defect pixels of every image whose truth is known
+
+Params
+------
+root : data root
+truth_root : folder with the private truth, or None
+
+Source: MVTec AD 2 reference section 1.1 (mask names and values).
+"""
+
+from pathlib import Path
+
+from seamark.dataset import find_truth
+from seamark.job import Job, run
+from seamark.manifests.base import read_manifest, write_manifest
+from seamark.manifests.index import IndexManifest
+
+
+def main(job: Job) -> None:
+    """Gather the truth of one category."""
+    index = read_manifest(job.path("index"), IndexManifest)
+    truth_root = job.params["truth_root"]
+    truth = find_truth(index, Path(job.params["root"]), Path(truth_root) if truth_root else None, job.map)
+    write_manifest(job.target("manifest"), truth)
+
+
+run(main, globals())

@@ -1,0 +1,58 @@
+"""The three layers know each other in one direction only, and planning and CPU stages stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "src" / "seamark").rglob("*.py"))
+GPU_STAGES = {"train.py", "infer.py"}
+CPU_STAGES = sorted(path for path in (ROOT / "stages").glob("*.py") if path.name not in GPU_STAGES)
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+def loaded_after(code):
+    program = f"import sys\nsys.path.insert(0, {str(ROOT / 'src')!r})\n{code}\nprint(*sorted(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(result.stdout.split())
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_the_library_never_imports_snakemake_or_stages(path):
+    roots = {name.split(".")[0] for name in imported(path)}
+    assert not roots & {"snakemake", "stages"}
+    assert "config.yaml" not in path.read_text().replace("never reads config.yaml", "")
+
+
+def test_detectors_are_reached_only_through_the_registry():
+    for path in SOURCES:
+        if path.parent.name == "detectors" or path.name == "registry.py":
+            continue
+        named = [name for name in imported(path) if name.startswith("seamark.detectors")]
+        assert set(named) <= {"seamark.detectors.base", "seamark.detectors"}, path
+
+
+def test_planning_imports_neither_torch_nor_opencv_nor_numpy():
+    loaded = loaded_after("import seamark.workflow, seamark.outcome")
+    assert not loaded & {"torch", "cv2", "numpy", "timm", "PIL"}
+
+
+@pytest.mark.parametrize("path", CPU_STAGES, ids=lambda path: path.stem)
+def test_cpu_stages_never_import_torch(path):
+    loaded = loaded_after(f"import runpy; runpy.run_path({str(path)!r})")
+    assert not loaded & {"torch", "timm", "torchvision"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_files_stay_small(path):
+    assert len(path.read_text().splitlines()) <= 400

@@ -1,0 +1,179 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from seamark.dataset import find_truth, index_category
+from seamark.errors import DataError
+from seamark.layout import OFFICIAL_COUNTS, category_folders, find_images, listing_digest
+
+
+def plain_map(function, items, what):
+    return [function(item) for item in items]
+
+
+def save(path, shape=(40, 60), value=90, mode="L"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.full(shape if mode == "L" else (*shape, 3), value, np.uint8)
+    Image.fromarray(pixels, mode).save(path)
+
+
+def save_mask(path, shape=(40, 60), value=255):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.zeros(shape, np.uint8)
+    pixels[4:9, 5:11] = value
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """One category `part` with two images per place, in the MVTec AD 2 layout."""
+    part = tmp_path / "data" / "part"
+    for number in range(2):
+        save(part / "train" / "good" / f"{number:03d}_regular.png")
+        save(part / "validation" / "good" / f"{number:03d}_regular.png")
+        save(part / "test_private" / f"{number:03d}_regular.png")
+        save(part / "test_private_mixed" / f"{number:03d}_mixed.png")
+        for light in ("regular", "shift_1"):
+            save(part / "test_public" / "good" / f"{number:03d}_{light}.png")
+            save(part / "test_public" / "bad" / f"{number:03d}_{light}.png")
+            save_mask(part / "test_public" / "ground_truth" / "bad" / f"{number:03d}_{light}_mask.png")
+    return tmp_path / "data"
+
+
+def index(root, category="part", layout="mvtec_ad_2"):
+    return index_category(root, category, layout, plain_map)
+
+
+def test_index_lists_everything_once(root):
+    manifest = index(root)
+    assert len(manifest.images) == 16
+    public = manifest.of("test_public")
+    assert [image.id for image in public[:2]] == ["bad/000_regular", "bad/000_shift_1"]
+    assert {image.light for image in public} == {"regular", "shift_1"}
+    assert all((image.mask is not None) == (image.label == "bad") for image in public)
+    assert {image.label for image in manifest.of("test_private")} == {None}
+    assert (manifest.images[0].width, manifest.images[0].height, manifest.images[0].channels) == (60, 40, 1)
+    assert manifest.of("test_private_mixed")[1].light == "mixed"
+
+
+def test_one_extra_nesting_is_tolerated(root):
+    (root / "part").rename(root / "inner")
+    (root / "part").mkdir()
+    (root / "inner").rename(root / "part" / "part")
+    assert index(root).images[0].file == "part/part/train/good/000_regular.png"
+
+
+def test_names_with_dots_and_underscores_survive(root):
+    save(root / "part" / "test_private" / "007_a.b_c.png")
+    assert "007_a.b_c" in {image.id for image in index(root).of("test_private")}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda part: (part / "train" / "good" / "000_regular.png").write_bytes(b""), "unreadable"),
+        (lambda part: truncate(part / "test_private" / "001_regular.png"), "unreadable, truncated"),
+        (lambda part: save_mask(part / "test_public/ground_truth/bad/000_regular_mask.png", (41, 60)), "60 x 41 px"),
+        (lambda part: save_mask(part / "test_public/ground_truth/bad/000_regular_mask.png", value=128), r"\[128\]"),
+        (lambda part: (part / "test_public/ground_truth/bad/001_shift_1_mask.png").unlink(), "is missing"),
+        (lambda part: [path.unlink() for path in (part / "validation" / "good").iterdir()], "split validation"),
+        (lambda part: save(part / "train" / "good" / "000_regular.bmp"), "another suffix"),
+        (lambda part: Image.new("RGBA", (60, 40)).save(part / "train" / "good" / "000_regular.png"), "mode RGBA"),
+        (lambda part: Image.new("I;16", (60, 40)).save(part / "train" / "good" / "000_regular.png"), "mode I;16"),
+    ],
+)
+def test_bad_input_is_named(root, spoil, message):
+    spoil(root / "part")
+    with pytest.raises(DataError, match=message) as caught:
+        index(root)
+    assert str(root) in str(caught.value)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def test_missing_category_and_root(root):
+    with pytest.raises(DataError, match="found: part"):
+        index(root, "rice")
+    with pytest.raises(DataError, match=r"data\.root"):
+        category_folders(root / "nowhere", "mvtec_ad_2")
+    (root / "empty").mkdir()
+    with pytest.raises(DataError, match="no category found"):
+        category_folders(root / "empty", "mvtec_ad_2")
+
+
+def test_full_data_set_must_have_the_official_counts(root):
+    for name in OFFICIAL_COUNTS:
+        (root / name / "train").mkdir(parents=True)
+    (root / "part").rename(root / "rice" / "part")
+    for folder in (root / "rice" / "part").iterdir():
+        target = root / "rice" / folder.name
+        if target.exists():
+            target.rmdir()
+        folder.rename(target)
+    (root / "rice" / "part").rmdir()
+    with pytest.raises(DataError, match="train 2 instead of 313"):
+        index(root, "rice")
+
+
+def test_official_totals():
+    totals = [
+        sum(counts[split] for counts in OFFICIAL_COUNTS.values()) for split in next(iter(OFFICIAL_COUNTS.values()))
+    ]
+    assert totals == [2528, 302, 1084, 2045, 2045]
+
+
+def test_mvtec_ad_layout_is_read(tmp_path):
+    part = tmp_path / "bottle"
+    for number in range(20):
+        save(part / "train" / "good" / f"{number:03d}.png")
+    save(part / "test" / "good" / "000.png")
+    save(part / "test" / "crack" / "000.png")
+    save_mask(part / "ground_truth" / "crack" / "000_mask.png")
+    images = find_images(tmp_path, part, "mvtec_ad")
+    assert [image.id for image in images if image.split == "validation"] == ["009", "019"]
+    assert sum(image.split == "train" for image in images) == 18
+    assert {image.id: image.label for image in images if image.split == "test_public"} == {
+        "crack/000": "bad",
+        "good/000": "good",
+    }
+    truth = find_truth(index(tmp_path, "bottle", "mvtec_ad"), tmp_path, None, plain_map)
+    assert [record.defect_px for record in truth.images] == [30, 0]
+
+
+def test_private_truth_is_found_by_number_or_full_name(root, tmp_path):
+    truth_root = tmp_path / "truth"
+    folder = truth_root / "part" / "test_private"
+    save_mask(folder / "000_mask.png")
+    save_mask(folder / "001_regular_mask.png", value=0)
+    truth = find_truth(index(root), root, truth_root, plain_map)
+    assert {name: record.defect_px for name, record in truth.of("test_private").items()} == {
+        "000_regular": 30,
+        "001_regular": 0,
+    }
+    assert truth.of("test_private_mixed") == {}
+    assert len(truth.of("test_public")) == 8
+
+
+def test_incomplete_private_truth_is_refused(root, tmp_path):
+    save_mask(tmp_path / "truth" / "part" / "test_private" / "000_mask.png")
+    with pytest.raises(DataError, match="no mask for image 001_regular"):
+        find_truth(index(root), root, tmp_path / "truth", plain_map)
+
+
+def test_truth_of_another_size_is_refused(root, tmp_path):
+    for number in range(2):
+        save_mask(tmp_path / "truth" / "part" / "test_private" / f"{number:03d}_mask.png", (20, 30))
+    with pytest.raises(DataError, match="30 x 20 px"):
+        find_truth(index(root), root, tmp_path / "truth", plain_map)
+
+
+def test_listing_digest_sees_new_and_changed_files(root):
+    before = listing_digest(root / "part")
+    assert listing_digest(root / "part") == before
+    save(root / "part" / "train" / "good" / "002_regular.png")
+    after = listing_digest(root / "part")
+    assert after != before
+    save(root / "part" / "train" / "good" / "002_regular.png", value=91, shape=(41, 60))
+    assert listing_digest(root / "part") != after
