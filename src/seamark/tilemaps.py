@@ -1,0 +1,103 @@
+"""Reading the tile maps of a split and dealing them out to their images."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from seamark.errors import ManifestError
+from seamark.geometry import Box
+from seamark.images import Float32Array
+from seamark.manifests.tilemaps import TilemapsManifest
+from seamark.manifests.tiles import TilesManifest
+
+
+def open_tile_maps(path: Path, scored: TilemapsManifest, tiles: TilesManifest) -> Float32Array:
+    """Open the scores of a split as a read-only memory map and check that they belong to the tiles.
+
+    Parameters
+    ----------
+    path : Path
+        The .npy file.
+    scored : TilemapsManifest
+        Its manifest.
+    tiles : TilesManifest
+        The tiles that were scored.
+
+    Returns
+    -------
+    ndarray of float32, shape (T, h, w)
+        Scores of all tiles.
+
+    Raises
+    ------
+    ManifestError
+        If the file is missing or damaged, has another shape or dtype than promised, or belongs to other tiles.
+    """
+    if scored.tiles_sha256 != tiles.sha256 or scored.shape[0] != tiles.shape[0]:
+        raise ManifestError(f"{path}: these are scores of other tiles than {tiles.file}; rebuild infer")
+    try:
+        scores = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ManifestError(f"{path}: cannot read the tile maps ({error}); rebuild infer") from error
+    if scores.dtype != np.float32 or scores.shape != scored.shape:
+        raise ManifestError(
+            f"{path}: expected float32 of shape {scored.shape}, found {scores.dtype} {scores.shape}; rebuild infer"
+        )
+    checked: Float32Array = scores
+    return checked
+
+
+@dataclass(frozen=True)
+class ScoredImage:
+    """The tile maps of one image."""
+
+    id: str
+    image_shape: tuple[int, int]
+    """Height and width in px."""
+    boxes: tuple[Box, ...]
+    scores: Float32Array
+    """Shape (n, h, w), possibly a memory map."""
+
+
+def scored_images(scores: Float32Array, scored: TilemapsManifest, tiles: TilesManifest) -> list[ScoredImage]:
+    """Deal the tile maps of a split out to their images.
+
+    Parameters
+    ----------
+    scores : ndarray of float32, shape (T, h, w)
+        Scores of all tiles.
+    scored : TilemapsManifest
+        Their manifest, for messages.
+    tiles : TilesManifest
+        The tiles, next to each other per image.
+
+    Returns
+    -------
+    list of ScoredImage
+        In the order of the tiles.
+
+    Raises
+    ------
+    ManifestError
+        If a score is not finite or the images have another number of tiles than the array.
+    """
+    images, first = [], 0
+    for image in tiles.images:
+        part = scores[first : first + len(image.boxes_xyxy)]
+        _check_finite(part, scored, image.id, first)
+        images.append(ScoredImage(image.id, (image.height, image.width), image.boxes_xyxy, part))
+        first += len(image.boxes_xyxy)
+    if first != len(scores):
+        raise ManifestError(f"{scored.file}: {len(scores)} tile maps for {first} tiles; rebuild infer")
+    return images
+
+
+def _check_finite(part: Float32Array, scored: TilemapsManifest, image_id: str, first: int) -> None:
+    strange = ~np.isfinite(part).all(axis=(1, 2))
+    if strange.any():
+        tile = int(strange.argmax())
+        raise ManifestError(
+            f"{scored.file}: detector {scored.detector}, category {scored.category}, split {scored.split}: tile {tile} "
+            f"of image {image_id} (index {first + tile} of the array) has non-finite scores; train the detector again"
+        )

@@ -1,0 +1,169 @@
+"""Cutting images into tiles: one decode per image, one memory-mappable array per split."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from seamark.artifacts import committed_file, file_digest
+from seamark.errors import DataError
+from seamark.geometry import Box
+from seamark.images import UInt8Array, read_image
+from seamark.manifests.index import ImageRecord
+from seamark.manifests.tiles import TiledImage, TilesManifest
+from seamark.tile_plan import PlannedImage, TilePlan
+
+
+class MapImages(Protocol):
+    """Something that applies a function to every item, in any order or at once, and returns the results in order."""
+
+    def __call__(self, function: Callable[[Any], Any], items: Sequence[Any], what: str) -> list[Any]:
+        """Return ``[function(item) for item in items]``."""
+        ...
+
+
+def cut_tiles(image: UInt8Array, boxes: Sequence[Box], input_shape: tuple[int, int]) -> UInt8Array:
+    """Cut windows out of an image and resize them to the model's input.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, C)
+        C is 1 or 3.
+    boxes : sequence of (x0, y0, x1, y1)
+        Windows in image px; what lies beyond the image becomes 0.
+    input_shape : tuple of int
+        Height and width of a tile in px.
+
+    Returns
+    -------
+    ndarray of uint8, shape (n, h, w, C)
+        Tiles, resized with Pillow's antialiased bilinear filter after padding (RoBiS specification sections A and B);
+        a window that already has the size of the input is copied unchanged.
+    """
+    height, width = input_shape
+    tiles = np.empty((len(boxes), height, width, image.shape[2]), np.uint8)
+    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    for tile, box in zip(tiles, boxes, strict=True):
+        resized = picture.crop(box).resize((width, height), Image.Resampling.BILINEAR)
+        tile[...] = np.asarray(resized).reshape(tile.shape)
+    return tiles
+
+
+def read_indexed(record: ImageRecord, root: Path) -> UInt8Array:
+    """Decode an image and make sure that it is the one that was indexed.
+
+    Parameters
+    ----------
+    record : ImageRecord
+        The image as indexed.
+    root : Path
+        Data root.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, C)
+        The pixels.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, or its digest or its size is not the indexed one.
+    """
+    path = root / record.file
+    if not path.is_file():
+        raise DataError(f"{path}: the image is missing; put it back or rerun index")
+    if file_digest(path) != record.sha256:
+        raise DataError(f"{path}: the file has changed since it was indexed (its digest differs); rerun index")
+    image = read_image(path)
+    indexed = (record.height, record.width, record.channels)
+    if image.shape != indexed:
+        raise DataError(
+            f"{path}: height, width and channels are {image.shape}, the index says {indexed}; the image has changed "
+            "since it was indexed; rerun index"
+        )
+    return image
+
+
+def _start_array(path: Path, shape: tuple[int, ...]) -> int:
+    """Write the header of a uint8 .npy file; return where its values start."""
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)), "fortran_order": False, "shape": shape}
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        return stream.tell()
+
+
+def write_tiles(path: Path, plan: TilePlan, root: Path, map_images: MapImages) -> None:
+    """Cut all images of a plan and write the tile array, complete or not at all.
+
+    Every image is decoded once and its tiles are written to their own part of the file, so memory holds one image per
+    worker, and the file does not depend on the order of the work. Plain writes are used rather than a writable memory
+    map because a full disk then raises an error instead of killing the process.
+
+    Parameters
+    ----------
+    path : Path
+        Target: a .npy file of uint8 (T, h, w, C).
+    plan : TilePlan
+        What to write.
+    root : Path
+        Data root.
+    map_images : MapImages
+        Runs the work, for example :meth:`seamark.job.Job.map`.
+
+    Raises
+    ------
+    DataError
+        If an image is not readable or not the one that was indexed.
+    """
+    tile_size = math.prod(plan.shape[1:])
+    with committed_file(path) as draft:
+        values_start = _start_array(draft, plan.shape)
+
+        def cut(image: PlannedImage) -> None:
+            tiles = cut_tiles(read_indexed(image.record, root), image.boxes, plan.grid.input_shape)
+            with draft.open("r+b") as stream:
+                stream.seek(values_start + image.first_tile * tile_size)
+                stream.write(tiles.data)
+
+        map_images(cut, plan.images, "images cut")
+
+
+def tiles_manifest(plan: TilePlan, category: str, path: Path) -> TilesManifest:
+    """Describe a tile array that :func:`write_tiles` wrote.
+
+    Parameters
+    ----------
+    plan : TilePlan
+        What was written.
+    category : str
+        Name of the category.
+    path : Path
+        The .npy file.
+
+    Returns
+    -------
+    TilesManifest
+        Its manifest; it belongs into the same folder.
+    """
+    images = tuple(
+        TiledImage(
+            id=image.id,
+            width=image.record.width,
+            height=image.record.height,
+            sha256=image.record.sha256,
+            boxes_xyxy=image.boxes,
+        )
+        for image in plan.images
+    )
+    return TilesManifest(
+        category=category,
+        split=plan.images[0].record.split,
+        grid=plan.grid,
+        file=path.name,
+        shape=plan.shape,
+        sha256=file_digest(path),
+        images=images,
+    )

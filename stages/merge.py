@@ -1,0 +1,56 @@
+"""Merge the tile maps of every image of one category and split into one anomaly map per image.
+
+**Inputs**
+
+- ``tiles``: manifest of the tiles, with the window of every tile in image px.
+- ``tilemaps``: manifest of the tile maps, with the position of their cells in px of the model input.
+- ``tilemaps_npy``: float32 array (T, h, w), raw scores, higher is more anomalous.
+
+**Outputs**
+
+- ``manifest``: size, range and digest of every map; the maps lie beside it as ``<split>/<id>.tiff``, float32, raw
+  scores.
+
+**Params**
+
+- ``settings``: the ``merge`` block: scale, blend, smoothing in image px.
+
+Source: RoBiS specification section D, with tiles at their true positions and normalised borders (see
+``seamark.merging``).
+"""
+
+from seamark.artifacts import committed_folder
+from seamark.job import Job, run
+from seamark.manifests.base import read_manifest, write_manifest
+from seamark.manifests.maps import MapRecord, MapsManifest
+from seamark.manifests.tilemaps import TilemapsManifest
+from seamark.manifests.tiles import TilesManifest
+from seamark.maps import save_map
+from seamark.merging import merge_tiles
+from seamark.settings.merge import MergeSettings
+from seamark.tilemaps import ScoredImage, open_tile_maps, scored_images
+
+
+def main(job: Job) -> None:
+    """Merge all images of the split."""
+    settings = job.settings(MergeSettings)
+    tiles = read_manifest(job.path("tiles"), TilesManifest)
+    scored = read_manifest(job.path("tilemaps"), TilemapsManifest)
+    images = scored_images(open_tile_maps(job.path("tilemaps_npy"), scored, tiles), scored, tiles)
+    target = job.target("manifest")
+
+    with committed_folder(target.with_suffix("")) as folder:
+
+        def merge(image: ScoredImage) -> MapRecord:
+            shape = image.image_shape
+            boxes, input_shape = image.boxes, tiles.grid.input_shape
+            merged = merge_tiles(image.scores, boxes, scored.cells, input_shape, image_shape=shape, settings=settings)
+            return save_map(folder, scored.split, image.id, merged, shape)
+
+        maps = tuple(job.map(merge, images, "images merged"))
+    write_manifest(
+        target, MapsManifest(detector=scored.detector, category=scored.category, split=scored.split, maps=maps)
+    )
+
+
+run(main, globals())

@@ -1,0 +1,91 @@
+"""Tile boxes of any size and layout."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seamark.errors import ConfigError, DataError
+from seamark.geometry import map_shape, tile_boxes, tile_bytes, tile_count, tile_starts, tile_stride, working_bytes
+from seamark.settings.grid import GridSettings
+
+LENGTHS = st.integers(1, 5000)
+WINDOWS = st.integers(1, 1500)
+OVERLAPS = st.floats(0.0, 0.75)
+
+
+def advancing(window: int, overlap: float) -> bool:
+    return int(window * (1.0 - overlap)) >= 1
+
+
+@given(LENGTHS, WINDOWS, OVERLAPS, st.sampled_from(["padded", "even"]))
+def test_tiles_of_an_axis_cover_it_in_order(length, window, overlap, layout):
+    if not advancing(window, overlap):
+        return
+    starts = tile_starts(length, window, overlap, layout)
+    assert starts[0] == 0
+    assert list(starts) == sorted(set(starts))
+    assert starts[-1] + window >= length
+    assert all(later <= earlier + window for earlier, later in pairwise(starts))
+    assert len(starts) == len(tile_starts(length, window, overlap, "padded"))
+
+
+@given(LENGTHS, WINDOWS, OVERLAPS)
+def test_even_tiles_need_no_padding_and_are_spread_evenly(length, window, overlap):
+    if not advancing(window, overlap) or length <= window:
+        return
+    starts = tile_starts(length, window, overlap, "even")
+    assert starts[-1] + window == length
+    steps = {later - earlier for earlier, later in pairwise(starts)}
+    assert max(steps) - min(steps) <= 1
+
+
+@pytest.mark.parametrize(("length", "starts"), [(2448, (0, 712, 1424)), (1056, (0, 32)), (2232, (0, 604, 1208))])
+def test_even_starts_of_the_specification(length, starts):
+    assert tile_starts(length, 1024, 0.1, "even") == starts
+
+
+@pytest.mark.parametrize("layout", ["padded", "even"])
+def test_an_axis_shorter_than_the_window_has_one_padded_tile(layout):
+    grid = GridSettings(layout=layout, window_px=1024)
+    assert tile_boxes(1500, 700, grid) == [
+        (0, 0, 1024, 1024),
+        (921 if layout == "padded" else 476, 0, 1945 if layout == "padded" else 1500, 1024),
+    ]
+
+
+def test_whole_is_one_box_of_any_aspect():
+    assert tile_boxes(4224, 1056, GridSettings(layout="whole")) == [(0, 0, 4224, 1056)]
+
+
+def test_rows_are_outer_and_the_count_needs_no_list():
+    grid = GridSettings(window_px=10, overlap=0.0, input_px=10)
+    boxes = tile_boxes(120, 120, grid)
+    assert len(boxes) == tile_count(120, 120, grid) == 144
+    assert boxes[1] == (10, 0, 20, 10)
+    assert boxes[12] == (0, 10, 10, 20)
+
+
+@pytest.mark.parametrize(("window", "overlap"), [(0, 0.1), (10, 1.0), (10, -0.1), (10, 0.9), (1, 0.5)])
+def test_tiles_that_do_not_advance_are_refused(window, overlap):
+    with pytest.raises(ConfigError, match="overlap"):
+        tile_stride(window, overlap)
+
+
+@pytest.mark.parametrize("layout", ["padded", "even"])
+def test_an_empty_axis_is_refused(layout):
+    with pytest.raises(DataError, match="0 px"):
+        tile_starts(0, 1024, 0.1, layout)
+
+
+def test_sizes_in_bytes():
+    assert tile_bytes(9, (518, 518), 3) == 128 + 9 * 518 * 518 * 3
+    assert working_bytes(2448, 2048, GridSettings()) == 7 * 2448 * 2048 + 4 * 1024 * 1024
+    assert working_bytes(100, 10, GridSettings(layout="whole")) == 11 * 1000
+
+
+def test_map_shapes_are_rounded_and_never_empty():
+    assert map_shape((2048, 2448), 0.25) == (512, 612)
+    assert map_shape((1, 3), 0.25) == (1, 1)
+    assert map_shape((7, 9), 1.0) == (7, 9)
