@@ -1,0 +1,235 @@
+"""From coarse masks to refined ones: a box prompt per component, a segmenter, and how the two are composed.
+
+Source: RoBiS specification section F, with any segmenter in SAM's place.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from seamark.components import Box, choose_largest, fill_holes, find_components
+from seamark.errors import DataError, ManifestError
+from seamark.grabcut import GrabCut
+from seamark.images import BoolArray, UInt8Array, read_image
+from seamark.manifests.index import IndexManifest
+from seamark.manifests.masks import MaskRecord, MasksManifest
+from seamark.segmenter import Patch, Segmenter
+from seamark.settings.refine import RefineSettings
+from seamark.stored_masks import load_mask, save_mask
+
+
+def segmenter_for(settings: RefineSettings) -> Segmenter | None:
+    """Return the segmenter that the settings name; None for the method ``none``."""
+    return GrabCut(settings.grabcut) if settings.method == "grabcut" else None
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The components of a coarse mask that get a box prompt.
+
+    Attributes
+    ----------
+    labels : ndarray of int32, shape (H, W)
+        0 for background, 1 to n for the components.
+    numbers : tuple of int
+        Labels of the components to refine, in ascending order of area; equal areas keep label order.
+    boxes : tuple of Box
+        Their boxes in image px.
+    """
+
+    labels: npt.NDArray[np.int32]
+    numbers: tuple[int, ...]
+    boxes: tuple[Box, ...]
+
+    @classmethod
+    def of(cls, coarse: BoolArray, top_n: int | None) -> "Prompts":
+        """Choose the largest ``top_n`` components of a mask, or all for None."""
+        components = find_components(coarse)
+        chosen = choose_largest(components.areas, top_n)
+        return cls(
+            components.labels,
+            tuple(position + 1 for position in chosen),
+            tuple(components.boxes[position] for position in chosen),
+        )
+
+    def others(self) -> BoolArray:
+        """Return the pixels of the components that were not chosen, bool of shape (H, W)."""
+        other = np.ones(int(self.labels.max()) + 1, dtype=np.bool_)
+        other[[0, *self.numbers]] = False
+        return np.asarray(other[self.labels], dtype=np.bool_)
+
+
+def _window_around(patch: Patch, box: Box, reach: int, shape: tuple[int, int]) -> Box:
+    """Return the smallest window that holds the patch and the box grown by ``reach``, clipped to the image."""
+    height, width = patch.mask.shape
+    x0, y0 = min(patch.x, box[0] - reach), min(patch.y, box[1] - reach)
+    x1, y1 = max(patch.x + width, box[2] + reach), max(patch.y + height, box[3] + reach)
+    return max(0, x0), max(0, y0), min(shape[1], x1), min(shape[0], y1)
+
+
+def _placed(patch: Patch, window: Box) -> BoolArray:
+    x0, y0, x1, y1 = window
+    placed = np.zeros((y1 - y0, x1 - x0), dtype=np.bool_)
+    height, width = patch.mask.shape
+    placed[patch.y - y0 : patch.y - y0 + height, patch.x - x0 : patch.x - x0 + width] = patch.mask
+    return placed
+
+
+def _dilated(mask: BoolArray, reach: int) -> BoolArray:
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return np.asarray(cv2.dilate(mask.view(np.uint8), kernel) > 0, dtype=np.bool_)
+
+
+def compose(segmented: BoolArray, component: BoolArray, settings: RefineSettings) -> BoolArray:
+    """Combine what the segmenter found with the coarse component that prompted it.
+
+    Parameters
+    ----------
+    segmented, component : ndarray of bool, shape (h, w)
+        Both within the same window.
+    settings : RefineSettings
+        The policy: ``replace`` takes the segmenter's mask, ``union`` adds the component, ``constrained`` keeps only
+        what lies within ``constrain_px`` of the component.
+
+    Returns
+    -------
+    ndarray of bool, shape (h, w)
+        The refined component; empty when the segmenter found nothing there.
+    """
+    if settings.compose == "constrained":
+        return segmented & _dilated(component, settings.constrain_px)
+    if settings.compose == "union" and segmented.any():
+        return segmented | component
+    return segmented
+
+
+def refine_mask(
+    image: UInt8Array, coarse: BoolArray, segmenter: Segmenter, settings: RefineSettings
+) -> tuple[BoolArray, int]:
+    """Refine one coarse mask.
+
+    Components beyond ``top_n`` stay as they are, except under ``replace``, where they vanish as in RoBiS.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, C)
+        The photograph.
+    coarse : ndarray of bool, shape (H, W)
+        Its coarse mask.
+    segmenter : Segmenter
+        Called once, and not at all for an empty mask.
+    settings : RefineSettings
+        Composition, number of components, hole filling.
+
+    Returns
+    -------
+    tuple
+        Refined mask of bool, shape (H, W), and the number of components for which the segmenter found nothing, so that
+        the coarse component was kept.
+    """
+    prompts = Prompts.of(coarse, settings.top_n)
+    refined = np.zeros_like(coarse) if settings.compose == "replace" else prompts.others()
+    patches = segmenter.segment(image, coarse, prompts.boxes) if prompts.boxes else []
+    kept_coarse = 0
+    for number, box, patch in zip(prompts.numbers, prompts.boxes, patches, strict=True):
+        window = _window_around(patch, box, settings.constrain_px, coarse.shape)
+        inside = np.s_[window[1] : window[3], window[0] : window[2]]
+        component = np.asarray(prompts.labels[inside] == number, dtype=np.bool_)
+        composed = compose(_placed(patch, window), component, settings)
+        kept_coarse += not composed.any()
+        refined[inside] |= composed if composed.any() else component
+    return (fill_holes(refined) if settings.fill_holes else refined), kept_coarse
+
+
+class Refiner:
+    """Refines the masks of one split, each independently of the others.
+
+    Parameters
+    ----------
+    root : Path
+        Data root.
+    index_path, masks_path : Path
+        Where the two manifests lie.
+    index : IndexManifest
+        Images of the category.
+    masks : MasksManifest
+        Coarse masks of one split of it.
+    settings : RefineSettings
+        The resolved block.
+
+    Raises
+    ------
+    ManifestError
+        If the masks are not coarse ones of exactly the images that the index lists for the split.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: Path,
+        index_path: Path,
+        index: IndexManifest,
+        masks_path: Path,
+        masks: MasksManifest,
+        settings: RefineSettings,
+    ) -> None:
+        images = index.of(masks.split)
+        if masks.stage != "coarse" or masks.category != index.category:
+            raise ManifestError(
+                f"{masks_path}: {masks.stage} masks of category {masks.category}, "
+                f"expected coarse ones of {index.category}; give the manifest of the binarize stage of this category"
+            )
+        if tuple(image.id for image in images) != tuple(mask.id for mask in masks.masks):
+            raise ManifestError(
+                f"{masks_path}: its {len(masks.masks)} masks are not those of the {len(images)} images that "
+                f"{index_path} lists for split {masks.split}; rebuild them with: snakemake --cores 2 -f {masks_path}"
+            )
+        self._root = root
+        self._images = {image.id: image for image in images}
+        self._masks_path = masks_path
+        self._settings = settings
+        self._segmenter = segmenter_for(settings)
+
+    def write(self, record: MaskRecord, folder: Path, published_as: str) -> MaskRecord:
+        """Refine one mask and write the result into a folder.
+
+        Parameters
+        ----------
+        record : MaskRecord
+            The coarse mask.
+        folder : Path
+            Folder to write to.
+        published_as : str
+            Name that the folder has beside the manifest in the end.
+
+        Returns
+        -------
+        MaskRecord
+            Entry for the manifest.
+
+        Raises
+        ------
+        DataError
+            If the photograph cannot be read or has another size than its mask.
+        ManifestError
+            If the coarse mask is not the one that its manifest describes.
+        """
+        coarse = load_mask(self._masks_path, record)
+        if self._segmenter is None or not coarse.any():
+            return save_mask(folder, published_as, record.id, coarse)
+        image = self._read_photograph(record)
+        refined, kept_coarse = refine_mask(image, coarse, self._segmenter, self._settings)
+        return save_mask(folder, published_as, record.id, refined, kept_coarse=kept_coarse)
+
+    def _read_photograph(self, record: MaskRecord) -> UInt8Array:
+        path = self._root / self._images[record.id].file
+        image = read_image(path)
+        if image.shape[:2] != (record.height, record.width):
+            raise DataError(
+                f"{path}: {image.shape[1]} x {image.shape[0]} px, but its coarse mask has {record.width} x "
+                f"{record.height} px; the photograph changed: rebuild everything below the index"
+            )
+        return image

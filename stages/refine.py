@@ -1,0 +1,54 @@
+"""Refine the coarse masks of a category and split with the photographs at hand.
+
+**Inputs**
+
+- ``index``: manifest of the category's images, 8-bit grey or RGB (H, W)
+- ``masks``: manifest of the coarse masks, 8-bit PNG, 0 or 255, at the size of the photograph
+
+**Outputs**
+
+- ``manifest``: MasksManifest, JSON, with the number of components that no segment was found for (``kept_coarse``);
+  beside it, in a folder of the same name, ``<id>.png``, 8-bit, 0 or 255, at the size of the photograph
+
+**Params**
+
+- ``settings``: segmenter, composition with the coarse mask, number of components, hole filling
+- ``root``: data root
+
+Source: RoBiS specification section F (box prompts, hole filling); GrabCut (Rother et al. 2004) as the segmenter.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from seamark.artifacts import committed_folder
+from seamark.job import Job, run
+from seamark.manifests.base import read_manifest, write_manifest
+from seamark.manifests.index import IndexManifest
+from seamark.manifests.masks import MasksManifest
+from seamark.refine import Refiner
+from seamark.settings.refine import RefineSettings
+
+
+def main(job: Job) -> None:
+    """Refine one split of one category."""
+    settings = job.settings(RefineSettings)
+    coarse = read_manifest(job.path("masks"), MasksManifest)
+    refiner = Refiner(
+        root=Path(job.params["root"]),
+        index_path=job.path("index"),
+        index=read_manifest(job.path("index"), IndexManifest),
+        masks_path=job.path("masks"),
+        masks=coarse,
+        settings=settings,
+    )
+    target = job.target("manifest")
+    with committed_folder(target.with_suffix("")) as folder:
+        masks = job.map(partial(refiner.write, folder=folder, published_as=target.stem), coarse.masks, "masks")
+    manifest = MasksManifest(
+        category=coarse.category, split=coarse.split, stage="refined", method=settings.method, masks=tuple(masks)
+    )
+    write_manifest(target, manifest)
+
+
+run(main, globals())
