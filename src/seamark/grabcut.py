@@ -1,9 +1,9 @@
 """GrabCut as a segmenter: one graph cut on a crop of the photograph per box.
 
 Source: Rother, Kolmogorov and Blake, "GrabCut", SIGGRAPH 2004, in OpenCV's implementation. Initial labels: the middle
-of the coarse component is sure foreground, the rest of the coarse mask probable foreground, the rest of the box probable
-background and everything outside the box sure background. The middle keeps low-contrast defects from vanishing: a
-coarse mask is usually too large, so most of what it calls foreground is background, but rarely its middle.
+of the coarse component is sure foreground, the rest of the coarse mask probable foreground, the rest of the box
+probable background and everything outside the box sure background. The middle keeps low-contrast defects from
+vanishing: a coarse mask is usually too large, so most of what it calls foreground is background, but rarely its middle.
 """
 
 from collections.abc import Sequence

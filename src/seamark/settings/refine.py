@@ -14,7 +14,7 @@ class GrabCutSettings(Settings):
     margin_min_px: int = Field(16, ge=1, le=512, description="smallest crop margin in image pixels")
     iterations: int = Field(3, ge=1, le=20, description="GrabCut iterations per component")
     crop_max_px: int = Field(
-        512, ge=64, le=4096, description="crops with a longer side are shrunk to this before GrabCut"
+        320, ge=64, le=4096, description="crops with a longer side are shrunk to this before GrabCut"
     )
 
 
