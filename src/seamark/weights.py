@@ -206,7 +206,7 @@ def load_strictly(network: nn.Module, path: Path, names: Mapping[str, str]) -> N
     Parameters
     ----------
     network : Module
-        Receives the tensors of the file.
+        Receives the tensors of the file; it may have been built on the ``meta`` device, without any of its own.
     path : Path
         File that ``torch.save`` wrote from a state dictionary.
     names : mapping of str to str
@@ -218,10 +218,12 @@ def load_strictly(network: nn.Module, path: Path, names: Mapping[str, str]) -> N
         If the file is unreadable, or has missing, unexpected or misshaped entries, which the message names.
     """
     state = {names.get(name, name): tensor for name, tensor in read_state(path).items()}
-    differences = state_differences(network.state_dict(), state)
+    expected = network.state_dict()
+    differences = state_differences(expected, state)
     if differences:
         raise WeightsError(
             f"{path}: these are not the weights of {type(network).__name__}; " + "; ".join(differences) + ". "
             "Give the file that belongs to the configured backbone"
         )
-    network.load_state_dict(state, strict=True)
+    typed = {name: tensor.to(expected[name].dtype) for name, tensor in state.items()}
+    network.load_state_dict(typed, strict=True, assign=True)
