@@ -1,0 +1,157 @@
+"""Which images are evaluated: those of the test splits whose truth is known as a whole, each with all its files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from seamark.errors import DataError, ManifestError
+from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
+from seamark.manifests.maps import MapRecord, MapsManifest
+from seamark.manifests.masks import MaskRecord, MasksManifest
+from seamark.settings.base import Split
+
+TEST_SPLITS: tuple[Split, ...] = ("test_public", "test_private", "test_private_mixed")
+"""Splits that can hold defects, in the order in which they are reported."""
+
+
+AnyListed = TypeVar("AnyListed", MapRecord, MaskRecord)
+
+
+@dataclass(frozen=True)
+class EvaluatedImage:
+    """The files of one image whose truth is known.
+
+    Parameters
+    ----------
+    id : str
+        Split and id of the image, for messages.
+    image : ImageRecord
+        The photograph.
+    photograph : Path
+        Its file.
+    maps : Path
+        Manifest of the maps.
+    anomaly_map : MapRecord
+        Its entry for the image.
+    coarse, refined : Path
+        8-bit PNGs.
+    truth : Path or None
+        Truth mask; None for an image that is good by its folder.
+    defect_px : int
+        Defect pixels when the truth was read.
+    """
+
+    id: str
+    image: ImageRecord
+    photograph: Path
+    maps: Path
+    anomaly_map: MapRecord
+    coarse: Path
+    refined: Path
+    truth: Path | None
+    defect_px: int
+
+
+def images_to_evaluate(
+    index: IndexManifest,
+    truth: TruthManifest,
+    maps: Mapping[Path, MapsManifest],
+    coarse: Mapping[Path, MasksManifest],
+    refined: Mapping[Path, MasksManifest],
+    *,
+    data_root: Path,
+    truth_root: Path | None,
+) -> list[EvaluatedImage]:
+    """List the images of every test split whose truth is known.
+
+    Parameters
+    ----------
+    index, truth : IndexManifest, TruthManifest
+        Of one category.
+    maps, coarse, refined : mapping of Path to manifest
+        One manifest per split, keyed by where it lies; other splits than the test splits are passed over.
+    data_root, truth_root : Path
+        What the paths of the index and of the truth are relative to.
+
+    Returns
+    -------
+    list of EvaluatedImage
+        In the order of :data:`TEST_SPLITS` and of the index.
+
+    Raises
+    ------
+    DataError
+        If the truth of a split is known for some of its images only, or lies below a truth root that is not configured.
+    ManifestError
+        If a split has a map manifest but no mask manifest, or one of them lacks an image.
+    """
+    by_split = {manifest.split: path for path, manifest in maps.items()}
+    listed: list[EvaluatedImage] = []
+    for split in TEST_SPLITS:
+        known = truth.of(split)
+        if not known or split not in by_split:
+            continue
+        images = index.of(split)
+        _require_whole_truth(index.category, split, images, known)
+        records = _by_id(by_split[split], maps[by_split[split]].maps, images)
+        coarse_files = _mask_files(coarse, split, images, index.category, "coarse")
+        refined_files = _mask_files(refined, split, images, index.category, "refined")
+        listed += [
+            EvaluatedImage(
+                id=f"{split}/{image.id}",
+                image=image,
+                photograph=data_root / image.file,
+                maps=by_split[split],
+                anomaly_map=records[image.id],
+                coarse=coarse_files[image.id],
+                refined=refined_files[image.id],
+                truth=_truth_file(known[image.id], data_root, truth_root),
+                defect_px=known[image.id].defect_px,
+            )
+            for image in images
+        ]
+    return listed
+
+
+def _require_whole_truth(
+    category: str, split: Split, images: Sequence[ImageRecord], known: Mapping[str, TruthRecord]
+) -> None:
+    missing = [image.id for image in images if image.id not in known]
+    if missing:
+        raise DataError(
+            f"{category} {split}: the truth is known for {len(known)} of {len(images)} images; missing: "
+            f"{', '.join(missing)}. Add these masks, or leave out the truth of the split; "
+            "scores over a part of it would not be comparable"
+        )
+
+
+def _by_id(manifest: Path, records: Sequence[AnyListed], images: Sequence[ImageRecord]) -> dict[str, AnyListed]:
+    listed = {record.id: record for record in records}
+    missing = [image.id for image in images if image.id not in listed]
+    if missing:
+        raise ManifestError(
+            f"{manifest}: lacks {len(missing)} of {len(images)} images of the index, first {missing[0]}; "
+            "rebuild the stage that wrote it"
+        )
+    return listed
+
+
+def _mask_files(
+    manifests: Mapping[Path, MasksManifest], split: Split, images: Sequence[ImageRecord], category: str, stage: str
+) -> dict[str, Path]:
+    for path, manifest in manifests.items():
+        if manifest.split == split:
+            return {name: path.parent / mask.file for name, mask in _by_id(path, manifest.masks, images).items()}
+    raise ManifestError(
+        f"{category} {split}: there are maps but no {stage} masks; build the {stage} masks of the split"
+    )
+
+
+def _truth_file(record: TruthRecord, data_root: Path, truth_root: Path | None) -> Path | None:
+    if record.mask is None:
+        return None
+    root = data_root if record.root == "data" else truth_root
+    if root is None:
+        raise DataError(f"{record.mask}: this truth mask lies below data.truth_root, which is null; set it")
+    return root / record.mask

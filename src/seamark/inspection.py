@@ -1,0 +1,169 @@
+"""Inspection of one submitted file: format, values and size (MVTec AD 2 specification section 2.2, rules 6 and 7)."""
+
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+from PIL import Image
+
+from seamark.images import MAX_PIXELS
+
+FLOAT16_EXPONENT = 0x7C00
+"""Exponent bits of a float16; all set means infinite or not a number."""
+
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    ArithmeticError,
+    RuntimeError,
+    SyntaxError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+"""What decoders raise on damaged files."""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A rule that is broken, and a sentence that begins with the file's name."""
+
+    rule: str
+    text: str
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What is known of one file after reading it.
+
+    Parameters
+    ----------
+    violations : tuple of Violation
+        Broken rules.
+    size_bytes : int
+        Size on disk.
+    levels : int
+        Distinct scores of a map; 0 for masks and unreadable maps.
+    commonest_share : float
+        Share of a map's pixels that have its commonest score, 0..1.
+    empty, full : bool
+        Whether a mask is 0 everywhere, or 255 everywhere.
+    """
+
+    violations: tuple[Violation, ...]
+    size_bytes: int
+    levels: int = 0
+    commonest_share: float = 0.0
+    empty: bool = False
+    full: bool = False
+
+
+def inspect_map(name: str, path: Path, sizes: Sequence[tuple[int, int]]) -> FileFacts:
+    """Read one submitted map.
+
+    Parameters
+    ----------
+    name : str
+        What to call the file in messages.
+    path : Path
+        The file.
+    sizes : sequence of (int, int)
+        Allowed widths and heights, px.
+
+    Returns
+    -------
+    FileFacts
+        With the broken rules among ``map_format``, ``finite`` and ``map_size``.
+    """
+    size_bytes = path.stat().st_size
+    try:
+        scores, fault = _read_float16(path)
+    except UNREADABLE as error:
+        scores, fault = None, f"cannot be read as TIFF ({error})"
+    if scores is None:
+        return FileFacts((Violation("map_format", f"{name}: {fault}"),), size_bytes)
+    pixels = np.bincount(scores.view(np.uint16).ravel(), minlength=1 << 16)
+    violations = []
+    bits = np.arange(1 << 16)
+    strange = int(pixels[bits & FLOAT16_EXPONENT == FLOAT16_EXPONENT].sum())
+    if strange:
+        violations.append(Violation("finite", f"{name}: {strange} scores are infinite or not a number"))
+    violations += _size_violations("map_size", name, scores, sizes)
+    share = float(pixels.max()) / scores.size
+    return FileFacts(tuple(violations), size_bytes, levels=int(np.count_nonzero(pixels)), commonest_share=share)
+
+
+def _read_float16(path: Path) -> tuple[npt.NDArray[np.float16] | None, str]:
+    """Return the scores, or None and what is wrong with the file; pixels are decoded only if the header is right."""
+    with tifffile.TiffFile(path) as file:
+        series = file.series[0]
+        if len(series.shape) != 2 or series.dtype != np.float16:
+            return None, f"{series.dtype} of shape {series.shape}, expected float16 with two axes"
+        if not 0 < series.size <= MAX_PIXELS:
+            return None, f"{series.shape[1]} x {series.shape[0]} px, expected between 1 and {MAX_PIXELS} px"
+        return np.ascontiguousarray(series.asarray(), dtype=np.float16), ""
+
+
+def inspect_mask(name: str, path: Path, sizes: Sequence[tuple[int, int]]) -> FileFacts:
+    """Read one submitted mask.
+
+    Parameters
+    ----------
+    name : str
+        What to call the file in messages.
+    path : Path
+        The file.
+    sizes : sequence of (int, int)
+        Allowed widths and heights, px.
+
+    Returns
+    -------
+    FileFacts
+        With the broken rules among ``mask_format``, ``mask_mode`` and ``mask_size``.
+    """
+    size_bytes = path.stat().st_size
+    try:
+        pixels, mode, fault = _read_png(path)
+    except UNREADABLE as error:
+        pixels, mode, fault = None, "", f"cannot be read as PNG ({error})"
+    if pixels is None:
+        return FileFacts((Violation("mask_format", f"{name}: {fault}"),), size_bytes)
+    violations = []
+    if mode != "L":
+        violations.append(Violation("mask_mode", f"{name}: mode {mode}, expected 8-bit grey (L)"))
+    violations += _size_violations("mask_size", name, pixels, sizes)
+    full = bool((pixels == 255).all())
+    return FileFacts(tuple(violations), size_bytes, empty=not pixels.any(), full=full)
+
+
+def _read_png(path: Path) -> tuple[npt.NDArray[Any] | None, str, str]:
+    """Return pixels and mode, or None and what is wrong; a palette image gives its indices, as officially."""
+    with Image.open(path, formats=["PNG"]) as image:
+        if image.width * image.height > MAX_PIXELS:
+            return None, image.mode, f"{image.width} x {image.height} px, expected at most {MAX_PIXELS} px"
+        pixels, mode = np.asarray(image), image.mode
+    if pixels.ndim != 2:
+        return None, mode, f"mode {mode} with {pixels.shape[2]} channels, expected one channel"
+    strange = np.unique(pixels[(pixels != 0) & (pixels != 255)])
+    if strange.size:
+        return None, mode, f"values {strange[:5].tolist()} besides 0 and 255"
+    return pixels, mode, ""
+
+
+def _size_violations(
+    rule: str, name: str, pixels: npt.NDArray[Any], sizes: Sequence[tuple[int, int]]
+) -> list[Violation]:
+    height, width = pixels.shape
+    if (width, height) in sizes:
+        return []
+    allowed = " or ".join(f"{w} x {h}" for w, h in dict.fromkeys(sizes))
+    return [Violation(rule, f"{name}: {width} x {height} px, expected {allowed}")]

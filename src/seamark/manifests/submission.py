@@ -1,0 +1,90 @@
+"""Manifests of the package stage: the check report and the provenance of the archive."""
+
+from typing import Any, Literal
+
+from seamark.manifests.base import Manifest, Record
+from seamark.settings.base import Split
+
+
+class RuleResult(Record):
+    """Whether a submission keeps one rule."""
+
+    rule: str
+    origin: Literal["official", "extra"]
+    """official: the benchmark's own checker has the rule too; extra: only ours, against bad scores."""
+    meaning: str
+    passed: bool
+    violations: int
+    examples: tuple[str, ...]
+    """The first violations, each naming its file."""
+
+
+class FolderCounts(Record):
+    """What was found for one category and split."""
+
+    category: str
+    split: Split
+    images: int
+    """Images expected."""
+    maps: int
+    masks: int
+    empty_masks: int
+    full_masks: int
+    fewest_levels: int | None
+    """Smallest number of distinct scores in a map; None without readable maps."""
+    map_bytes: int
+    mask_bytes: int
+
+
+class CheckReport(Manifest):
+    """What the submission checker found."""
+
+    submission: str
+    """Name of the folder."""
+    verdict: Literal["accepted", "refused"]
+    map_scale: float
+    rules: tuple[RuleResult, ...]
+    warnings: tuple[str, ...]
+    folders: tuple[FolderCounts, ...]
+    total_bytes: int
+    """Size of all maps and masks."""
+    archive_bytes: int | None
+    """Size of the .tar.gz file; None when only the folder was checked."""
+
+    @property
+    def officially_accepted(self) -> bool:
+        """Whether every rule of the benchmark's own checker is kept."""
+        return all(rule.passed for rule in self.rules if rule.origin == "official")
+
+
+class PrecisionRecord(Record):
+    """What rounding to float16 cost the maps of one category and split."""
+
+    category: str
+    split: Split
+    minimum: float
+    maximum: float
+    distinct_float32: int
+    """Distinct scores before rounding, counted per image and summed."""
+    distinct_float16: int
+    """Distinct scores after rounding, counted per image and summed."""
+    tie_rate: float
+    """Share of the distinct scores that rounding made equal to another one, 0..1."""
+    underflow_px: int
+    """Pixels whose score was not 0 and became 0."""
+
+
+class SubmissionProvenance(Manifest):
+    """Where an archive came from; equal input and equal package versions give equal bytes."""
+
+    run: str
+    archive: str
+    archive_sha256: str
+    archive_bytes: int
+    settings: dict[str, Any]
+    manifests: dict[str, str]
+    """SHA-256 of every manifest that went in, by path."""
+    versions: dict[str, str]
+    images: dict[str, dict[str, int]]
+    """Packaged images by category and split."""
+    precision: tuple[PrecisionRecord, ...]

@@ -1,0 +1,282 @@
+"""Exact metrics of anomaly maps and masks from counts that add up over images.
+
+All ranking metrics work on the scores rounded to float16, which is what the benchmark receives. Every state is a set of
+counts per distinct score, so images can be counted in any order, in parts and on several cores, and the parts added
+(MVTec AD 2 specification section 3.3). All counts are integers and exact; only the region weights 1/size are floats, so
+AucPro depends on the order of the images by less than 1e-12 and everything else not at all.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from seamark.errors import DataError
+from seamark.scores import KEYS, key_scores, score_keys
+
+BoolArray = npt.NDArray[np.bool_]
+Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+Int64Array = npt.NDArray[np.int64]
+
+
+def f1_score(true_positive: int, false_positive: int, false_negative: int) -> float | None:
+    """Return 2 TP / (2 TP + FP + FN), or None when nothing is positive in either truth or prediction.
+
+    Parameters
+    ----------
+    true_positive, false_positive, false_negative : int
+        Counts of pixels or images.
+
+    Returns
+    -------
+    float or None
+        In 0..1.
+    """
+    total = 2 * true_positive + false_positive + false_negative
+    return 2 * true_positive / total if total else None
+
+
+@dataclass(frozen=True)
+class MaskCounts:
+    """Agreement of predicted masks with the truth, as counts that add up over images.
+
+    Parameters
+    ----------
+    true_positive_px, false_positive_px, false_negative_px : int
+        Pixels of all images.
+    true_positive_images, false_positive_images, false_negative_images : int
+        Images; an image counts as anomalous when any of its pixels is foreground.
+    """
+
+    true_positive_px: int = 0
+    false_positive_px: int = 0
+    false_negative_px: int = 0
+    true_positive_images: int = 0
+    false_positive_images: int = 0
+    false_negative_images: int = 0
+
+    @classmethod
+    def of(cls, prediction: BoolArray, truth: BoolArray) -> "MaskCounts":
+        """Count one image.
+
+        Parameters
+        ----------
+        prediction, truth : ndarray of bool, shape (H, W)
+            True where defective.
+
+        Returns
+        -------
+        MaskCounts
+            Counts of this image.
+
+        Raises
+        ------
+        DataError
+            If the shapes differ.
+        """
+        _require_same_shape(prediction, truth, "predicted mask")
+        hit = int(np.count_nonzero(prediction & truth))
+        predicted, defective = int(np.count_nonzero(prediction)), int(np.count_nonzero(truth))
+        flagged, bad = predicted > 0, defective > 0
+        return cls(
+            hit,
+            predicted - hit,
+            defective - hit,
+            int(flagged and bad),
+            int(flagged and not bad),
+            int(bad and not flagged),
+        )
+
+    def __add__(self, other: "MaskCounts") -> "MaskCounts":
+        """Pool the images of both."""
+        return MaskCounts(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
+
+    def seg_f1(self) -> float | None:
+        """Return the F1 of all pixels pooled, good images included; None when nothing is positive (section 3.1)."""
+        return f1_score(self.true_positive_px, self.false_positive_px, self.false_negative_px)
+
+    def class_f1(self) -> float | None:
+        """Return the F1 over images, derived from the masks as the server does; None when nothing is positive."""
+        return f1_score(self.true_positive_images, self.false_positive_images, self.false_negative_images)
+
+
+@dataclass(frozen=True)
+class ScoreCounts:
+    """How often each distinct score occurs on good pixels, defect pixels and images; adds up over images.
+
+    Parameters
+    ----------
+    keys : ndarray of uint16, shape (n,)
+        Distinct scores in ascending order, as keys of :func:`seamark.scores.score_keys`; at most 63,488.
+    negatives, positives : ndarray of int64, shape (n,)
+        Good and defect pixels with that score.
+    region_weight : ndarray of float64, shape (n,)
+        Sum over the defect pixels with that score of 1 / size of their region in px; regions are 8-connected.
+    good_images, bad_images : ndarray of int64, shape (n,)
+        Images whose largest score it is, without and with a defect.
+    regions : int
+        Defect regions of all images.
+    """
+
+    keys: npt.NDArray[np.uint16]
+    negatives: Int64Array
+    positives: Int64Array
+    region_weight: Float64Array
+    good_images: Int64Array
+    bad_images: Int64Array
+    regions: int
+
+    @classmethod
+    def of(cls, anomaly_map: Float32Array, truth: BoolArray) -> "ScoreCounts":
+        """Count one image.
+
+        Parameters
+        ----------
+        anomaly_map : ndarray of float32, shape (H, W)
+            Finite scores within the range of float16, higher is more anomalous.
+        truth : ndarray of bool, shape (H, W)
+            True where defective.
+
+        Returns
+        -------
+        ScoreCounts
+            Counts of this image.
+
+        Raises
+        ------
+        DataError
+            If the shapes differ, the map is empty, or a score is not finite or does not fit into float16.
+        """
+        _require_same_shape(anomaly_map, truth, "anomaly map")
+        keys = score_keys(anomaly_map)
+        pixels = np.bincount(keys.ravel(), minlength=KEYS)
+        positives, weight, regions = _defect_counts(keys, truth)
+        used = np.flatnonzero(pixels)
+        peak = (used == used[-1]).astype(np.int64)
+        return cls(
+            keys=used.astype(np.uint16),
+            negatives=(pixels - positives)[used],
+            positives=positives[used],
+            region_weight=weight[used],
+            good_images=peak * int(regions == 0),
+            bad_images=peak * int(regions > 0),
+            regions=regions,
+        )
+
+    @classmethod
+    def pooled(cls, parts: Iterable["ScoreCounts"]) -> "ScoreCounts":
+        """Add up any number of counts, in the order given; none give the counts of no image."""
+        integers = np.zeros((4, KEYS), dtype=np.int64)
+        weight = np.zeros(KEYS)
+        regions = 0
+        for part in parts:
+            integers[:, part.keys] += (part.negatives, part.positives, part.good_images, part.bad_images)
+            weight[part.keys] += part.region_weight
+            regions += part.regions
+        used = np.flatnonzero(integers[0] + integers[1])
+        negatives, positives, good, bad = integers[:, used]
+        return cls(used.astype(np.uint16), negatives, positives, weight[used], good, bad, regions)
+
+    def __add__(self, other: "ScoreCounts") -> "ScoreCounts":
+        """Pool the images of both."""
+        return ScoreCounts.pooled((self, other))
+
+    @property
+    def images(self) -> int:
+        """Number of images counted."""
+        return int(self.good_images.sum() + self.bad_images.sum())
+
+    @property
+    def bad(self) -> int:
+        """Number of images with a defect."""
+        return int(self.bad_images.sum())
+
+    def peak(self) -> float:
+        """Return the largest score, rounded to float16.
+
+        Raises
+        ------
+        DataError
+            If no image has been counted.
+        """
+        if not self.keys.size:
+            raise DataError("no largest score: no image has been counted")
+        return float(key_scores()[self.keys[-1]])
+
+    def auc_pro(self, fpr_limit: float) -> float | None:
+        """Return the area under the per-region overlap over false-positive rate up to a limit, divided by the limit.
+
+        Parameters
+        ----------
+        fpr_limit : float
+            In (0, 1]; the benchmark uses 0.05.
+
+        Returns
+        -------
+        float or None
+            In 0..1; None without a defect region or without a good pixel (section 3.2, steps 1 to 5).
+        """
+        good_px = int(self.negatives.sum())
+        if self.regions == 0 or good_px == 0:
+            return None
+        false_positive_rate = np.cumsum(self.negatives[::-1]) / good_px
+        overlap = np.minimum(np.cumsum(self.region_weight[::-1]) / self.regions, 1.0)
+        rates = np.concatenate(([0.0], false_positive_rate, [1.0]))
+        return _area_up_to(rates, np.concatenate(([0.0], overlap, [1.0])), fpr_limit) / fpr_limit
+
+    def pixel_auroc(self) -> float | None:
+        """Return the area under the ROC curve over all pixels, ties counted half; None when one class has no pixel."""
+        return _auroc(self.negatives, self.positives)
+
+    def image_auroc(self) -> float | None:
+        """Return the area under the ROC curve over images scored by their maximum; None when one class has no image."""
+        return _auroc(self.good_images, self.bad_images)
+
+    def class_f1_floor(self) -> float | None:
+        """Return the ClassF1 of calling every image anomalous; None without an image (section 3.1)."""
+        return f1_score(self.bad, self.images - self.bad, 0)
+
+
+def _require_same_shape(array: npt.NDArray[Any], truth: BoolArray, what: str) -> None:
+    if array.shape != truth.shape or array.size == 0:
+        raise DataError(
+            f"the {what} has shape {array.shape}, the truth {truth.shape}; they must be equal and not empty: "
+            "bring the map or mask to the size of the truth first"
+        )
+
+
+def _defect_counts(keys: npt.NDArray[np.uint16], truth: BoolArray) -> tuple[Int64Array, Float64Array, int]:
+    """Return defect pixels per key, region weight per key and the number of regions of one image."""
+    if not truth.any():
+        return np.zeros(KEYS, dtype=np.int64), np.zeros(KEYS), 0
+    found, labels, statistics, _ = cv2.connectedComponentsWithStats(truth.astype(np.uint8), connectivity=8)
+    weights = 1.0 / np.maximum(statistics[:, cv2.CC_STAT_AREA], 1)
+    defect_keys = keys[truth]
+    positives = np.bincount(defect_keys, minlength=KEYS).astype(np.int64, copy=False)
+    region_weight = np.bincount(defect_keys, weights[labels[truth]], KEYS).astype(np.float64, copy=False)
+    return positives, region_weight, found - 1
+
+
+def _area_up_to(x: Float64Array, y: Float64Array, limit: float) -> float:
+    """Integrate by trapezoids from 0 to ``limit``, cutting the last one by linear interpolation; ``x`` ends at 1."""
+    inside = int(np.searchsorted(x, limit, side="right"))
+    area = float(np.sum(np.diff(x[:inside]) * (y[1:inside] + y[: inside - 1]) / 2.0))
+    start = float(x[inside - 1])
+    if start < limit:
+        slope = float((y[inside] - y[inside - 1]) / (x[inside] - start))
+        area += (limit - start) * (float(y[inside - 1]) + slope * (limit - start) / 2.0)
+    return area
+
+
+def _auroc(negatives: Int64Array, positives: Int64Array) -> float | None:
+    """Return the exact share of (negative, positive) pairs that are ordered rightly, ties counted half."""
+    pairs = int(negatives.sum()) * int(positives.sum())
+    if pairs == 0:
+        return None
+    doubled_below = 2 * np.cumsum(negatives) - negatives
+    # A 64-bit sum would overflow beyond 2**62 pairs, which two gigapixels can reach; Python's integers do not.
+    return sum(map(int.__mul__, positives.tolist(), doubled_below.tolist())) / (2 * pairs)

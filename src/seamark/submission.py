@@ -1,0 +1,185 @@
+"""The submission: float16 maps and binary masks in the tree that the benchmark server takes, and the checked archive.
+
+Source: MVTec AD 2 specification, sections 2.1 to 2.3. Maps are shrunk by area averaging, enlarged bilinearly with pixel
+centres at half-integers, and rounded to float16; masks keep the size of the photograph, whatever size the maps have.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from seamark.archive import submission_files, write_archive
+from seamark.artifacts import committed_file, file_digest
+from seamark.checker import MAPS_FOLDER, MASKS_FOLDER, check_submission, report_lines, with_archive
+from seamark.errors import DataError, ManifestError, SubmissionError
+from seamark.expected_submission import ExpectedSubmission, scaled_size
+from seamark.images import read_mask, write_mask
+from seamark.manifests.base import write_manifest
+from seamark.manifests.submission import CheckReport, PrecisionRecord
+from seamark.scores import MAX_SCORE, score_histogram
+from seamark.stored_maps import load_map
+from seamark.submitted_images import SubmittedImage
+
+Float32Array = npt.NDArray[np.float32]
+MapImages = Callable[[Callable[[Any], Any], Sequence[Any], str], list[Any]]
+"""Applies a function to every item, like :meth:`seamark.job.Job.map`."""
+
+
+def _resized(anomaly_map: Float32Array, width: int, height: int) -> Float32Array:
+    largest = np.abs(anomaly_map).max()
+    if not largest <= MAX_SCORE:
+        raise SubmissionError(
+            f"a score of magnitude {largest:g}: submitted scores must be finite and at most {MAX_SCORE:g}, the largest "
+            "float16; scale the detector's scores down"
+        )
+    rows, columns = anomaly_map.shape
+    if (columns, rows) == (width, height):
+        return anomaly_map
+    shrinks = width <= columns and height <= rows
+    resized = cv2.resize(anomaly_map, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return resized.astype(np.float32, copy=False)
+
+
+def write_submission(
+    folder: Path, images: Sequence[SubmittedImage], map_scale: float, map_images: MapImages
+) -> tuple[PrecisionRecord, ...]:
+    """Write maps and masks into the official tree; one map per thread is in memory at a time.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty folder to fill.
+    images : sequence of SubmittedImage
+        What to write.
+    map_scale : float
+        Size of the maps relative to the photographs, in (0, 1].
+    map_images : callable
+        Applies a function to every image.
+
+    Returns
+    -------
+    tuple of PrecisionRecord
+        What rounding cost, per category and split.
+
+    Raises
+    ------
+    SubmissionError
+        If a score is not finite or does not fit into float16.
+    ManifestError
+        If a map or mask is missing, damaged or of another size than its manifest says.
+    """
+    for image in images:
+        for kind in (MAPS_FOLDER, MASKS_FOLDER):
+            (folder / kind / image.category / image.split).mkdir(parents=True, exist_ok=True)
+    records = cast("list[PrecisionRecord]", map_images(partial(_write_image, folder, map_scale), images, "images"))
+    places = dict.fromkeys((record.category, record.split) for record in records)
+    return tuple(
+        _pooled_precision([record for record in records if (record.category, record.split) == place])
+        for place in places
+    )
+
+
+def _write_image(folder: Path, map_scale: float, image: SubmittedImage) -> PrecisionRecord:
+    below = Path(image.category) / image.split
+    _write_submitted_mask(folder / MASKS_FOLDER / below / f"{image.name}.png", image)
+    try:
+        scores = _resized(load_map(image.maps, image.anomaly_map), *scaled_size(image.width, image.height, map_scale))
+    except SubmissionError as error:
+        raise SubmissionError(f"{image.maps.parent / image.anomaly_map.file}: {error}") from error
+    rounded = scores.astype(np.float16)
+    target = folder / MAPS_FOLDER / below / f"{image.name}.tiff"
+    tifffile.imwrite(target, rounded, byteorder="<", photometric="minisblack", metadata=None)
+    ordered = np.sort(scores, axis=None)
+    before = 1 + int(np.count_nonzero(ordered[1:] != ordered[:-1]))
+    after = int(np.count_nonzero(score_histogram(scores)))
+    return PrecisionRecord(
+        category=image.category,
+        split=image.split,
+        minimum=float(ordered[0]),
+        maximum=float(ordered[-1]),
+        distinct_float32=before,
+        distinct_float16=after,
+        tie_rate=1.0 - after / before,
+        underflow_px=int(np.count_nonzero(scores)) - int(np.count_nonzero(rounded)),
+    )
+
+
+def _write_submitted_mask(target: Path, image: SubmittedImage) -> None:
+    try:
+        mask = read_mask(image.mask)
+    except DataError as error:
+        raise ManifestError(f"{error}; rebuild the masks") from error
+    if mask.shape != (image.height, image.width):
+        raise ManifestError(f"{image.mask}: mask of shape {mask.shape}, not that of its image; rebuild the masks")
+    write_mask(target, mask)
+
+
+def _pooled_precision(records: Sequence[PrecisionRecord]) -> PrecisionRecord:
+    before = sum(record.distinct_float32 for record in records)
+    after = sum(record.distinct_float16 for record in records)
+    return PrecisionRecord(
+        category=records[0].category,
+        split=records[0].split,
+        minimum=min(record.minimum for record in records),
+        maximum=max(record.maximum for record in records),
+        distinct_float32=before,
+        distinct_float16=after,
+        tie_rate=1.0 - after / before,
+        underflow_px=sum(record.underflow_px for record in records),
+    )
+
+
+def pack_submission(
+    folder: Path, expected: ExpectedSubmission, archive: Path, check: Path, map_files: MapImages
+) -> tuple[CheckReport, str]:
+    """Check a submission folder and, if it is accepted, write its archive and the check report.
+
+    Parameters
+    ----------
+    folder : Path
+        Submission folder.
+    expected : ExpectedSubmission
+        What it should hold.
+    archive, check : Path
+        Targets. The archive appears last, only after it has been read back and compared with the folder.
+    map_files : callable
+        Applies a function to every file.
+
+    Returns
+    -------
+    report : CheckReport
+        Accepted.
+    archive_sha256 : str
+        Digest of the archive.
+
+    Raises
+    ------
+    SubmissionError
+        If a rule is broken. The report then lies beside ``check`` as ``.failed.json``, because a workflow removes the
+        declared outputs of a failed job; there is no archive.
+    """
+    failed = check.with_suffix(".failed.json")
+    failed.unlink(missing_ok=True)
+    report = check_submission(folder, expected, map_files)
+    _require_accepted(report, failed)
+    with committed_file(archive) as draft:
+        write_archive(draft, submission_files(folder))
+        report = with_archive(report, draft, folder)
+        _require_accepted(report, failed)
+        digest = file_digest(draft)
+        write_manifest(check, report)
+    return report, digest
+
+
+def _require_accepted(report: CheckReport, failed: Path) -> None:
+    if report.verdict == "refused":
+        write_manifest(failed, report)
+        raise SubmissionError(
+            f"the submission breaks a rule; the whole report: {failed}\n" + "\n".join(report_lines(report))
+        )

@@ -1,0 +1,75 @@
+"""Write the private splits of all categories as a checked submission archive.
+
+**Inputs**
+
+- ``index``: index manifests (JSON), one per category
+- ``maps``: manifests of the fused maps, one per category and private split; float32 TIFFs, raw scores, lie beside them
+- ``masks``: manifests of the refined masks, in the same order; 0/255 PNGs of image size lie beside them
+
+**Outputs**
+
+- ``archive``: ``{run}.tar.gz``; the folder ``{run}`` beside it holds the same files: float16 TIFF maps, 8-bit PNG masks
+- ``check``: ``CheckReport`` (JSON): every rule of the benchmark's checker and ours, warnings, counts
+- ``provenance``: ``SubmissionProvenance`` (JSON): digests of all manifests, settings, versions, what float16 cost
+
+**Params**
+
+- ``settings``: ``PackageSettings``
+- ``run``: name of the run and of the folder
+- ``root``: data root, whose categories a complete submission covers
+
+Source: MVTec AD 2 specification, sections 1.3 and 2.1 to 2.3.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+from seamark.artifacts import committed_folder, file_digest
+from seamark.expected_submission import PRIVATE_SPLITS, expected_submission
+from seamark.job import Job, run
+from seamark.manifests.base import read_manifest, write_manifest
+from seamark.manifests.index import IndexManifest
+from seamark.manifests.maps import MapsManifest
+from seamark.manifests.masks import MasksManifest
+from seamark.manifests.submission import SubmissionProvenance
+from seamark.provenance import package_versions
+from seamark.settings.package import PackageSettings
+from seamark.submission import pack_submission, write_submission
+from seamark.submitted_images import images_to_submit, require_complete
+
+
+def main(job: Job) -> None:
+    """Write folder, check report, archive and provenance of one run."""
+    settings, archive = job.settings(PackageSettings), job.target("archive")
+    for name in ("archive", "check", "provenance"):
+        job.target(name).unlink(missing_ok=True)
+    indexes = [read_manifest(path, IndexManifest) for path in job.paths("index")]
+    maps = {path: read_manifest(path, MapsManifest) for path in job.paths("maps")}
+    masks = {path: read_manifest(path, MasksManifest) for path in job.paths("masks")}
+    images = images_to_submit(indexes, maps, masks)
+    if not settings.allow_partial:
+        require_complete(Path(job.params["root"]), indexes, images)
+    folder = archive.with_name(job.params["run"])
+    with committed_folder(folder) as draft:
+        precision = write_submission(draft, images, settings.map_scale, job.map)
+    splits = [split for split in PRIVATE_SPLITS if any(image.split == split for image in images)]
+    expected = expected_submission(indexes, splits, settings.map_scale)
+    report, digest = pack_submission(folder, expected, archive, job.target("check"), job.map)
+    counts = Counter((image.category, image.split) for image in images)
+    write_manifest(
+        job.target("provenance"),
+        SubmissionProvenance(
+            run=job.params["run"],
+            archive=archive.name,
+            archive_sha256=digest,
+            archive_bytes=report.archive_bytes or 0,
+            settings=settings.model_dump(),
+            manifests={str(path): file_digest(path) for name in ("index", "maps", "masks") for path in job.paths(name)},
+            versions=package_versions(),
+            images={index.category: {split: counts[index.category, split] for split in splits} for index in indexes},
+            precision=precision,
+        ),
+    )
+
+
+run(main, globals())

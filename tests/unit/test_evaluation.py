@@ -1,0 +1,288 @@
+"""Evaluation of a category from files on disk, and the summary table."""
+
+import csv
+from dataclasses import fields
+
+import cv2
+import numpy as np
+import pytest
+
+from seamark.errors import DataError, ManifestError
+from seamark.evaluated_images import images_to_evaluate
+from seamark.evaluation import Outcome, evaluate_image, evaluation, native_map
+from seamark.images import array_digest, write_map, write_mask
+from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
+from seamark.manifests.maps import MapRecord, MapsManifest
+from seamark.manifests.masks import MaskRecord, MasksManifest
+from seamark.metrics import MaskCounts, ScoreCounts
+from seamark.summary import SummaryRow, summary_rows, write_summary
+
+HEIGHT, WIDTH = 24, 36
+IMAGES = {
+    "test_public": [("bad/000_regular", "regular"), ("bad/001_shift_1", "shift_1"), ("good/000_regular", "regular")],
+    "test_private": [("000_regular", "regular"), ("001_regular", "regular")],
+}
+
+
+class World:
+    """A category on disk: one public and one private split, random maps and masks, truths of one block each."""
+
+    def __init__(self, root, scale=1.0, category="felt"):
+        self.root, self.category = root, category
+        self.records, self.truths = [], []
+        self.maps, self.coarse, self.refined = {}, {}, {}
+        self.arrays = {}
+        rng = np.random.default_rng(7)
+        for split, images in IMAGES.items():
+            self._add_split(rng, split, images, scale)
+
+    def _add_split(self, rng, split, images, scale):
+        entries = {"maps": [], "coarse": [], "refined": []}
+        for name, light in images:
+            bad = not name.startswith("good")
+            truth = np.zeros((HEIGHT, WIDTH), bool)
+            if bad:
+                top = int(rng.integers(0, 10))
+                truth[top : top + 6, 5:15] = True
+            shape = round(HEIGHT * scale), round(WIDTH * scale)
+            anomaly_map = rng.normal(size=shape).astype(np.float32)
+            anomaly_map += cv2.resize(truth.astype(np.float32), shape[::-1])
+            coarse, refined = rng.random(truth.shape) < 0.2, truth ^ (rng.random(truth.shape) < 0.05)
+            self.arrays[split, name] = anomaly_map, coarse, refined, truth
+            self._add_truth(split, name, truth, bad)
+            self.records.append(self._image(split, name, light, bad))
+            entries["maps"].append(self._write(f"maps/{split}", name, anomaly_map))
+            entries["coarse"].append(self._write(f"coarse/{split}", name, coarse))
+            entries["refined"].append(self._write(f"refined/{split}", name, refined))
+        path = self.root / "maps" / f"{split}.json"
+        self.maps[path] = MapsManifest(detector="d", category=self.category, split=split, maps=tuple(entries["maps"]))
+        for stage in ("coarse", "refined"):
+            getattr(self, stage)[self.root / stage / f"{split}.json"] = MasksManifest(
+                category=self.category, split=split, stage=stage, method="m", masks=tuple(entries[stage])
+            )
+
+    def _image(self, split, name, light, bad):
+        label = None if split == "test_private" else ("bad" if bad else "good")
+        return ImageRecord(
+            id=name,
+            file=f"{split}/{name}.png",
+            split=split,
+            label=label,
+            light=light,
+            width=WIDTH,
+            height=HEIGHT,
+            channels=1,
+            sha256="0",
+            mask=None,
+            mask_sha256=None,
+        )
+
+    def _add_truth(self, split, name, truth, bad):
+        mask = f"truth/{split}/{name}_mask.png" if bad else None
+        if mask:
+            (self.root / mask).parent.mkdir(parents=True, exist_ok=True)
+            write_mask(self.root / mask, truth)
+        root = "truth" if split == "test_private" else "data"
+        count = int(truth.sum())
+        self.truths.append(TruthRecord(split=split, id=name, mask=mask, root=root, sha256=None, defect_px=count))
+
+    def _write(self, folder, name, array):
+        suffix = "png" if array.dtype == bool else "tiff"
+        target = self.root / folder / f"{name}.{suffix}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file = f"{folder.split('/')[1]}/{name}.{suffix}"
+        if suffix == "png":
+            write_mask(target, array)
+            return MaskRecord(
+                id=name, file=file, width=WIDTH, height=HEIGHT, sha256="0", foreground_px=0, components=0, thresholds=()
+            )
+        write_map(target, array)
+        return MapRecord(
+            id=name,
+            file=file,
+            image_width=WIDTH,
+            image_height=HEIGHT,
+            map_width=array.shape[1],
+            map_height=array.shape[0],
+            sha256=array_digest(array),
+            minimum=0,
+            maximum=0,
+            mean=0,
+        )
+
+    def images(self, truths=None, truth_root="same"):
+        index = IndexManifest(category=self.category, layout="mvtec_ad_2", images=tuple(self.records))
+        truth = TruthManifest(category=self.category, images=tuple(self.truths if truths is None else truths))
+        truth_root = self.root if truth_root == "same" else truth_root
+        return images_to_evaluate(
+            index, truth, self.maps, self.coarse, self.refined, data_root=self.root, truth_root=truth_root
+        )
+
+    def evaluation(self, **changes):
+        images = self.images(**changes)
+        return evaluation(self.category, "d", 0.05, images, [evaluate_image(image) for image in images])
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+def test_scores_are_those_of_the_pooled_arrays(world):
+    result = world.evaluation()
+    assert [(s.split, s.light, s.images, s.bad_images) for s in result.subsets] == [
+        ("test_public", "all", 3, 2),
+        ("test_public", "regular", 2, 1),
+        ("test_public", "shift_1", 1, 1),
+        ("test_private", "all", 2, 2),
+        ("test_private", "regular", 2, 2),
+    ]
+    arrays = [world.arrays["test_public", name] for name, _ in IMAGES["test_public"]]
+    scores = ScoreCounts.pooled(ScoreCounts.of(anomaly_map, truth) for anomaly_map, _, _, truth in arrays)
+    refined = sum((MaskCounts.of(refined, truth) for _, _, refined, truth in arrays), MaskCounts())
+    coarse = sum((MaskCounts.of(coarse, truth) for _, coarse, _, truth in arrays), MaskCounts())
+    whole = result.subsets[0]
+    assert whole.auc_pro == scores.auc_pro(0.05)
+    assert whole.pixel_auroc == scores.pixel_auroc()
+    assert whole.image_auroc == scores.image_auroc()
+    assert whole.class_f1_floor == pytest.approx(0.8)
+    assert (whole.refined.seg_f1, whole.refined.class_f1) == (refined.seg_f1(), refined.class_f1())
+    assert (whole.coarse.seg_f1, whole.coarse.class_f1) == (coarse.seg_f1(), coarse.class_f1())
+    assert whole.refined.false_negative_px == refined.false_negative_px
+
+
+def test_image_scores(world):
+    first, _, good = world.evaluation().images[:3]
+    anomaly_map, _, refined, truth = world.arrays["test_public", "bad/000_regular"]
+    counts = MaskCounts.of(refined, truth)
+    assert (first.id, first.bad, first.defect_px) == ("bad/000_regular", True, 60)
+    assert first.peak == np.float16(anomaly_map.max())
+    assert first.refined_f1 == counts.seg_f1()
+    assert first.refined_false_positive_px == counts.false_positive_px
+    assert (good.bad, good.defect_px, good.refined_f1) == (False, 0, 0.0)
+
+
+def test_undefined_scores_are_none(world):
+    good = next(image for image in world.images() if image.id == "test_public/good/000_regular")
+    write_mask(good.coarse, np.zeros((HEIGHT, WIDTH), bool))
+    result = evaluation("felt", "d", 0.05, [good], [evaluate_image(good)])
+    (image,), subset = result.images, result.subsets[0]
+    assert image.coarse_f1 is None
+    assert subset.coarse.seg_f1 is subset.coarse.class_f1 is subset.auc_pro is subset.image_auroc is None
+    assert subset.class_f1_floor == 0.0
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.5])
+def test_small_maps_are_enlarged_with_half_pixel_centres(tmp_path, scale):
+    world = World(tmp_path, scale)
+    image = world.images()[0]
+    anomaly_map, _, _, truth = world.arrays["test_public", "bad/000_regular"]
+    enlarged = cv2.resize(anomaly_map, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(evaluate_image(image).scores.keys, ScoreCounts.of(enlarged, truth).keys)
+
+
+def test_half_pixel_enlargement_in_numbers():
+    row = native_map(np.array([[0.0, 4.0]], np.float32), 1, 4)
+    np.testing.assert_allclose(row, [[0, 1, 3, 4]])
+
+
+def test_a_map_larger_than_its_image_is_refused():
+    with pytest.raises(ManifestError, match="larger than its image"):
+        native_map(np.zeros((4, 4), np.float32), 3, 4)
+
+
+def test_a_split_without_truth_is_left_out(world):
+    public = [truth for truth in world.truths if truth.split == "test_public"]
+    assert {image.image.split for image in world.images(truths=public, truth_root=None)} == {"test_public"}
+
+
+def test_partly_known_truth_lists_what_is_missing(world):
+    truths = [truth for truth in world.truths if (truth.split, truth.id) != ("test_private", "001_regular")]
+    with pytest.raises(DataError, match="known for 1 of 2 images; missing: 001_regular"):
+        world.images(truths=truths)
+
+
+def test_truth_root_must_be_configured(world):
+    with pytest.raises(DataError, match="truth_root"):
+        world.images(truth_root=None)
+
+
+def test_missing_masks_are_an_error(world):
+    world.refined.pop(world.root / "refined" / "test_private.json")
+    with pytest.raises(ManifestError, match="no refined masks"):
+        world.images()
+
+
+def test_manifest_without_an_image_is_an_error(world):
+    path = world.root / "coarse" / "test_public.json"
+    world.coarse[path] = world.coarse[path].model_copy(update={"masks": world.coarse[path].masks[1:]})
+    with pytest.raises(ManifestError, match="first bad/000_regular"):
+        world.images()
+
+
+def test_truth_of_another_size_names_both_files(world):
+    image = world.images()[0]
+    write_mask(image.truth, np.ones((HEIGHT, WIDTH + 1), bool))
+    with pytest.raises(DataError, match=r"000_regular_mask\.png.*37 x 24.*000_regular\.png.*36 x 24"):
+        evaluate_image(image)
+
+
+def test_changed_truth_is_noticed(world):
+    image = world.images()[0]
+    write_mask(image.truth, np.ones((HEIGHT, WIDTH), bool))
+    with pytest.raises(ManifestError, match="changed"):
+        evaluate_image(image)
+
+
+def test_mask_of_another_size_is_refused(world):
+    image = world.images()[0]
+    write_mask(image.coarse, np.ones((HEIGHT, WIDTH - 1), bool))
+    with pytest.raises(ManifestError, match="000_regular"):
+        evaluate_image(image)
+
+
+def test_damaged_and_oversized_maps_are_named(world):
+    image = world.images()[0]
+    path = image.maps.parent / image.anomaly_map.file
+    huge = np.full((HEIGHT, WIDTH), 1e6, np.float32)
+    write_map(path, huge)
+    with pytest.raises(ManifestError, match="000_regular"):
+        evaluate_image(image)
+    world.arrays.clear()
+    record = image.anomaly_map.model_copy(update={"sha256": array_digest(huge)})
+    changed = {field.name: getattr(image, field.name) for field in fields(image)} | {"anomaly_map": record}
+    with pytest.raises(DataError, match=r"000_regular\.tiff.*1e\+06"):
+        evaluate_image(type(image)(**changed))
+
+
+def test_pooling_does_not_depend_on_the_order(world):
+    outcomes = [evaluate_image(image) for image in world.images()]
+    forward, backward = Outcome.pooled(outcomes), Outcome.pooled(outcomes[::-1])
+    assert forward.refined == backward.refined
+    assert forward.scores.auc_pro(0.05) == pytest.approx(backward.scores.auc_pro(0.05), abs=1e-12)
+
+
+def test_summary_rows_and_means(tmp_path):
+    worlds = [World(tmp_path / name, category=name) for name in ("wool", "felt")]
+    first = worlds[0].evaluation(truths=[truth for truth in worlds[0].truths if truth.split == "test_public"])
+    rows = summary_rows([first, worlds[1].evaluation()])
+    assert [(row.category, row.split, row.light) for row in rows if row.light == "all"] == [
+        ("felt", "test_public", "all"),
+        ("felt", "test_private", "all"),
+        ("wool", "test_public", "all"),
+        ("mean", "test_public", "all"),
+        ("mean", "test_private", "all"),
+    ]
+    mean, parts = rows[-2], [row for row in rows[:-2] if (row.split, row.light) == ("test_public", "all")]
+    assert mean.images == 6
+    assert mean.refined_seg_f1 == pytest.approx(np.mean([row.refined_seg_f1 for row in parts]))
+    assert rows[-1].image_auroc is None
+
+
+def test_summary_as_csv(tmp_path):
+    row = SummaryRow("felt", "test_public", "all", 3, 2, 0.5, 0.25, None, 1 / 3, 0, 1, None, 0.8)
+    write_summary(tmp_path / "90_eval" / "summary.csv", [row])
+    lines = list(csv.DictReader((tmp_path / "90_eval" / "summary.csv").open()))
+    assert lines[0]["coarse_seg_f1"] == "0.333333"
+    assert lines[0]["image_auroc"] == lines[0]["refined_class_f1"] == ""
+    assert list(lines[0]) == [field.name for field in fields(SummaryRow)]
