@@ -225,6 +225,20 @@ def test_a_cell_in_the_padding_never_reaches_pixels_a_cell_away():
     assert not merged.any()
 
 
+def test_a_pixel_on_the_border_of_its_only_tile_still_gets_its_score():
+    boxes = tile_boxes(12, 12, GridSettings(window_px=3, overlap=0.0))
+    tiles = np.full((len(boxes), 1, 1), 2.5, np.float32)
+    merged = merge_tiles(
+        tiles,
+        boxes,
+        cells_of(3, 1),
+        (3, 3),
+        image_shape=(12, 12),
+        settings=MergeSettings(scale=0.5, smooth_sigma_px=0.0),
+    )
+    assert (merged == 2.5).all()
+
+
 def test_boxes_that_do_not_tile_the_image_are_refused():
     tiles = np.zeros((2, 4, 4), np.float32)
     arguments = {"cells": cells_of(4, 4), "input_shape": (4, 4), "settings": MergeSettings()}
