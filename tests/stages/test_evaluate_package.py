@@ -1,0 +1,314 @@
+"""evaluate and package as stages: manifests in, scores and a checked archive out."""
+
+import json
+import runpy
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seamark import checker
+from seamark.errors import DataError, ManifestError, SubmissionError
+from seamark.images import array_digest, write_map, write_mask
+from seamark.job import Job
+from seamark.manifests.base import read_manifest, write_manifest
+from seamark.manifests.evaluation import EvaluationManifest
+from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
+from seamark.manifests.maps import MapRecord, MapsManifest
+from seamark.manifests.masks import MaskRecord, MasksManifest
+from seamark.manifests.submission import CheckReport, SubmissionProvenance
+
+STAGES = Path(__file__).resolve().parents[2] / "stages"
+SPLITS = ("test_private", "test_private_mixed")
+SIZES = {"felt": (45, 31), "wool": (30, 52)}
+
+
+def stage(name):
+    return runpy.run_path(str(STAGES / f"{name}.py"))["main"]
+
+
+def image_ids(split):
+    return [f"{number:03d}_{split[13:] or 'regular'}" for number in range(3)]
+
+
+class Run:
+    """Index, truth, maps and masks of two categories on disk; the truth is the refined mask."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.inputs = {"index": [], "truth": [], "maps": [], "coarse": [], "masks": []}
+        rng = np.random.default_rng(5)
+        for category, size in SIZES.items():
+            (folder / "data" / category / "train").mkdir(parents=True)
+            records, truths = [], []
+            for split in SPLITS:
+                self._split(rng, category, split, size, records, truths)
+            self._write(
+                "index", f"00_index/{category}", IndexManifest(category=category, layout="mvtec_ad_2", images=records)
+            )
+            self._write("truth", f"00_truth/{category}", TruthManifest(category=category, images=truths))
+
+    def _write(self, name, path, manifest):
+        write_manifest(self.folder / "out" / f"{path}.json", manifest)
+        self.inputs[name].append(self.folder / "out" / f"{path}.json")
+
+    def _split(self, rng, category, split, size, records, truths):
+        width, height = size
+        maps, masks = [], []
+        for name in image_ids(split):
+            mask = rng.random((height, width)) < 0.1
+            anomaly_map = (mask + rng.normal(size=mask.shape)).astype(np.float32)
+            for kind in ("45_fused", "70_refined"):
+                (self.folder / "out" / kind / category / split).mkdir(parents=True, exist_ok=True)
+            write_map(self.folder / "out" / "45_fused" / category / split / f"{name}.tiff", anomaly_map)
+            write_mask(self.folder / "out" / "70_refined" / category / split / f"{name}.png", mask)
+            truth_file = self.folder / "truth" / category / split / f"{name}_mask.png"
+            truth_file.parent.mkdir(parents=True, exist_ok=True)
+            write_mask(truth_file, mask)
+            records.append(self._record(category, split, name, size))
+            relative = str(truth_file.relative_to(self.folder / "truth"))
+            defect_px = int(mask.sum())
+            truths.append(
+                TruthRecord(split=split, id=name, mask=relative, root="truth", sha256=None, defect_px=defect_px)
+            )
+            maps.append(
+                MapRecord(
+                    id=name,
+                    file=f"{split}/{name}.tiff",
+                    image_width=width,
+                    image_height=height,
+                    map_width=width,
+                    map_height=height,
+                    sha256=array_digest(anomaly_map),
+                    minimum=0,
+                    maximum=0,
+                    mean=0,
+                )
+            )
+            masks.append(
+                MaskRecord(
+                    id=name,
+                    file=f"{split}/{name}.png",
+                    width=width,
+                    height=height,
+                    sha256="0",
+                    foreground_px=0,
+                    components=0,
+                    thresholds=(),
+                )
+            )
+        place = f"{category}/{split}"
+        self._write("maps", f"45_fused/{place}", MapsManifest(detector="d", category=category, split=split, maps=maps))
+        listed = MasksManifest(category=category, split=split, stage="refined", method="none", masks=masks)
+        self._write("masks", f"70_refined/{place}", listed)
+
+    @staticmethod
+    def _record(category, split, name, size):
+        return ImageRecord(
+            id=name,
+            file=f"{category}/{split}/{name}.png",
+            split=split,
+            label=None,
+            light=name[4:],
+            width=size[0],
+            height=size[1],
+            channels=1,
+            sha256="0",
+            mask=None,
+            mask_sha256=None,
+        )
+
+    def target(self, suffix):
+        return self.folder / "submissions" / f"toy{suffix}"
+
+    def package(self, categories=tuple(SIZES), splits=SPLITS, threads=1, **settings):
+        def chosen(name):
+            return [
+                path
+                for path in self.inputs[name]
+                if (path.stem in categories or path.parent.name in categories)
+                and (name == "index" or path.stem in splits)
+            ]
+
+        job = Job.for_test(
+            "package",
+            inputs={name: chosen(name) for name in ("index", "maps", "masks")},
+            outputs={
+                "archive": self.target(".tar.gz"),
+                "check": self.target(".check.json"),
+                "provenance": self.target(".provenance.json"),
+            },
+            params={
+                "settings": {"map_scale": 1.0, "allow_partial": False} | settings,
+                "run": "toy",
+                "root": str(self.folder / "data"),
+            },
+            threads=threads,
+        )
+        stage("package")(job)
+
+    def finished(self):
+        return sorted(path.name for path in (self.folder / "submissions").glob("*") if path.is_file())
+
+
+@pytest.fixture
+def toy(tmp_path):
+    return Run(tmp_path)
+
+
+def test_package_writes_a_checked_archive(toy, capsys):
+    toy.package()
+    assert toy.finished() == ["toy.check.json", "toy.provenance.json", "toy.tar.gz"]
+    assert not list(toy.target("").parent.rglob(".*"))
+    report = read_manifest(toy.target(".check.json"), CheckReport)
+    assert report.verdict == "accepted"
+    assert [rule.rule for rule in report.rules][-1] == "archive"
+    assert report.archive_bytes == toy.target(".tar.gz").stat().st_size
+    arguments = [str(toy.target("")), "--index", str(toy.folder / "out/00_index"), "--archive"]
+    assert checker.main([*arguments, str(toy.target(".tar.gz"))]) == 0
+    assert "12 maps and 12 masks" in capsys.readouterr().out
+
+
+def test_provenance_of_the_archive(toy):
+    toy.package()
+    provenance = read_manifest(toy.target(".provenance.json"), SubmissionProvenance)
+    assert len(provenance.manifests) == 2 + 4 + 4
+    assert provenance.images == {category: dict.fromkeys(SPLITS, 3) for category in SIZES}
+    assert {(entry.category, entry.split) for entry in provenance.precision} == {
+        (category, split) for category in SIZES for split in SPLITS
+    }
+    assert "numpy" in provenance.versions
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5, 0.25])
+def test_every_output_is_the_same_bytes_again_with_any_number_of_threads(toy, scale):
+    toy.package(map_scale=scale)
+    first = {name: (toy.folder / "submissions" / name).read_bytes() for name in toy.finished()}
+    toy.package(map_scale=scale, threads=3)
+    assert {name: (toy.folder / "submissions" / name).read_bytes() for name in toy.finished()} == first
+
+
+def test_a_partial_set_names_what_is_missing(toy):
+    with pytest.raises(SubmissionError, match=r"also holds wool;.*allow_partial"):
+        toy.package(categories=("felt",))
+    assert toy.finished() == []
+    with pytest.raises(SubmissionError, match="also holds felt/test_private_mixed, wool/test_private_mixed"):
+        toy.package(splits=("test_private",))
+    toy.package(categories=("felt",), splits=("test_private",), allow_partial=True)
+    report = read_manifest(toy.target(".check.json"), CheckReport)
+    assert [(f.category, f.split) for f in report.folders] == [("felt", "test_private")]
+
+
+def test_a_nested_category_counts(toy):
+    (toy.folder / "data" / "can" / "can" / "train").mkdir(parents=True)
+    (toy.folder / "data" / "notes").mkdir()
+    with pytest.raises(SubmissionError, match="also holds can;"):
+        toy.package()
+
+
+def test_a_refused_submission_leaves_a_report_and_no_archive(toy, monkeypatch):
+    toy.package()
+    main = stage("package")
+    monkeypatch.setitem(main.__globals__, "write_submission", _without_a_map(main.__globals__["write_submission"]))
+    monkeypatch.setitem(globals(), "stage", lambda name: main)
+    with pytest.raises(SubmissionError, match=r"rule names.*\n.*000_regular\.tiff: this file is missing"):
+        toy.package()
+    assert toy.finished() == ["toy.check.failed.json"]
+    assert json.loads(toy.target(".check.failed.json").read_text())["verdict"] == "refused"
+    monkeypatch.undo()
+    toy.package()
+    assert toy.finished() == ["toy.check.json", "toy.provenance.json", "toy.tar.gz"]
+
+
+def _without_a_map(write_submission):
+    def spoiled(folder, *arguments):
+        precision = write_submission(folder, *arguments)
+        (folder / "anomaly_images/felt/test_private/000_regular.tiff").unlink()
+        return precision
+
+    return spoiled
+
+
+def test_a_failed_writing_leaves_nothing_that_looks_finished(toy):
+    toy.package()
+    (toy.folder / "out/45_fused/wool/test_private/001_regular.tiff").write_bytes(b"")
+    with pytest.raises(ManifestError, match=r"001_regular\.tiff"):
+        toy.package()
+    assert toy.finished() == []
+    assert not list(toy.target("").parent.glob(".*"))
+
+
+def test_public_splits_are_refused(toy):
+    path = toy.inputs["maps"][0]
+    manifest = read_manifest(path, MapsManifest)
+    write_manifest(path, manifest.model_copy(update={"split": "test_public"}))
+    with pytest.raises(SubmissionError, match="not a private split"):
+        toy.package()
+
+
+def test_nothing_to_submit(toy):
+    with pytest.raises(SubmissionError, match="nothing to submit"):
+        toy.package(splits=())
+
+
+def test_maps_must_list_the_images_of_the_index(toy):
+    path = toy.inputs["maps"][0]
+    manifest = read_manifest(path, MapsManifest)
+    write_manifest(path, manifest.model_copy(update={"maps": manifest.maps[1:]}))
+    with pytest.raises(ManifestError, match=str(path)):
+        toy.package()
+
+
+def test_sizes_must_agree_with_the_index(toy):
+    path = toy.inputs["masks"][0]
+    manifest = read_manifest(path, MasksManifest)
+    masks = tuple(mask.model_copy(update={"width": 7}) for mask in manifest.masks)
+    write_manifest(path, manifest.model_copy(update={"masks": masks}))
+    with pytest.raises(ManifestError, match=r"felt/test_private/000_regular\.png: .* 7 x 31"):
+        toy.package()
+
+
+def evaluate(toy, threads):
+    refined = [path for path in toy.inputs["masks"] if path.parent.name == "felt"]
+    target = toy.folder / "out" / "90_eval" / "felt.json"
+    job = Job.for_test(
+        "evaluate",
+        inputs={
+            "index": toy.inputs["index"][0],
+            "truth": toy.inputs["truth"][0],
+            "maps": [path for path in toy.inputs["maps"] if path.parent.name == "felt"],
+            "coarse": refined,
+            "refined": refined,
+        },
+        outputs={"manifest": target},
+        params={
+            "settings": {"fpr_limit": 0.05},
+            "root": str(toy.folder / "data"),
+            "truth_root": str(toy.folder / "truth"),
+        },
+        threads=threads,
+    )
+    stage("evaluate")(job)
+    return target
+
+
+def test_evaluate_writes_the_same_manifest_with_any_number_of_threads(toy):
+    first = evaluate(toy, 1).read_bytes()
+    assert evaluate(toy, 3).read_bytes() == first
+    manifest = read_manifest(evaluate(toy, 1), EvaluationManifest)
+    assert [(s.split, s.light) for s in manifest.subsets] == [
+        ("test_private", "all"),
+        ("test_private", "regular"),
+        ("test_private_mixed", "all"),
+        ("test_private_mixed", "mixed"),
+    ]
+    assert {s.refined.seg_f1 for s in manifest.subsets} == {1.0}
+    assert len(manifest.images) == 6
+    assert 0.5 < manifest.subsets[0].pixel_auroc < 1
+
+
+def test_evaluate_needs_truth_that_agrees(toy):
+    shutil.rmtree(toy.folder / "truth" / "felt" / "test_private")
+    with pytest.raises(DataError, match=r"000_regular_mask\.png"):
+        evaluate(toy, 1)
