@@ -1,0 +1,227 @@
+"""The three stages from fused maps to refined masks."""
+
+import importlib.util
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from seamark.artifacts import file_digest
+from seamark.errors import DataError, ManifestError
+from seamark.images import array_digest, read_mask, write_map
+from seamark.job import Job
+from seamark.manifests.base import read_manifest, write_manifest
+from seamark.manifests.calibration import CalibrationManifest
+from seamark.manifests.index import ImageRecord, IndexManifest
+from seamark.manifests.maps import MapRecord, MapsManifest
+from seamark.manifests.masks import MasksManifest
+from seamark.scores import score_histogram
+
+STAGES = Path(__file__).parents[2] / "stages"
+SPLITS = {
+    "validation": ("good/000_regular", "good/001_regular"),
+    "test_public": ("bad/000_regular", "good/001_regular"),
+}
+SHAPE = (60, 80)
+
+
+def stage(name):
+    spec = importlib.util.spec_from_file_location(f"stage_{name}", STAGES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def draw(image_id, rng):
+    """Return a photograph and its map at half size; ids below ``bad`` have a bright defect."""
+    truth = np.zeros(SHAPE, np.float32)
+    if image_id.startswith("bad"):
+        cv2.circle(truth, (40, 30), 7, 1.0, -1)
+    photograph = np.clip(90 + 90 * truth + rng.normal(0, 5, SHAPE), 0, 255).astype(np.uint8)
+    heat = cv2.GaussianBlur(truth, (0, 0), 5) + rng.normal(0, 0.02, SHAPE)
+    return photograph, cv2.resize(heat.astype(np.float32), (40, 30), interpolation=cv2.INTER_AREA)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Write the index, the photographs and the fused maps of one category."""
+    rng = np.random.default_rng(0)
+    images = []
+    for split, ids in SPLITS.items():
+        records = []
+        for image_id in ids:
+            photograph, scores = draw(image_id, rng)
+            file = f"rice/{split}/{image_id}.png"
+            (tmp_path / "data" / file).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(photograph).save(tmp_path / "data" / file)
+            facts = {"width": 80, "height": 60, "channels": 1, "sha256": file_digest(tmp_path / "data" / file)}
+            label, light = image_id[: image_id.index("/")], "regular"
+            masks = {"mask": None, "mask_sha256": None}
+            images.append(ImageRecord(id=image_id, file=file, split=split, label=label, light=light, **facts, **masks))
+            target = tmp_path / "fused" / split / f"{image_id}.tiff"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_map(target, scores)
+            sizes = {"image_width": 80, "image_height": 60, "map_width": 40, "map_height": 30}
+            extent = {"minimum": float(scores.min()), "maximum": float(scores.max()), "mean": float(scores.mean())}
+            file, digest = f"{split}/{image_id}.tiff", array_digest(scores)
+            records.append(MapRecord(id=image_id, file=file, sha256=digest, **sizes, **extent))
+        maps = MapsManifest(detector="bank", category="rice", split=split, maps=tuple(records))
+        write_manifest(tmp_path / "fused" / f"{split}.json", maps)
+    write_manifest(tmp_path / "index.json", IndexManifest(category="rice", layout="mvtec_ad_2", images=tuple(images)))
+    return tmp_path
+
+
+def calibrate_job(tree, threads=1, out="calibration"):
+    maps = [tree / "fused" / f"{split}.json" for split in SPLITS]
+    outputs = {"manifest": tree / out / "rice.json", "histogram": tree / out / "rice.npy"}
+    return Job.for_test("calibrate", {"maps": maps}, outputs, {"settings": {}}, threads=threads)
+
+
+def binarize_job(tree, settings=None, split="test_public", threads=1, out="coarse"):
+    inputs = {"maps": tree / "fused" / f"{split}.json", "calibration": tree / "calibration" / "rice.json"}
+    outputs = {"manifest": tree / out / f"{split}.json"}
+    return Job.for_test("binarize", inputs, outputs, {"settings": settings or {}}, threads=threads)
+
+
+def refine_job(tree, settings=None, split="test_public", threads=1, out="refined"):
+    inputs = {"index": tree / "index.json", "masks": tree / "coarse" / f"{split}.json"}
+    params = {"settings": settings or {}, "root": str(tree / "data")}
+    return Job.for_test("refine", inputs, {"manifest": tree / out / f"{split}.json"}, params, threads=threads)
+
+
+@pytest.fixture
+def coarse_tree(tree):
+    stage("calibrate")(calibrate_job(tree))
+    stage("binarize")(binarize_job(tree))
+    return tree
+
+
+def test_calibrate_writes_statistics_and_histograms(tree):
+    stage("calibrate")(calibrate_job(tree))
+    manifest = read_manifest(tree / "calibration" / "rice.json", CalibrationManifest)
+    histogram = np.load(tree / "calibration" / manifest.histogram)
+    assert manifest.histogram_sha256 == file_digest(tree / "calibration" / "rice.npy")
+    assert [split.split for split in manifest.splits] == list(SPLITS)
+    assert histogram.shape == (2, 65536)
+    assert histogram.dtype == np.int64
+    for row, split in zip(histogram, manifest.splits, strict=True):
+        files = sorted((tree / "fused" / split.split).rglob("*.tiff"))
+        pixels = np.stack([cv2.imread(str(file), cv2.IMREAD_UNCHANGED) for file in files])
+        np.testing.assert_array_equal(row, score_histogram(pixels))
+        assert split.std == pytest.approx(pixels.astype(np.float64).std(), rel=1e-10)
+        assert tuple(image.id for image in split.images) == SPLITS[split.split]
+
+
+def test_coarse_and_refined_masks_find_the_defect(coarse_tree):
+    stage("refine")(refine_job(coarse_tree))
+    truth = np.zeros(SHAPE, np.uint8)
+    cv2.circle(truth, (40, 30), 7, 1, -1)
+    overlap = {}
+    for kind in ("coarse", "refined"):
+        manifest = read_manifest(coarse_tree / kind / "test_public.json", MasksManifest)
+        assert (manifest.stage, manifest.method) == ((kind, "mean_std") if kind == "coarse" else (kind, "grabcut"))
+        bad = manifest.masks[0]
+        mask = read_mask(coarse_tree / kind / bad.file)
+        assert mask.shape == SHAPE == (bad.height, bad.width)
+        assert (bad.foreground_px, bad.sha256) == (mask.sum(), array_digest(mask))
+        overlap[kind] = (mask & (truth > 0)).sum() / (mask | (truth > 0)).sum()
+        assert len(bad.thresholds) == (kind == "coarse")
+    assert overlap["coarse"] < 0.6
+    assert overlap["refined"] > 0.75
+
+
+def test_thresholds_say_what_they_have_seen(tree):
+    stage("calibrate")(calibrate_job(tree))
+    settings = {"mean_std": {"scope": "validation"}, "mebin": {"enabled": True, "erode_px": 2}}
+    stage("binarize")(binarize_job(tree, settings))
+    manifest = read_manifest(tree / "coarse" / "test_public.json", MasksManifest)
+    assert manifest.method == "mean_std+mebin"
+    assert [(one.rule, one.sees_test_images) for one in manifest.masks[0].thresholds] == [
+        ("mean_std", False),
+        ("mebin", True),
+    ]
+    assert manifest.masks[1].thresholds[1].value is None  # the weakest peak of the split
+
+
+def test_threads_and_repetition_do_not_change_a_byte(coarse_tree):
+    stage("refine")(refine_job(coarse_tree))
+    stage("calibrate")(calibrate_job(coarse_tree, threads=3, out="calibration_3"))
+    stage("binarize")(binarize_job(coarse_tree, threads=3, out="coarse_3"))
+    stage("refine")(refine_job(coarse_tree, threads=3, out="refined_3"))
+    for kind in ("calibration", "coarse", "refined"):
+        files = sorted(path for path in (coarse_tree / kind).rglob("*") if path.is_file())
+        assert files
+        for path in files:
+            again = coarse_tree / f"{kind}_3" / path.relative_to(coarse_tree / kind)
+            assert again.read_bytes() == path.read_bytes()
+
+
+def test_method_none_copies_the_coarse_mask_to_a_file_of_its_own(coarse_tree):
+    stage("refine")(refine_job(coarse_tree, {"method": "none"}))
+    coarse, refined = (
+        read_manifest(coarse_tree / kind / "test_public.json", MasksManifest) for kind in ("coarse", "refined")
+    )
+    assert refined.method == "none"
+    assert [mask.sha256 for mask in refined.masks] == [mask.sha256 for mask in coarse.masks]
+    assert all((coarse_tree / "refined" / mask.file).is_file() for mask in refined.masks)
+
+
+def test_rerun_removes_masks_that_are_no_longer_made(coarse_tree):
+    stale = coarse_tree / "coarse" / "test_public" / "stale.png"
+    stale.write_bytes(b"")
+    stage("binarize")(binarize_job(coarse_tree))
+    assert not stale.exists()
+
+
+def test_missing_inputs_are_named(tree):
+    with pytest.raises(ManifestError, match=r"rice\.json: cannot read the manifest"):
+        stage("binarize")(binarize_job(tree))
+    stage("calibrate")(calibrate_job(tree))
+    (tree / "fused" / "test_public" / "bad" / "000_regular.tiff").unlink()
+    with pytest.raises(ManifestError, match=r"000_regular\.tiff: cannot read the anomaly map") as caught:
+        stage("binarize")(binarize_job(tree))
+    assert caught.value.__notes__ == ["while working on bad/000_regular"]
+    assert not (tree / "coarse" / "test_public.json").exists()
+
+
+def test_calibration_of_other_images_is_refused(coarse_tree):
+    path = coarse_tree / "fused" / "test_public.json"
+    maps = read_manifest(path, MapsManifest)
+    write_manifest(path, maps.model_copy(update={"maps": maps.maps[:1]}))
+    with pytest.raises(ManifestError, match="2 calibrated images of split test_public are not the 1 of the maps"):
+        stage("binarize")(binarize_job(coarse_tree))
+    write_manifest(path, maps.model_copy(update={"detector": "urd"}))
+    with pytest.raises(ManifestError, match="detector bank, expected rice and urd"):
+        stage("binarize")(binarize_job(coarse_tree))
+
+
+def test_refine_refuses_masks_of_something_else(coarse_tree):
+    path = coarse_tree / "coarse" / "test_public.json"
+    masks = read_manifest(path, MasksManifest)
+    write_manifest(path, masks.model_copy(update={"category": "can"}))
+    with pytest.raises(ManifestError, match="coarse masks of category can, expected coarse ones of rice"):
+        stage("refine")(refine_job(coarse_tree))
+    write_manifest(path, masks.model_copy(update={"stage": "refined"}))
+    with pytest.raises(ManifestError, match="refined masks of category rice"):
+        stage("refine")(refine_job(coarse_tree))
+    write_manifest(path, masks.model_copy(update={"masks": masks.masks[1:]}))
+    with pytest.raises(ManifestError, match="1 masks are not those of the 2 images"):
+        stage("refine")(refine_job(coarse_tree))
+
+
+def test_refine_refuses_changed_masks_and_photographs(coarse_tree):
+    photograph = coarse_tree / "data" / "rice" / "test_public" / "bad" / "000_regular.png"
+    pixels = Image.open(photograph).copy()
+    pixels.resize((40, 30)).save(photograph)
+    with pytest.raises(DataError, match="40 x 30 px, but its coarse mask has 80 x 60 px"):
+        stage("refine")(refine_job(coarse_tree))
+    pixels.save(photograph)
+    mask = coarse_tree / "coarse" / "test_public" / "bad" / "000_regular.png"
+    Image.new("L", (80, 60), 255).save(mask)
+    with pytest.raises(ManifestError, match=r"expected the mask of 80 x 60 px that test_public\.json"):
+        stage("refine")(refine_job(coarse_tree))
+    mask.write_bytes(mask.read_bytes()[:40])
+    with pytest.raises(DataError, match="000_regular"):
+        stage("refine")(refine_job(coarse_tree))

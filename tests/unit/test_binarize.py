@@ -1,0 +1,148 @@
+"""Thresholds, their scope, and the union of the rules."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seamark.binarize import ImageContext, binarize_map, exceeds, mean_std_threshold
+from seamark.components import drop_small, erode_scores, find_components
+from seamark.manifests.calibration import ImageStatistics, SplitStatistics
+from seamark.settings.binarize import BinarizeSettings, MeanStdSettings
+
+
+def statistics(split, mean=1.0, std=2.0, peaks=(40.0, 200.0)):
+    images = tuple(
+        ImageStatistics(id=str(peak), pixels=100, minimum=0, maximum=peak, mean=mean + 10, std=std + 10)
+        for peak in peaks
+    )
+    return SplitStatistics(
+        split=split,
+        pixels=100 * len(peaks),
+        minimum=0,
+        maximum=max(peaks),
+        mean=mean,
+        std=std,
+        quantiles={},
+        images=images,
+    )
+
+
+def context_for(split, **facts):
+    own = statistics(split, mean=5.0, std=3.0, **facts)
+    validation = own if split == "validation" else statistics("validation")
+    return ImageContext(validation, own, own.images[-1])
+
+
+@pytest.mark.parametrize(
+    ("split", "scope", "value", "sees"),
+    [
+        ("test_private", "validation", 1 + 3 * 2, False),
+        ("test_private", "split", 5 + 3 * 3, True),
+        ("test_private", "image", 15 + 3 * 13, True),
+        ("test_public", "split", 5 + 3 * 3, True),
+        ("validation", "validation", 5 + 3 * 3, False),
+        ("validation", "split", 5 + 3 * 3, False),
+        ("validation", "image", 15 + 3 * 13, False),
+    ],
+)
+def test_scope_decides_the_statistic_and_whether_test_images_are_seen(split, scope, value, sees):
+    record = mean_std_threshold(context_for(split), MeanStdSettings(scope=scope))
+    assert (record.value, record.sees_test_images) == (value, sees)
+
+
+@pytest.mark.parametrize(
+    ("split", "sees"), [("validation", False), ("test_public", True), ("test_private_mixed", True)]
+)
+def test_mebin_sees_the_split_it_runs_on(split, sees):
+    scores = cv2.GaussianBlur(np.random.default_rng(0).random((60, 60), np.float32) * 900, (0, 0), 6)
+    only = BinarizeSettings.model_validate({"mean_std": {"enabled": False}, "mebin": {"enabled": True}})
+    _, (record,) = binarize_map(scores, (60, 60), context_for(split), only)
+    assert (record.rule, record.sees_test_images) == ("mebin", sees)
+
+
+@pytest.mark.parametrize("mean_std", [True, False])
+@pytest.mark.parametrize("mebin", [True, False])
+def test_union_of_the_enabled_rules(mean_std, mebin):
+    scores = np.zeros((40, 40), np.float32)
+    scores[4:20, 4:20] = 200  # above both thresholds
+    scores[25:39, 4:20] = 120  # above MEBin's, below mean + 60 std
+    scores[30, 30] = 199  # too small for MEBin's erosion
+    wanted = {"mean_std": {"enabled": mean_std, "k": 60.0}, "mebin": {"enabled": mebin}}
+    if not (mean_std or mebin):
+        with pytest.raises(ValueError, match="enable mean_std, mebin or both"):
+            BinarizeSettings.model_validate(wanted)
+        return
+    context = context_for("test_public", peaks=(40.0, 200.0))
+    mask, records = binarize_map(scores, (40, 40), context, BinarizeSettings.model_validate(wanted))
+    assert [record.rule for record in records] == ["mean_std"] * mean_std + ["mebin"] * mebin
+    assert mask[10, 10]
+    assert mask[30, 30] == mean_std
+    assert mask[32, 10] == mebin
+    assert not mask[0].any()
+
+
+def test_native_scale_keeps_a_five_pixel_defect_that_the_map_scale_coarsens():
+    image = np.zeros((64, 64), np.float32)
+    image[30, 29:32] = image[29:32, 30] = 1.0  # a plus of 5 px
+    scores = cv2.resize(cv2.GaussianBlur(image, (0, 0), 2.0), (32, 32), interpolation=cv2.INTER_AREA)
+    threshold = 0.8 * float(scores.max())
+    native = exceeds(scores, threshold, (64, 64), native=True)
+    coarse = exceeds(scores, threshold, (64, 64), native=False)
+    assert native[30, 30]
+    assert find_components(native).areas.tolist() == [5]
+    assert coarse.sum() % 4 == 0  # blocks of 2 x 2 image pixels
+    np.testing.assert_array_equal(coarse, np.kron(scores > threshold, np.ones((2, 2))).astype(bool))
+
+
+def test_native_scale_equals_half_pixel_bilinear_interpolation():
+    scores = np.array([[0, 4], [8, 12]], np.float32)
+    positions = np.clip((np.arange(8) + 0.5) / 4 - 0.5, 0, 1)
+    expected = positions[:, None] * 8 + positions[None, :] * 4
+    for threshold in (0.0, 3.3, 7.7, 11.9):
+        np.testing.assert_array_equal(exceeds(scores, threshold, (8, 8), native=True), expected > threshold)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_comparison_is_strict_and_in_float64(native):
+    score = np.float32(0.1)
+    scores = np.full((4, 4), score, np.float32)
+    assert not exceeds(scores, float(score), (4, 4), native=native).any()
+    assert exceeds(scores, np.nextafter(float(score), 0.0), (4, 4), native=native).all()
+    assert not exceeds(scores, np.nextafter(float(score), 1.0), (4, 4), native=native).any()
+    assert not exceeds(scores, None, (6, 6), native=native).any()
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10_000), st.integers(0, 7), st.integers(1, 9))
+def test_eroding_scores_equals_eroding_the_mask(seed, side, level):
+    scores = np.random.default_rng(seed).integers(0, 10, (19, 23)).astype(np.float32)
+    scores[4:15, 3:16] += 5
+    mask = (scores > level).astype(np.uint8)
+    brute = np.ones_like(mask)
+    for y, x in np.ndindex(mask.shape):
+        top, left = max(0, y - side // 2), max(0, x - side // 2)
+        window = mask[top : y + max(1, side - side // 2), left : x + max(1, side - side // 2)]
+        brute[y, x] = window.all()
+    np.testing.assert_array_equal(erode_scores(scores, side) > level, brute > 0)
+
+
+def test_small_components_are_dropped_at_image_size():
+    scores = np.zeros((20, 20), np.float32)
+    scores[2:5, 2:5] = scores[10, 10] = scores[11, 11] = scores[16, 3] = 100
+    context = context_for("test_public")
+    areas = {}
+    for smallest in (0, 2, 3, 9, 10):
+        mask, _ = binarize_map(scores, (20, 20), context, BinarizeSettings(min_area_px=smallest))
+        areas[smallest] = sorted(find_components(mask).areas.tolist())
+    assert areas == {0: [1, 2, 9], 2: [2, 9], 3: [9], 9: [9], 10: []}
+    assert not drop_small(np.zeros((3, 3), bool), 5).any()
+
+
+def test_erosion_of_the_mean_std_mask_happens_at_map_scale():
+    scores = np.zeros((30, 30), np.float32)
+    scores[10:18, 10:18] = 100
+    context = context_for("test_public")
+    mask, _ = binarize_map(scores, (60, 60), context, BinarizeSettings(at="map", erode_px=6))
+    assert find_components(mask).boxes == ((26, 26, 32, 32),)  # 8 px - 5 px, anchored 3 px in, times two

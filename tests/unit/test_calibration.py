@@ -1,0 +1,123 @@
+"""Exact statistics of anomaly scores."""
+
+import numpy as np
+import pytest
+
+from seamark.calibration import SplitCalibration, check_same_source, image_statistics, pooled_moments, statistics_for
+from seamark.errors import DataError, ManifestError
+from seamark.images import array_digest, write_map
+from seamark.manifests.calibration import CalibrationManifest
+from seamark.manifests.maps import MapRecord, MapsManifest
+from seamark.stored_maps import load_map
+
+
+def save_maps(folder, maps, split="validation", detector="bank", category="rice"):
+    records = []
+    for number, scores in enumerate(maps):
+        file = f"{split}/{number:03d}.tiff"
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        write_map(folder / file, scores)
+        height, width = scores.shape
+        facts = {"minimum": float(scores.min()), "maximum": float(scores.max()), "mean": float(scores.mean())}
+        sizes = {"image_width": width, "image_height": height, "map_width": width, "map_height": height}
+        records.append(MapRecord(id=f"{number:03d}", file=file, sha256=array_digest(scores), **sizes, **facts))
+    return MapsManifest(detector=detector, category=category, split=split, maps=tuple(records))
+
+
+def calibrated(folder, maps, **source):
+    manifest = save_maps(folder, maps, **source)
+    calibration = SplitCalibration(folder / "maps.json", manifest)
+    images = [calibration.add(record) for record in manifest.maps]
+    return calibration.statistics(images, (0.0, 0.5, 1.0)), calibration.histogram
+
+
+def manifest_of(*splits, category="rice", detector="bank"):
+    return CalibrationManifest(
+        category=category, detector=detector, histogram="rice.npy", histogram_sha256="", splits=splits
+    )
+
+
+@pytest.fixture
+def random_maps():
+    rng = np.random.default_rng(1)
+    return [rng.gamma(2, 3, shape).astype(np.float32) for shape in ((30, 40), (21, 17), (50, 9))]
+
+
+def test_pooled_statistics_equal_those_of_all_pixels(tmp_path, random_maps):
+    statistics, histogram = calibrated(tmp_path, random_maps)
+    pixels = np.concatenate([one.ravel() for one in random_maps]).astype(np.float64)
+    assert statistics.pixels == pixels.size == histogram.sum()
+    assert (statistics.minimum, statistics.maximum) == (pixels.min(), pixels.max())
+    assert statistics.mean == pytest.approx(pixels.mean(), rel=1e-13)
+    assert statistics.std == pytest.approx(pixels.std(), rel=1e-12)
+    rounded = np.sort(pixels.astype(np.float16))
+    assert statistics.quantiles == {"0": rounded[0], "0.5": rounded[(pixels.size + 1) // 2 - 1], "1": rounded[-1]}
+    assert [image.maximum for image in statistics.images] == [one.max() for one in random_maps]
+
+
+def test_a_large_offset_costs_no_digits():
+    scores = np.random.default_rng(2).normal(10_000, 0.1, (64, 64)).astype(np.float32)
+    assert image_statistics("a", scores).std == pytest.approx(scores.astype(np.longdouble).std(), rel=1e-9)
+
+
+def test_pooling_does_not_depend_on_the_order_of_images(random_maps):
+    images = [image_statistics(str(number), one) for number, one in enumerate(random_maps * 7)]
+    shuffled = [images[number] for number in np.random.default_rng(0).permutation(len(images))]
+    assert pooled_moments(images) == pooled_moments(shuffled)
+
+
+@pytest.mark.parametrize("value", [0.0, -2.5])
+def test_one_constant_map(tmp_path, value):
+    statistics, _ = calibrated(tmp_path, [np.full((5, 7), value, np.float32)])
+    assert (statistics.mean, statistics.std, statistics.minimum, statistics.maximum) == (value, 0.0, value, value)
+    assert set(statistics.quantiles.values()) == {value}
+
+
+def test_split_without_maps_is_refused(tmp_path):
+    empty = MapsManifest(detector="bank", category="rice", split="validation", maps=())
+    with pytest.raises(DataError, match="no anomaly maps"):
+        SplitCalibration(tmp_path / "maps.json", empty)
+
+
+def test_score_beyond_float16_is_refused(tmp_path):
+    with pytest.raises(DataError, match="largest float16"):
+        calibrated(tmp_path, [np.full((4, 4), 1e6, np.float32)])
+
+
+def test_changed_or_missing_map_is_refused(tmp_path, random_maps):
+    manifest = save_maps(tmp_path, random_maps)
+    record, path = manifest.maps[0], tmp_path / "maps.json"
+    write_map(tmp_path / record.file, random_maps[0] + np.float32(1))
+    with pytest.raises(ManifestError, match=r"000\.tiff: the pixels are not those"):
+        load_map(path, record)
+    write_map(tmp_path / record.file, random_maps[1])
+    with pytest.raises(ManifestError, match=r"expected float32 of shape \(30, 40\)"):
+        load_map(path, record)
+    (tmp_path / record.file).unlink()
+    with pytest.raises(ManifestError, match="cannot read the anomaly map"):
+        load_map(path, record)
+
+
+@pytest.mark.parametrize(
+    "second", [{"category": "can"}, {"detector": "other", "split": "test_public"}, {"split": "validation"}]
+)
+def test_maps_that_do_not_belong_together_are_refused(tmp_path, random_maps, second):
+    first = save_maps(tmp_path, random_maps)
+    check_same_source([first, save_maps(tmp_path, random_maps, split="test_public")])
+    with pytest.raises(ManifestError, match="one category, one detector and every split once"):
+        check_same_source([first, save_maps(tmp_path, random_maps, **second)])
+
+
+def test_calibration_of_something_else_is_refused(tmp_path, random_maps):
+    statistics, _ = calibrated(tmp_path, random_maps)
+    maps, path = save_maps(tmp_path, random_maps), tmp_path / "rice.json"
+    assert statistics_for(maps, "validation", manifest_of(statistics), path) == statistics
+    with pytest.raises(ManifestError, match=r"rice\.json: calibrated on category can .* expected rice"):
+        statistics_for(maps, "validation", manifest_of(statistics, category="can"), path)
+    with pytest.raises(ManifestError, match="detector urd, expected rice and bank"):
+        statistics_for(maps, "validation", manifest_of(statistics, detector="urd"), path)
+    with pytest.raises(ManifestError, match="no statistics of split test_public"):
+        statistics_for(maps, "test_public", manifest_of(statistics), path)
+    fewer = save_maps(tmp_path, random_maps[:2])
+    with pytest.raises(ManifestError, match="3 calibrated images of split validation are not the 2"):
+        statistics_for(fewer, "validation", manifest_of(statistics), path)
