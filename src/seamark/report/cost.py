@@ -1,0 +1,146 @@
+"""What a run cost: wall time, CPU time and peak memory from the provenance files beside the manifests."""
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+STAGES = (
+    "demo",
+    "index",
+    "truth",
+    "crop",
+    "train",
+    "infer",
+    "merge",
+    "fuse",
+    "calibrate",
+    "binarize",
+    "refine",
+    "preview",
+    "evaluate",
+    "package",
+)
+"""Stages in the order of the flow; others follow in alphabetical order."""
+
+
+@dataclass(frozen=True)
+class JobCost:
+    """What one job cost."""
+
+    stage: str
+    category: str | None
+    """None for a job over all categories."""
+    wall_s: float
+    cpu_s: float
+    peak_memory_mb: float
+    device: str
+    path: Path
+    """The provenance file."""
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """What all jobs of a stage cost together."""
+
+    stage: str
+    jobs: tuple[JobCost, ...]
+
+    @property
+    def wall_s(self) -> float:
+        """Sum of the wall seconds; jobs that ran side by side both count."""
+        return sum(job.wall_s for job in self.jobs)
+
+    @property
+    def cpu_s(self) -> float:
+        """Sum of the CPU seconds."""
+        return sum(job.cpu_s for job in self.jobs)
+
+    @property
+    def peak_memory_mb(self) -> float:
+        """Largest peak memory of a job."""
+        return max(job.peak_memory_mb for job in self.jobs)
+
+    @property
+    def devices(self) -> str:
+        """Devices of the jobs, joined."""
+        return ", ".join(sorted({job.device for job in self.jobs}))
+
+    def of(self, category: str) -> tuple[float, float] | None:
+        """Wall and CPU seconds of one category; None when the stage has no job for it."""
+        jobs = [job for job in self.jobs if job.category == category]
+        return (sum(job.wall_s for job in jobs), sum(job.cpu_s for job in jobs)) if jobs else None
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """What a run cost, as far as it is on record."""
+
+    stages: tuple[StageCost, ...]
+    unreadable: tuple[Path, ...]
+    """Provenance files that could not be used."""
+
+
+def read_costs(folder: Path, categories: Collection[str], detectors: Collection[str]) -> RunCost:
+    """Read every provenance file below a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Output folder of a run.
+    categories, detectors : collection of str
+        What belongs to the run now; leftovers of others are not counted.
+
+    Returns
+    -------
+    RunCost
+        Stages in the order of the flow. A damaged file is listed, not fatal: cost is no result.
+    """
+    jobs, unreadable = [], []
+    for path in sorted(folder.rglob("*.prov.json")):
+        try:
+            facts = json.loads(path.read_bytes())
+            wildcards = facts.get("wildcards", {})
+            job = _job_cost(facts, wildcards, path)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            unreadable.append(path)
+            continue
+        if job.stage == "report":
+            continue  # of an earlier page: this one is not finished
+        if job.category in {None, *categories} and wildcards.get("detector") in {None, *detectors}:
+            jobs.append(job)
+    return RunCost(stage_costs(jobs), tuple(unreadable))
+
+
+def _job_cost(facts: Mapping[str, Any], wildcards: Mapping[str, Any], path: Path) -> JobCost:
+    return JobCost(
+        stage=str(facts["rule"]),
+        category=wildcards.get("category"),
+        wall_s=float(facts["wall_s"]),
+        cpu_s=float(facts["cpu_s"]),
+        peak_memory_mb=float(facts["peak_memory_mb"]),
+        device=str(facts.get("device", "cpu")),
+        path=path,
+    )
+
+
+def stage_costs(jobs: Iterable[JobCost]) -> tuple[StageCost, ...]:
+    """Group jobs by stage.
+
+    Parameters
+    ----------
+    jobs : iterable of JobCost
+        In any order.
+
+    Returns
+    -------
+    tuple of StageCost
+        In the order of the flow.
+    """
+    by_stage: dict[str, list[JobCost]] = {}
+    for job in jobs:
+        by_stage.setdefault(job.stage, []).append(job)
+    known = {stage: position for position, stage in enumerate(STAGES)}
+    order = sorted(by_stage, key=lambda stage: (known.get(stage, len(STAGES)), stage))
+    return tuple(StageCost(stage, tuple(by_stage[stage])) for stage in order)

@@ -1,0 +1,119 @@
+"""Thresholds in plain words: which rule, which value, whose pixels, and how much of the validation split lies above."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from seamark.manifests.masks import MaskRecord, MasksManifest, ThresholdRecord
+from seamark.report.charts import Marker, share_above
+from seamark.scores import Histogram
+
+SCOPES = {
+    "validation": "validation images only",
+    "split": "all images of the split together",
+    "image": "each image for itself",
+}
+
+
+@dataclass(frozen=True)
+class ThresholdRow:
+    """The thresholds of one rule, for one or more splits that have the same ones."""
+
+    category: str
+    splits: tuple[str, ...]
+    rule: str
+    low: float | None
+    high: float | None
+    """Lowest and highest value over the images; None when the rule found none for any image."""
+    without: int
+    """Images for which the rule found no threshold."""
+    scope: str
+    """Whose pixels the threshold comes from."""
+    sees_test_images: bool
+    validation_shares: tuple[float, ...]
+    """Share of the validation pixels, 0..1, above the lowest and, where it differs, the highest value."""
+    paths: tuple[Path, ...]
+    """Manifests of the coarse masks."""
+
+
+def threshold_rows(
+    coarse: Mapping[Path, MasksManifest], validation: Mapping[str, Histogram]
+) -> tuple[ThresholdRow, ...]:
+    """Summarise the thresholds of all coarse masks.
+
+    Parameters
+    ----------
+    coarse : mapping of Path to MasksManifest
+        Manifests of the binarize stage by their path.
+    validation : mapping of str to ndarray of int64, shape (65536,)
+        Histogram of the validation scores by category.
+
+    Returns
+    -------
+    tuple of ThresholdRow
+        By category and rule, in the order of the manifests.
+    """
+    rows: dict[tuple[object, ...], ThresholdRow] = {}
+    for path, manifest in coarse.items():
+        for rule in dict.fromkeys(record.rule for mask in manifest.masks for record in mask.thresholds):
+            row = _row(path, manifest, rule, validation.get(manifest.category))
+            key = (row.category, rule, row.low, row.high, row.without, row.scope, row.sees_test_images)
+            seen = rows.get(key)
+            rows[key] = replace(seen, splits=seen.splits + row.splits, paths=seen.paths + row.paths) if seen else row
+    return tuple(sorted(rows.values(), key=lambda row: (row.category, row.rule)))
+
+
+def _records(masks: Sequence[MaskRecord], rule: str) -> list[ThresholdRecord]:
+    return [record for mask in masks for record in mask.thresholds if record.rule == rule]
+
+
+def _row(path: Path, manifest: MasksManifest, rule: str, histogram: Histogram | None) -> ThresholdRow:
+    records = _records(manifest.masks, rule)
+    values = sorted({record.value for record in records if record.value is not None})
+    ends = tuple(dict.fromkeys((values[0], values[-1]))) if values else ()
+    sees_test_images = any(record.sees_test_images for record in records)
+    return ThresholdRow(
+        category=manifest.category,
+        splits=(manifest.split,),
+        rule=rule,
+        low=ends[0] if ends else None,
+        high=ends[-1] if ends else None,
+        without=sum(record.value is None for record in records),
+        scope=_scope(len(values), sees_test_images),
+        sees_test_images=sees_test_images,
+        validation_shares=() if histogram is None else tuple(share_above(histogram, value) for value in ends),
+        paths=(path,),
+    )
+
+
+def _scope(distinct: int, sees_test_images: bool) -> str:
+    if distinct > 1:
+        return SCOPES["image"]
+    return SCOPES["split"] if sees_test_images else SCOPES["validation"]
+
+
+def threshold_markers(rows: Sequence[ThresholdRow], category: str) -> tuple[Marker, ...]:
+    """Return the thresholds of a category as markers for its score histogram.
+
+    Parameters
+    ----------
+    rows : sequence of ThresholdRow
+        Of all categories.
+    category : str
+        The one to mark.
+
+    Returns
+    -------
+    tuple of Marker
+        One per different value; the ends where each image has its own.
+    """
+    markers: dict[float, str] = {}
+    for row in rows:
+        if row.category != category or row.low is None or row.high is None:
+            continue
+        if row.low == row.high:
+            markers.setdefault(row.low, row.rule)
+        else:
+            markers.setdefault(row.low, f"{row.rule} lowest")
+            markers.setdefault(row.high, f"{row.rule} highest")
+    return tuple(Marker(f"{name} {value:.4g}", value) for value, name in sorted(markers.items()))

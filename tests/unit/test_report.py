@@ -1,0 +1,247 @@
+"""Parts of the report: charts, thresholds, galleries, cost, links."""
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from seamark.manifests.calibration import CalibrationManifest
+from seamark.manifests.evaluation import EvaluationManifest, ImageScores
+from seamark.manifests.masks import MaskRecord, MasksManifest, ThresholdRecord
+from seamark.manifests.model import PhaseRecord
+from seamark.manifests.preview import PreviewManifest, StripRecord
+from seamark.report.charts import Marker, Series, line_chart, score_chart, share_above, training_chart
+from seamark.report.cost import read_costs
+from seamark.report.gallery import galleries
+from seamark.report.page import duration, percent, relative_link
+from seamark.report.thresholds import threshold_markers, threshold_rows
+from seamark.scores import score_histogram
+from seamark.settings.report import ReportSettings
+
+
+def svg_of(markup):
+    return ElementTree.fromstring(re.search(r"<svg viewBox=\"0 0 480.*?</svg>(?=<ul)", str(markup), re.DOTALL).group())
+
+
+def inside(markup):
+    """Whether every coordinate of every line lies in the drawing."""
+    paths = [path for path in svg_of(markup).iter("path") if "line" in path.get("class").split()]
+    points = [tuple(map(float, point.split())) for path in paths for point in path.get("d")[1:].split("L")]
+    return bool(points) and all(0 <= x <= 480 and 0 <= y <= 270 for x, y in points)
+
+
+def test_names_in_a_chart_are_escaped():
+    chart = line_chart("<t>", [Series("a<b>&", (0.0, 1.0), (1.0, 2.0))], x_label="<x>", y_label='"y"')
+    assert "<b>" not in chart
+    svg_of(chart)
+
+
+@pytest.mark.parametrize("values", [(1.0, 2.0, 3.0), (5.0, 5.0, 5.0), (-1e-9, 0.0, 1e9), (0.0, 0.0, 0.0)])
+@pytest.mark.parametrize("log", [False, True])
+def test_lines_stay_in_the_drawing(values, log):
+    ys = tuple(abs(value) + 1e-6 for value in values) if log else values
+    assert inside(line_chart("t", [Series("a", (1.0, 2.0, 3.0), ys)], x_label="x", y_label="y", y_log=log))
+
+
+def test_training_chart_is_logarithmic_for_a_loss_that_falls_far():
+    def labels(losses):
+        phase = PhaseRecord(name="p", steps=3, curve_steps=(1, 2, 3), losses={"total": losses})
+        return {text.text for text in svg_of(training_chart(phase)).iter("text")}
+
+    assert {"0.001", "0.01", "0.1", "1"} <= labels((1.0, 0.1, 0.001))
+    assert "0.1" not in labels((3.0, 2.0, 1.0))
+
+
+def test_training_chart_of_a_phase_without_losses():
+    assert training_chart(PhaseRecord(name="p", steps=0, curve_steps=(), losses={})) is None
+
+
+def test_training_chart_of_one_note_is_a_dot():
+    phase = PhaseRecord(name="p", steps=1, curve_steps=(1,), losses={"total": (2.0,)})
+    assert len(list(svg_of(training_chart(phase)).iter("circle"))) == 1
+
+
+@pytest.mark.parametrize("scores", [[0.0, 1.0, 2.0], [3.0, 3.0, 3.0], [-60000.0, 0.0, 60000.0]])
+def test_score_chart_draws_every_split_and_threshold(scores):
+    histogram = score_histogram(np.array(scores, np.float32))
+    chart = score_chart("t", {"validation": histogram, "test_public": histogram}, [Marker("mean_std 1", 1.0)])
+    assert inside(chart)
+    assert str(chart).count('class="marker"') == 1
+    assert len([path for path in svg_of(chart).iter("path") if "line" in path.get("class").split()]) == 2
+
+
+def test_share_above_is_strict():
+    histogram = score_histogram(np.array([0.0, 1.0, 1.0, 2.0], np.float32))
+    assert share_above(histogram, 1.0) == 0.25
+    assert share_above(histogram, -1.0) == 1.0
+    assert share_above(histogram, 3.0) == 0.0
+
+
+def coarse(split, values, *, sees, rule="mean_std"):
+    masks = tuple(
+        MaskRecord(
+            id=str(number),
+            file="x.png",
+            width=1,
+            height=1,
+            sha256="0",
+            foreground_px=0,
+            components=0,
+            thresholds=(ThresholdRecord(rule=rule, value=value, sees_test_images=sees),),
+        )
+        for number, value in enumerate(values)
+    )
+    return MasksManifest(category="cup", split=split, stage="coarse", method=rule, masks=masks)
+
+
+VALIDATION = {"cup": score_histogram(np.arange(1, 101, dtype=np.float32))}
+
+
+def test_equal_thresholds_of_several_splits_are_one_row():
+    manifests = {
+        Path("a"): coarse("validation", [90.0] * 2, sees=False),
+        Path("b"): coarse("test_public", [90.0], sees=False),
+    }
+    (row,) = threshold_rows(manifests, VALIDATION)
+    assert row.splits == ("validation", "test_public")
+    assert row.scope == "validation images only"
+    assert not row.sees_test_images
+    assert row.validation_shares == (0.1,)
+    assert row.paths == (Path("a"), Path("b"))
+    assert threshold_markers([row], "cup") == (Marker("mean_std 90", 90.0),)
+
+
+def test_threshold_of_the_whole_test_split():
+    (row,) = threshold_rows({Path("a"): coarse("test_public", [50.0, 50.0], sees=True)}, VALIDATION)
+    assert row.sees_test_images
+    assert row.scope == "all images of the split together"
+
+
+def test_threshold_per_image_shows_its_ends_and_the_images_without():
+    manifest = coarse("test_public", [50.0, None, 80.0], sees=True, rule="mebin")
+    (row,) = threshold_rows({Path("a"): manifest}, VALIDATION)
+    assert (row.low, row.high, row.without) == (50.0, 80.0, 1)
+    assert row.scope == "each image for itself"
+    assert row.validation_shares == (0.5, 0.2)
+    assert [marker.x for marker in threshold_markers([row], "cup")] == [50.0, 80.0]
+
+
+def test_rule_that_found_no_threshold_at_all():
+    (row,) = threshold_rows({Path("a"): coarse("test_public", [None], sees=True)}, {})
+    assert row.low is None
+    assert row.validation_shares == ()
+    assert threshold_markers([row], "cup") == ()
+
+
+def image(image_id, f1, *, bad=True, false_positive=1, peak=1.0):
+    return ImageScores(
+        split="test_public",
+        id=image_id,
+        light="regular",
+        bad=bad,
+        defect_px=10 if bad else 0,
+        peak=peak,
+        coarse_f1=f1,
+        refined_f1=f1,
+        refined_false_positive_px=false_positive,
+        refined_false_negative_px=0,
+    )
+
+
+def gallery(images, worst, best):
+    strips = tuple(StripRecord(id=one.id, file=f"s/{one.id}.jpg", sha256="0") for one in images)
+    preview = PreviewManifest(
+        category="cup", split="test_public", contact_sheet="s/c.jpg", colour_range=(0.0, 1.0), strips=strips
+    )
+    evaluation = EvaluationManifest(category="cup", detector="d", fpr_limit=0.05, subsets=(), images=tuple(images))
+    (found,) = galleries(
+        {Path("80/cup.json"): preview}, [evaluation], [], ReportSettings(worst_images=worst, best_images=best)
+    )
+    return found
+
+
+def test_worst_and_best_images():
+    images = [
+        image("half", 0.5),
+        image("good_clean", None, bad=False, false_positive=0),
+        image("good_alarm", 0.0, bad=False, false_positive=500),
+        image("missed", 0.0, false_positive=10),
+        image("best", 0.9),
+    ]
+    found = gallery(images, 2, 1)
+    assert [picture.id for picture in found.worst] == ["good_alarm", "missed"]
+    assert [picture.id for picture in found.best] == ["best"]
+    assert found.best[0].path == Path("80/s/best.jpg")
+    assert "F1 0.900" in found.best[0].caption
+
+
+def test_no_image_is_among_the_worst_and_the_best():
+    found = gallery([image("a", 0.2), image("b", 0.4)], 5, 5)
+    assert [picture.id for picture in found.worst] == ["a", "b"]
+    assert found.best == ()
+
+
+def provenance(folder, name, **facts):
+    base = {"rule": "crop", "wildcards": {"category": "cup"}, "wall_s": 2.0, "cpu_s": 3.0, "peak_memory_mb": 100.0}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.prov.json").write_text(json.dumps(base | facts))
+
+
+def test_costs_are_summed_per_stage_and_category(tmp_path):
+    provenance(tmp_path / "10/cup", "a")
+    provenance(tmp_path / "10/cup", "b", peak_memory_mb=300.0)
+    provenance(tmp_path / "10/can", "a", wildcards={"category": "can"}, device="cuda:0")
+    provenance(tmp_path / "00", "i", rule="index")
+    index, crop = read_costs(tmp_path, ["cup", "can"], []).stages
+    assert (index.stage, crop.stage) == ("index", "crop")
+    assert (crop.wall_s, crop.cpu_s, crop.peak_memory_mb, crop.devices) == (6.0, 9.0, 300.0, "cpu, cuda:0")
+    assert crop.of("cup") == (4.0, 6.0)
+    assert index.of("can") is None
+
+
+def test_costs_leave_out_what_is_not_of_this_run_and_name_what_cannot_be_read(tmp_path):
+    provenance(tmp_path, "old_category", wildcards={"category": "old"})
+    provenance(tmp_path, "old_detector", rule="train", wildcards={"category": "cup", "detector": "old"})
+    provenance(tmp_path, "earlier_page", rule="report", wildcards={})
+    (tmp_path / "cut.prov.json").write_text('{"rule": "cr')
+    (tmp_path / "list.prov.json").write_text("[]")
+    cost = read_costs(tmp_path, ["cup"], ["bank"])
+    assert cost.stages == ()
+    assert [path.name for path in cost.unreadable] == ["cut.prov.json", "list.prov.json"]
+
+
+def test_relative_links_quote_special_characters(tmp_path):
+    link = relative_link(tmp_path / "80 a/#1?<b>.jpg", tmp_path / "report")
+    assert link == "../80%20a/%231%3F%3Cb%3E.jpg"
+
+
+def test_durations_and_shares_are_readable():
+    assert [duration(value) for value in (0.04, 59.9, 61.0, 3725.0)] == ["0.0 s", "59.9 s", "1 min 01 s", "1 h 02 min"]
+    assert [percent(value) for value in (0.0, 0.00012345, 0.25)] == ["0 %", "0.012 %", "25.0 %"]
+
+
+def test_gallery_without_truth_is_ordered_by_peak(calibrated):
+    preview, calibration = calibrated
+    (found,) = galleries({Path("p.json"): preview}, [], [calibration], ReportSettings(worst_images=1, best_images=1))
+    assert not found.truth_known
+    assert [picture.id for picture in found.worst] == ["high"]
+    assert [picture.id for picture in found.best] == ["low"]
+
+
+@pytest.fixture
+def calibrated():
+    peaks = {"low": 1.0, "middle": 2.0, "high": 3.0}
+    shared = {"pixels": 1, "minimum": 0.0, "mean": 0.5, "std": 0.1}
+    images = [{"id": name, "maximum": peak, **shared} for name, peak in peaks.items()]
+    split = {"split": "test_private", "quantiles": {}, "images": images, "maximum": 3.0, **shared}
+    calibration = CalibrationManifest.model_validate(
+        {"category": "cup", "detector": "d", "histogram": "h.npy", "histogram_sha256": "0", "splits": [split]}
+    )
+    strips = tuple(StripRecord(id=name, file=f"{name}.jpg", sha256="0") for name in peaks)
+    preview = PreviewManifest(
+        category="cup", split="test_private", contact_sheet="c.jpg", colour_range=(0.0, 1.0), strips=strips
+    )
+    return preview, calibration
