@@ -1,0 +1,208 @@
+"""feature_bank: the distance of a tile's features to the nearest feature of any defect-free tile.
+
+Paper: Roth et al., Towards Total Recall in Industrial Anomaly Detection (PatchCore), CVPR 2022.
+Equations: local averaging (section 3.1), greedy coreset after a random projection (section 3.2), distance to the
+nearest vector (section 3.3).
+Reference: amazon-science/patchcore-inspection (Apache-2.0); written from the paper.
+
+parity: every layer is scaled to length 1, so layers weigh alike; the reference resamples all channels to one width.
+parity: the bank also holds wide photometric variants of each tile, and candidates are drawn at random before thinning.
+parity: no re-weighting by the neighbourhood of the nearest vector; optionally the mean over several neighbours.
+"""
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (its usual name)
+from torch import Tensor
+
+from seamark.augmentation import wide_variant
+from seamark.batches import TrainingTiles, counted_random
+from seamark.detectors.base import Detector, cells_with_content
+from seamark.errors import ConfigError, ManifestError
+from seamark.phases import ComputedPhase, Phase, Track
+from seamark.settings.feature_bank import FeatureBankSettings
+
+LOG = logging.getLogger(__name__)
+PADDING_VECTORS = 16
+"""Vectors of pure padding among the candidates: enough to know what padding looks like."""
+DISTANCE_BLOCK = 1 << 24
+"""Distances computed at a time."""
+
+
+class FeatureBank(Detector):
+    """Nearest-neighbour distance to a thinned bank of frozen features."""
+
+    Settings = FeatureBankSettings
+    bank: Tensor
+
+    def __init__(self, settings: FeatureBankSettings, tile_shape: tuple[int, int], seed: int) -> None:
+        super().__init__(settings, tile_shape, seed)
+        self.settings = settings
+        self.register_buffer("bank", torch.empty(0, 0))
+
+    def phases(self, tiles: TrainingTiles) -> Sequence[Phase]:  # noqa: D102, ARG002
+        return [BankPhase(self)]
+
+    def vectors(self, images: Tensor) -> Tensor:
+        """Return vectors (B, h * w, D) of normalised images (B, 3, H, W): all layers, each of length 1."""
+        parts = []
+        for level in self.backbone.pyramid(images):
+            local = F.avg_pool2d(level, 3, stride=1, padding=1, count_include_pad=False)
+            if local.shape[2:] != self.map_shape:
+                local = F.interpolate(local, self.map_shape, mode="bilinear")
+            parts.append(F.normalize(local, dim=1))
+        return torch.cat(parts, dim=1).flatten(2).transpose(1, 2).contiguous()
+
+    @torch.no_grad()
+    def score(self, batch: Tensor) -> Tensor:  # noqa: D102
+        if not len(self.bank):
+            raise ManifestError("the feature bank is empty; train it first")
+        scores = [self._distances(vectors) for vectors in self.vectors(batch)]
+        return torch.stack(scores).reshape(-1, *self.map_shape)
+
+    def _distances(self, vectors: Tensor) -> Tensor:
+        """Mean distance (N,) of vectors (N, D) to their nearest neighbours in the bank."""
+        squares = self.bank.square().sum(dim=1)
+        neighbours = min(self.settings.neighbours, len(self.bank))
+        rows, found = max(1, DISTANCE_BLOCK // len(self.bank)), []
+        for start in range(0, len(vectors), rows):
+            block = vectors[start : start + rows]
+            distance = torch.addmm(squares, block, self.bank.T, alpha=-2.0)
+            nearest = distance.topk(neighbours, dim=1, largest=False).values + block.square().sum(dim=1, keepdim=True)
+            found.append(nearest.clamp(min=0.0).sqrt().mean(dim=1))
+        return torch.cat(found)
+
+    def load(self, state: Mapping[str, Tensor]) -> None:  # noqa: D102
+        if "bank" in state and state["bank"].ndim == 2:
+            self.bank = torch.empty_like(state["bank"], device=self.bank.device)
+        super().load(state)
+
+
+class BankPhase(ComputedPhase):
+    """Draws candidates from all tiles and their variants and thins them."""
+
+    name = "bank"
+
+    def __init__(self, detector: FeatureBank) -> None:
+        self.detector = detector
+        self.settings = detector.settings
+
+    def run(self, tiles: TrainingTiles, track: Track) -> None:  # noqa: D102
+        detector, settings = self.detector, self.settings
+        cells = math.prod(detector.map_shape)
+        dim = detector.vectors(tiles.train.images([tiles.train.pixels(0)])).shape[2]
+        per_view = candidates_per_view(settings, len(tiles.train), cells)
+        views = len(tiles.train) * (1 + settings.variants)
+        needed = bank_bytes(settings, views * per_view, dim, cells)
+        LOG.info("%d candidates of %d numbers, %.0f MB needed at most", views * per_view, dim, needed / 1e6)
+        if needed > settings.memory_limit_mb * 1_000_000:
+            raise ConfigError(
+                f"feature_bank: {views * per_view} candidates of {dim} numbers need {needed / 1e6:.0f} MB, but "
+                f"memory_limit_mb is {settings.memory_limit_mb}; "
+                "lower bank_size or candidates_per_vector, or raise the limit"
+            )
+        candidates = self._candidates(tiles, track, per_view)
+        chosen = spread_choice(candidates, settings.bank_size, settings.projection_dim, detector.seed, track)
+        detector.bank = candidates[chosen]
+
+    def _candidates(self, tiles: TrainingTiles, track: Track, per_view: int) -> Tensor:
+        reader, detector = tiles.train, self.detector
+        rows, padding_room = [], PADDING_VECTORS
+        for tile in track(range(len(reader)), "tiles read"):
+            plain = reader.pixels(tile)
+            content = cells_with_content(plain, detector.map_shape).ravel()
+            for version in range(1 + self.settings.variants):
+                random = counted_random(reader.seed, "bank", tile, version)
+                pixels = wide_variant(plain, self.settings.wide, random) if version else plain
+                order = random.permutation(content.size)
+                padding = order[~content[order]][: min(padding_room, per_view)]
+                padding_room -= padding.size
+                taken = [*padding, *order[content[order]][: per_view - padding.size]]
+                places = torch.tensor(taken, dtype=torch.int64, device=reader.device)
+                rows.append(detector.vectors(reader.images([pixels]))[0][places])
+        return torch.cat(rows)
+
+
+def candidates_per_view(settings: FeatureBankSettings, tiles: int, cells: int) -> int:
+    """Return how many vectors are drawn from each tile and from each variant of it.
+
+    Parameters
+    ----------
+    settings : FeatureBankSettings
+        Size of the bank, candidates per vector, variants.
+    tiles : int
+        Training tiles.
+    cells : int
+        Vectors that one tile gives.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    wanted = settings.bank_size * settings.candidates_per_vector
+    return min(cells, math.ceil(wanted / (tiles * (1 + settings.variants))))
+
+
+def bank_bytes(settings: FeatureBankSettings, candidates: int, dim: int, cells: int) -> int:
+    """Return an upper bound of the memory that filling, thinning and searching the bank takes, beside the backbone's.
+
+    Parameters
+    ----------
+    settings : FeatureBankSettings
+        Size of the bank, dimensions of the projection.
+    candidates : int
+        Vectors before thinning.
+    dim : int
+        Numbers per vector.
+    cells : int
+        Vectors that one tile gives.
+
+    Returns
+    -------
+    int
+        Bytes of float32 numbers: candidates twice (while they are joined), their projections and distances, the bank,
+        the vectors of a tile, and a block of distances.
+    """
+    numbers = candidates * (2 * dim + settings.projection_dim + 4) + settings.bank_size * dim + 3 * cells * dim
+    return 4 * (numbers + 2 * max(DISTANCE_BLOCK, settings.bank_size))
+
+
+def spread_choice(candidates: Tensor, size: int, projection_dim: int, seed: int, track: Track) -> Tensor:
+    """Choose vectors that cover all candidates: each next one is the farthest from those chosen (greedy k-centre).
+
+    Parameters
+    ----------
+    candidates : Tensor of float32, shape (R, D)
+        What to choose from.
+    size : int
+        How many; all are chosen if there are not more.
+    projection_dim : int
+        Distances are measured after a random projection to this many dimensions.
+    seed : int
+        Seed of the projection.
+    track : callable
+        Reports progress.
+
+    Returns
+    -------
+    Tensor of int64, shape (min(size, R),)
+        Indices in ascending order.
+    """
+    if len(candidates) <= size:
+        return torch.arange(len(candidates), device=candidates.device)
+    directions = counted_random(seed, "projection").standard_normal((candidates.shape[1], projection_dim))
+    points = candidates @ torch.from_numpy(directions).to(candidates)
+    squares = points.square().sum(dim=1)
+    nearest = torch.full_like(squares, math.inf)
+    chosen = torch.zeros(size, dtype=torch.int64, device=candidates.device)
+    for place in track(range(size), "vectors kept"):
+        if place:
+            chosen[place] = nearest.argmax()
+        latest = chosen[place]
+        nearest = torch.minimum(nearest, squares - 2.0 * (points @ points[latest]) + squares[latest])
+        nearest[latest] = -math.inf
+    return chosen.sort().values

@@ -1,0 +1,386 @@
+"""INP-Former: a decoder that may rebuild a tile only from a few prototypes of the tile itself.
+
+Paper: Luo et al., Exploring Intrinsic Normal Prototypes within a Single Image for Universal Anomaly Detection, CVPR
+2025; used as in RoBiS (arXiv 2505.21152), RoBiS specification sections C.2 to C.10.
+Equations: prototypes by cross-attention (C.3), bottleneck (C.4), ReLU attention to the prototypes (C.5), coherence and
+soft mining losses (C.6), score 1 - cosine per group (C.10, steps 1 and 2).
+Reference: luow23/INP-Former at 17d2653 (MIT) and HUST-SLOW/RoBiS at c318cf4 (MIT); written from a specification.
+
+parity: score maps are kept at the token grid; the reference interpolates each group to 518 px and then to 256 px.
+parity: batches and augmentation come from a counter-based generator, so equal seeds give other samples.
+parity: where a reconstruction is perfect everywhere, mining leaves the gradient as it is instead of dividing 0 by 0.
+parity: with the paper's settings all else is equal; whiten, token_share, max_steps, groups and wide variants are ours.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (its usual name)
+from torch import Tensor, nn
+
+from seamark.batches import Batch, FeatureCache, TrainingTiles, steps_per_epoch
+from seamark.detectors.base import Detector, cells_with_content
+from seamark.errors import ConfigError
+from seamark.phases import ComputedPhase, GradientPhase, Phase, Track, warmup_cosine
+from seamark.settings.inp_former import InpFormerSettings
+from seamark.stable_adamw import StableAdamW
+
+HEAD_SIZE = 64
+MLP_RATIO = 4
+NORM_EPS = 1e-8
+COSINE_EPS = 1e-8
+
+
+def head_count(dim: int, heads: int | None) -> int:
+    """Return the number of attention heads for a width: as set, or the divisor that brings the head size nearest to 64.
+
+    Raises
+    ------
+    ConfigError
+        If the set number does not divide the width.
+    """
+    if heads is None:
+        divisors = [count for count in range(1, dim + 1) if dim % count == 0]
+        return min(divisors, key=lambda count: max(dim / count / HEAD_SIZE, HEAD_SIZE * count / dim))
+    if dim % heads:
+        raise ConfigError(f"inp_former.heads: {heads} does not divide the backbone's width {dim}; leave it null")
+    return heads
+
+
+def token_groups(layers: int, groups: Sequence[Sequence[int]] | None) -> tuple[tuple[int, ...], ...]:
+    """Return which layers form each reconstruction target: as set, or the shallow and the deep half.
+
+    Raises
+    ------
+    ConfigError
+        If a group names a layer that there is not.
+    """
+    if groups is None:
+        half = layers // 2
+        return (tuple(range(half)), tuple(range(half, layers))) if half else ((0,),)
+    if max(max(group) for group in groups) >= layers:
+        raise ConfigError(f"inp_former.groups: {groups} names positions beyond the {layers} layers of the backbone")
+    return tuple(tuple(group) for group in groups)
+
+
+class Mlp(nn.Module):
+    """Two linear layers with GELU between, D to 4 D to D."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, MLP_RATIO * dim)
+        self.fc2 = nn.Linear(MLP_RATIO * dim, dim)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map (..., D) to (..., D)."""
+        out: Tensor = self.fc2(F.gelu(self.fc1(tokens)))
+        return out
+
+
+class Attention(nn.Module):
+    """Projections of cross-attention between queries (B, Q, D) and a context (B, K, D)."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q = nn.Linear(dim, dim)
+        self.kv = nn.Linear(dim, 2 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def split(self, queries: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return q (B, h, Q, d), k and v (B, h, K, d)."""
+        q = self.q(queries).reshape(*queries.shape[:2], self.heads, -1).transpose(1, 2)
+        k, v = self.kv(context).reshape(*context.shape[:2], 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+        return q, k, v
+
+    def join(self, values: Tensor) -> Tensor:
+        """Project (B, h, Q, d) back to (B, Q, D)."""
+        out: Tensor = self.proj(values.transpose(1, 2).flatten(2))
+        return out
+
+
+class SoftmaxAttention(Attention):
+    """Standard multi-head cross-attention."""
+
+    def forward(self, queries: Tensor, context: Tensor) -> Tensor:
+        """Map queries (B, Q, D) and context (B, K, D) to (B, Q, D)."""
+        return self.join(F.scaled_dot_product_attention(*self.split(queries, context)))
+
+
+class ReluAttention(Attention):
+    """Cosine attention with a learnable factor per head, cut at 0; no softmax, so a token may attend to nothing."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__(dim, heads)
+        self.gain = nn.Parameter(torch.ones(heads, 1, 1))
+
+    def weights(self, q: Tensor, k: Tensor) -> Tensor:
+        """Return attention (B, h, Q, K) of q (B, h, Q, d) and k (B, h, K, d), values 0..gain."""
+        return F.relu(self.gain * (F.normalize(q, dim=3) @ F.normalize(k, dim=3).transpose(2, 3)))
+
+    def forward(self, queries: Tensor, context: Tensor) -> Tensor:
+        """Map queries (B, Q, D) and context (B, K, D) to (B, Q, D)."""
+        q, k, v = self.split(queries, context)
+        return self.join(self.weights(q, k) @ v)
+
+
+class Block(nn.Module):
+    """Cross-attention and an MLP with residual; queries and context share one layer norm.
+
+    ``residual`` says whether there is a residual around the attention too: in the extractor, not in the decoder.
+    """
+
+    def __init__(self, dim: int, attention: Attention, residual: bool) -> None:
+        super().__init__()
+        self.residual = residual
+        self.norm1 = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.attn = attention
+        self.norm2 = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.mlp = Mlp(dim)
+
+    def forward(self, queries: Tensor, context: Tensor) -> Tensor:
+        """Map queries (B, Q, D) and context (B, K, D) to (B, Q, D)."""
+        attended: Tensor = self.attn(self.norm1(queries), self.norm1(context))
+        if self.residual:
+            attended = queries + attended
+        out: Tensor = attended + self.mlp(self.norm2(attended))
+        return out
+
+
+class InpNetwork(nn.Module):
+    """Extractor of intrinsic normal prototypes, bottleneck and decoder.
+
+    Parameters
+    ----------
+    dim : int
+        Width D of the tokens.
+    heads : int
+        Attention heads.
+    prototypes : int
+        Prototypes M per tile.
+    blocks : int
+        Decoder blocks.
+    groups : int
+        Reconstruction targets G; they share the decoder blocks evenly, the shallow target takes the last ones.
+    """
+
+    def __init__(self, dim: int, heads: int, prototypes: int, blocks: int, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+        self.prototype_token = nn.Parameter(torch.randn(prototypes, dim))
+        self.extractor = Block(dim, SoftmaxAttention(dim, heads), residual=True)
+        self.bottleneck = Mlp(dim)
+        self.decoder = nn.ModuleList(Block(dim, ReluAttention(dim, heads), residual=False) for _ in range(blocks))
+        self.apply(_initialise)
+
+    def prototypes(self, fused: Tensor) -> Tensor:
+        """Return the prototypes (B, M, D) of fused tokens (B, N, D)."""
+        out: Tensor = self.extractor(self.prototype_token.expand(len(fused), -1, -1), fused)
+        return out
+
+    def reconstruct(self, fused: Tensor, prototypes: Tensor) -> Tensor:
+        """Return the reconstructions (B, G, N, D) of fused tokens (B, N, D) from prototypes (B, M, D)."""
+        tokens, outputs = self.bottleneck(fused), []
+        for block in self.decoder:
+            tokens = block(tokens, prototypes)
+            outputs.append(tokens)
+        shares = torch.stack(outputs[::-1], dim=1)
+        return shares.reshape(len(fused), self.groups, -1, *tokens.shape[1:]).mean(dim=2)
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.01, a=-0.03, b=0.03)
+        nn.init.zeros_(module.bias)
+
+
+def coherence_loss(fused: Tensor, prototypes: Tensor) -> Tensor:
+    """Return how far tokens are from their nearest prototype, as 1 - cosine, averaged.
+
+    Parameters
+    ----------
+    fused : Tensor, shape (B, N, D)
+        Tokens.
+    prototypes : Tensor, shape (B, M, D)
+        Prototypes of the same tiles.
+
+    Returns
+    -------
+    Tensor, scalar
+        0..2 (RoBiS specification section C.6, 1).
+    """
+    tokens = F.normalize(fused.detach(), dim=2, eps=COSINE_EPS)
+    cosine = tokens @ F.normalize(prototypes, dim=2, eps=COSINE_EPS).transpose(1, 2)
+    return (1.0 - cosine).amin(dim=2).mean()
+
+
+def mining_weights(target: Tensor, rebuilt: Tensor, gamma: float) -> Tensor:
+    """Return the factor of each token's gradient: its distance over the mean distance of the batch, to the power gamma.
+
+    Parameters
+    ----------
+    target, rebuilt : Tensor, shape (B, N, D)
+        Tokens of one group and their reconstruction.
+    gamma : float
+        Exponent.
+
+    Returns
+    -------
+    Tensor, shape (B, N, 1)
+        Non-negative; 1 everywhere if all distances are 0.
+    """
+    with torch.no_grad():
+        distance = 1.0 - F.cosine_similarity(target, rebuilt, dim=2, eps=COSINE_EPS)
+        mean = distance.mean()
+        relative = torch.where(mean > 0, distance / mean, torch.ones_like(distance))
+        return relative.clamp(min=0.0).pow(gamma).unsqueeze(2)
+
+
+def reconstruction_loss(targets: Tensor, rebuilt: Tensor, gamma: float) -> Tensor:
+    """Return one minus the cosine over whole tiles, with the gradient shifted to the tokens that are hard to rebuild.
+
+    Parameters
+    ----------
+    targets, rebuilt : Tensor, shape (B, G, N, D)
+        Tokens per group and their reconstruction.
+    gamma : float
+        Exponent of the soft mining; it changes the gradient, never the value.
+
+    Returns
+    -------
+    Tensor, scalar
+        0..2 (RoBiS specification section C.6, 2).
+    """
+    losses = []
+    for target, output in zip(targets.detach().unbind(1), rebuilt.unbind(1), strict=True):
+        if output.requires_grad:
+            weights = mining_weights(target, output, gamma)
+            output.register_hook(lambda gradient, weights=weights: gradient * weights)  # type: ignore[no-untyped-call]
+        losses.append((1.0 - F.cosine_similarity(target.flatten(1), output.flatten(1), dim=1, eps=COSINE_EPS)).mean())
+    return torch.stack(losses).mean()
+
+
+class InpFormer(Detector):
+    """INP-Former over any token stack."""
+
+    Settings = InpFormerSettings
+    token_mean: Tensor
+    token_scale: Tensor
+
+    def __init__(self, settings: InpFormerSettings, tile_shape: tuple[int, int], seed: int) -> None:
+        super().__init__(settings, tile_shape, seed)
+        self.settings = settings
+        dim = self.backbone.embed_dim
+        self.token_groups = token_groups(self.backbone.layers, settings.groups)
+        if settings.decoder_blocks % len(self.token_groups):
+            raise ConfigError(
+                f"inp_former.decoder_blocks: {settings.decoder_blocks} is not a multiple of the "
+                f"{len(self.token_groups)} groups"
+            )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.network = InpNetwork(
+                dim,
+                head_count(dim, settings.heads),
+                settings.prototypes,
+                settings.decoder_blocks,
+                len(self.token_groups),
+            )
+        if settings.whiten:
+            self.register_buffer("token_mean", torch.zeros(self.backbone.layers, dim))
+            self.register_buffer("token_scale", torch.ones(self.backbone.layers, dim))
+
+    def phases(self, tiles: TrainingTiles) -> Sequence[Phase]:  # noqa: D102
+        settings = self.settings
+        epoch = steps_per_epoch(len(tiles.train), settings.batch_size)
+        steps = min(settings.epochs * epoch, settings.max_steps or settings.epochs * epoch)
+        features = FeatureCache(self.targets, settings.feature_cache_mb)
+        reconstruction = GradientPhase(
+            "reconstruction",
+            steps=steps,
+            batch_size=settings.batch_size,
+            module=self.network,
+            optimiser=StableAdamW(self.network.parameters(), weight_decay=settings.weight_decay),
+            rate=lambda step: warmup_cosine(
+                step, steps, settings.warmup_steps, settings.learning_rate, settings.final_learning_rate
+            ),
+            loss=lambda batch: self.losses(features(batch), batch),
+            clip=settings.gradient_clip,
+            augmentation=settings.augmentation,
+        )
+        return [TokenStatistics(self), reconstruction] if settings.whiten else [reconstruction]
+
+    def layer_tokens(self, images: Tensor) -> list[Tensor]:
+        """Return the tokens (B, N, D) of each layer of normalised images (B, 3, H, W), whitened where that is set."""
+        layers = self.backbone.tokens(images)
+        if not self.settings.whiten:
+            return layers
+        return [
+            (tokens - mean) * scale
+            for tokens, mean, scale in zip(layers, self.token_mean, self.token_scale, strict=True)
+        ]
+
+    def targets(self, images: Tensor) -> Tensor:
+        """Return the reconstruction targets (B, G, N, D) of normalised images (B, 3, H, W): means of layers."""
+        layers = self.layer_tokens(images)
+        return torch.stack(
+            [torch.stack([layers[layer] for layer in group]).mean(dim=0) for group in self.token_groups], dim=1
+        )
+
+    def fused(self, targets: Tensor) -> Tensor:
+        """Return the mean (B, N, D) of the layers of all groups, given the targets (B, G, N, D)."""
+        sizes = targets.new_tensor([len(group) for group in self.token_groups])
+        return (targets * (sizes / sizes.sum()).view(1, -1, 1, 1)).sum(dim=1)
+
+    def losses(self, targets: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Return the losses of targets (B, G, N, D): the total and its two parts."""
+        fused = self.fused(targets)
+        prototypes = self.network.prototypes(fused)
+        chosen = self._chosen_tokens(targets.shape[2], batch)
+        rebuilt = self.network.reconstruct(fused[:, chosen], prototypes)
+        reconstruction = reconstruction_loss(targets[:, :, chosen], rebuilt, self.settings.mining_gamma)
+        coherence = coherence_loss(fused, prototypes)
+        total = reconstruction + self.settings.coherence_weight * coherence
+        return {"loss": total, "reconstruction": reconstruction, "coherence": coherence}
+
+    def _chosen_tokens(self, tokens: int, batch: Batch) -> Tensor | slice:
+        """Positions that the decoder rebuilds; it rebuilds each token independently of the others."""
+        if self.settings.token_share == 1.0:
+            return slice(None)
+        count = max(1, round(self.settings.token_share * tokens))
+        order = batch.random("tokens").permutation(tokens)[:count]
+        order.sort()
+        return torch.from_numpy(order).to(batch.reader.device)
+
+    @torch.no_grad()
+    def score(self, batch: Tensor) -> Tensor:  # noqa: D102
+        targets = self.targets(batch)
+        fused = self.fused(targets)
+        rebuilt = self.network.reconstruct(fused, self.network.prototypes(fused))
+        distance = 1.0 - F.cosine_similarity(targets, rebuilt, dim=3, eps=COSINE_EPS)
+        return distance.mean(dim=1).reshape(-1, *self.map_shape)
+
+
+class TokenStatistics(ComputedPhase):
+    """Mean and spread of the training tokens per layer and channel, padding left out."""
+
+    name = "statistics"
+
+    def __init__(self, detector: InpFormer) -> None:
+        self.detector = detector
+
+    def run(self, tiles: TrainingTiles, track: Track) -> None:  # noqa: D102
+        detector, backbone = self.detector, self.detector.backbone
+        total = torch.zeros(backbone.layers, backbone.embed_dim, dtype=torch.float64, device=tiles.train.device)
+        squares, count = total.clone(), 0
+        for tile in track(range(len(tiles.train)), "tiles measured"):
+            pixels = tiles.train.pixels(tile)
+            content = torch.from_numpy(cells_with_content(pixels, detector.map_shape).ravel())
+            tokens = torch.cat(backbone.tokens(tiles.train.images([pixels])))[:, content].double()
+            total += tokens.sum(dim=1)
+            squares += tokens.square().sum(dim=1)
+            count += tokens.shape[1]
+        mean = total / max(1, count)
+        std = (squares / max(1, count) - mean.square()).clamp(min=0.0).sqrt()
+        detector.token_mean.copy_(mean)
+        detector.token_scale.copy_(torch.where(std > 1e-6, 1.0 / std.clamp(min=1e-6), 0.0))

@@ -1,0 +1,63 @@
+"""Scoring the tiles of a split."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from seamark.batches import TileReader
+from seamark.detectors.base import Detector, use_device
+from seamark.errors import DataError
+from seamark.images import UInt8Array
+from seamark.phases import Track
+
+GPU_BATCH = 16
+"""Tiles per batch on a GPU; on the CPU it is one, so that the bits of a score never depend on other tiles."""
+
+
+def score_tiles(
+    detector: Detector, tiles: UInt8Array, target: Path, device: str = "cpu", track: Track = lambda items, _: items
+) -> tuple[float, float]:
+    """Score all tiles and write the maps to a .npy file as they come.
+
+    Parameters
+    ----------
+    detector : Detector
+        Trained; it is moved to the device.
+    tiles : ndarray of uint8, shape (T, H, W, C)
+        Tiles, memory-mapped.
+    target : Path
+        File to write: float32 (T, h, w), raw scores, higher is more anomalous.
+    device : str
+        ``cpu`` or ``cuda:<index>``.
+    track : callable
+        Reports progress.
+
+    Returns
+    -------
+    tuple of float
+        Smallest and largest score.
+
+    Raises
+    ------
+    DataError
+        If a score is not finite.
+    """
+    use_device(device)
+    detector.to(device).eval()
+    reader = TileReader(tiles, detector.backbone.normalise, device, detector.seed)
+    size = 1 if reader.device.type == "cpu" else GPU_BATCH
+    shape = (len(reader), *detector.map_shape)
+    maps = np.lib.format.open_memmap(target, mode="w+", dtype=np.float32, shape=shape)
+    lowest, highest = np.inf, -np.inf
+    with torch.inference_mode():
+        for start in track(range(0, len(reader), size), "batches of tiles"):
+            rows = range(start, min(start + size, len(reader)))
+            scores = detector.score(reader.images([reader.pixels(row) for row in rows])).float().cpu().numpy()
+            bad = [row for row, finite in zip(rows, np.isfinite(scores).all(axis=(1, 2)), strict=True) if not finite]
+            if bad:
+                raise DataError(f"tile {bad[0]}: scores are not finite; the model is damaged, train it again")
+            maps[start : start + len(rows)] = scores
+            lowest, highest = min(lowest, float(scores.min())), max(highest, float(scores.max()))
+    maps.flush()
+    return lowest, highest

@@ -1,0 +1,78 @@
+"""Trained models on disk: safetensors, the same bytes for the same weights."""
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from seamark.detectors.base import Detector
+from seamark.errors import ManifestError
+from seamark.settings.training import DetectorSettings
+
+HEADER = "seamark"
+"""The only key of the file's header, because safetensors writes several keys in any order."""
+
+
+def write_model(path: Path, detector: Detector, settings: DetectorSettings) -> None:
+    """Write a detector's state with its settings, its seed and the digest of its backbone.
+
+    Parameters
+    ----------
+    path : Path
+        Target; its folder must exist.
+    detector : Detector
+        Trained detector.
+    settings : DetectorSettings
+        Its settings block.
+    """
+    facts = {
+        "settings": settings.model_dump(mode="json"),
+        "seed": detector.seed,
+        "backbone_digest": detector.backbone.digest,
+    }
+    state: dict[str, Tensor] = {name: tensor.cpu().contiguous() for name, tensor in detector.state().items()}
+    save_file(state, path, metadata={HEADER: json.dumps(facts, sort_keys=True)})
+
+
+def read_model(path: Path, kind: type[Detector], settings: DetectorSettings, tile_shape: tuple[int, int]) -> Detector:
+    """Make a detector and load a model file into it.
+
+    Parameters
+    ----------
+    path : Path
+        File that :func:`write_model` wrote.
+    kind : type
+        Class of the detector.
+    settings : DetectorSettings
+        The settings it was trained with.
+    tile_shape : tuple of int
+        Height and width of the tiles in px.
+
+    Returns
+    -------
+    Detector
+        On the CPU.
+
+    Raises
+    ------
+    ManifestError
+        If the file cannot be read, or was trained with another backbone or other settings.
+    """
+    try:
+        with safe_open(path, framework="pt") as stream:
+            header = json.loads((stream.metadata() or {})[HEADER])
+        state = load_file(path)
+    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise ManifestError(f"{path}: cannot read the model ({error!r}); train it again") from error
+    if header["settings"] != settings.model_dump(mode="json"):
+        raise ManifestError(f"{path}: trained with other settings; train it again")
+    detector = kind(settings, tile_shape, header["seed"])
+    if header["backbone_digest"] != detector.backbone.digest:
+        raise ManifestError(
+            f"{path}: trained on backbone weights {header['backbone_digest']}, found {detector.backbone.digest}; "
+            "put the weights back or train again"
+        )
+    detector.load(state)
+    return detector

@@ -1,0 +1,26 @@
+"""The detectors by name; rows are text, so that planning a run imports no detector."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DetectorEntry:
+    """Where a detector and its settings are, each as ``module:Class``."""
+
+    target: str
+    settings: str
+
+    @property
+    def module(self) -> str:
+        """Name of the module that holds the detector."""
+        return self.target.partition(":")[0]
+
+
+DETECTORS: dict[str, DetectorEntry] = {
+    "inp_former": DetectorEntry(
+        "seamark.detectors.inp_former:InpFormer", "seamark.settings.inp_former:InpFormerSettings"
+    ),
+    "feature_bank": DetectorEntry(
+        "seamark.detectors.feature_bank:FeatureBank", "seamark.settings.feature_bank:FeatureBankSettings"
+    ),
+}

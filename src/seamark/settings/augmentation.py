@@ -1,0 +1,42 @@
+"""Settings of the photometric augmentation of training tiles."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from seamark.settings.base import Settings
+
+
+class WideSettings(Settings):
+    """Wide photometric variants that imitate another lamp: drawn anew for every variant of a tile."""
+
+    log_gamma: tuple[float, float] = Field(
+        (-0.5, 0.5), description="range of the natural logarithm of the gamma exponent"
+    )
+    log_gain: tuple[float, float] = Field((-0.65, 0.5), description="range of the natural logarithm of the gain")
+    gradient: float = Field(
+        0.3, ge=0.0, lt=1.0, description="largest relative change of light from the middle of a tile to its border"
+    )
+
+
+class AugmentationSettings(Settings):
+    """RoBiS's exposure and noise, and wide variants before it; the defaults are those of RoBiS."""
+
+    probability: float = Field(0.5, ge=0.0, le=1.0, description="share of samples that get exposure and noise")
+    exposure_stops: float = Field(
+        0.2, ge=0.0, le=8.0, description="largest exposure change in stops, either way: factor 2^u, u uniform"
+    )
+    noise_std: float = Field(
+        15.0, ge=0.0, le=255.0, description="standard deviation of the noise in grey values, per pixel and channel"
+    )
+    order: Literal["exposure_first", "noise_first"] = Field(
+        "exposure_first", description="exposure_first as in the released code; noise_first as in the paper"
+    )
+    wide_probability: float = Field(0.0, ge=0.0, le=1.0, description="share of samples that get a wide variant first")
+    wide: WideSettings = Field(default_factory=WideSettings)
+    frozen_variants: int | None = Field(
+        None,
+        ge=0,
+        le=64,
+        description="null: augment anew at every step; n: the tile and n augmented versions of it, drawn once",
+    )

@@ -1,0 +1,42 @@
+"""Settings of the INP-Former detector."""
+
+from pydantic import Field, model_validator
+
+from seamark.settings.augmentation import AugmentationSettings
+from seamark.settings.training import DetectorSettings
+
+
+class InpFormerSettings(DetectorSettings):
+    """INP-Former; the defaults are the paper's, as RoBiS trains it."""
+
+    prototypes: int = Field(6, ge=1, description="intrinsic normal prototypes per tile")
+    decoder_blocks: int = Field(8, ge=1, description="INP-guided decoder blocks; a multiple of the number of groups")
+    heads: int | None = Field(None, ge=1, description="attention heads; null: head size 64, or the nearest divisor")
+    groups: tuple[tuple[int, ...], ...] | None = Field(
+        None, min_length=1, description="positions in layers that form each reconstruction target; null: two halves"
+    )
+    whiten: bool = Field(
+        False, description="subtract mean and divide by std of the training tokens, per layer and channel"
+    )
+    epochs: int = Field(200, ge=1, description="passes over the training tiles, last incomplete batch dropped")
+    max_steps: int | None = Field(None, ge=1, description="fewer steps than the epochs would give; null for no limit")
+    batch_size: int = Field(16, ge=1, description="tiles per step; never more than there are tiles")
+    token_share: float = Field(
+        1.0, gt=0.0, le=1.0, description="share of each tile's tokens that the decoder reconstructs in a training step"
+    )
+    learning_rate: float = Field(1e-3, gt=0.0, description="highest learning rate")
+    final_learning_rate: float = Field(1e-4, ge=0.0, description="learning rate at the end of the cosine")
+    warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up, the first with learning rate 0")
+    weight_decay: float = Field(1e-4, ge=0.0, description="decoupled weight decay on every parameter")
+    gradient_clip: float = Field(0.1, gt=0.0, description="largest L2 norm of the gradient of all parameters")
+    coherence_weight: float = Field(0.2, ge=0.0, description="weight of the INP coherence loss")
+    mining_gamma: float = Field(3.0, ge=0.0, description="exponent of the soft mining of hard tokens; 0 for none")
+    augmentation: AugmentationSettings = Field(default_factory=AugmentationSettings)
+
+    @model_validator(mode="after")
+    def _groups_divide_blocks(self) -> "InpFormerSettings":
+        if self.groups is not None and self.decoder_blocks % len(self.groups):
+            raise ValueError(f"decoder_blocks {self.decoder_blocks} is not a multiple of the {len(self.groups)} groups")
+        if self.groups is not None and any(not group or min(group) < 0 for group in self.groups):
+            raise ValueError(f"groups {self.groups}: each needs at least one position, counted from 0")
+        return self

@@ -1,0 +1,70 @@
+"""Train one detector on the defect-free tiles of one category.
+
+**Inputs** ``train``, ``validation``: tiles manifests; ``train_npy``, ``validation_npy``: uint8 (T, H, W, C) tiles.
+**Outputs** ``model``: safetensors, everything training made; ``manifest``: model manifest with loss curves (fit.json).
+**Params** ``detector``: ``module:Class``; ``name``: its name in the configuration; ``settings``: its block;
+``code``: digest of the code that runs here.
+
+While it runs, a checkpoint lies beside the model; it is used only for the same settings, tiles, code and seed.
+"""
+
+import hashlib
+
+import numpy as np
+
+from seamark.artifacts import committed_file, file_digest
+from seamark.checkpoints import Checkpoint
+from seamark.detectors.base import count_numbers, load_detector_class
+from seamark.job import Job, run
+from seamark.manifests.base import read_manifest, write_manifest
+from seamark.manifests.model import ModelManifest
+from seamark.manifests.tiles import TilesManifest
+from seamark.models import write_model
+from seamark.training import Training
+
+
+def main(job: Job) -> None:
+    """Train, write the model, then the manifest, and only then drop the checkpoint."""
+    train, validation = (read_manifest(job.path(name), TilesManifest) for name in ("train", "validation"))
+    kind = load_detector_class(job.params["detector"])
+    settings = job.settings(kind.Settings)
+    key = {
+        "detector": str(job.params["detector"]),
+        "settings": hashlib.sha256(settings.model_dump_json().encode()).hexdigest(),
+        "training tiles": train.sha256,
+        "validation tiles": validation.sha256,
+        "code": str(job.params["code"]),
+        "seed": str(job.seed),
+    }
+    target = job.target("model")
+    checkpoint = Checkpoint(target.with_suffix(".checkpoint"), key)
+    detector = kind(settings, train.shape[1:3], job.seed)
+    training = Training(
+        detector,
+        settings,
+        train=np.load(job.path("train_npy"), mmap_mode="r"),
+        validation=np.load(job.path("validation_npy"), mmap_mode="r"),
+        checkpoint=checkpoint,
+        device=job.device,
+        workers=job.threads,
+        track=job.track,
+    )
+    phases = training.run()
+    with committed_file(target) as draft:
+        write_model(draft, detector, settings)
+    manifest = ModelManifest(
+        detector=str(job.params["name"]),
+        category=train.category,
+        file=target.name,
+        sha256=file_digest(target),
+        parameters=count_numbers(detector.state()),
+        backbone=settings.backbone,
+        backbone_digest=detector.backbone.digest,
+        map_shape=detector.map_shape,
+        phases=phases,
+    )
+    write_manifest(job.target("manifest"), manifest)
+    checkpoint.remove()
+
+
+run(main, globals())

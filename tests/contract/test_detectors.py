@@ -1,0 +1,165 @@
+"""What every registered detector must do, at toy size."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from seamark.batches import TileReader
+from seamark.checkpoints import Checkpoint
+from seamark.detectors.base import Detector, load_detector_class
+from seamark.errors import ManifestError
+from seamark.registry import DETECTORS
+from seamark.settings.training import DetectorSettings
+from seamark.training import Training
+
+ROOT = Path(__file__).parents[2]
+SIZE = 64
+STEPS = 2
+COMMON = {"backbone": "efficientnet_lite0", "weights": "random", "layers": [2, 3], "checkpoint_every_s": 0.0}
+BLOCKS = {
+    "inp_former": COMMON | {"max_steps": STEPS, "batch_size": 2, "warmup_steps": 1, "decoder_blocks": 2},
+    "feature_bank": COMMON | {"bank_size": 40, "variants": 1, "projection_dim": 8},
+}
+
+
+class Stopped(Exception):
+    """Stands for the end of the process in the middle of a training."""
+
+
+def toy_tiles(number=4):
+    return np.random.default_rng(5).integers(0, 256, (number, SIZE, SIZE, 1), dtype=np.uint8)
+
+
+def make(name):
+    kind = load_detector_class(DETECTORS[name].target)
+    settings = kind.Settings.model_validate(BLOCKS[name])
+    return kind(settings, (SIZE, SIZE), seed=7), settings
+
+
+def run(name, path, stop_after=None):
+    detector, settings = make(name)
+    done = 0
+
+    def track(items, what):
+        nonlocal done
+        for item in items:
+            yield item
+            done += 1
+            if done == stop_after:
+                raise Stopped
+
+    training = Training(
+        detector,
+        settings,
+        train=toy_tiles(),
+        validation=toy_tiles(1),
+        checkpoint=Checkpoint(path, {"settings": name}),
+        device="cpu",
+        workers=0,
+        track=track,
+    )
+    return detector, training.run()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("detectors")
+    return {name: run(name, folder / name) for name in DETECTORS}
+
+
+def images(detector, number=3):
+    reader = TileReader(toy_tiles(number), detector.backbone.normalise, "cpu", 0)
+    return reader.images([reader.pixels(tile) for tile in range(number)])
+
+
+def test_every_row_has_a_toy_block():
+    assert BLOCKS.keys() == DETECTORS.keys()
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+class TestDetector:
+    def test_row_leads_to_class_and_settings(self, name):
+        kind = load_detector_class(DETECTORS[name].target)
+        module, _, settings = DETECTORS[name].settings.partition(":")
+        assert issubclass(kind, Detector)
+        assert kind.Settings is getattr(importlib.import_module(module), settings)
+        assert issubclass(kind.Settings, DetectorSettings)
+        assert kind.Settings().grid == "tile"
+
+    def test_maps_have_the_declared_size_and_are_finite(self, name, trained):
+        detector, _ = trained[name]
+        scores = detector.score(images(detector))
+        assert scores.shape == (3, *detector.map_shape)
+        assert scores.dtype == torch.float32
+        assert torch.isfinite(scores).all()
+        cells = detector.cells
+        for axis, side in enumerate(detector.map_shape):
+            assert cells.stride_px[axis] * side == SIZE
+            assert cells.offset_px[axis] == cells.stride_px[axis] / 2
+
+    def test_scores_are_repeatable(self, name, trained):
+        detector, _ = trained[name]
+        assert torch.equal(detector.score(images(detector)), detector.score(images(detector)))
+
+    def test_scores_do_not_depend_on_the_batch(self, name, trained):
+        detector, _ = trained[name]
+        batch = images(detector)
+        alone = torch.cat([detector.score(batch[i : i + 1]) for i in range(3)])
+        torch.testing.assert_close(detector.score(batch), alone, rtol=1e-4, atol=1e-5)
+
+    def test_backbone_is_frozen_and_not_saved(self, name, trained):
+        detector, _ = trained[name]
+        detector.train()
+        assert not detector.backbone.training
+        assert not any(parameter.requires_grad for parameter in detector.backbone.parameters())
+        assert not any("backbone" in entry for entry in detector.state())
+        detector.eval()
+
+    def test_saved_and_loaded_scores_the_same(self, name, trained):
+        detector, _ = trained[name]
+        other, _ = make(name)
+        other.load({entry: tensor.clone() for entry, tensor in detector.state().items()})
+        assert torch.equal(detector.score(images(detector)), other.eval().score(images(other)))
+
+    def test_foreign_state_is_refused(self, name, trained):
+        other, _ = make(name)
+        with pytest.raises(ManifestError, match="does not fit the settings"):
+            other.load({"strange": torch.zeros(1)})
+
+    def test_training_twice_gives_the_same_bits(self, name, trained, tmp_path):
+        detector, records = trained[name]
+        again, records_again = run(name, tmp_path / "again")
+        assert records_again == records
+        assert all(torch.equal(tensor, again.state()[entry]) for entry, tensor in detector.state().items())
+
+    def test_resumed_training_equals_an_unbroken_one(self, name, trained, tmp_path):
+        detector, records = trained[name]
+        with pytest.raises(Stopped):
+            run(name, tmp_path / "broken", stop_after=1)
+        again, records_again = run(name, tmp_path / "broken")
+        assert records_again == records
+        assert all(torch.equal(tensor, again.state()[entry]) for entry, tensor in detector.state().items())
+
+    def test_has_provenance_and_a_paragraph(self, name):
+        header = importlib.import_module(DETECTORS[name].module).__doc__
+        for part in ("Paper:", "Equations:", "Reference:", "parity:"):
+            assert part in header, part
+        assert f"\n## {name}\n" in (ROOT / "docs" / "detectors.md").read_text(encoding="utf-8")
+
+    def test_has_a_golden_or_unit_test(self, name):
+        assert [*ROOT.glob(f"tests/*/test_{name}.py")]
+
+
+def test_registry_imports_no_torch():
+    code = "import sys, seamark.registry; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_contract_imports_no_registry():
+    code = "import sys, seamark.detectors.base, seamark.training; sys.exit('seamark.registry' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,267 @@
+"""INP-Former's network and losses against the numbers and properties of the specification (N-1 to N-13)."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from seamark.batches import TileReader
+from seamark.checkpoints import Checkpoint
+from seamark.detectors.inp_former import (
+    InpFormer,
+    InpNetwork,
+    ReluAttention,
+    coherence_loss,
+    head_count,
+    mining_weights,
+    reconstruction_loss,
+    token_groups,
+)
+from seamark.errors import ConfigError
+from seamark.settings.inp_former import InpFormerSettings
+from seamark.training import Training
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def network(dim=16, heads=2, prototypes=3, blocks=4, groups=2, seed=0):
+    torch.manual_seed(seed)
+    net = InpNetwork(dim, heads, prototypes, blocks, groups)
+    for parameter in net.parameters():
+        if parameter.ndim == 2:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return net
+
+
+@pytest.mark.parametrize(
+    ("dim", "heads", "total"), [(768, 12, 68_517_984), (384, 6, 17_154_096), (1024, 16, 121_766_016)]
+)
+def test_n1_parameters(dim, heads, total):
+    with torch.device("meta"):
+        net = InpNetwork(dim, head_count(dim, None), 6, 8, 2)
+    assert head_count(dim, None) == heads
+    assert count(net) == total
+    assert len(net.state_dict()) == 139
+    if dim == 768:
+        assert count(net.bottleneck) == 4_722_432
+        assert net.prototype_token.numel() == 4_608
+        assert count(net.extractor) == 7_087_872
+        assert len(net.extractor.state_dict()) == 14
+        assert {count(block) for block in net.decoder} == {7_087_884}
+        assert {len(block.state_dict()) for block in net.decoder} == {15}
+
+
+@pytest.mark.parametrize(("dim", "heads"), [(152, 2), (64, 1), (176, 2), (40, 1)])
+def test_heads_of_a_width_that_64_does_not_divide(dim, heads):
+    assert head_count(dim, None) == heads
+
+
+def test_heads_that_do_not_fit_are_refused():
+    with pytest.raises(ConfigError, match="does not divide the backbone's width 40"):
+        head_count(40, 3)
+
+
+def test_groups_are_the_two_halves():
+    assert token_groups(8, None) == ((0, 1, 2, 3), (4, 5, 6, 7))
+    assert token_groups(2, None) == ((0,), (1,))
+    assert token_groups(1, None) == ((0,),)
+    with pytest.raises(ConfigError, match="beyond the 2 layers"):
+        token_groups(2, [[0, 2]])
+
+
+def test_n2_shapes():
+    net = network()
+    fused = torch.randn(2, 35, 16)
+    prototypes = net.prototypes(fused)
+    assert prototypes.shape == (2, 3, 16)
+    assert net.reconstruct(fused, prototypes).shape == (2, 2, 35, 16)
+
+
+def test_late_decoder_blocks_rebuild_the_shallow_group():
+    net = network()
+    fused = torch.randn(1, 9, 16)
+    prototypes = net.prototypes(fused)
+    tokens, outputs = net.bottleneck(fused), []
+    for block in net.decoder:
+        tokens = block(tokens, prototypes)
+        outputs.append(tokens)
+    rebuilt = net.reconstruct(fused, prototypes)
+    torch.testing.assert_close(rebuilt[:, 0], (outputs[3] + outputs[2]) / 2)
+    torch.testing.assert_close(rebuilt[:, 1], (outputs[1] + outputs[0]) / 2)
+
+
+def toy(size=64, **settings):
+    block = {"backbone": "efficientnet_lite0", "weights": "random", "batch_size": 2, "warmup_steps": 2} | settings
+    return InpFormer(InpFormerSettings(**block), (size, size), seed=3)
+
+
+def test_n3_fused_is_the_mean_of_all_layers():
+    detector = toy(layers=[1, 2, 3], groups=[[0], [1, 2]])
+    images = torch.randn(2, 3, 64, 64)
+    targets = detector.targets(images)
+    layers = torch.stack(detector.backbone.tokens(images))
+    torch.testing.assert_close(targets[:, 0], layers[0])
+    torch.testing.assert_close(targets[:, 1], layers[1:].mean(dim=0))
+    torch.testing.assert_close(detector.fused(targets), layers.mean(dim=0))
+
+
+def test_n3_order_of_prototypes_does_not_matter():
+    net = network()
+    fused = torch.randn(2, 9, 16)
+    prototypes = net.prototypes(fused)
+    torch.testing.assert_close(
+        net.reconstruct(fused, prototypes), net.reconstruct(fused, prototypes[:, [2, 0, 1]]), atol=1e-5, rtol=1e-4
+    )
+
+
+def test_n3_decoder_block_ignores_scale_and_shift_of_a_token():
+    block = network().decoder[0]
+    tokens, prototypes = torch.randn(1, 9, 16), torch.randn(1, 3, 16)
+    factor = torch.rand(1, 9, 1) + 0.5
+    torch.testing.assert_close(
+        block(tokens, prototypes), block(tokens * factor + torch.randn(1, 9, 1), prototypes), atol=1e-5, rtol=1e-4
+    )
+
+
+def test_n3_without_gain_every_token_gets_the_same_output():
+    block = network().decoder[0]
+    torch.nn.init.zeros_(block.attn.gain)
+    out = block(torch.randn(1, 9, 16), torch.randn(1, 3, 16))
+    torch.testing.assert_close(out, out[:, :1].expand_as(out))
+
+
+def test_n3_attention_weights_are_between_zero_and_the_gain():
+    attention = ReluAttention(16, 2)
+    torch.nn.init.constant_(attention.gain, 0.7)
+    q = torch.randn(1, 2, 50, 8)
+    weights = attention.weights(q, torch.cat([q[:, :, :1], torch.randn(1, 2, 2, 8)], dim=2))
+    assert weights.min().item() == 0.0
+    assert weights.max().item() == pytest.approx(0.7, rel=1e-5)
+
+
+def test_n4_permuting_tokens_permutes_outputs():
+    net = network()
+    fused = torch.randn(1, 9, 16)
+    prototypes = net.prototypes(fused)
+    order = torch.randperm(9)
+    torch.testing.assert_close(
+        net.reconstruct(fused[:, order], prototypes),
+        net.reconstruct(fused, prototypes)[:, :, order],
+        atol=1e-5,
+        rtol=1e-4,
+    )
+
+
+def test_n5_gradients(tmp_path):
+    detector = toy()
+    frozen = {name: tensor.clone() for name, tensor in detector.backbone.state_dict().items()}
+    targets = detector.targets(torch.randn(2, 3, 64, 64))
+    fused = detector.fused(targets)
+    prototypes = detector.network.prototypes(fused)
+    token = detector.network.prototype_token
+    parts = (
+        coherence_loss(fused, prototypes),
+        reconstruction_loss(targets, detector.network.reconstruct(fused, prototypes), 3.0),
+    )
+    for loss in parts:
+        (gradient,) = torch.autograd.grad(loss, token, retain_graph=True)
+        assert float(gradient.abs().sum()) > 0
+    coherence = torch.autograd.grad(
+        parts[0], list(detector.network.decoder.parameters()), retain_graph=True, allow_unused=True
+    )
+    assert all(gradient is None for gradient in coherence)
+    (parts[0] + parts[1]).backward()
+    assert all(parameter.grad is None for parameter in detector.backbone.parameters())
+    train(detector, tiles(4), tmp_path, steps=1)
+    assert all(torch.equal(tensor, frozen[name]) for name, tensor in detector.backbone.state_dict().items())
+
+
+def test_n6_coherence():
+    tokens = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]])
+    prototypes = torch.tensor([[[1.0, 0.0], [0.0, -1.0]]])
+    assert float(coherence_loss(tokens, prototypes)) == pytest.approx(0.43096441, abs=1e-7)
+
+
+def test_n7_value_is_the_plain_cosine_and_the_gradient_is_weighted():
+    targets, rebuilt = torch.randn(2, 2, 12, 5), torch.randn(2, 2, 12, 5, requires_grad=True)
+    loss = reconstruction_loss(targets, rebuilt, gamma=3.0)
+    (mined,) = torch.autograd.grad(loss, rebuilt)
+    plain = 1.0 - torch.stack(
+        [F.cosine_similarity(targets[:, g].flatten(1), rebuilt[:, g].flatten(1), eps=1e-8) for g in range(2)]
+    )
+    (unweighted,) = torch.autograd.grad(plain.mean(), rebuilt)
+    distance = (1.0 - F.cosine_similarity(targets, rebuilt, dim=3, eps=1e-8)).detach()
+    weights = (distance / distance.mean(dim=(0, 2), keepdim=True)).pow(3).unsqueeze(3)
+    assert loss.item() == pytest.approx(plain.mean().item(), abs=1e-6)
+    torch.testing.assert_close(mined, unweighted * weights, rtol=1e-4, atol=1e-8)
+    assert float(weights.mean()) >= 1.0
+
+
+def test_n7_perfect_reconstruction_gives_no_nan():
+    target = F.one_hot(torch.tensor([[0, 1, 2]]), 4).float()
+    weights = mining_weights(target, target, gamma=3.0)
+    assert torch.equal(weights, torch.ones(1, 3, 1))
+    rebuilt = target.unsqueeze(1).clone().requires_grad_()
+    reconstruction_loss(target.unsqueeze(1), rebuilt, 3.0).backward()
+    assert torch.isfinite(rebuilt.grad).all()
+
+
+def test_n10_initial_weights():
+    torch.manual_seed(1)
+    net = InpNetwork(64, 1, 6, 2, 2)
+    weights = torch.cat([m.weight.flatten() for m in net.modules() if isinstance(m, torch.nn.Linear)])
+    assert float(weights.abs().max()) <= 0.03
+    assert float(weights.std()) == pytest.approx(0.00986, abs=5e-5)
+    assert all(not m.bias.any() for m in net.modules() if isinstance(m, torch.nn.Linear))
+    assert all(bool((m.weight == 1).all()) for m in net.modules() if isinstance(m, torch.nn.LayerNorm))
+    assert all(bool((block.attn.gain == 1).all()) for block in net.decoder)
+    assert float(net.prototype_token.std()) == pytest.approx(1.0, abs=0.15)
+
+
+def tiles(number, size=64):
+    random = np.random.default_rng(0)
+    stripes = np.sin(np.arange(size) * 2 * np.pi / 8)[:, None] + np.sin(np.arange(size) * 2 * np.pi / 16)[None, :]
+    noise = random.normal(0, 4, (number, size, size, 3))
+    return np.clip(120 + 40 * stripes[None, :, :, None] + noise, 0, 255).astype(np.uint8)
+
+
+def train(detector, pixels, folder, steps):
+    detector.settings = detector.settings.model_copy(update={"max_steps": steps})
+    return Training(
+        detector,
+        detector.settings,
+        train=pixels,
+        validation=pixels[:1],
+        checkpoint=Checkpoint(folder / "checkpoint", {}),
+        device="cpu",
+        workers=0,
+        track=lambda items, _: items,
+    ).run()
+
+
+def test_n13_overfit_finds_an_inserted_patch(tmp_path):
+    detector = toy(
+        size=128,
+        weights="pretrained",
+        decoder_blocks=2,
+        whiten=True,
+        feature_cache_mb=50,
+        epochs=1000,
+        gradient_clip=1.0,
+    )
+    detector.settings = detector.settings.model_copy(
+        update={"augmentation": detector.settings.augmentation.model_copy(update={"frozen_variants": 0})}
+    )
+    pixels = tiles(4, size=128)
+    records = train(detector, pixels, tmp_path, steps=80)
+    losses = records[-1].losses["loss"]
+    assert losses[-1] < 0.5 * losses[0]
+    spoiled = pixels[:1].copy()
+    spoiled[:, 48:72, 64:88] = 255
+    reader = TileReader(spoiled, detector.backbone.normalise, "cpu", 0)
+    scores = detector.score(reader.images([reader.pixels(0)]))[0]
+    inside = torch.zeros(16, 16, dtype=torch.bool)
+    inside[5:10, 7:12] = True
+    assert float(scores[inside].max()) > float(scores[~inside].max())

@@ -1,0 +1,293 @@
+"""The training loop: batches, caching, checkpoints, resume, curves, non-finite losses."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from seamark.batches import Batch, FeatureCache, TileReader, batch_tiles, batches_ahead, counted_random
+from seamark.checkpoints import Checkpoint
+from seamark.detectors.base import Detector, cells_with_content, load_detector_class
+from seamark.errors import ConfigError, DataError, TrainingError
+from seamark.phases import ComputedPhase, GradientPhase
+from seamark.settings.augmentation import AugmentationSettings
+from seamark.settings.training import DetectorSettings
+from seamark.training import Training
+
+SIZE = 32
+
+
+def tiles(number=5, channels=1):
+    return np.random.default_rng(0).integers(1, 256, (number, SIZE, SIZE, channels), dtype=np.uint8)
+
+
+def normalise(pixels):
+    return pixels.permute(0, 3, 1, 2).float() / 255
+
+
+def reader(number=5, channels=1):
+    return TileReader(tiles(number, channels), normalise, "cpu", seed=4)
+
+
+def batch(step=0, augmentation=None, number=5):
+    return Batch(reader(number), "phase", step, range(number), augmentation)
+
+
+class Toy(Detector):
+    """Learns the mean colour, after a phase that just runs."""
+
+    Settings = DetectorSettings
+
+    def __init__(self, settings, poison_step=None, steps=7):
+        super().__init__(settings, (SIZE, SIZE), seed=2)
+        self.layer = torch.nn.Linear(3, 3)
+        self.register_buffer("seen", torch.zeros(()))
+        self.poison_step, self.steps = poison_step, steps
+        self.runs = []
+        with torch.no_grad():
+            self.layer.weight.fill_(0.1)
+            self.layer.bias.zero_()
+
+    def phases(self, tiles):
+        counting = Counting(self)
+        learning = GradientPhase(
+            "learn",
+            steps=self.steps,
+            batch_size=2,
+            module=self.layer,
+            optimiser=torch.optim.Adam(self.layer.parameters()),
+            rate=lambda step: 0.01 * (step + 1),
+            loss=self.loss,
+            clip=1.0,
+            augmentation=AugmentationSettings(),
+        )
+        return [counting, learning, Counting(self)]
+
+    def loss(self, batch):
+        self.runs.append(batch.step)
+        colour = batch.images().mean(dim=(2, 3))
+        noise = torch.rand(3)
+        loss = (self.layer(colour) - colour - noise).square().mean()
+        if batch.step == self.poison_step:
+            loss = loss * float("nan")
+        return {"loss": loss, "constant": torch.ones(())}
+
+    def score(self, batch):
+        return batch.mean(dim=1)
+
+
+class Counting(ComputedPhase):
+    name = "count"
+
+    def __init__(self, detector):
+        self.detector = detector
+
+    def run(self, tiles, track):
+        for _ in track(range(len(tiles.train)), "tiles"):
+            self.detector.seen += 1
+
+
+def training(path, toy=None, every_s=0.0, key=None, track=None):
+    settings = DetectorSettings(backbone="efficientnet_lite0", weights="random", checkpoint_every_s=every_s)
+    toy = toy or Toy(settings)
+    return toy, Training(
+        toy,
+        settings,
+        train=tiles(),
+        validation=tiles(1),
+        checkpoint=Checkpoint(path, key or {"settings": "a"}),
+        device="cpu",
+        workers=0,
+        track=track or (lambda items, _: items),
+    )
+
+
+def toy(**keywords):
+    return Toy(DetectorSettings(backbone="efficientnet_lite0", weights="random"), **keywords)
+
+
+def test_epochs_are_shuffles_without_the_incomplete_batch():
+    for epoch in range(3):
+        seen = [tile for step in (2 * epoch, 2 * epoch + 1) for tile in batch_tiles(1, "p", step, 5, 2)]
+        assert len(set(seen)) == 4
+    assert batch_tiles(1, "p", 0, 500, 100) != batch_tiles(1, "p", 5, 500, 100)
+    assert batch_tiles(1, "p", 0, 500, 100) != batch_tiles(1, "q", 0, 500, 100)
+    assert sorted(batch_tiles(1, "p", 9, 3, 16)) == [0, 1, 2]
+
+
+def test_augmentation_depends_on_the_step_alone():
+    plan = AugmentationSettings(probability=1.0)
+    first, again, later = batch(3, plan), batch(3, plan), batch(4, plan)
+    assert np.array_equal(first.pixels(1), again.pixels(1))
+    assert not np.array_equal(first.pixels(1), later.pixels(1))
+    assert first.key(1) is None
+
+
+def test_plain_tiles_have_a_key_and_augmented_ones_have_none():
+    mixed = batch(0, AugmentationSettings(), number=40)
+    for place in range(40):
+        same = np.array_equal(mixed.pixels(place), mixed.reader.pixels(place))
+        assert (mixed.key(place) == (place, 0)) == same
+    assert {mixed.key(place) is None for place in range(40)} == {True, False}
+
+
+def test_frozen_versions_come_again():
+    plan = AugmentationSettings(probability=1.0, frozen_variants=2)
+    seen = {}
+    for step in range(12):
+        drawn = batch(step, plan)
+        for place in range(5):
+            seen.setdefault(drawn.key(place), set()).add(drawn.pixels(place).tobytes())
+    assert all(len(versions) == 1 for versions in seen.values())
+    assert {version for _, version in seen} == {0, 1, 2}
+    assert seen[0, 0] == {reader().pixels(0).tobytes()}
+
+
+def test_grey_tiles_get_three_channels():
+    assert reader().pixels(0).shape == (SIZE, SIZE, 3)
+    assert reader(channels=3).pixels(0).shape == (SIZE, SIZE, 3)
+
+
+def test_bad_tiles_are_refused():
+    with pytest.raises(DataError, match="expected uint8"):
+        TileReader(np.zeros((0, 4, 4, 1), np.uint8), normalise, "cpu", 0)
+    with pytest.raises(DataError, match="expected uint8"):
+        TileReader(np.zeros((1, 4, 4, 1), np.float32), normalise, "cpu", 0)
+
+
+def test_batches_ahead_are_the_same_for_any_number_of_workers():
+    plan = AugmentationSettings()
+    pixels = [
+        [made.pixels(0).tobytes() for made in batches_ahead(lambda step: batch(step, plan), range(3, 15), workers)]
+        for workers in (0, 1, 3)
+    ]
+    assert pixels[0] == pixels[1] == pixels[2]
+    assert len(pixels[0]) == 12
+
+
+def test_cached_features_are_the_same_and_are_not_computed_twice():
+    plan = AugmentationSettings(probability=0.5)
+    calls = []
+
+    def compute(images):
+        calls.append(len(images))
+        return images.mean(dim=(2, 3))
+
+    size = 3 * 4
+    cached, uncached = FeatureCache(compute, 1), FeatureCache(compute, 0)
+    tight = FeatureCache(compute, 0)
+    tight.room = 2 * size
+    for step in range(6):
+        expected = uncached(batch(step, plan))
+        assert torch.equal(cached(batch(step, plan)), expected)
+        assert torch.equal(tight(batch(step, plan)), expected)
+    assert len(tight.kept) == 2
+    assert len(cached.kept) == 5
+    assert set(calls) == {1}
+    before = len(calls)
+    cached(batch(0))
+    assert len(calls) == before
+
+
+def test_counted_random_ignores_what_was_drawn_before():
+    assert counted_random(1, "a", 2).random() == counted_random(1, "a", 2).random()
+    assert counted_random(1, "a", 2).random() != counted_random(1, "a", 3).random()
+    assert counted_random(1, "a", 2).random() != counted_random(2, "a", 2).random()
+
+
+def test_curves_and_phases(tmp_path):
+    model, loop = training(tmp_path / "c", toy(steps=250))
+    records = loop.run()
+    assert [record.name for record in records] == ["count", "learn", "count"]
+    assert [record.steps for record in records] == [0, 250, 0]
+    assert records[1].curve_steps[:3] == (2, 4, 6)
+    assert records[1].curve_steps[-1] == 250
+    assert set(records[1].losses["constant"]) == {1.0}
+    assert float(model.seen) == 10
+
+
+@pytest.mark.parametrize("stop_at", [1, 5, 6, 9, 12, 14])
+def test_resume_equals_unbroken(tmp_path, stop_at):
+    class Stopped(Exception):
+        pass
+
+    def breaking(items, _):
+        for item in items:
+            yield item
+            breaking.count += 1
+            if breaking.count == stop_at:
+                raise Stopped
+
+    breaking.count = 0
+    unbroken, loop = training(tmp_path / "unbroken")
+    records = loop.run()
+    broken, loop = training(tmp_path / "broken", track=breaking)
+    with pytest.raises(Stopped):
+        loop.run()
+    resumed, loop = training(tmp_path / "broken")
+    assert loop.run() == records
+    assert all(torch.equal(tensor, unbroken.state()[name]) for name, tensor in resumed.state().items())
+    assert len(resumed.runs) + len(broken.runs) <= 8
+
+
+def test_complete_checkpoint_trains_nothing_again(tmp_path):
+    _, loop = training(tmp_path / "c")
+    records = loop.run()
+    again, loop = training(tmp_path / "c")
+    assert loop.run() == records
+    assert again.runs == []
+
+
+def test_other_key_starts_afresh_and_says_why(tmp_path, caplog):
+    _, loop = training(tmp_path / "c", key={"settings": "a", "tiles": "b"})
+    loop.run()
+    again, loop = training(tmp_path / "c", key={"settings": "a", "tiles": "c"})
+    with caplog.at_level(logging.INFO):
+        loop.run()
+    assert len(again.runs) == 7
+    assert "belongs to other tiles; starting afresh" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint"])
+def test_damaged_checkpoint_starts_afresh(tmp_path, content, caplog):
+    path = tmp_path / "c"
+    path.write_bytes(content)
+    again, loop = training(path)
+    loop.run()
+    assert len(again.runs) == 7
+    assert "cannot read the checkpoint" in caplog.text
+
+
+def test_time_between_checkpoints_changes_nothing(tmp_path):
+    often, loop = training(tmp_path / "often", every_s=0.0)
+    loop.run()
+    never, loop = training(tmp_path / "never", every_s=1e9)
+    loop.run()
+    assert all(torch.equal(tensor, never.state()[name]) for name, tensor in often.state().items())
+
+
+def test_non_finite_loss_names_phase_step_and_loss(tmp_path):
+    _, loop = training(tmp_path / "c", toy(poison_step=4))
+    with pytest.raises(TrainingError, match="phase learn, step 5: loss loss is nan; lower learning_rate"):
+        loop.run()
+
+
+def test_one_thread_on_the_cpu(tmp_path):
+    torch.set_num_threads(2)
+    training(tmp_path / "c")
+    assert torch.get_num_threads() == 1
+
+
+def test_cells_with_content():
+    pixels = np.zeros((8, 12, 3), np.uint8)
+    pixels[5, 10, 1] = 1
+    assert cells_with_content(pixels, (2, 3)).tolist() == [[False, False, False], [False, False, True]]
+
+
+@pytest.mark.parametrize(
+    "target", ["seamark.nothing:Here", "seamark.training:Nothing", "seamark.training:Training", "x"]
+)
+def test_unknown_detector(target):
+    with pytest.raises(ConfigError, match="module:Class"):
+        load_detector_class(target)
