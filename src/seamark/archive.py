@@ -1,14 +1,31 @@
 """A submission folder as a .tar.gz file whose bytes depend on nothing but the files' names and contents."""
 
-import gzip
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-
-COMPRESSION_LEVEL = 1
-"""Of gzip. Level 6 takes four times as long for a few percent."""
+from typing import BinaryIO
 
 CHUNK_BYTES = 1 << 20
+
+
+class _GzipStream:
+    """Compress what is written into a gzip file without name and time.
+
+    Float16 scores hold next to no repeated byte strings, so run lengths and Huffman codes alone are two to three times
+    as fast as the usual search for matches and give files a tenth larger.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        gzip_format = zlib.MAX_WBITS + 16
+        self._compressor = zlib.compressobj(1, zlib.DEFLATED, gzip_format, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+
+    def write(self, content: bytes) -> None:
+        self._stream.write(self._compressor.compress(content))
+
+    def finish(self) -> None:
+        self._stream.write(self._compressor.flush())
 
 
 def submission_files(folder: Path) -> dict[str, Path]:
@@ -38,16 +55,16 @@ def write_archive(target: Path, files: Mapping[str, Path]) -> None:
     files : mapping of str to Path
         File by its name in the archive, in the order to write.
     """
-    with (
-        target.open("wb") as stream,
-        gzip.GzipFile("", "wb", COMPRESSION_LEVEL, stream, mtime=0) as compressed,
-        tarfile.open(fileobj=compressed, mode="w|", format=tarfile.PAX_FORMAT, bufsize=CHUNK_BYTES) as archive,
-    ):
-        for name, path in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = path.stat().st_size
-            with path.open("rb") as content:
-                archive.addfile(entry, content)
+    with target.open("wb") as stream:
+        compressed = _GzipStream(stream)
+        # Writing in a stream needs nothing of a file but write().
+        with tarfile.open(fileobj=compressed, mode="w|", format=tarfile.PAX_FORMAT, bufsize=CHUNK_BYTES) as archive:  # type: ignore[call-overload]
+            for name, path in files.items():
+                entry = tarfile.TarInfo(name)
+                entry.size = path.stat().st_size
+                with path.open("rb") as content:
+                    archive.addfile(entry, content)
+        compressed.finish()
 
 
 def archive_violations(archive: Path, prefix: str, files: Mapping[str, Path]) -> Iterator[str]:

@@ -39,6 +39,9 @@ FEW_LEVELS = 256
 LARGE_ARCHIVE_BYTES = 10_000_000_000
 """The largest archive known to have been accepted by the server has 9.8 GB (section 2.3)."""
 
+NOT_AN_INDEX = (".truth.json", ".prov.json")
+"""Ends of the names of other files that lie beside the index manifests."""
+
 EXAMPLES = 20
 """Violations of one rule that the report spells out."""
 
@@ -288,14 +291,14 @@ def report_lines(report: CheckReport) -> list[str]:
 
 
 def read_indexes(folder: Path) -> list[IndexManifest]:
-    """Read all index manifests of a folder, passing over provenance and the manifests of other stages.
+    """Read all index manifests of a folder, passing over truth and provenance.
 
     Raises
     ------
     SubmissionError
         If the folder holds none.
     """
-    paths = sorted(path for path in folder.glob("*.json") if "." not in path.stem)
+    paths = sorted(path for path in folder.glob("*.json") if not path.name.endswith(NOT_AN_INDEX))
     if not paths:
         raise SubmissionError(
             f"{folder}: no index manifest (<category>.json); give the folder that the index stage wrote"

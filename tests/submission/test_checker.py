@@ -298,6 +298,7 @@ def test_other_data_takes_counts_and_sizes_from_the_index():
 def write_indexes(folder):
     write_manifest(folder / "felt.json", index("felt", [(48, 40)] * 2, ("test_private_mixed",)))
     (folder / "felt.prov.json").write_text("{}")
+    (folder / "felt.truth.json").write_text("{}")
 
 
 def keep_only(submission):
