@@ -170,10 +170,9 @@ class Backbone(nn.Module):
             If the size does not fit, see :meth:`grid_shape`.
         """
         self.grid_shape(*batch.shape[2:])
-        if batch.device.type != "cpu" or len(batch) == 1:
-            return self.features(batch)
-        images = [self.features(image) for image in torch.split(batch, 1)]
-        return [torch.cat(level) for level in zip(*images, strict=True)]
+        parts = torch.split(batch, 1) if batch.device.type == "cpu" else [batch]
+        levels = zip(*[self.features(part) for part in parts], strict=True)
+        return [torch.cat(level).to(torch.float32) for level in levels]
 
     @torch.no_grad()
     def tokens(self, batch: Tensor) -> list[Tensor]:

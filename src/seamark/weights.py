@@ -2,6 +2,7 @@
 
 import importlib.util
 import pickle
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,20 @@ from seamark.artifacts import file_digest
 from seamark.errors import WeightsError
 
 _NAMES_SHOWN = 6
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    struct.error,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What torch's restricted unpickler raises on damaged bytes, as found by feeding it such."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +177,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except _UNREADABLE as error:
         raise WeightsError(
             f"{path}: not a readable file of weights ({error}). Expected a state dictionary that torch.save wrote"
         ) from error
