@@ -106,7 +106,11 @@ REFUSED = {
     "float32 map": (write_tiff(half().astype(np.float32)), "map_format", MAP),
     "shape (1, H, W)": (write_tiff(half(shape=(1, *SHAPE))), "map_format", MAP),
     "shape (H, W, 1)": (write_tiff(half(shape=(*SHAPE, 1))), "map_format", MAP),
-    "shape (3, H, W)": (write_tiff(half(shape=(3, *SHAPE))), "map_format", MAP),
+    "shape (3, H, W)": (
+        write_tiff(half(shape=(3, *SHAPE)), photometric="rgb", planarconfig="separate"),
+        "map_format",
+        MAP,
+    ),
     "several pages": (write_tiff(half(shape=(5, *SHAPE)), metadata=None), "map_format", MAP),
     "truncated map": (truncate(MAP), "map_format", MAP),
     "not a TIFF": (add(MAP), "map_format", MAP),
