@@ -116,11 +116,13 @@ def preview_sources(manifests: PreviewManifests, root: Path, truth_root: Path | 
     Raises
     ------
     ManifestError
-        If a manifest is damaged or does not know one of the images.
+        If a manifest is damaged, lists no images or does not know one of them.
     DataError
         If private truth is listed but its folder is not configured.
     """
     maps = read_manifest(manifests.maps, MapsManifest)
+    if not maps.maps:
+        raise ManifestError(f"{manifests.maps}: lists no images; take {maps.split} out of data.splits or add images")
     images = {record.id: record for record in read_manifest(manifests.index, IndexManifest).of(maps.split)}
     truths = read_manifest(manifests.truth, TruthManifest).of(maps.split)
     coarse = read_manifest(manifests.coarse, MasksManifest)
@@ -246,7 +248,8 @@ def _header(source: PreviewSource) -> str:
 def _mask_note(record: MaskRecord) -> str:
     if not record.foreground_px:
         return "nothing found"
-    return f"{record.components} component{'s' * (record.components != 1)}, {record.foreground_px:,} px"
+    kept = f", {record.kept_coarse} left coarse" if record.kept_coarse else ""
+    return f"{record.components} component{'s' * (record.components != 1)}, {record.foreground_px:,} px{kept}"
 
 
 def _panels(

@@ -401,6 +401,14 @@ def test_preview_names_the_manifest_that_lacks_an_image(tmp_path):
         run.preview("grey", "validation")
 
 
+def test_preview_refuses_a_split_without_images(tmp_path):
+    run = SmallRun(tmp_path, categories=("grey",), images=1)
+    path = run.path("45_fused", "grey", "validation")
+    write_manifest(path, read_manifest(path, MapsManifest).model_copy(update={"maps": ()}))
+    with pytest.raises(ManifestError, match="lists no images"):
+        run.preview("grey", "validation")
+
+
 def test_page_tells_what_the_run_did(finished):
     text, _ = finished.report(finished.check())
     plain = html.unescape(text)
