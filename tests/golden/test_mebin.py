@@ -160,6 +160,7 @@ def test_e6_weakest_peak_gives_an_empty_mask():
     assert masks[int(np.argmax(peaks))].any()
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("value", [0.0, -3.5, 7.0])
 def test_e6_equal_peaks_give_empty_masks_without_an_exception(value):
     blob = smooth_maps(1)[0]

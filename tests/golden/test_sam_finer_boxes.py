@@ -31,6 +31,15 @@ def test_s1_three_largest_components_in_ascending_order():
     assert Prompts.of(four_components(), 1).boxes == ((30, 30, 50, 35),)
 
 
+def test_s1_equal_areas_keep_label_order():
+    mask = np.zeros((120, 120), bool)
+    mask[1::4, 1::4] = True
+    mask[100:103, 1:3] = True
+    boxes = Prompts.of(mask, 500).boxes
+    assert boxes[-1] == (1, 100, 3, 103)
+    assert list(boxes[:-1]) == sorted(boxes[:-1], key=lambda box: (box[1], box[0]))
+
+
 @pytest.mark.parametrize("compose", ["replace", "union", "constrained"])
 def test_s1_empty_mask_gives_zero_output_without_calling_the_model(compose):
     segmenter = Recorder()

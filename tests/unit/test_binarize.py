@@ -104,13 +104,20 @@ def test_native_scale_equals_half_pixel_bilinear_interpolation():
         np.testing.assert_array_equal(exceeds(scores, threshold, (8, 8), native=True), expected > threshold)
 
 
+def test_map_scale_takes_the_nearest_map_pixel():
+    scores = np.random.default_rng(0).random((7, 9), np.float32)
+    rows, columns = ((np.arange(size) + 0.5) * part / size for size, part in ((24, 7), (40, 9)))
+    expected = (scores > 0.5)[np.ix_(rows.astype(int), columns.astype(int))]
+    np.testing.assert_array_equal(exceeds(scores, 0.5, (24, 40), native=False), expected)
+
+
 @pytest.mark.parametrize("native", [True, False])
 def test_comparison_is_strict_and_in_float64(native):
     score = np.float32(0.1)
     scores = np.full((4, 4), score, np.float32)
     assert not exceeds(scores, float(score), (4, 4), native=native).any()
-    assert exceeds(scores, np.nextafter(float(score), 0.0), (4, 4), native=native).all()
-    assert not exceeds(scores, np.nextafter(float(score), 1.0), (4, 4), native=native).any()
+    assert exceeds(scores, float(np.nextafter(float(score), 0.0)), (4, 4), native=native).all()
+    assert not exceeds(scores, float(np.nextafter(float(score), 1.0)), (4, 4), native=native).any()
     assert not exceeds(scores, None, (6, 6), native=native).any()
 
 
