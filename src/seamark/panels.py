@@ -100,11 +100,12 @@ def map_panel(anomaly_map: Float32Array, size: tuple[int, int], score_range: tup
     ndarray of uint8, shape (size[0], size[1], 3)
         RGB.
     """
-    down, across = (math.ceil(side / panel) for side, panel in zip(anomaly_map.shape, size, strict=True))
-    if down > 1 or across > 1:
-        # Averaging would hide a defect of a few px; the maximum of the neighbourhood keeps it.
-        peaks = cv2.dilate(anomaly_map, np.ones((down, across), np.uint8))
-        scaled = cv2.resize(peaks, size[::-1], interpolation=cv2.INTER_NEAREST)
+    steps = [side / panel for side, panel in zip(anomaly_map.shape, size, strict=True)]
+    if max(steps) > 1.0:
+        # Averaging would hide a defect of a few px; the maximum of the neighbourhood of each sample keeps it.
+        reach = [2 * math.ceil(step / 2.0) + 1 for step in steps]
+        peaks = cv2.dilate(anomaly_map, np.ones(reach, np.uint8))
+        scaled = cv2.resize(peaks, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     else:
         scaled = cv2.resize(anomaly_map, size[::-1], interpolation=cv2.INTER_LINEAR)
     low, high = score_range
