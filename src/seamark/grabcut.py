@@ -21,6 +21,9 @@ from seamark.settings.refine import GrabCutSettings
 SURE_DEPTH = 0.9
 """Coarse pixels at least this share of the largest depth inside the component are sure foreground."""
 
+SMALL_SHARE = 0.05
+"""A cut that keeps a smaller share of the coarse pixels in its box must stand out by its colour."""
+
 SMOOTHING_PX = 0.7
 """Sigma of the Gaussian that takes pixel noise off the crop before the cut."""
 
@@ -99,6 +102,33 @@ def cut(crop: UInt8Array, labels: UInt8Array, iterations: int) -> BoolArray:
     return np.asarray((sure | joined) & joined.any(), dtype=np.bool_)
 
 
+def is_evident(crop: UInt8Array, foreground: BoolArray, coarse_px: int) -> bool:
+    """Return whether a cut may be believed.
+
+    Where a defect cannot be told from its surroundings by colour, GrabCut keeps a few grains of the texture. So a cut
+    that keeps hardly anything of its prompt must differ from the rest of the crop by at least one standard deviation.
+
+    Parameters
+    ----------
+    crop : ndarray of uint8, shape (h, w, 3)
+        Part of the photograph.
+    foreground : ndarray of bool, shape (h, w)
+        The cut.
+    coarse_px : int
+        Number of coarse pixels that prompted it.
+
+    Returns
+    -------
+    bool
+        Whether the cut is large enough or stands out.
+    """
+    rest = cv2.dilate(foreground.view(np.uint8), np.ones((5, 5), dtype=np.uint8)) == 0
+    if np.count_nonzero(foreground) >= SMALL_SHARE * coarse_px or not (foreground.any() and rest.any()):
+        return True
+    difference = crop[foreground].mean(axis=0) - crop[rest].mean(axis=0)
+    return bool(np.square(difference).sum() >= crop[rest].var(axis=0).sum())
+
+
 def _prepare(pixels: UInt8Array, size: tuple[int, int]) -> UInt8Array:
     """Return a crop as three smoothed channels of the given width and height."""
     shrunk = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], -1)
@@ -133,7 +163,7 @@ class GrabCut:
         Returns
         -------
         list of Patch
-            Empty patches where GrabCut finds nothing beyond its sure foreground.
+            Empty patches where GrabCut finds nothing beyond its sure foreground, or nothing that is evident.
         """
         return [self._segment_box(image, coarse, box) for box in boxes]
 
@@ -143,7 +173,11 @@ class GrabCut:
         scale = min(1.0, self.settings.crop_max_px / max(width, height))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         labels = initial_labels(*_shrink_prompt(coarse[y0:y1, x0:x1], _moved(box, x0, y0), size))
-        foreground = cut(_prepare(image[y0:y1, x0:x1], size), labels, self.settings.iterations)
+        crop = _prepare(image[y0:y1, x0:x1], size)
+        foreground = cut(crop, labels, self.settings.iterations)
+        coarse_px = int(np.count_nonzero((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)))
+        if not is_evident(crop, foreground, coarse_px):
+            foreground = np.zeros_like(foreground)
         if size != (width, height):
             soft = cv2.resize(foreground.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
             foreground = np.asarray(soft >= 0.5, dtype=np.bool_)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seamark.components import find_components
-from seamark.grabcut import GrabCut, crop_window, initial_labels
+from seamark.grabcut import GrabCut, crop_window, initial_labels, is_evident
 from seamark.refine import compose, refine_mask
 from seamark.segmenter import Patch
 from seamark.settings.refine import GrabCutSettings, RefineSettings
@@ -190,6 +190,26 @@ def test_crop_and_initial_labels():
     assert labels[3, 3] == cv2.GC_PR_FGD
     assert labels[8, 8] == cv2.GC_PR_BGD
     assert labels[10, 12] == labels[0, 0] == cv2.GC_BGD
+
+
+def test_a_sliver_of_texture_is_not_believed_but_a_small_vivid_defect_is():
+    crop = np.random.default_rng(0).normal(120, 10, (60, 60, 1)).clip(0, 255).astype(np.uint8).repeat(3, axis=2)
+    cut = np.zeros((60, 60), bool)
+    cut[30:32, 30:33] = True
+    assert not is_evident(crop, cut, 1000)
+    assert is_evident(crop, cut, 100)
+    crop[cut] = 200
+    assert is_evident(crop, cut, 1000)
+    assert is_evident(crop, np.zeros_like(cut), 1000)
+
+
+def test_most_defects_that_no_colour_shows_keep_their_coarse_mask():
+    scenes = [scene(seed, contrast=0) for seed in range(12)]
+    kept = [refined_by(image, coarse)[1] for image, _, coarse in scenes]
+    assert sum(kept) >= 6
+    for (image, _, coarse), count in zip(scenes, kept, strict=True):
+        if count:
+            np.testing.assert_array_equal(refined_by(image, coarse)[0], coarse)
 
 
 def test_component_labels_do_not_depend_on_opencv_threads():

@@ -31,6 +31,10 @@ class RefineSettings(Settings):
     constrain_px: int = Field(
         9, ge=0, le=255, description="how far a constrained mask may reach beyond the coarse one, in image pixels"
     )
-    top_n: int | None = Field(None, ge=1, description="refine only the largest n components (RoBiS: 3); null for all")
+    top_n: int | None = Field(
+        None,
+        ge=1,
+        description="refine only the largest n components (RoBiS: 3), null for all; others stay, or vanish with replace",
+    )
     fill_holes: bool = Field(True, description="fill holes of the refined mask")
     grabcut: GrabCutSettings = Field(default_factory=GrabCutSettings)
