@@ -34,7 +34,7 @@ class RefineSettings(Settings):
     top_n: int | None = Field(
         None,
         ge=1,
-        description="refine only the largest n components (RoBiS: 3), null for all; others stay, or vanish with replace",
+        description="refine only the largest n components (RoBiS: 3), null for all; others stay, vanish with replace",
     )
     fill_holes: bool = Field(True, description="fill holes of the refined mask")
     grabcut: GrabCutSettings = Field(default_factory=GrabCutSettings)
