@@ -1,0 +1,99 @@
+"""The categories of the demo: how each is drawn and which defects it has."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from seamark.demo import washers, washers_defects, woven, woven_defects
+from seamark.demo.scene import Point, Scene
+
+AnyScene = TypeVar("AnyScene", bound=Scene)
+
+SMALLEST_DEFECT_PX = 5
+"""A defect that leaves fewer pixels, for example because it lies outside the image, is drawn again elsewhere."""
+
+
+@dataclass(frozen=True)
+class Category(Generic[AnyScene]):
+    """A product of the demo."""
+
+    shape: tuple[int, int]
+    """Height and width of a full-size image in px."""
+    channels: int
+    draw: Callable[[np.random.Generator, float], AnyScene]
+    """Draws a defect-free scene from a generator and a scale."""
+    large: tuple[Callable[[AnyScene, np.random.Generator, Point], None], ...]
+    """Main defects, taken in turn."""
+    small: tuple[Callable[[AnyScene, np.random.Generator, Point], None], ...]
+    """Defects that may come on top; the last is the smallest."""
+    at_border: tuple[Callable[[AnyScene, np.random.Generator, Point], None], ...]
+    """Main defects that can lie across the border of the image."""
+
+
+CATEGORIES: dict[str, Category[Any]] = {
+    "woven": Category(
+        woven.SHAPE, woven.CHANNELS, woven.draw_cloth, woven_defects.LARGE, woven_defects.SMALL, woven_defects.LARGE
+    ),
+    "washers": Category(
+        washers.SHAPE,
+        washers.CHANNELS,
+        washers.draw_tray,
+        washers_defects.LARGE,
+        washers_defects.SMALL,
+        washers_defects.AT_BORDER,
+    ),
+}
+"""Every category of the demo by its name."""
+
+
+def _somewhere(rng: np.random.Generator, shape: tuple[int, int]) -> Point:
+    x, y = rng.uniform(0.06, 0.94, 2)
+    return x * shape[1], y * shape[0]
+
+
+def _at_border(rng: np.random.Generator, shape: tuple[int, int]) -> Point:
+    along, side = rng.uniform(0.15, 0.85), int(rng.integers(4))
+    x, y = ((along, 0.0), (along, 1.0), (0.0, along), (1.0, along))[side]
+    return x * (shape[1] - 1), y * (shape[0] - 1)
+
+
+def add_defects(category: Category[AnyScene], scene: AnyScene, rng: np.random.Generator, turn: int) -> None:
+    """Draw one to three defects into a scene.
+
+    Parameters
+    ----------
+    category : Category
+        What the scene shows.
+    scene : Scene
+        A defect-free scene; changed in place, its mask included.
+    rng : numpy.random.Generator
+        Source of place, size and form.
+    turn : int
+        Number of the scene. Main defects go round; every third scene has one across the border of the image, and
+        every third one a tiny one as well.
+    """
+    main = category.large[turn % len(category.large)]
+    place = _somewhere
+    if turn % 3 == 2:
+        place = _at_border
+        if main not in category.at_border:
+            main = category.at_border[turn % len(category.at_border)]
+    extras = list(rng.permutation(len(category.small) - 1)[: int(rng.integers(0, 2))])
+    if turn % 3 == 1:
+        extras.append(len(category.small) - 1)
+    _draw_until_visible(main, scene, rng, place)
+    for extra in extras:
+        _draw_until_visible(category.small[int(extra)], scene, rng, _somewhere)
+
+
+def _draw_until_visible(
+    defect: Callable[[AnyScene, np.random.Generator, Point], None],
+    scene: AnyScene,
+    rng: np.random.Generator,
+    place: Callable[[np.random.Generator, tuple[int, int]], Point],
+) -> None:
+    before = int(scene.mask.sum())
+    while int(scene.mask.sum()) < before + SMALLEST_DEFECT_PX:
+        defect(scene, rng, place(rng, scene.shape))
