@@ -49,42 +49,56 @@ rule submission:
     """Everything: archive, check, evaluation, previews and report."""
     input:
         plan.archive,
+    message:
+        "Archive, report and everything on the way are there"
 
 
 rule report_page:
     """The report, with everything that it shows."""
     input:
-        f"{OUT}/report/index.html",
+        plan.report_files,
+    message:
+        "The report and everything on the way are there"
 
 
 rule evaluation:
     """Scores on every split whose truth is known."""
     input:
         plan.per_category("90_eval/{category}.json"),
+    message:
+        "Every known truth is compared"
 
 
 rule previews:
     """Overlay strips and contact sheets."""
     input:
         plan.per_category_and_split("80_preview"),
+    message:
+        "Every preview is drawn"
 
 
 rule masks:
     """Refined masks of every category and split."""
     input:
         plan.per_category_and_split("70_refined"),
+    message:
+        "Every mask is refined"
 
 
 rule maps:
     """Fused anomaly maps of every category and split."""
     input:
         plan.per_category_and_split("45_fused"),
+    message:
+        "Every anomaly map is there"
 
 
 rule models:
     """Trained models of every category."""
     input:
         plan.fits(),
+    message:
+        "Every model is trained"
 
 
 rule demo:

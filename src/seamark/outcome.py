@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-COLUMNS = ("category", "split", "auc_pro", "seg_f1_coarse", "seg_f1_refined", "class_f1_refined", "class_f1_floor")
+COLUMNS = ("category", "split", "auc_pro", "coarse_seg_f1", "refined_seg_f1", "refined_class_f1", "class_f1_floor")
 
 
 def print_outcome(run: str, stream: TextIO = sys.stderr) -> None:

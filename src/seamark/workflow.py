@@ -180,7 +180,9 @@ class Plan:
         ]
 
     def archive(self, _wildcards: Any = None) -> list[str]:
-        """Return the archive and the report that the target ``submission`` asks for.
+        """Return all that the target ``submission`` asks for: archive, report and every manifest on the way.
+
+        The manifests are named one by one so that a deleted one is made again, although nothing behind it needs it.
 
         Raises
         ------
@@ -192,7 +194,29 @@ class Plan:
                 f"data.splits {list(self.splits)} has no private split, so there is nothing to submit; "
                 "use the target report_page or masks"
             )
-        return [f"submissions/{self.run}.tar.gz", f"{self.out}/report/index.html"]
+        return [f"submissions/{self.run}.tar.gz", *self.report_files()]
+
+    def report_files(self, _wildcards: Any = None) -> list[str]:
+        """Return the report and every manifest on the way to it."""
+        stages = ("45_fused", "60_coarse", "70_refined", "80_preview")
+        per_split = [path for stage in stages for path in self.per_category_and_split(stage)]
+        patterns = ("00_index/{category}.json", "00_index/{category}.truth.json", "50_calibration/{category}.json")
+        per_category = [path for pattern in patterns for path in self.per_category(pattern)]
+        return [f"{self.out}/report/index.html", *per_category, *self._per_member(), *per_split]
+
+    def _per_member(self) -> list[str]:
+        """Manifests of the stages that run once per detector; tiles only if they are kept."""
+        paths = self.fits()
+        for category in self.categories:
+            for member in self._resolved(category).fuse.members:
+                base = [f"{member}/{category}/{split}.json" for split in self.splits]
+                paths += [f"{self.out}/{stage}/{name}" for stage in ("30_tilemaps", "40_maps") for name in base]
+                if self.config.keep_tiles:
+                    grid = getattr(self._detector(category, member), "grid")  # noqa: B009 (not of Settings)
+                    paths += [
+                        f"{self.out}/10_tiles/{grid}/{category}/{split}.json" for split in ("train", *self.splits)
+                    ]
+        return list(dict.fromkeys(paths))
 
     def check_report(self) -> list[str]:
         """Return the check report of the archive, or nothing when the run has no private split."""

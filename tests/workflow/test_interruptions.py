@@ -1,0 +1,48 @@
+"""A run that is killed leaves nothing that looks finished; the next call ends as an undisturbed run."""
+
+import fcntl
+from tests.workflow.project import SPLITS, Project
+
+
+PLACES = (
+    "10_tiles/tile/bolt/.train.npy",
+    "20_models/inp_former/cloth/",
+    "20_models/inp_former/bolt/.model.safetensors",
+    "40_maps/inp_former/bolt/.test_private.json",
+    "submissions/.tiny.tar.gz",
+)
+"""Crop, a checkpoint in the middle of training, the model, merge and package: a file written but not yet renamed."""
+
+
+def test_killed_in_the_middle_of_five_stages_and_finished(finished, tmp_path):
+    project = Project.fresh(tmp_path)
+    for place in PLACES:
+        paused = project.killed_at(place)
+        target = paused.with_name(paused.name[1:].split(".tmp-")[0])
+        assert paused.exists(), place
+        assert not target.exists(), place
+    project.snakemake("submission")
+    results, undisturbed = project.results(), finished.results()
+    assert sorted(results) == sorted(undisturbed)
+    assert [name for name in results if results[name] != undisturbed[name]] == []
+
+
+def test_one_core_gives_the_same_bytes_as_two(finished, tmp_path):
+
+    project = Project.fresh(tmp_path)
+    project.snakemake("submission", cores=1)
+    results, undisturbed = project.results(), finished.results()
+    assert [name for name in undisturbed if results.get(name) != undisturbed[name]] == []
+    assert "submissions/tiny.tar.gz" in results
+
+
+def test_a_second_run_in_the_same_folder_is_refused(project):
+
+    for split in SPLITS:
+        (project.out / f"60_coarse/bolt/{split}.json").unlink()
+    with (project.out / ".running").open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        result = project.snakemake("submission", check=False)
+    assert result.returncode != 0
+    assert "another snakemake works on this run" in result.stdout + result.stderr
+    project.snakemake("submission")

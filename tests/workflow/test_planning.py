@@ -1,0 +1,128 @@
+"""What the Snakefile plans and refuses."""
+
+import re
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import yaml
+from tests.workflow.project import CATEGORIES, ROOT, SPLITS
+
+from seamark.layout import OFFICIAL_COUNTS
+
+
+def full_data_set(root):
+    """All 8004 official file names, empty: planning lists them and opens none."""
+    for category, counts in OFFICIAL_COUNTS.items():
+        folders = {"train": "train/good", "validation": "validation/good", "test_public": "test_public/good"}
+        for split, count in counts.items():
+            folder = root / category / folders.get(split, split)
+            folder.mkdir(parents=True)
+            light = "mixed" if split == "test_private_mixed" else "regular"
+            for number in range(count):
+                (folder / f"{number:03d}_{light}.png").touch()
+
+
+def test_the_full_challenge_is_planned_without_torch_or_opencv(project):
+    full_data_set(project.folder / "mvtec_ad_2")
+    project.configure({"data": {"root": "mvtec_ad_2", "truth_root": None, "demo": False}, "run": "full"})
+    command = [sys.executable, "-X", "importtime", *project.command("submission")[1:]]
+    command[7:7] = ["-n", "--quiet"]
+    result = subprocess.run(
+        command, cwd=project.folder, capture_output=True, text=True, env=project.environment({}), check=False
+    )
+    assert result.returncode == 0, result.stdout[-3000:]
+    loaded = set(re.findall(r"\|\s+(\S+)$", result.stderr, re.MULTILINE))
+    assert "seamark.workflow" in loaded
+    assert not loaded & {"torch", "cv2", "timm", "scipy", "skimage"}
+    jobs = dict(re.findall(r"^(\w+)\s+(\d+)$", result.stdout + result.stderr, re.MULTILINE))
+    assert jobs["train"] == "8"
+    assert jobs["merge"] == "32"
+    assert jobs["package"] == "1"
+
+
+def refused(project, target="submission"):
+    result = project.snakemake(target, options=("-n",), check=False)
+    assert result.returncode != 0
+    return result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        ({"merge": {"blnd": "mean"}}, "merge.blnd: unknown key; did you mean blend?"),
+        ({"overrides": {"blot": {"merge": {}}}}, "no category named blot; did you mean bolt?"),
+        ({"data": {"root": "nowhere", "demo": False}}, "nowhere: the data root does not exist"),
+        ({"data": {"root": "photographs", "demo": False, "categories": ["nut"]}}, "data.categories: nut not in"),
+        ({"grids": {"tile": {"overlap": 1.0}}}, "grids.tile.overlap"),
+    ],
+)
+def test_bad_configurations_are_refused_before_anything_runs(project, overlay, message):
+    project.configure(overlay)
+    assert message in refused(project)
+
+
+def test_an_empty_split_is_refused_before_anything_runs(project):
+    for path in (project.folder / "photographs/bolt/test_private").iterdir():
+        path.unlink()
+    assert "category bolt: no image for test_private" in refused(project)
+
+
+def test_a_partial_category_set_is_refused_at_packaging(project):
+    project.configure({"data": {"root": "photographs", "truth_root": "truth", "demo": False, "categories": ["bolt"]}})
+    result = project.snakemake("submission", check=False)
+    assert result.returncode != 0
+    assert "cloth" in result.stderr
+    assert "allow_partial" in result.stderr
+
+
+def test_every_rule_is_complete():
+
+    text = (ROOT / "Snakefile").read_text()
+    rules = re.split(r"^rule ", text, flags=re.MULTILINE)[1:]
+    working = [rule for rule in rules if "script:" in rule]
+    assert {rule.split(":")[0] for rule in working} == {path.stem for path in (ROOT / "stages").glob("*.py")}
+    for rule in working:
+        for directive in ("output:", "params:", "log:", "benchmark:", "threads:", "resources:", "message:"):
+            assert f"\n    {directive}" in rule, (rule.split(":")[0], directive)
+        assert f'"stages/{rule.split(":")[0]}.py"' in rule
+    assert "lambda" not in text
+    assert "directory(" not in text
+
+
+FAKE_TRAIN = textwrap.dedent('''
+    """Stands in for training: says when it held which device."""
+    import time
+    from seamark.job import run
+
+    def main(job):
+        start = time.time()
+        time.sleep(2.0)
+        job.target("model").write_text("x")
+        job.target("manifest").write_text(f"{job.device} {start} {time.time()}")
+
+    run(main, globals())
+''')
+
+
+@pytest.mark.parametrize(("gpus", "shared"), [("0", False), ("0,1", True)])
+def test_gpu_jobs_take_turns_on_one_device_and_run_side_by_side_on_two(project, gpus, shared):
+    (project.folder / "stages/train.py").write_text(FAKE_TRAIN)
+    project.snakemake("models", cores=8, options=("--resources", "mem_mb=100000"), SEAMARK_GPUS=gpus)
+    spans = []
+    for category in CATEGORIES:
+        device, start, end = (project.out / f"20_models/inp_former/{category}/fit.json").read_text().split()
+        spans.append((float(start), float(end), device))
+    (_, first_end, first), (second_start, _, second) = sorted(spans)
+    assert (second_start < first_end) is shared
+    assert (first != second) is shared
+
+
+def test_tiles_can_be_deleted_when_nothing_needs_them(project, tmp_path):
+    project.configure({"keep_tiles": False, "run": "lean"})
+    project.snakemake("masks")
+    assert not list((project.folder / "out/lean/10_tiles").rglob("*.npy"))
+    assert len(list((project.folder / "out/lean/70_refined").rglob("*.json"))) >= len(CATEGORIES) * len(SPLITS)
+    config = yaml.safe_load((project.folder / "tiny.yaml").read_text())
+    assert config["keep_tiles"] is False

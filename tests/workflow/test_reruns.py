@@ -1,0 +1,104 @@
+"""What a change makes Snakemake run again."""
+
+from collections import Counter
+
+import pytest
+from tests.workflow.project import SPLITS, draw
+
+LATE_STAGES = ("binarize", "refine", "preview")
+
+
+def late_jobs(category, splits=SPLITS):
+    jobs = Counter((stage, category, split) for stage in LATE_STAGES for split in splits)
+    return jobs + Counter([("evaluate", category, None), ("package", None, None), ("report", None, None)])
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_a_finished_run_plans_nothing(project):
+    assert project.planned() == Counter()
+
+
+def test_one_threshold_of_one_category_replans_the_late_stages_of_that_category_only(project):
+    project.configure({"overrides": {"bolt": {"binarize": {"mean_std": {"k": 3.5}}}}})
+    assert project.planned() == late_jobs("bolt")
+
+
+def test_one_threshold_of_one_split_replans_that_split_only(project):
+    project.configure({"overrides": {"bolt/test_private": {"binarize": {"mean_std": {"k": 3.5}}}}})
+    assert project.planned() == late_jobs("bolt", ("test_private",))
+
+
+def test_a_deleted_output_is_made_again_with_what_follows(project):
+    deleted = project.out / "60_coarse/cloth/test_private.json"
+    before = deleted.read_bytes()
+    deleted.unlink()
+    assert project.planned() == late_jobs("cloth", ("test_private",))
+    project.snakemake("submission")
+    assert deleted.read_bytes() == before
+    assert project.planned() == Counter()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("src/seamark/binarize.py", '"""', '"""Said differently: '),
+        ("src/seamark/merging.py", "\nimport ", "\n# Arrays, geometry and settings.\nimport "),
+        ("stages/train.py", "\ndef main", "\n# The only function.\ndef main"),
+    ],
+)
+def test_comments_and_docstrings_rerun_nothing(project, file, old, new):
+    edit(project.folder / file, old, new)
+    assert project.planned() == Counter()
+
+
+def test_touching_every_source_file_reruns_nothing(project):
+    for path in [*(project.folder / "src").rglob("*.py"), *(project.folder / "stages").glob("*.py")]:
+        path.touch()
+    assert project.planned() == Counter()
+
+
+def test_editing_the_binarization_reruns_no_training(project):
+    with (project.folder / "src/seamark/binarize.py").open("a") as stream:
+        stream.write("\nEDITED = 1\n")
+    assert project.planned() == late_jobs("bolt") + Counter(
+        {job: 1 for job in late_jobs("cloth") if job[0] not in ("package", "report")}
+    )
+
+
+def test_editing_another_detector_reruns_nothing(project):
+    with (project.folder / "src/seamark/detectors/feature_bank.py").open("a") as stream:
+        stream.write("\nEDITED = 1\n")
+    assert project.planned() == Counter()
+
+
+def test_editing_the_detector_retrains_it(project):
+    with (project.folder / "src/seamark/detectors/inp_former.py").open("a") as stream:
+        stream.write("\nEDITED = 1\n")
+    planned = project.planned()
+    assert planned["train", "bolt", None] == planned["train", "cloth", None] == 1
+    assert not any(job[0] in ("index", "crop") for job in planned)
+
+
+def test_a_changed_photograph_is_noticed(project):
+
+    draw(project.folder / "photographs/bolt/train/good/000_regular.png", 4711, defect=False)
+    planned = project.planned()
+    assert planned["index", "bolt", None] == 1
+    assert planned["index", "cloth", None] == 0
+
+
+def test_identical_manifests_stop_the_next_call(project):
+    """An early stage made again with the same result: what follows is up to date in the next call."""
+    project.snakemake("out/tiny/00_index/bolt.json", options=("--force",))
+    assert project.planned() == Counter()
+
+
+def test_only_the_named_stage_of_one_category_runs(project):
+    result = project.snakemake("out/tiny/60_coarse/bolt/test_private.json", options=("--force",))
+    assert result.stderr.count("Thresholding the maps") == 1
+    assert "Merging" not in result.stderr
