@@ -74,7 +74,7 @@ def foreign_fibre(cloth: Cloth, rng: np.random.Generator, centre: Point) -> None
 
 def stain(cloth: Cloth, rng: np.random.Generator, centre: Point) -> None:
     """Soak a patch of the cloth with a dark liquid that dries to a darker rim."""
-    radius = rng.uniform(26.0, 64.0) * cloth.scale
+    radius = rng.uniform(32.0, 66.0) * cloth.scale
     inside = blob(rng, cloth.shape, centre, radius, roughness=0.3, softness=3.0)
     core = blob(rng, cloth.shape, centre, 0.8 * radius, roughness=0.2, softness=0.3 * radius)
     depth = inside * (np.float32(rng.uniform(0.27, 0.4)) - np.float32(0.09) * core)
@@ -85,7 +85,7 @@ def stain(cloth: Cloth, rng: np.random.Generator, centre: Point) -> None:
 
 def hole(cloth: Cloth, rng: np.random.Generator, centre: Point) -> None:
     """Tear a hole through which the dark backing is seen, with torn fibres around it."""
-    radius = rng.uniform(15.0, 40.0) * cloth.scale
+    radius = rng.uniform(20.0, 46.0) * cloth.scale
     torn = blob(rng, cloth.shape, centre, radius, roughness=0.3)
     cloth.paint(torn, _grey(0.13))
     cloth.height += torn * (np.float32(-0.6 * cloth.pitch[0]) - cloth.height)
