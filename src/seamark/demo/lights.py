@@ -35,15 +35,15 @@ LIGHTS: dict[str, Light] = {
     "regular": Light(),
     "underexposed": Light(exposure=0.76),
     "overexposed": Light(exposure=1.26),
-    "shift_1": Light(azimuth=285.0, gradient=0.18, balance=(1.05, 1.0, 0.93)),
-    "shift_2": Light(exposure=0.93, azimuth=170.0, gradient=0.22, balance=(0.94, 1.0, 1.06)),
-    "shift_3": Light(exposure=1.06, azimuth=25.0, gradient=0.16, balance=(1.03, 0.98, 1.02)),
+    "shift_1": Light(azimuth=243.0, gradient=0.18, balance=(1.05, 1.0, 0.93)),
+    "shift_2": Light(exposure=0.93, azimuth=207.0, gradient=0.22, balance=(0.94, 1.0, 1.06)),
+    "shift_3": Light(exposure=1.06, azimuth=238.0, gradient=0.16, balance=(1.03, 0.98, 1.02)),
 }
 """The conditions by the name that MVTec AD 2 gives them."""
 
 
 def _direction(light: Light, rng: np.random.Generator) -> tuple[float, float]:
-    azimuth = np.deg2rad(light.azimuth + rng.normal(0.0, 4.0))
+    azimuth = np.deg2rad(light.azimuth + rng.normal(0.0, 6.0))
     return float(np.cos(azimuth)), float(np.sin(azimuth))
 
 
@@ -72,7 +72,7 @@ def _falloff(
 ) -> Float32Array:
     """Brightness over the image: a fall from the lit edge, a vignette and a slow unevenness; mean about 1."""
     y, x = np.ogrid[-1.0 : 1.0 : shape[0] * 1j, -1.0 : 1.0 : shape[1] * 1j]
-    gradient = light.gradient * (1.0 + rng.normal(0.0, 0.15))
+    gradient = light.gradient + rng.uniform(-0.03, 0.03)
     plane = 1.0 + 0.5 * gradient * (x * towards[0] + y * towards[1])
     vignette = 1.02 - rng.uniform(0.03, 0.06) * (x**2 + y**2)
     uneven = 1.0 + 0.012 * smooth_noise(rng, shape, max(shape) / 3.0)
@@ -123,10 +123,10 @@ def photograph(scene: Scene, light: Light, rng: np.random.Generator) -> UInt8Arr
     linear = scene.albedo * lit[:, :, np.newaxis]
     if scene.shine is not None:
         linear += _highlight(scene.shine, towards)[:, :, np.newaxis]
-    exposure = light.exposure * (1.0 + rng.normal(0.0, 0.012))
+    exposure = light.exposure * (1.0 + rng.normal(0.0, 0.02))
     linear *= np.float32(exposure) * _falloff(scene.shape, light, towards, rng)[:, :, np.newaxis]
     if linear.shape[2] == 3:
-        linear *= np.array(light.balance, np.float32)
+        linear *= np.asarray(light.balance * rng.normal(1.0, 0.007, 3), np.float32)
     else:
         linear *= np.float32(np.mean(light.balance))
     return _sensor(linear, rng, scene.scale)

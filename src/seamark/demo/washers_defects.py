@@ -54,7 +54,7 @@ def chip(tray: Tray, rng: np.random.Generator, centre: Point) -> None:
     """Break a piece off the rim of a part."""
     part = _nearest(tray, centre)
     bite = blob(
-        rng, tray.shape, _on_ring(part, rng, 1.05), rng.uniform(0.75, 1.25) * (part.outer - part.inner), roughness=0.3
+        rng, tray.shape, _on_ring(part, rng, 1.05), rng.uniform(0.85, 1.35) * (part.outer - part.inner), roughness=0.3
     )
     _break_off(tray, bite * _near(tray, part))
 
@@ -67,7 +67,7 @@ def missing_segment(tray: Tray, rng: np.random.Generator, centre: Point) -> None
         np.mod(angle - np.float32(rng.uniform(-np.pi, np.pi)) + np.float32(np.pi), np.float32(2 * np.pi))
         - np.float32(np.pi)
     )
-    wedge = (apart < rng.uniform(0.35, 0.8)).astype(np.float32)
+    wedge = (apart < rng.uniform(0.45, 1.0)).astype(np.float32)
     _break_off(tray, wedge * _near(tray, part))
 
 
@@ -109,7 +109,7 @@ def dent(tray: Tray, rng: np.random.Generator, centre: Point) -> None:
 def rust(tray: Tray, rng: np.random.Generator, centre: Point) -> None:
     """Let a spot of rust grow on a metal part."""
     part = _nearest(tray, centre, metal=True)
-    radius = rng.uniform(0.55, 1.0) * (part.outer - part.inner)
+    radius = rng.uniform(0.7, 1.2) * (part.outer - part.inner)
     spot = blob(
         rng, tray.shape, _on_ring(part, rng, rng.uniform(0.3, 0.8)), radius, roughness=0.35, softness=2.0
     ) * _of_part(tray, part)
@@ -122,7 +122,7 @@ def rust(tray: Tray, rng: np.random.Generator, centre: Point) -> None:
 
 def stain(tray: Tray, rng: np.random.Generator, centre: Point) -> None:
     """Spill oil over tray and parts."""
-    radius = rng.uniform(34.0, 78.0) * tray.scale
+    radius = rng.uniform(44.0, 90.0) * tray.scale
     wet = blob(rng, tray.shape, centre, radius, roughness=0.3, softness=3.0)
     depth = wet * np.float32(rng.uniform(0.42, 0.58))
     depth *= np.float32(1.0) + np.float32(0.1) * smooth_noise(rng, tray.shape, 20.0 * tray.scale)
@@ -133,7 +133,7 @@ def stain(tray: Tray, rng: np.random.Generator, centre: Point) -> None:
 
 def splinter(tray: Tray, rng: np.random.Generator, centre: Point) -> None:
     """Drop a foreign piece, such as a wood splinter or a shred of green plastic, on the tray."""
-    length, width = rng.uniform(90.0, 190.0) * tray.scale, rng.uniform(16.0, 30.0) * tray.scale
+    length, width = rng.uniform(110.0, 210.0) * tray.scale, rng.uniform(22.0, 38.0) * tray.scale
     heading = rng.uniform(-np.pi, np.pi)
     piece = polyline(tray.shape, wander(rng, centre, heading, length, 0.5), max(2.0, width))
     grain = smooth_noise(rng, tray.shape, max(2.0, 6.0 * tray.scale))[:, :, np.newaxis]

@@ -80,15 +80,15 @@ def _fibres(rng: np.random.Generator, position: Float32Array, run: Float32Array)
 def _layer(rng: np.random.Generator, position: Float32Array, run: Float32Array, sign: float, pitch: float) -> Layer:
     """Draw the threads that ``position`` counts; ``run`` is the position along them, both (H, W) in threads."""
     thread = np.floor(position)
-    offset = _yarn(rng, thread, run, 6.0, 0.035)
-    half_width = np.float32(0.455) + _yarn(rng, thread, run, 3.0, 0.018) + _yarn(rng, thread, run, 500.0, 0.018)
+    offset = _yarn(rng, thread, run, 6.0, 0.042)
+    half_width = np.float32(0.455) + _yarn(rng, thread, run, 3.0, 0.022) + _yarn(rng, thread, run, 500.0, 0.024)
     aside = (position - thread - np.float32(0.5) - offset) / half_width
     round_top = np.sqrt(np.maximum(np.float32(1.0) - aside**2, np.float32(0.0)))
     parity = np.float32(1.0) - np.float32(2.0) * (thread % np.float32(2.0))
     wave = np.float32(sign) * parity * np.cos(np.float32(np.pi) * (run - np.float32(0.5)))
     height = np.float32(0.27 * pitch) * round_top + np.float32(0.15 * pitch) * wave
     height = np.where(round_top > 0.0, height, np.float32(-0.35 * pitch))
-    shade = np.float32(0.63) + _yarn(rng, thread, run, 500.0, 0.018) + _yarn(rng, thread, run, 4.0, 0.012)
+    shade = np.float32(0.63) + _yarn(rng, thread, run, 500.0, 0.026) + _yarn(rng, thread, run, 4.0, 0.02)
     shade += np.float32(0.045) * _fibres(rng, position, run)
     depth = np.clip(np.float32(0.62) + height * np.float32(1.0 / pitch), 0.3, 1.0)
     return Layer(height, shade * depth)

@@ -23,13 +23,13 @@ def _show(cloth: Cloth, where: BoolArray, layer: Layer) -> None:
 
 
 def missing_thread(cloth: Cloth, rng: np.random.Generator, centre: Point) -> None:
-    """Pull one or two neighbouring threads over a long stretch."""
+    """Pull two or three neighbouring threads over a long stretch."""
     vertical = bool(rng.random() < 0.5)
     position, run = (cloth.across, cloth.along) if vertical else (cloth.along, cloth.across)
     column, row = cloth.pixel(centre)
     first = np.floor(position[row, column])
-    threads = 1.0 + float(rng.random() < 0.6)
-    half_run = rng.uniform(0.16, 0.4) * min(cloth.shape) / cloth.pitch[int(vertical)]
+    threads = 2.0 + float(rng.random() < 0.6)
+    half_run = rng.uniform(0.12, 0.26) * min(cloth.shape) / cloth.pitch[int(vertical)]
     where = (position >= first) & (position < first + threads) & (np.abs(run - run[row, column]) < half_run)
     _show(cloth, where, cloth.horizontal if vertical else cloth.vertical)
 
@@ -67,14 +67,14 @@ def _lay_fibre(
 
 def foreign_fibre(cloth: Cloth, rng: np.random.Generator, centre: Point) -> None:
     """Lay a long hair or a bright fibre across the cloth."""
-    shade, width = float(rng.choice([0.16, 0.2, 0.95])), rng.uniform(3.0, 5.5)
+    shade, width = float(rng.choice([0.16, 0.2, 0.95])), rng.uniform(4.0, 7.0)
     heading, length = rng.uniform(-np.pi, np.pi), rng.uniform(150.0, 420.0)
     _lay_fibre(cloth, rng, centre, heading=heading, length=length, width=width, shade=shade)
 
 
 def stain(cloth: Cloth, rng: np.random.Generator, centre: Point) -> None:
     """Soak a patch of the cloth with a dark liquid that dries to a darker rim."""
-    radius = rng.uniform(32.0, 66.0) * cloth.scale
+    radius = rng.uniform(40.0, 84.0) * cloth.scale
     inside = blob(rng, cloth.shape, centre, radius, roughness=0.3, softness=3.0)
     core = blob(rng, cloth.shape, centre, 0.8 * radius, roughness=0.2, softness=0.3 * radius)
     depth = inside * (np.float32(rng.uniform(0.27, 0.4)) - np.float32(0.09) * core)
@@ -85,7 +85,7 @@ def stain(cloth: Cloth, rng: np.random.Generator, centre: Point) -> None:
 
 def hole(cloth: Cloth, rng: np.random.Generator, centre: Point) -> None:
     """Tear a hole through which the dark backing is seen, with torn fibres around it."""
-    radius = rng.uniform(20.0, 46.0) * cloth.scale
+    radius = rng.uniform(26.0, 56.0) * cloth.scale
     torn = blob(rng, cloth.shape, centre, radius, roughness=0.3)
     cloth.paint(torn, _grey(0.13))
     cloth.height += torn * (np.float32(-0.6 * cloth.pitch[0]) - cloth.height)
@@ -112,7 +112,7 @@ def knot(cloth: Cloth, rng: np.random.Generator, centre: Point) -> None:
 def crease(cloth: Cloth, rng: np.random.Generator, centre: Point) -> None:
     """Press a fold into the cloth: a ridge that is lit on one side and dark on the other."""
     heading = rng.uniform(-np.pi, np.pi)
-    length, width = rng.uniform(220.0, 520.0) * cloth.scale, rng.uniform(16.0, 26.0) * cloth.scale
+    length, width = rng.uniform(220.0, 520.0) * cloth.scale, rng.uniform(24.0, 36.0) * cloth.scale
     start = (centre[0] - 0.5 * length * np.cos(heading), centre[1] - 0.5 * length * np.sin(heading))
     course = wander(rng, start, heading, length, 0.35)
     band = polyline(cloth.shape, course, max(3.0, width))
