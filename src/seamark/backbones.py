@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seamark.artifacts import file_digest
-from seamark.efficientnet_lite import build_efficientnet_lite0, fold_batch_norms, published_names, stages
+from seamark.efficientnet_lite import build_efficientnet_lite0, fold_batch_norms, margin_px, published_names, stages
 from seamark.errors import ConfigError, DataError
 from seamark.vision_transformer import VisionTransformer
 from seamark.weights import WeightsSource, find_weights, load_strictly, verify_digest
@@ -216,6 +216,9 @@ class ConvolutionalBackbone(Backbone):
       the tokens of 13 photographs inside scikit-image at 512 px; nothing depends on the data at hand.
 
     All widths of EfficientNet-Lite0 are multiples of 8, so D is one too and 8 heads divide it without padding.
+
+    The network pads with zeros, which makes tokens at the border of a tile unlike all others. So the input gets a
+    mirrored margin, which is cut off the features again.
     """
 
     def __init__(self, entry: BackboneEntry, network: nn.Module, digest: str, chosen: tuple[int, ...]) -> None:
@@ -229,12 +232,14 @@ class ConvolutionalBackbone(Backbone):
         self.stages = nn.ModuleList(list(stages(network))[: max(self.taken) + 1])
 
     def features(self, batch: Tensor) -> list[Tensor]:  # noqa: D102
-        current = self.stem(batch)
+        margin = margin_px(batch.shape[2:], self.multiple)
+        current = self.stem(functional.pad(batch, (margin,) * 4, mode="reflect"))
         levels = []
         for index, stage in enumerate(self.stages):
             current = stage(current)
             if index in self.taken:
-                levels.append(current)
+                cells = margin * current.shape[2] // (batch.shape[2] + 2 * margin)
+                levels.append(functional.pad(current, (-cells,) * 4))
         return levels
 
     @torch.no_grad()

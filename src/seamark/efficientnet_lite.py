@@ -1,5 +1,6 @@
 """EfficientNet-Lite0 of timm, and the names that its published weights use."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -126,3 +127,25 @@ def fold_batch_norms(network: nn.Module) -> None:
         layers = list((_WITH_EXPANSION if number else _WITHOUT_EXPANSION).values())
         for convolution, norm in zip(layers[::2], layers[1::2], strict=True):
             _fold(block, convolution, norm)
+
+
+MARGIN_PX = 32
+"""Mirrored border that the network gets around its input and that is cut off its features."""
+
+
+def margin_px(shape: Sequence[int], multiple: int) -> int:
+    """Return the margin that an input gets.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Height and width of the input in px.
+    multiple : int
+        Coarsest stride in px, which the margin has to fit.
+
+    Returns
+    -------
+    int
+        Margin in px on each side: at most 32, and less than the input's sides, as mirroring needs.
+    """
+    return min(MARGIN_PX, min(shape) - 1) // multiple * multiple

@@ -67,7 +67,8 @@ def category_folders(root: Path, layout: Layout) -> dict[str, Path]:
     Returns
     -------
     dict of str to Path
-        Folder of each category by name, sorted by name. A category is a folder that holds ``train``.
+        Folder of each category by name, sorted by name. A category is a folder that
+        holds ``train``; hidden folders are drafts of a stage that is still writing.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def category_folders(root: Path, layout: Layout) -> dict[str, Path]:
     if not root.is_dir():
         raise DataError(f"{root}: the data root does not exist; set data.root to the folder that holds the categories")
     found = {}
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
         nested = folder / folder.name
         for candidate in (folder, nested):
             if (candidate / "train").is_dir():

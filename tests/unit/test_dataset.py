@@ -103,6 +103,11 @@ def test_missing_category_and_root(root):
         category_folders(root / "empty", "mvtec_ad_2")
 
 
+def test_drafts_of_a_stage_are_no_category(root):
+    (root / ".part.tmp-7" / "train").mkdir(parents=True)
+    assert list(category_folders(root, "mvtec_ad_2")) == ["part"]
+
+
 def test_full_data_set_must_have_the_official_counts(root):
     for name in OFFICIAL_COUNTS:
         (root / name / "train").mkdir(parents=True)

@@ -9,7 +9,7 @@ from seamark.demo.scene import Scene
 from seamark.demo.shapes import polar, smooth_noise
 from seamark.images import Float32Array
 
-SHAPE = (1500, 1200)
+SHAPE = (1280, 1040)
 """Height and width of a full-size image in px."""
 CHANNELS = 3
 RIB_PX = 92.0
@@ -99,7 +99,7 @@ def _empty_tray(rng: np.random.Generator, shape: tuple[int, int], scale: float) 
 
 def _scatter(rng: np.random.Generator, shape: tuple[int, int], scale: float) -> list[Part]:
     """Throw parts until enough lie side by side; some reach over the edge of the image."""
-    wanted = int(rng.integers(20, 27))
+    wanted = int(rng.integers(16, 22))
     parts: list[Part] = []
     for attempt in range(40 * wanted):
         kind = KINDS[len(parts) % len(KINDS)] if attempt < 20 * wanted else KINDS[int(rng.integers(len(KINDS)))]

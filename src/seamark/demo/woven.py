@@ -9,7 +9,7 @@ from seamark.demo.scene import Scene
 from seamark.demo.shapes import smooth_noise
 from seamark.images import Float32Array
 
-SHAPE = (1100, 1900)
+SHAPE = (840, 1480)
 """Height and width of a full-size image in px."""
 CHANNELS = 1
 PITCH_PX = (14.0, 15.5)

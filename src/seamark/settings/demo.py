@@ -14,7 +14,7 @@ class DemoSettings(Settings):
     seed: int = Field(1, ge=0, description="seed of every random choice")
     train: int = Field(16, ge=1, le=999, description="images in train/good")
     validation: int = Field(5, ge=1, le=999, description="images in validation/good")
-    public_good: int = Field(2, ge=1, le=99, description="defect-free scenes in test_public, each under every light")
+    public_good: int = Field(1, ge=1, le=99, description="defect-free scenes in test_public, each under every light")
     public_bad: int = Field(3, ge=1, le=99, description="defect scenes in test_public, each under every light")
     private_good: int = Field(3, ge=1, le=999, description="defect-free scenes in test_private and test_private_mixed")
     private_bad: int = Field(7, ge=1, le=999, description="defect scenes in test_private and test_private_mixed")
