@@ -9,7 +9,8 @@ Reference: luow23/INP-Former at 17d2653 (MIT) and HUST-SLOW/RoBiS at c318cf4 (MI
 parity: score maps are kept at the token grid; the reference interpolates each group to 518 px and then to 256 px.
 parity: batches and augmentation come from a counter-based generator, so equal seeds give other samples.
 parity: where a reconstruction is perfect everywhere, mining leaves the gradient as it is instead of dividing 0 by 0.
-parity: with the paper's settings all else is equal; whiten, token_share, max_steps, groups and wide variants are ours.
+parity: with the default settings all else is equal; level_borders, token_share, max_steps, groups, heads and wide
+variants are ours.
 """
 
 from collections.abc import Sequence
@@ -19,9 +20,10 @@ import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 
 from seamark.batches import Batch, FeatureCache, TrainingTiles, steps_per_epoch
-from seamark.detectors.base import Detector, cells_with_content
+from seamark.border_levelling import BorderStatistics, border_zones
+from seamark.detectors.base import Detector
 from seamark.errors import ConfigError
-from seamark.phases import ComputedPhase, GradientPhase, Phase, Track, warmup_cosine
+from seamark.phases import GradientPhase, Phase, warmup_cosine
 from seamark.settings.inp_former import InpFormerSettings
 from seamark.stable_adamw import StableAdamW
 
@@ -264,8 +266,8 @@ class InpFormer(Detector):
     """INP-Former over any token stack."""
 
     Settings = InpFormerSettings
-    token_mean: Tensor
-    token_scale: Tensor
+    zones: Tensor
+    border_shift: Tensor
 
     def __init__(self, settings: InpFormerSettings, tile_shape: tuple[int, int], seed: int) -> None:
         super().__init__(settings, tile_shape, seed)
@@ -286,9 +288,10 @@ class InpFormer(Detector):
                 settings.decoder_blocks,
                 len(self.token_groups),
             )
-        if settings.whiten:
-            self.register_buffer("token_mean", torch.zeros(self.backbone.layers, dim))
-            self.register_buffer("token_scale", torch.ones(self.backbone.layers, dim))
+        if settings.level_borders:
+            zones = border_zones(self.map_shape)
+            self.register_buffer("zones", zones, persistent=False)
+            self.register_buffer("border_shift", torch.zeros(self.backbone.layers, int(zones.max()) + 1, dim))
 
     def phases(self, tiles: TrainingTiles) -> Sequence[Phase]:  # noqa: D102
         settings = self.settings
@@ -308,17 +311,17 @@ class InpFormer(Detector):
             clip=settings.gradient_clip,
             augmentation=settings.augmentation,
         )
-        return [TokenStatistics(self), reconstruction] if settings.whiten else [reconstruction]
+        if not settings.level_borders:
+            return [reconstruction]
+        borders = BorderStatistics(self.backbone.tokens, self.zones, self.map_shape, self.border_shift)
+        return [borders, reconstruction]
 
     def layer_tokens(self, images: Tensor) -> list[Tensor]:
-        """Return the tokens (B, N, D) of each layer of normalised images (B, 3, H, W), whitened where that is set."""
+        """Return the tokens (B, N, D) of each layer of normalised images (B, 3, H, W), borders levelled where set."""
         layers = self.backbone.tokens(images)
-        if not self.settings.whiten:
+        if not self.settings.level_borders:
             return layers
-        return [
-            (tokens - mean) * scale
-            for tokens, mean, scale in zip(layers, self.token_mean, self.token_scale, strict=True)
-        ]
+        return [tokens - shift[self.zones] for tokens, shift in zip(layers, self.border_shift, strict=True)]
 
     def targets(self, images: Tensor) -> Tensor:
         """Return the reconstruction targets (B, G, N, D) of normalised images (B, 3, H, W): means of layers."""
@@ -359,28 +362,3 @@ class InpFormer(Detector):
         rebuilt = self.network.reconstruct(fused, self.network.prototypes(fused))
         distance = 1.0 - F.cosine_similarity(targets, rebuilt, dim=3, eps=COSINE_EPS)
         return distance.mean(dim=1).reshape(-1, *self.map_shape)
-
-
-class TokenStatistics(ComputedPhase):
-    """Mean and spread of the training tokens per layer and channel, padding left out."""
-
-    name = "statistics"
-
-    def __init__(self, detector: InpFormer) -> None:
-        self.detector = detector
-
-    def run(self, tiles: TrainingTiles, track: Track) -> None:  # noqa: D102
-        detector, backbone = self.detector, self.detector.backbone
-        total = torch.zeros(backbone.layers, backbone.embed_dim, dtype=torch.float64, device=tiles.train.device)
-        squares, count = total.clone(), 0
-        for tile in track(range(len(tiles.train)), "tiles measured"):
-            pixels = tiles.train.pixels(tile)
-            content = torch.from_numpy(cells_with_content(pixels, detector.map_shape).ravel())
-            tokens = torch.cat(backbone.tokens(tiles.train.images([pixels])))[:, content].double()
-            total += tokens.sum(dim=1)
-            squares += tokens.square().sum(dim=1)
-            count += tokens.shape[1]
-        mean = total / max(1, count)
-        std = (squares / max(1, count) - mean.square()).clamp(min=0.0).sqrt()
-        detector.token_mean.copy_(mean)
-        detector.token_scale.copy_(torch.where(std > 1e-6, 1.0 / std.clamp(min=1e-6), 0.0))

@@ -15,8 +15,8 @@ class InpFormerSettings(DetectorSettings):
     groups: tuple[tuple[int, ...], ...] | None = Field(
         None, min_length=1, description="positions in layers that form each reconstruction target; null: two halves"
     )
-    whiten: bool = Field(
-        False, description="subtract mean and divide by std of the training tokens, per layer and channel"
+    level_borders: bool = Field(
+        False, description="subtract what the zero padding of a convolutional backbone adds near the borders of a tile"
     )
     epochs: int = Field(200, ge=1, description="passes over the training tiles, last incomplete batch dropped")
     max_steps: int | None = Field(None, ge=1, description="fewer steps than the epochs would give; null for no limit")
