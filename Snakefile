@@ -17,7 +17,11 @@ prepare_environment(PROJECT)
 plan = Plan(config, PROJECT)
 OUT = plan.out
 tile_file = str if plan.config.keep_tiles else temp
-workflow.register_resource("gpu", plan.gpus) if "gpu" not in workflow.global_resources else None
+(
+    workflow.register_resource("gpu", plan.gpus)
+    if "gpu" not in workflow.global_resources
+    else None
+)
 
 
 wildcard_constraints:
@@ -104,11 +108,6 @@ rule models:
 rule demo:
     output:
         manifest=plan.demo_manifest,
-    params:
-        settings=plan.settings("demo"),
-        root=plan.root,
-        truth_root=plan.truth_root,
-        code=plan.code("demo"),
     log:
         f"{OUT}/logs/demo.log",
     benchmark:
@@ -116,6 +115,11 @@ rule demo:
     threads: 2
     resources:
         mem_mb=600,
+    params:
+        settings=plan.settings("demo"),
+        root=plan.root,
+        truth_root=plan.truth_root,
+        code=plan.code("demo"),
     message:
         "Drawing the demo photographs"
     script:
@@ -127,11 +131,6 @@ rule index:
         demo=plan.index_inputs,
     output:
         manifest=f"{OUT}/00_index/{{category}}.json",
-    params:
-        root=plan.root,
-        layout=plan.config.data.layout,
-        files=plan.listing,
-        code=plan.code("index"),
     log:
         f"{OUT}/logs/index/{{category}}.log",
     benchmark:
@@ -139,6 +138,11 @@ rule index:
     threads: 1
     resources:
         mem_mb=500,
+    params:
+        root=plan.root,
+        layout=plan.config.data.layout,
+        files=plan.listing,
+        code=plan.code("index"),
     message:
         "Listing and checking the images of {wildcards.category}"
     script:
@@ -150,11 +154,6 @@ rule truth:
         index=rules.index.output.manifest,
     output:
         manifest=f"{OUT}/00_index/{{category}}.truth.json",
-    params:
-        root=plan.root,
-        truth_root=plan.truth_root,
-        files=plan.truth_listing,
-        code=plan.code("truth"),
     log:
         f"{OUT}/logs/truth/{{category}}.log",
     benchmark:
@@ -162,6 +161,11 @@ rule truth:
     threads: 1
     resources:
         mem_mb=500,
+    params:
+        root=plan.root,
+        truth_root=plan.truth_root,
+        files=plan.truth_listing,
+        code=plan.code("truth"),
     message:
         "Gathering the known truth of {wildcards.category}"
     script:
@@ -174,10 +178,6 @@ rule crop:
     output:
         manifest=tile_file(f"{OUT}/10_tiles/{{grid}}/{{category}}/{{split}}.json"),
         tiles=tile_file(f"{OUT}/10_tiles/{{grid}}/{{category}}/{{split}}.npy"),
-    params:
-        settings=plan.grid_settings,
-        root=plan.root,
-        code=plan.code("crop"),
     log:
         f"{OUT}/logs/crop/{{grid}}/{{category}}/{{split}}.log",
     benchmark:
@@ -185,6 +185,10 @@ rule crop:
     threads: 1
     resources:
         mem_mb=600,
+    params:
+        settings=plan.grid_settings,
+        root=plan.root,
+        code=plan.code("crop"),
     message:
         "Cutting {wildcards.category} {wildcards.split} into tiles ({wildcards.grid})"
     script:
@@ -200,12 +204,6 @@ rule train:
     output:
         manifest=f"{OUT}/20_models/{{detector}}/{{category}}/fit.json",
         model=f"{OUT}/20_models/{{detector}}/{{category}}/model.safetensors",
-    params:
-        settings=plan.detector_settings,
-        detector=plan.detector_class,
-        name="{detector}",
-        seed=plan.config.seed,
-        code=plan.code("train"),
     log:
         f"{OUT}/logs/train/{{detector}}/{{category}}.log",
     benchmark:
@@ -215,6 +213,12 @@ rule train:
     resources:
         gpu=1,
         mem_mb=3000,
+    params:
+        settings=plan.detector_settings,
+        detector=plan.detector_class,
+        name="{detector}",
+        seed=plan.config.seed,
+        code=plan.code("train"),
     message:
         "Training {wildcards.detector} on {wildcards.category}"
     script:
@@ -230,12 +234,6 @@ rule infer:
     output:
         manifest=f"{OUT}/30_tilemaps/{{detector}}/{{category}}/{{split}}.json",
         maps=f"{OUT}/30_tilemaps/{{detector}}/{{category}}/{{split}}.npy",
-    params:
-        settings=plan.detector_settings,
-        detector=plan.detector_class,
-        name="{detector}",
-        seed=plan.config.seed,
-        code=plan.code("infer"),
     log:
         f"{OUT}/logs/infer/{{detector}}/{{category}}/{{split}}.log",
     benchmark:
@@ -245,6 +243,12 @@ rule infer:
     resources:
         gpu=1,
         mem_mb=2000,
+    params:
+        settings=plan.detector_settings,
+        detector=plan.detector_class,
+        name="{detector}",
+        seed=plan.config.seed,
+        code=plan.code("infer"),
     message:
         "Scoring the tiles of {wildcards.category} {wildcards.split} with {wildcards.detector}"
     script:
@@ -258,9 +262,6 @@ rule merge:
         tilemaps_npy=rules.infer.output.maps,
     output:
         manifest=f"{OUT}/40_maps/{{detector}}/{{category}}/{{split}}.json",
-    params:
-        settings=plan.settings("merge"),
-        code=plan.code("merge"),
     log:
         f"{OUT}/logs/merge/{{detector}}/{{category}}/{{split}}.log",
     benchmark:
@@ -268,6 +269,9 @@ rule merge:
     threads: 1
     resources:
         mem_mb=800,
+    params:
+        settings=plan.settings("merge"),
+        code=plan.code("merge"),
     message:
         "Merging the tile maps of {wildcards.category} {wildcards.split} ({wildcards.detector})"
     script:
@@ -280,9 +284,6 @@ rule fuse:
         validation=plan.member_maps("validation"),
     output:
         manifest=f"{OUT}/45_fused/{{category}}/{{split}}.json",
-    params:
-        settings=plan.settings("fuse"),
-        code=plan.code("fuse"),
     log:
         f"{OUT}/logs/fuse/{{category}}/{{split}}.log",
     benchmark:
@@ -290,6 +291,9 @@ rule fuse:
     threads: 1
     resources:
         mem_mb=800,
+    params:
+        settings=plan.settings("fuse"),
+        code=plan.code("fuse"),
     message:
         "Fusing the anomaly maps of {wildcards.category} {wildcards.split}"
     script:
@@ -302,9 +306,6 @@ rule calibrate:
     output:
         manifest=f"{OUT}/50_calibration/{{category}}.json",
         histogram=f"{OUT}/50_calibration/{{category}}.npy",
-    params:
-        settings=plan.settings("calibrate"),
-        code=plan.code("calibrate"),
     log:
         f"{OUT}/logs/calibrate/{{category}}.log",
     benchmark:
@@ -312,6 +313,9 @@ rule calibrate:
     threads: 1
     resources:
         mem_mb=500,
+    params:
+        settings=plan.settings("calibrate"),
+        code=plan.code("calibrate"),
     message:
         "Counting the scores of {wildcards.category}"
     script:
@@ -324,9 +328,6 @@ rule binarize:
         calibration=rules.calibrate.output.manifest,
     output:
         manifest=f"{OUT}/60_coarse/{{category}}/{{split}}.json",
-    params:
-        settings=plan.settings("binarize"),
-        code=plan.code("binarize"),
     log:
         f"{OUT}/logs/binarize/{{category}}/{{split}}.log",
     benchmark:
@@ -334,6 +335,9 @@ rule binarize:
     threads: 1
     resources:
         mem_mb=600,
+    params:
+        settings=plan.settings("binarize"),
+        code=plan.code("binarize"),
     message:
         "Thresholding the maps of {wildcards.category} {wildcards.split}"
     script:
@@ -346,10 +350,6 @@ rule refine:
         masks=rules.binarize.output.manifest,
     output:
         manifest=f"{OUT}/70_refined/{{category}}/{{split}}.json",
-    params:
-        settings=plan.settings("refine"),
-        root=plan.root,
-        code=plan.code("refine"),
     log:
         f"{OUT}/logs/refine/{{category}}/{{split}}.log",
     benchmark:
@@ -358,6 +358,10 @@ rule refine:
     threads: 1
     resources:
         mem_mb=800,
+    params:
+        settings=plan.settings("refine"),
+        root=plan.root,
+        code=plan.code("refine"),
     message:
         "Refining the masks of {wildcards.category} {wildcards.split}"
     script:
@@ -374,11 +378,6 @@ rule preview:
         refined=rules.refine.output.manifest,
     output:
         manifest=f"{OUT}/80_preview/{{category}}/{{split}}.json",
-    params:
-        settings=plan.settings("preview"),
-        root=plan.root,
-        truth_root=plan.truth_root,
-        code=plan.code("preview"),
     log:
         f"{OUT}/logs/preview/{{category}}/{{split}}.log",
     benchmark:
@@ -386,6 +385,11 @@ rule preview:
     threads: 1
     resources:
         mem_mb=800,
+    params:
+        settings=plan.settings("preview"),
+        root=plan.root,
+        truth_root=plan.truth_root,
+        code=plan.code("preview"),
     message:
         "Drawing previews of {wildcards.category} {wildcards.split}"
     script:
@@ -401,11 +405,6 @@ rule evaluate:
         refined=plan.per_split("70_refined"),
     output:
         manifest=f"{OUT}/90_eval/{{category}}.json",
-    params:
-        settings=plan.settings("evaluate"),
-        root=plan.root,
-        truth_root=plan.truth_root,
-        code=plan.code("evaluate"),
     log:
         f"{OUT}/logs/evaluate/{{category}}.log",
     benchmark:
@@ -413,6 +412,11 @@ rule evaluate:
     threads: 1
     resources:
         mem_mb=900,
+    params:
+        settings=plan.settings("evaluate"),
+        root=plan.root,
+        truth_root=plan.truth_root,
+        code=plan.code("evaluate"),
     message:
         "Scoring {wildcards.category} against the known truth"
     script:
@@ -428,11 +432,6 @@ rule package:
         archive=f"submissions/{plan.run}.tar.gz",
         check=f"submissions/{plan.run}.check.json",
         provenance=f"submissions/{plan.run}.provenance.json",
-    params:
-        settings=plan.settings("package"),
-        run=plan.run,
-        root=plan.root,
-        code=plan.code("package"),
     log:
         f"{OUT}/logs/package.log",
     benchmark:
@@ -440,6 +439,11 @@ rule package:
     threads: 1
     resources:
         mem_mb=800,
+    params:
+        settings=plan.settings("package"),
+        run=plan.run,
+        root=plan.root,
+        code=plan.code("package"),
     message:
         "Writing and checking submissions/{plan.run}.tar.gz"
     script:
@@ -459,12 +463,6 @@ rule report:
     output:
         page=f"{OUT}/report/index.html",
         summary=f"{OUT}/90_eval/summary.csv",
-    params:
-        settings=plan.settings("report"),
-        run=plan.run,
-        benchmarks=f"{OUT}/benchmarks",
-        config=plan.resolved_config(),
-        code=plan.code("report"),
     log:
         f"{OUT}/logs/report.log",
     benchmark:
@@ -472,6 +470,12 @@ rule report:
     threads: 1
     resources:
         mem_mb=800,
+    params:
+        settings=plan.settings("report"),
+        run=plan.run,
+        benchmarks=f"{OUT}/benchmarks",
+        config=plan.resolved_config(),
+        code=plan.code("report"),
     message:
         "Writing the report {OUT}/report/index.html"
     script:

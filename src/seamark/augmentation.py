@@ -21,7 +21,7 @@ def expose(pixels: Float32Array, stops: float) -> Float32Array:
     ndarray of float32
         Grey values in 0..255, not rounded.
     """
-    return np.clip(pixels * np.float32(2.0**stops), 0.0, 255.0)
+    return np.asarray(np.clip(pixels * np.float32(2.0**stops), 0.0, 255.0), np.float32)
 
 
 def add_noise(pixels: Float32Array, std: float, random: np.random.Generator) -> Float32Array:
@@ -77,28 +77,8 @@ def expose_and_add_noise(tile: UInt8Array, settings: AugmentationSettings, rando
     return pixels.astype(np.uint8)
 
 
-def turned(tile: UInt8Array, random: np.random.Generator) -> UInt8Array:
-    """Mirror a tile and, where it is square, rotate it by quarters, each orientation with the same probability.
-
-    Parameters
-    ----------
-    tile : ndarray of uint8, shape (H, W, C)
-        Pixels.
-    random : Generator
-        Source of the orientation.
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, C)
-        The same pixels in another order.
-    """
-    down, across, swap = random.integers(2, size=3)
-    tile = tile[:: -1 if down else 1, :: -1 if across else 1]
-    return np.ascontiguousarray(tile.swapaxes(0, 1) if swap and tile.shape[0] == tile.shape[1] else tile)
-
-
 def wide_variant(tile: UInt8Array, settings: WideSettings, random: np.random.Generator) -> UInt8Array:
-    """Show a tile as another lamp and camera would: gamma, gain, a linear gradient and perhaps the side of the light.
+    """Show a tile as another lamp and camera would: gamma, gain and a linear gradient of the light.
 
     Parameters
     ----------
@@ -119,8 +99,6 @@ def wide_variant(tile: UInt8Array, settings: WideSettings, random: np.random.Gen
     slope = float(random.uniform(0.0, settings.gradient))
     angle = float(random.uniform(0.0, 2.0 * np.pi))
     curve = (255.0 * gain * (np.arange(256) / 255.0) ** gamma).astype(np.float32)
-    if settings.turn:
-        tile = turned(tile, random)
     height, width = tile.shape[:2]
     down = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, np.newaxis, np.newaxis]
     across = np.linspace(-1.0, 1.0, width, dtype=np.float32)[np.newaxis, :, np.newaxis]

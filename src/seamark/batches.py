@@ -202,6 +202,10 @@ def batch_tiles(seed: int, phase: str, step: int, tiles: int, batch_size: int) -
     return [int(tile) for tile in order[place * batch_size : (place + 1) * batch_size]]
 
 
+def _prepared(make: Callable[[int], Batch], step: int) -> Batch:
+    return make(step).prepare()
+
+
 def batches_ahead(make: Callable[[int], Batch], steps: range, workers: int) -> Iterator[Batch]:
     """Yield the batches of some steps in order, with a few prepared ahead in threads.
 
@@ -225,7 +229,7 @@ def batches_ahead(make: Callable[[int], Batch], steps: range, workers: int) -> I
     waiting: deque[Future[Batch]] = deque()
     with ThreadPoolExecutor(max_workers=workers) as pool:
         for step in steps:
-            waiting.append(pool.submit(lambda step=step: make(step).prepare()))
+            waiting.append(pool.submit(_prepared, make, step))
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
         while waiting:

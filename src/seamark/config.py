@@ -65,9 +65,9 @@ class Config(Settings):
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
     package: PackageSettings = Field(default_factory=PackageSettings)
     report: ReportSettings = Field(default_factory=ReportSettings)
-    overrides: dict[str, dict[str, Any]] = Field(
+    overrides: dict[str, dict[str, Any] | None] = Field(
         default_factory=dict,
-        description='settings per "category", "category/split" or "*/split", merged onto the sections',
+        description='settings per "category", "category/split" or "*/split", laid over the sections; null drops one',
     )
 
     @cached_property
@@ -172,10 +172,13 @@ def check_overrides(raw: Mapping[str, Any], categories: Sequence[str]) -> None:
     """
     splits = DataSettings.model_validate(raw.get("data") or {}).splits
     problems: list[str] = []
-    for key, block in (raw.get("overrides") or {}).items():
+    given = {key: block for key, block in (raw.get("overrides") or {}).items() if block is not None}
+    for key, block in given.items():
         category, slash, split = key.partition("/")
         if category != "*" and category not in categories:
-            problems.append(f"overrides.{key}: no category named {category}{_nearest(category, categories)}")
+            problems.append(
+                f"overrides.{key}: no category named {category}{_nearest(category, categories)} (null drops it)"
+            )
         if slash and split not in splits:
             problems.append(f"overrides.{key}: no split named {split}{_nearest(split, splits)}")
         if category == "*" and not slash:
@@ -183,10 +186,10 @@ def check_overrides(raw: Mapping[str, Any], categories: Sequence[str]) -> None:
         allowed = SPLIT_SECTIONS if slash else CATEGORY_SECTIONS
         problems += [
             f"overrides.{key}.{section}: cannot be overridden here; possible: {', '.join(allowed)}"
-            for section in block or {}
+            for section in block
             if section not in allowed
         ]
-        merged = deep_merge({name: value for name, value in raw.items() if name != "overrides"}, block or {})
+        merged = deep_merge({name: value for name, value in raw.items() if name != "overrides"}, block)
         problems += [f"overrides.{key}.{problem}" for problem in _problems(merged)]
     if problems:
         raise ConfigError("the overrides have problems:\n" + "\n".join(f"  - {problem}" for problem in problems))

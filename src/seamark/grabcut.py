@@ -21,8 +21,14 @@ from seamark.settings.refine import GrabCutSettings
 SURE_DEPTH = 0.9
 """Coarse pixels at least this share of the largest depth inside the component are sure foreground."""
 
-SMALL_SHARE = 0.05
+SMALL_SHARE = 0.15
 """A cut that keeps a smaller share of the coarse pixels in its box must stand out by its colour."""
+
+WHOLE_SHARE = 0.9
+"""So must a cut whose largest piece holds a smaller share of it."""
+
+EVIDENT_STDS = 2.0
+"""How far the mean colour of such a cut must lie from its surroundings, in standard deviations of these."""
 
 SMOOTHING_PX = 0.7
 """Sigma of the Gaussian that takes pixel noise off the crop before the cut."""
@@ -105,8 +111,9 @@ def cut(crop: UInt8Array, labels: UInt8Array, iterations: int) -> BoolArray:
 def is_evident(crop: UInt8Array, foreground: BoolArray, coarse_px: int) -> bool:
     """Return whether a cut may be believed.
 
-    Where a defect cannot be told from its surroundings by colour, GrabCut keeps a few grains of the texture. So a cut
-    that keeps hardly anything of its prompt must differ from the rest of the crop by at least one standard deviation.
+    Where colour cannot tell a defect from its surroundings (a crease, a missing thread), GrabCut keeps a few grains
+    of the texture. So a cut that keeps little of its prompt or falls into pieces must differ clearly from the rest of
+    the crop.
 
     Parameters
     ----------
@@ -120,13 +127,17 @@ def is_evident(crop: UInt8Array, foreground: BoolArray, coarse_px: int) -> bool:
     Returns
     -------
     bool
-        Whether the cut is large enough or stands out.
+        Whether the cut is large and whole, or stands out.
     """
     rest = cv2.dilate(foreground.view(np.uint8), np.ones((5, 5), dtype=np.uint8)) == 0
-    if np.count_nonzero(foreground) >= SMALL_SHARE * coarse_px or not (foreground.any() and rest.any()):
+    kept = np.count_nonzero(foreground)
+    if not (kept and rest.any()):
+        return True
+    pieces = cv2.connectedComponentsWithStats(foreground.view(np.uint8), connectivity=8)[2]
+    if kept >= SMALL_SHARE * coarse_px and pieces[1:, cv2.CC_STAT_AREA].max() >= WHOLE_SHARE * kept:
         return True
     difference = crop[foreground].mean(axis=0) - crop[rest].mean(axis=0)
-    return bool(np.square(difference).sum() >= crop[rest].var(axis=0).sum())
+    return bool(np.square(difference).sum() >= EVIDENT_STDS**2 * crop[rest].var(axis=0).sum())
 
 
 def _prepare(pixels: UInt8Array, size: tuple[int, int]) -> UInt8Array:

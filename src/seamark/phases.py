@@ -123,7 +123,7 @@ class GradientPhase(SteppedPhase):
         with arithmetic():
             losses = self.loss(batch)
         self.optimiser.zero_grad(set_to_none=True)
-        next(iter(losses.values())).backward()
+        next(iter(losses.values())).backward()  # type: ignore[no-untyped-call]  # torch ships no type for it
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.clip)
         self.optimiser.step()

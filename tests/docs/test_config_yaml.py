@@ -1,4 +1,4 @@
-"""config.yaml names every key with its comment: run ``pytest tests/docs --fix`` to rewrite it with its present values."""
+"""config.yaml names every key with its comment: ``pytest tests/docs --fix`` rewrites it with its present values."""
 
 from pathlib import Path
 

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 
 from seamark.batches import TileReader
-from seamark.border_levelling import border_zones
 from seamark.checkpoints import Checkpoint
 from seamark.detectors.inp_former import (
     InpFormer,
@@ -242,33 +241,11 @@ def train(detector, pixels, folder, steps):
     ).run()
 
 
-def test_border_zones_single_out_each_side():
-    zones = border_zones((12, 11)).view(12, 11)
-    assert zones.unique().numel() == 81
-    assert torch.equal(zones[4:8, 4:7], zones[4, 4].expand(4, 3))
-    assert zones[0, 0] != zones[0, 10] != zones[11, 0]
-    assert border_zones((1, 1)).tolist() == [0]
-
-
-def test_levelled_borders_have_the_mean_of_the_inside(tmp_path):
-    detector = toy(size=128, level_borders=True)
-    pixels = tiles(20, size=128)
-    train(detector, pixels, tmp_path, steps=1)
-    reader = TileReader(pixels, detector.backbone.normalise, "cpu", 0)
-    images = reader.images([reader.pixels(tile) for tile in range(20)])
-    for plain, levelled in zip(detector.backbone.tokens(images), detector.layer_tokens(images), strict=True):
-        means = [levelled[:, detector.zones == zone].flatten(0, 1).mean(dim=0) for zone in (0, 4, 40, 44, 80)]
-        torch.testing.assert_close(torch.stack(means), means[2].expand(5, -1), atol=1e-4, rtol=1e-4)
-        assert torch.equal(plain[:, detector.zones == 40], levelled[:, detector.zones == 40])
-        assert not torch.allclose(plain[:, detector.zones == 0], levelled[:, detector.zones == 0])
-
-
 def test_n13_overfit_finds_an_inserted_patch(tmp_path):
     detector = toy(
         size=128,
         weights="pretrained",
         decoder_blocks=2,
-        level_borders=True,
         feature_cache_mb=50,
         epochs=1000,
         gradient_clip=1.0,

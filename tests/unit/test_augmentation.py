@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from seamark.augmentation import add_noise, augment, expose, expose_and_add_noise, turned, wide_variant
+from seamark.augmentation import add_noise, augment, expose, expose_and_add_noise, wide_variant
 from seamark.backbones import load_backbone
 from seamark.settings.augmentation import AugmentationSettings, WideSettings
 
@@ -107,20 +107,6 @@ def test_wide_variant_without_ranges_is_the_tile():
     tile = np.random.default_rng(0).integers(0, 256, (8, 8, 1), dtype=np.uint8)
     settings = WideSettings(log_gamma=(0.0, 0.0), log_gain=(0.0, 0.0), gradient=0.0)
     assert np.array_equal(wide_variant(tile, settings, np.random.default_rng(0)), tile)
-
-
-def test_turning_reaches_all_orientations_of_a_square_and_keeps_the_pixels():
-    tile = np.arange(9, dtype=np.uint8).reshape(3, 3, 1)
-    seen = {turned(tile, np.random.default_rng(seed)).tobytes() for seed in range(100)}
-    assert len(seen) == 8
-    assert {bytes(sorted(view)) for view in seen} == {tile.tobytes()}
-
-
-def test_turning_keeps_the_shape_of_an_oblong_tile():
-    tile = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
-    seen = {turned(tile, np.random.default_rng(seed)).tobytes() for seed in range(100)}
-    assert len(seen) == 4
-    assert turned(tile, np.random.default_rng(0)).shape == tile.shape
 
 
 def test_wide_gradient_is_symmetric_about_the_middle():

@@ -93,6 +93,13 @@ def test_bad_overrides_are_named(overrides, expected):
     assert expected in str(caught.value)
 
 
+def test_null_drops_an_override():
+    raw = {"overrides": {"elsewhere": None, "rice": None}}
+    load_config(raw)
+    check_overrides(raw, CATEGORIES)
+    assert resolve(raw, "rice") == resolve({}, "rice")
+
+
 def test_deep_merge_replaces_lists_and_leaves_its_inputs_alone():
     base = {"a": {"b": [1, 2], "c": 1}, "d": 4}
     before = copy.deepcopy(base)

@@ -197,7 +197,7 @@ def test_a_sliver_of_texture_is_not_believed_but_a_small_vivid_defect_is():
     cut = np.zeros((60, 60), bool)
     cut[30:32, 30:33] = True
     assert not is_evident(crop, cut, 1000)
-    assert is_evident(crop, cut, 100)
+    assert is_evident(crop, cut, 40)
     crop[cut] = 200
     assert is_evident(crop, cut, 1000)
     assert is_evident(crop, np.zeros_like(cut), 1000)

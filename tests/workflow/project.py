@@ -154,7 +154,7 @@ class Project:
         return Path(marker.read_text())
 
     def results(self):
-        """Bytes of every deterministic artifact by path; provenance, logs, benchmarks and the report's costs are not."""
+        """Bytes of every deterministic artifact by path; provenance, logs and costs are not."""
         files = {}
         for base in (self.folder / "out", self.folder / "submissions"):
             for path in sorted(base.rglob("*")) if base.exists() else ():

@@ -1,8 +1,8 @@
 """A run that is killed leaves nothing that looks finished; the next call ends as an undisturbed run."""
 
 import fcntl
-from tests.workflow.project import SPLITS, Project
 
+from tests.workflow.project import SPLITS, Project
 
 PLACES = (
     "10_tiles/tile/bolt/.train.npy",

@@ -9,7 +9,7 @@ Reference: luow23/INP-Former at 17d2653 (MIT) and HUST-SLOW/RoBiS at c318cf4 (MI
 parity: score maps are kept at the token grid; the reference interpolates each group to 518 px and then to 256 px.
 parity: batches and augmentation come from a counter-based generator, so equal seeds give other samples.
 parity: where a reconstruction is perfect everywhere, mining leaves the gradient as it is instead of dividing 0 by 0.
-parity: with the default settings all else is equal; level_borders, token_share, max_steps, groups, heads and wide
+parity: with the default settings all else is equal; token_share, max_steps, groups, heads and wide
 variants are ours.
 """
 
@@ -20,7 +20,6 @@ import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 
 from seamark.batches import Batch, FeatureCache, TrainingTiles, steps_per_epoch
-from seamark.border_levelling import BorderStatistics, border_zones
 from seamark.detectors.base import Detector
 from seamark.errors import ConfigError
 from seamark.phases import GradientPhase, Phase, warmup_cosine
@@ -266,8 +265,6 @@ class InpFormer(Detector):
     """INP-Former over any token stack."""
 
     Settings = InpFormerSettings
-    zones: Tensor
-    border_shift: Tensor
 
     def __init__(self, settings: InpFormerSettings, tile_shape: tuple[int, int], seed: int) -> None:
         super().__init__(settings, tile_shape, seed)
@@ -288,10 +285,6 @@ class InpFormer(Detector):
                 settings.decoder_blocks,
                 len(self.token_groups),
             )
-        if settings.level_borders:
-            zones = border_zones(self.map_shape)
-            self.register_buffer("zones", zones, persistent=False)
-            self.register_buffer("border_shift", torch.zeros(self.backbone.layers, int(zones.max()) + 1, dim))
 
     def phases(self, tiles: TrainingTiles) -> Sequence[Phase]:  # noqa: D102
         settings = self.settings
@@ -311,21 +304,11 @@ class InpFormer(Detector):
             clip=settings.gradient_clip,
             augmentation=settings.augmentation,
         )
-        if not settings.level_borders:
-            return [reconstruction]
-        borders = BorderStatistics(self.backbone.tokens, self.zones, self.map_shape, self.border_shift)
-        return [borders, reconstruction]
-
-    def layer_tokens(self, images: Tensor) -> list[Tensor]:
-        """Return the tokens (B, N, D) of each layer of normalised images (B, 3, H, W), borders levelled where set."""
-        layers = self.backbone.tokens(images)
-        if not self.settings.level_borders:
-            return layers
-        return [tokens - shift[self.zones] for tokens, shift in zip(layers, self.border_shift, strict=True)]
+        return [reconstruction]
 
     def targets(self, images: Tensor) -> Tensor:
         """Return the reconstruction targets (B, G, N, D) of normalised images (B, 3, H, W): means of layers."""
-        layers = self.layer_tokens(images)
+        layers = self.backbone.tokens(images)
         return torch.stack(
             [torch.stack([layers[layer] for layer in group]).mean(dim=0) for group in self.token_groups], dim=1
         )

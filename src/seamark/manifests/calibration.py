@@ -36,7 +36,7 @@ class CalibrationManifest(Manifest):
     category: str
     detector: str
     histogram: str
-    """Name of the .npy file beside the manifest: int64 (splits, 65536), pixels per float16 score, in ascending order of score."""
+    """Name of the .npy file beside the manifest: int64 (splits, 65536), pixels per float16 score, ascending."""
     histogram_sha256: str
     splits: tuple[SplitStatistics, ...]
 

@@ -17,7 +17,7 @@ class ImageRecord(Record):
     label: Literal["good", "bad"] | None
     """None where the truth is private."""
     light: str
-    """Light condition from the file name: ``regular``, ``underexposed``, ``shift_1``, ``mixed``; ``regular`` when the name has none."""
+    """Light condition from the file name: ``regular``, ``shift_1``, ``mixed``; ``regular`` when it has none."""
     width: int
     """px"""
     height: int

@@ -9,7 +9,7 @@ class StripRecord(Record):
 
     id: str
     file: str
-    """JPEG, path relative to the manifest's folder: image, map, coarse, refined and, where known, truth side by side."""
+    """JPEG, path relative to the manifest's folder: image, map, coarse, refined and known truth side by side."""
     sha256: str
     """Digest of the file."""
 

@@ -7,8 +7,8 @@ from seamark.settings.base import Split
 class CellGeometry(Record):
     """Where the cells of a tile map lie in the model input.
 
-    The centre of cell (i, j) is at ``offset_px + stride_px * i`` down and likewise across, in input px, with pixel centres at
-    half-integers: a patch grid has stride p and offset p/2.
+    The centre of cell (i, j) is at ``offset_px + stride_px * i`` down and likewise across, in input px, with pixel
+    centres at half-integers: a patch grid has stride p and offset p/2.
     """
 
     stride_px: tuple[float, float]

@@ -17,11 +17,6 @@ class WideSettings(Settings):
     gradient: float = Field(
         0.3, ge=0.0, lt=1.0, description="largest relative change of light from the middle of a tile to its border"
     )
-    turn: bool = Field(
-        False,
-        description="also mirror (and, square tiles, rotate by quarters), so that light comes from other sides; "
-        "only where no orientation of the product is a defect",
-    )
 
 
 class AugmentationSettings(Settings):

@@ -15,7 +15,7 @@ class GridSettings(Settings):
 
     layout: Literal["padded", "even", "whole"] = Field(
         "padded",
-        description="padded: fixed stride, zeros beyond; even: spread evenly, no padding; whole: one resized tile per image",
+        description="padded: fixed stride, zeros beyond; even: spread evenly; whole: one resized tile per image",
     )
     window_px: int = Field(
         1024, ge=1, le=16384, description="side of the square window in image pixels (not used by whole)"

@@ -15,9 +15,6 @@ class InpFormerSettings(DetectorSettings):
     groups: tuple[tuple[int, ...], ...] | None = Field(
         None, min_length=1, description="positions in layers that form each reconstruction target; null: two halves"
     )
-    level_borders: bool = Field(
-        False, description="subtract what the zero padding of a convolutional backbone adds near the borders of a tile"
-    )
     epochs: int = Field(200, ge=1, description="passes over the training tiles, last incomplete batch dropped")
     max_steps: int | None = Field(None, ge=1, description="fewer steps than the epochs would give; null for no limit")
     batch_size: int = Field(16, ge=1, description="tiles per step; never more than there are tiles")

@@ -11,7 +11,7 @@ class DetectorSettings(Settings):
     """What a detector sees and how it is trained."""
 
     grid: str = Field("tile", min_length=1, description="name of the grid whose tiles it works on")
-    backbone: str = Field("dinov2_vitb14_reg4", min_length=1, description="pretrained network that gives the features")
+    backbone: str = Field("dinov2_vitb14_reg", min_length=1, description="pretrained network that gives the features")
     weights: str = Field(
         "pretrained",
         min_length=1,
