@@ -76,7 +76,7 @@ class PreviewSource:
         """Whether the image has a defect; None where the truth is not known."""
         if self.truth is None:
             return self.image.label
-        return "good" if self.truth.mask is None else "bad"
+        return "bad" if self.truth.defect_px else "good"
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Panels: scaling, colours, contours and text."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from seamark.manifests.calibration import CalibrationManifest, SplitStatistics
+from seamark.manifests.index import TruthRecord
 from seamark.manifests.preview import StripRecord
 from seamark.panels import (
     REFINED,
@@ -19,7 +22,7 @@ from seamark.panels import (
     tint,
     write_text,
 )
-from seamark.preview import Preview, write_contact_sheet
+from seamark.preview import Preview, PreviewSource, write_contact_sheet
 from seamark.settings.preview import PreviewSettings
 
 
@@ -149,3 +152,12 @@ def test_contact_sheet_grows_sideways_when_it_would_be_too_high(tmp_path):
     width, height = contact_sheet(tmp_path / "sheet.jpg", 900, 1, (60, 10, 3))
     assert height < 65_500
     assert width > 2 * 10
+
+
+@pytest.mark.parametrize(("defect_px", "label"), [(0, "good"), (5, "bad")])
+def test_an_empty_private_mask_means_good(defect_px, label):
+    truth = TruthRecord(
+        split="test_private", id="000_regular", mask="m.png", root="truth", sha256="0", defect_px=defect_px
+    )
+    source = PreviewSource(**{field.name: None for field in fields(PreviewSource)} | {"truth": truth})
+    assert source.label == label
