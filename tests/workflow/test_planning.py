@@ -27,7 +27,7 @@ def test_the_full_challenge_is_planned_without_torch_or_opencv(project):
     full_data_set(project.folder / "mvtec_ad_2")
     project.configure({"data": {"root": "mvtec_ad_2", "truth_root": None, "demo": False}, "run": "full"})
     command = [sys.executable, "-X", "importtime", *project.command("submission")[1:]]
-    command[7:7] = ["-n", "--quiet"]
+    command[7:7] = ["-n"]
     result = subprocess.run(
         command, cwd=project.folder, capture_output=True, text=True, env=project.environment({}), check=False
     )
