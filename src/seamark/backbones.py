@@ -18,7 +18,8 @@ from seamark.artifacts import file_digest
 from seamark.efficientnet_lite import build_efficientnet_lite0, fold_batch_norms, margin_px, published_names, stages
 from seamark.errors import ConfigError, DataError
 from seamark.vision_transformer import VisionTransformer
-from seamark.weights import WeightsSource, find_weights, load_strictly, verify_digest
+from seamark.weights import load_strictly
+from seamark.weights_files import WeightsSource, find_weights, verify_digest
 
 
 @dataclass(frozen=True)

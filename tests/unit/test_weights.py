@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from seamark.errors import WeightsError
-from seamark.weights import WeightsSource, find_weights, hub_file, load_strictly, read_state, verify_digest
+from seamark.weights import load_strictly, read_state
+from seamark.weights_files import WeightsSource, find_weights, hub_file, require_weights, verify_digest
 
 
 def source(**changes):
@@ -19,7 +20,7 @@ def source(**changes):
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     return folder
@@ -95,6 +96,31 @@ def test_a_failed_download_names_address_and_page(hub, monkeypatch):
     monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
     with pytest.raises(WeightsError, match=r"example\.org/net\.pth failed \(no route\)"):
         find_weights(source(url="https://example.org/net.pth"), "download")
+
+
+def test_the_cache_is_the_one_that_torch_uses(monkeypatch, tmp_path):
+    for variable, value in (("TORCH_HOME", tmp_path), ("TORCH_HOME", None), ("XDG_CACHE_HOME", tmp_path / "xdg")):
+        monkeypatch.delenv("TORCH_HOME", raising=False)
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        if value is not None:
+            monkeypatch.setenv(variable, str(value))
+        assert str(hub_file(source())) == f"{torch.hub.get_dir()}/checkpoints/net.pth"
+
+
+def test_weights_are_required_before_a_run_without_reading_them(hub):
+    wanted = source(size=5, sha256="ab")
+    with pytest.raises(WeightsError, match=r"net\.pth \(sha256 ab\.\.\., 5 bytes\) are missing"):
+        require_weights(wanted, "pretrained")
+    with pytest.raises(WeightsError, match="are missing"):
+        require_weights(wanted, "download")
+    require_weights(source(url="https://example.org/net.pth"), "download")
+    require_weights(wanted, "random")
+    (hub / "net.pth").write_bytes(b"1234")
+    with pytest.raises(WeightsError, match=r"net\.pth: 4 bytes, expected 5: the file is incomplete"):
+        require_weights(wanted, "pretrained")
+    require_weights(wanted, hub / "net.pth")
+    (hub / "net.pth").write_bytes(b"12345")
+    require_weights(wanted, "pretrained")
 
 
 @pytest.mark.parametrize("digits", [8, 64])
