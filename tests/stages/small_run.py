@@ -205,6 +205,7 @@ class SmallRun:
                 parameters=12345,
                 backbone="toy",
                 backbone_digest=self.digest,
+                backbone_verified=False,
                 map_shape=(4, 4),
                 phases=phases,
             ),

@@ -29,6 +29,9 @@ class ModelManifest(Manifest):
     backbone: str
     backbone_digest: str
     """Digest of the pretrained weights, or ``random``."""
+    backbone_verified: bool
+    """Whether that digest is the published one; false for random weights, for a file of one's own and for a published
+    file whose digest is not known."""
     map_shape: tuple[int, int]
     """Height and width of the tile maps that this model gives."""
     phases: tuple[PhaseRecord, ...]
