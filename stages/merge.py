@@ -9,15 +9,17 @@
 **Outputs**
 
 - ``manifest``: size, range and digest of every map; the maps lie beside it as ``<split>/<id>.tiff``, float32, raw
-  scores.
+  scores, or scores on the 0..255 scale of the split with the method ``released``.
 
 **Params**
 
-- ``settings``: the ``merge`` block: scale, blend, smoothing in image px.
+- ``settings``: the ``merge`` block: method, scale, blend, smoothing in image px, quirks of the released merge.
 
-Source: RoBiS specification section D, with tiles at their true positions and normalised borders (see
-``seamark.merging``).
+Source: RoBiS specification section D, as released (see ``seamark.released_merging``) or with tiles at their true
+positions and normalised borders (see ``seamark.merging``).
 """
+
+from functools import partial
 
 from seamark.artifacts import committed_folder
 from seamark.job import Job, run
@@ -26,7 +28,8 @@ from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.tilemaps import TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
 from seamark.maps import save_map
-from seamark.merging import merge_tiles
+from seamark.merging import merge_image
+from seamark.released_merging import released_merge
 from seamark.settings.merge import MergeSettings
 from seamark.tilemaps import ScoredImage, open_tile_maps, scored_images
 
@@ -37,15 +40,16 @@ def main(job: Job) -> None:
     tiles = read_manifest(job.path("tiles"), TilesManifest)
     scored = read_manifest(job.path("tilemaps"), TilemapsManifest)
     images = scored_images(open_tile_maps(job.path("tilemaps_npy"), scored, tiles), scored, tiles)
+    if settings.method == "released":
+        merged = released_merge(images, tiles.grid, settings, job.map)
+    else:
+        merged = partial(merge_image, cells=scored.cells, input_shape=tiles.grid.input_shape, settings=settings)
     target = job.target("manifest")
 
     with committed_folder(target.with_suffix("")) as folder:
 
         def merge(image: ScoredImage) -> MapRecord:
-            shape = image.image_shape
-            boxes, input_shape = image.boxes, tiles.grid.input_shape
-            merged = merge_tiles(image.scores, boxes, scored.cells, input_shape, image_shape=shape, settings=settings)
-            return save_map(folder, scored.split, image.id, merged, shape)
+            return save_map(folder, scored.split, image.id, merged(image), image.image_shape)
 
         maps = tuple(job.map(merge, images, "images merged"))
     write_manifest(

@@ -5,14 +5,15 @@ separately. Tiles lie in rows and columns too, so the whole merge is ``down @ M 
 side by side, ``down`` and ``across`` are sparse matrices that depend on the image size only. That is a handful of
 multiplications per map pixel, no seam arithmetic, and the same bits for any number of threads.
 
-Differences from the released merge (RoBiS specification section D), which places 256 x 256 tile maps every 230 px
-without resampling and averages in float16: tiles lie at their true positions at any scale, sums are float64, and
-smoothing comes after merging with its borders normalised.
+Differences from the released merge (RoBiS specification section D, :mod:`seamark.released_merging`), which places
+256 x 256 tile maps every 230 px without resampling and averages in float16: tiles lie at their true positions at any
+scale, sums are float64, and smoothing comes after merging with its borders normalised.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +24,12 @@ from seamark.geometry import Box, map_shape
 from seamark.images import Float32Array
 from seamark.manifests.tilemaps import CellGeometry
 from seamark.settings.merge import MergeSettings
+from seamark.tilemaps import ScoredImage
 
 Float64Array = npt.NDArray[np.float64]
+Spans = tuple[tuple[int, int], ...]
+"""Start and end of each row (or column) of tiles in image px, ascending."""
+Real = TypeVar("Real", np.float32, np.float64)
 
 SMALLEST_SIGMA = 0.3
 """Sigma in map px below which smoothing would do nothing but cost time."""
@@ -39,8 +44,7 @@ class Axis:
 
     image_px: int
     map_px: int
-    spans: tuple[tuple[int, int], ...]
-    """Start and end of each row (or column) of tiles in image px, ascending."""
+    spans: Spans
     input_px: int
     """Side of a tile in px of the model input."""
     cells: int
@@ -123,10 +127,28 @@ def axis_operator(axis: Axis, blend: str, sigma_px: float) -> sparse.csr_array:
     return operator
 
 
-def _side_by_side(
-    tile_maps: Float64Array, boxes: Sequence[Box]
-) -> tuple[Float64Array, tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
-    """Lay tile maps out as (rows * h, columns * w); return them with the spans of rows and columns in image px."""
+def side_by_side(tile_maps: npt.NDArray[Real], boxes: Sequence[Box]) -> tuple[npt.NDArray[Real], Spans, Spans]:
+    """Lay the tile maps of an image out as they lie in it, overlap and all.
+
+    Parameters
+    ----------
+    tile_maps : ndarray of float, shape (n, h, w)
+        Scores of the tiles.
+    boxes : sequence of (x0, y0, x1, y1)
+        Window of each tile in image px, in any order.
+
+    Returns
+    -------
+    tuple
+        Mosaic of shape (rows * h, columns * w), and the spans of rows and columns.
+
+    Raises
+    ------
+    ManifestError
+        If the number of tile maps and boxes differs or the boxes are not full rows and columns.
+    """
+    if tile_maps.ndim != 3 or len(tile_maps) != len(boxes):
+        raise ManifestError(f"tile maps of shape {tile_maps.shape}, expected ({len(boxes)}, h, w); rebuild infer")
     rows = tuple(sorted({(y0, y1) for _, y0, _, y1 in boxes}))
     columns = tuple(sorted({(x0, x1) for x0, _, x1, _ in boxes}))
     place = {box: tile for tile, box in enumerate(boxes)}
@@ -178,9 +200,7 @@ def merge_tiles(
     ManifestError
         If the number of tile maps and boxes differs or the boxes are not full rows and columns that cover the image.
     """
-    if tile_maps.ndim != 3 or len(tile_maps) != len(boxes):
-        raise ManifestError(f"tile maps of shape {tile_maps.shape}, expected ({len(boxes)}, h, w); rebuild infer")
-    mosaic, rows, columns = _side_by_side(tile_maps.astype(np.float64), boxes)
+    mosaic, rows, columns = side_by_side(tile_maps.astype(np.float64), boxes)
     height, width = map_shape(image_shape, settings.scale)
     h, w = tile_maps.shape[1:]
     (stride_y, stride_x), (offset_y, offset_x) = cells.stride_px, cells.offset_px
@@ -190,3 +210,10 @@ def merge_tiles(
     widened = axis_operator(across, blend, sigma_px) @ np.ascontiguousarray(mosaic.T)
     merged: Float64Array = axis_operator(down, blend, sigma_px) @ np.ascontiguousarray(widened.T)
     return merged.astype(np.float32)
+
+
+def merge_image(
+    image: ScoredImage, cells: CellGeometry, input_shape: tuple[int, int], settings: MergeSettings
+) -> Float32Array:
+    """Merge the tile maps of one image of a split, see :func:`merge_tiles`."""
+    return merge_tiles(image.scores, image.boxes, cells, input_shape, image_shape=image.image_shape, settings=settings)

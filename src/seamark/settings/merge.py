@@ -5,15 +5,58 @@ from typing import Literal
 from pydantic import Field
 
 from seamark.settings.base import Settings
+from seamark.settings.grid import GridSettings
+
+
+class ReleasedMergeSettings(Settings):
+    """The quirks of RoBiS's released merge, each with its remedy (RoBiS specification sections C.10 and D)."""
+
+    align_corners: bool = Field(
+        True,
+        description="parity: true aligns corners when tile maps are brought to the model's input, which shifts borders",
+    )
+    blur_border: Literal["zeros", "normalised"] = Field(
+        "zeros", description="parity: zeros lets the 5 x 5 blur of each tile darken its border; normalised does not"
+    )
+    score_range: Literal["split", "none"] = Field(
+        "split", description="parity: split stretches all tiles of a split, padding too, to 0..255; none: raw scores"
+    )
+    stride: Literal["truncated", "exact"] = Field(
+        "truncated", description="parity: truncated puts tiles every 230 map px; exact where they lie, every 230.25"
+    )
+    precision: Literal["float16", "float32"] = Field(
+        "float16", description="parity: float16 rounds stretched tiles, their sums and the map; float32 does not"
+    )
 
 
 class MergeSettings(Settings):
     """How tile maps become one anomaly map per image."""
 
+    method: Literal["exact", "released"] = Field(
+        "exact", description="exact: tiles where they lie, smoothed after merging; released: as RoBiS's code does it"
+    )
     scale: float = Field(
         1.0, gt=0.0, le=1.0, description="size of the map relative to the image: 1 native, 0.25 quarter"
     )
     blend: Literal["mean", "hann"] = Field(
-        "hann", description="mean: plain average of overlapping tiles; hann: seam-free window"
+        "hann",
+        description="mean: plain average of overlapping tiles; hann: seam-free window (released: always the mean)",
     )
-    smooth_sigma_px: float = Field(8.0, ge=0.0, le=200.0, description="Gaussian smoothing in image pixels, 0 for none")
+    smooth_sigma_px: float = Field(
+        8.0, ge=0.0, le=200.0, description="Gaussian smoothing in image pixels, 0 for none (not used by released)"
+    )
+    released: ReleasedMergeSettings = Field(default_factory=ReleasedMergeSettings)
+
+    def refusal(self, grid: GridSettings) -> str | None:
+        """Say why these settings cannot merge the tiles of a grid, None if they can."""
+        if self.method == "exact":
+            return None
+        tile_px = grid.window_px * self.scale
+        if grid.layout != "padded":
+            return f"merge.method released needs the layout padded, not {grid.layout}"
+        if abs(tile_px - round(tile_px)) > 1e-6 or int(tile_px * (1.0 - grid.overlap)) < 1:
+            return (
+                f"merge.method released needs tiles of whole map px that advance: window_px {grid.window_px}, scale "
+                f"{self.scale:g} and overlap {grid.overlap:g} give {tile_px:g} map px; 1024, 0.25 and 0.1 would do"
+            )
+        return None
