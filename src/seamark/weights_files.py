@@ -1,14 +1,20 @@
-"""Finding and verifying files of pretrained weights; planning uses it too, so it never imports torch at its top."""
+"""Finding and verifying files of pretrained weights; planning uses it too, so it never imports torch."""
 
 import importlib.util
 import os
+import shutil
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.request import Request, urlopen
 
 from seamark.artifacts import file_digest
 from seamark.errors import WeightsError
 
 _DIGEST_DIGITS = 64
+_SILENCE_S = 60.0
+"""Seconds without a byte after which a download has failed."""
 
 
 @dataclass(frozen=True)
@@ -133,17 +139,42 @@ def _places(source: WeightsSource, where: str | Path) -> list[Path]:
 
 
 def _download(source: WeightsSource) -> Path:
-    import torch  # noqa: PLC0415 (planning imports this module)
+    """Fetch a file into the cache; it appears there complete and verified, or not at all.
 
+    The draft lies in a folder of its own, because several jobs may want the same file at the same time.
+    """
     target = hub_file(source)
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        torch.hub.download_url_to_file(str(source.url), str(target), hash_prefix=source.sha256, progress=False)
-    except (OSError, RuntimeError) as error:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{source.file}.", dir=target.parent) as folder:
+            draft = Path(folder) / source.file
+            _fetch(source, draft)
+            draft.replace(target)
+    except (OSError, HTTPException) as error:
         raise WeightsError(
             f"{source.file}: the download from {source.url} failed ({error}). See {source.page}"
         ) from error
     return target
+
+
+def _fetch(source: WeightsSource, draft: Path) -> None:
+    request = Request(str(source.url), headers={"User-Agent": "seamark"})
+    with urlopen(request, timeout=_SILENCE_S) as answer, draft.open("wb") as stream:
+        shutil.copyfileobj(answer, stream)
+        announced = answer.headers.get("Content-Length")
+    found = draft.stat().st_size
+    for expected in (source.size, announced):
+        if expected is not None and found != int(expected):
+            raise WeightsError(
+                f"{source.file}: {found} bytes came from {source.url}, expected {expected}; nothing was kept. "
+                f"Try again or see {source.page}"
+            )
+    digest = file_digest(draft)
+    if source.sha256 is not None and not digest.startswith(source.sha256):
+        raise WeightsError(
+            f"{source.file}: sha256 of what came from {source.url} is {digest}, expected {source.sha256}; nothing was "
+            f"kept. See {source.page}"
+        )
 
 
 def _missing(source: WeightsSource, places: list[Path]) -> str:

@@ -1,11 +1,14 @@
 """Backbones: the pyramid and the token stack of EfficientNet-Lite0, and what all backbones share."""
 
+from dataclasses import replace
+
 import pytest
 import skimage.data
 import skimage.transform
 import torch
 from torch.nn import functional
 
+from seamark.artifacts import file_digest
 from seamark.backbones import BACKBONES, load_backbone
 from seamark.efficientnet_lite import build_efficientnet_lite0, published_names
 from seamark.errors import ConfigError, DataError, WeightsError
@@ -13,6 +16,7 @@ from seamark.weights import load_strictly
 from seamark.weights_files import package_file
 
 LITE0 = BACKBONES["efficientnet_lite0"]
+DINOV2 = [name for name in BACKBONES if name.startswith("dinov2")]
 CAT = {281, 282, 285}
 """ImageNet's tabby, tiger cat and Egyptian cat."""
 
@@ -250,7 +254,7 @@ def test_unknown_backbones_and_layers_are_refused():
             load_backbone("efficientnet_lite0", "random", layers)
 
 
-@pytest.mark.parametrize("name", [name for name in BACKBONES if name.startswith("dinov2")])
+@pytest.mark.parametrize("name", DINOV2)
 def test_missing_weights_of_a_vision_transformer_say_where_to_get_them(name, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(WeightsError) as raised:
@@ -260,3 +264,101 @@ def test_missing_weights_of_a_vision_transformer_say_where_to_get_them(name, tmp
     assert str(tmp_path / "hub" / "checkpoints") in message
     assert "https://github.com/facebookresearch/dinov2" in message
     assert "`backbone: efficientnet_lite0`" in message
+
+
+def write_zeros(path, name, leave_out=(), **added):
+    """Write a file of a backbone's published names and shapes; its zeros take no room."""
+    with torch.device("meta"):
+        state = BACKBONES[name].build().state_dict()
+    zeros = {key: torch.zeros(()).expand(tensor.shape) for key, tensor in state.items() if key not in leave_out}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(zeros | added, path)
+    return path
+
+
+def publish(monkeypatch, name, path, **known):
+    """Let a file count as the published one."""
+    entry = BACKBONES[name]
+    facts = {"sha256": file_digest(path), "size": path.stat().st_size} | known
+    monkeypatch.setitem(BACKBONES, name, replace(entry, weights=replace(entry.weights, **facts)))
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    return tmp_path / "torch" / "hub" / "checkpoints"
+
+
+def test_the_published_files_are_known():
+    lengths = {name: (BACKBONES[name].weights.size, len(BACKBONES[name].weights.sha256)) for name in DINOV2}
+    assert lengths == {
+        "dinov2_vits14_reg": (88_291_785, 64),
+        "dinov2_vitb14_reg": (346_393_545, 64),
+        "dinov2_vitl14_reg": (1_217_607_321, 64),
+    }
+    for name in DINOV2:
+        with torch.device("meta"):
+            numbers = sum(tensor.numel() for tensor in BACKBONES[name].build().state_dict().values())
+        assert 0 < BACKBONES[name].weights.size - 4 * numbers < 130_000, name
+
+
+@pytest.mark.parametrize("name", DINOV2)
+def test_every_size_loads_from_a_path_and_from_the_cache(name, hub, tmp_path, monkeypatch):
+    own = write_zeros(tmp_path / "own.pth", name)
+    backbone = load_backbone(name, own)
+    assert (backbone.digest, backbone.verified) == (file_digest(own), False)
+    assert backbone.network.pos_embed.shape == (1, 1370, backbone.embed_dim)
+    cached = write_zeros(hub / BACKBONES[name].weights.file, name)
+    with pytest.raises(WeightsError, match=rf"{cached.name}: sha256 is {file_digest(cached)}, expected"):
+        load_backbone(name)
+    publish(monkeypatch, name, cached)
+    assert load_backbone(name).verified
+
+
+def test_weights_are_downloaded_on_request_and_found_afterwards(hub, tmp_path, monkeypatch):
+    name = "dinov2_vits14_reg"
+    offered = write_zeros(tmp_path / "offered" / BACKBONES[name].weights.file, name)
+    publish(monkeypatch, name, offered, url=offered.as_uri())
+    with pytest.raises(WeightsError, match="are missing"):
+        load_backbone(name)
+    fetched = load_backbone(name, "download")
+    assert (fetched.digest, fetched.verified) == (file_digest(offered), True)
+    offered.unlink()
+    assert load_backbone(name).digest == load_backbone(name, "download").digest == fetched.digest
+
+
+@pytest.mark.parametrize(("found", "wanted"), [("s", "b"), ("b", "l"), ("l", "s")])
+def test_the_weights_of_another_size_are_refused(found, wanted, tmp_path):
+    path = write_zeros(tmp_path / "other.pth", f"dinov2_vit{found}14_reg")
+    with pytest.raises(WeightsError, match=r"other\.pth: these are not the weights .*misshaped: cls_token \[1, 1, "):
+        load_backbone(f"dinov2_vit{wanted}14_reg", path)
+
+
+def test_a_published_file_of_other_names_is_refused_too(hub, monkeypatch):
+    name = "dinov2_vitb14_reg"
+    path = write_zeros(hub / BACKBONES[name].weights.file, name, {"blocks.3.ls1.gamma"}, head=torch.zeros(1))
+    publish(monkeypatch, name, path)
+    with pytest.raises(WeightsError, match=r"missing: blocks\.3\.ls1\.gamma; unexpected: head"):
+        load_backbone(name)
+
+
+def test_a_truncated_file_is_refused_wherever_it_lies(hub, monkeypatch):
+    name = "dinov2_vits14_reg"
+    path = write_zeros(hub / BACKBONES[name].weights.file, name)
+    publish(monkeypatch, name, path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match=r"the file is damaged or another one\. Delete it and fetch dinov2_vits14"):
+        load_backbone(name)
+    with pytest.raises(WeightsError, match=r"not a readable file of weights"):
+        load_backbone(name, path)
+
+
+def test_weights_are_verified_only_against_a_published_digest(lite0, hub, tmp_path, monkeypatch):
+    assert lite0.verified
+    assert load_backbone("efficientnet_lite0", package_file(LITE0.weights)).verified
+    assert not load_backbone("efficientnet_lite0", "random").verified
+    name = "dinov2_vits14_reg"
+    path = write_zeros(hub / BACKBONES[name].weights.file, name)
+    publish(monkeypatch, name, path, sha256=None)
+    unknown = load_backbone(name)
+    assert (unknown.digest, unknown.verified) == (file_digest(path), False)

@@ -2,7 +2,10 @@
 
 import contextlib
 import hashlib
+import http.server
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -75,27 +78,132 @@ def test_an_unknown_digest_is_called_unknown(hub):
         find_weights(source(), "pretrained")
 
 
-def test_a_download_lands_in_the_cache_and_is_not_repeated(hub, monkeypatch):
-    calls = []
+class Server:
+    """A web server on this machine; ``files`` holds body and announced length by path."""
 
-    def fetch(url, target, hash_prefix, progress):
-        calls.append((url, hash_prefix))
-        hub_file(wanted).write_bytes(b"fetched")
+    def __init__(self):
+        self.files, self.asked = {}, []
+        outer = self
 
-    wanted = source(sha256="ab", url="https://example.org/net.pth")
-    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
-    assert find_weights(wanted, "download").read_bytes() == b"fetched"
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                outer.asked.append(self.path)
+                if self.path not in outer.files:
+                    self.send_error(404)
+                    return
+                body, announced = outer.files[self.path]
+                self.send_response(200)
+                if announced is not None:
+                    self.send_header("Content-Length", str(announced))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *arguments):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
+        self.thread.start()
+
+    def url(self, path):
+        return f"http://127.0.0.1:{self.server.server_port}{path}"
+
+    def serve(self, path, body, announced=None):
+        self.files[path] = (body, len(body) if announced is None else announced)
+        return self.url(path)
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    running = Server()
+    yield running
+    running.stop()
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("digits", [0, 8, 64])
+def test_a_download_lands_in_the_cache_and_is_not_repeated(hub, server, digits):
+    wanted = source(url=server.serve("/net.pth", b"fetched"), sha256=sha256(b"fetched")[:digits] or None)
     assert find_weights(wanted, "download") == hub / "net.pth"
-    assert calls == [("https://example.org/net.pth", "ab")]
+    assert find_weights(wanted, "download").read_bytes() == b"fetched"
+    assert find_weights(wanted, "pretrained") == hub / "net.pth"
+    assert server.asked == ["/net.pth"]
+    assert [path.name for path in hub.iterdir()] == ["net.pth"]
 
 
-def test_a_failed_download_names_address_and_page(hub, monkeypatch):
-    def fail(*arguments, **named):
-        raise OSError("no route")
+def test_the_cache_is_made_when_it_is_missing(tmp_path, monkeypatch, server):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "new"))
+    assert find_weights(source(url=server.serve("/net.pth", b"x")), "download").read_bytes() == b"x"
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
-    with pytest.raises(WeightsError, match=r"example\.org/net\.pth failed \(no route\)"):
-        find_weights(source(url="https://example.org/net.pth"), "download")
+
+def test_nothing_is_downloaded_unless_asked_for(hub, server):
+    with pytest.raises(WeightsError, match="are missing"):
+        find_weights(source(url=server.serve("/net.pth", b"x")), "pretrained")
+    assert server.asked == []
+
+
+def test_a_failed_download_names_address_and_page(hub, server):
+    with pytest.raises(WeightsError, match=r"/absent\.pth failed \(HTTP Error 404.*See https://example\.org/net"):
+        find_weights(source(url=server.url("/absent.pth")), "download")
+    server.stop()
+    with pytest.raises(WeightsError, match=r"/net\.pth failed \(.*refused"):
+        find_weights(source(url=server.url("/net.pth")), "download")
+    assert list(hub.iterdir()) == []
+
+
+def test_a_download_of_another_digest_is_not_kept(hub, server):
+    wanted = source(url=server.serve("/net.pth", b"other"), sha256=sha256(b"fetched"))
+    with pytest.raises(WeightsError, match=f"is {sha256(b'other')}, expected {sha256(b'fetched')}; nothing was kept"):
+        find_weights(wanted, "download")
+    assert list(hub.iterdir()) == []
+
+
+def test_a_download_that_breaks_off_is_not_kept(hub, server):
+    wanted = source(url=server.serve("/net.pth", b"half", announced=8))
+    with pytest.raises(WeightsError, match=r"4 bytes came from .*/net\.pth, expected 8; nothing was kept"):
+        find_weights(wanted, "download")
+    assert list(hub.iterdir()) == []
+    server.serve("/net.pth", b"complete")
+    assert find_weights(wanted, "download").read_bytes() == b"complete"
+
+
+def test_a_download_of_another_length_is_not_kept(hub, server):
+    wanted = source(url=server.serve("/net.pth", b"half"), size=8)
+    with pytest.raises(WeightsError, match=r"4 bytes came from .*/net\.pth, expected 8"):
+        find_weights(wanted, "download")
+    assert list(hub.iterdir()) == []
+
+
+def test_an_interrupted_download_leaves_no_half_file(hub, server, monkeypatch):
+    def interrupted(answer, stream):
+        stream.write(answer.read(2))
+        raise KeyboardInterrupt
+
+    wanted = source(url=server.serve("/net.pth", b"complete"))
+    with monkeypatch.context() as patch:
+        patch.setattr("seamark.weights_files.shutil.copyfileobj", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            find_weights(wanted, "download")
+    assert list(hub.iterdir()) == []
+    assert find_weights(wanted, "download").read_bytes() == b"complete"
+
+
+def test_jobs_may_download_the_same_file_at_once(hub, server):
+    content = bytes(range(256)) * 4096
+    wanted = source(url=server.serve("/net.pth", content), sha256=sha256(content))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: find_weights(wanted, "download").read_bytes() == content, range(8)))
+    assert all(found)
+    assert [path.name for path in hub.iterdir()] == ["net.pth"]
 
 
 def test_the_cache_is_the_one_that_torch_uses(monkeypatch, tmp_path):
