@@ -24,6 +24,22 @@ tile_file = str if plan.config.keep_tiles else temp
 )
 
 
+def refines_with_network(wildcards):
+    return plan.settings("refine")(wildcards)["method"] == "sam"
+
+
+def refine_gpus(wildcards):
+    return int(refines_with_network(wildcards))
+
+
+def refine_threads(wildcards):
+    return 3 if plan.gpus and refines_with_network(wildcards) else 1
+
+
+def refine_memory_mb(wildcards):
+    return 8000 if refines_with_network(wildcards) else 800
+
+
 wildcard_constraints:
     category="|".join(plan.categories),
     detector="|".join(plan.detectors),
@@ -42,6 +58,7 @@ localrules:
 
 
 onstart:
+    plan.require_weights(workflow.dag.needrun_jobs())
     plan.claim_run_folder()
 
 
@@ -355,9 +372,10 @@ rule refine:
     benchmark:
         f"{OUT}/benchmarks/refine/{{category}}/{{split}}.tsv"
     priority: 10
-    threads: 1
+    threads: refine_threads
     resources:
-        mem_mb=800,
+        gpu=refine_gpus,
+        mem_mb=refine_memory_mb,
     params:
         settings=plan.settings("refine"),
         root=plan.root,

@@ -15,7 +15,8 @@
 - ``settings``: segmenter, composition with the coarse mask, number of components, hole filling
 - ``root``: data root
 
-Source: RoBiS specification section F (box prompts, hole filling); GrabCut (Rother et al. 2004) as the segmenter.
+Source: RoBiS specification section F (box prompts, hole filling); GrabCut (Rother et al. 2004) or Segment Anything
+(Kirillov et al. 2023) as the segmenter; only the latter imports torch.
 """
 
 from functools import partial
@@ -41,12 +42,18 @@ def main(job: Job) -> None:
         masks_path=job.path("masks"),
         masks=coarse,
         settings=settings,
+        device=job.device,
+        seed=job.seed,
     )
     target = job.target("manifest")
     with committed_folder(target.with_suffix("")) as folder:
         masks = job.map(partial(refiner.write, folder=folder, published_as=target.stem), coarse.masks, "masks")
     manifest = MasksManifest(
-        category=coarse.category, split=coarse.split, stage="refined", method=settings.method, masks=tuple(masks)
+        category=coarse.category,
+        split=coarse.split,
+        stage="refined",
+        method=settings.stated_method,
+        masks=tuple(masks),
     )
     write_manifest(target, manifest)
 

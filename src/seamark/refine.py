@@ -11,18 +11,44 @@ import numpy as np
 import numpy.typing as npt
 
 from seamark.components import Box, choose_largest, fill_holes, find_components
-from seamark.errors import DataError, ManifestError
+from seamark.errors import ConfigError, DataError, ManifestError
+from seamark.geometry import map_shape
 from seamark.grabcut import GrabCut
 from seamark.images import BoolArray, UInt8Array, read_image
 from seamark.manifests.index import IndexManifest
 from seamark.manifests.masks import MaskRecord, MasksManifest
+from seamark.sam_prompts import resize_mask, zoom_image
 from seamark.segmenter import Patch, Segmenter
 from seamark.settings.refine import RefineSettings
 from seamark.stored_masks import load_mask, save_mask
 
 
-def segmenter_for(settings: RefineSettings) -> Segmenter | None:
-    """Return the segmenter that the settings name; None for the method ``none``."""
+def segmenter_for(settings: RefineSettings, device: str = "cpu", seed: int = 0) -> Segmenter | None:
+    """Return the segmenter that the settings name.
+
+    Parameters
+    ----------
+    settings : RefineSettings
+        The method and its block.
+    device : str
+        ``cpu`` or ``cuda:<index>``, where a network shall run.
+    seed : int
+        Seed of a network's random weights.
+
+    Returns
+    -------
+    Segmenter or None
+        None for the method ``none``.
+
+    Raises
+    ------
+    WeightsError
+        If the weights of a network are missing, damaged or of another one.
+    """
+    if settings.method == "sam":
+        from seamark.sam import SamSegmenter, load_sam  # noqa: PLC0415 (the only segmenter that needs torch)
+
+        return SamSegmenter(load_sam(settings.sam, seed), settings.sam, device)
     return GrabCut(settings.grabcut) if settings.method == "grabcut" else None
 
 
@@ -97,7 +123,8 @@ def compose(segmented: BoolArray, component: BoolArray, settings: RefineSettings
     Returns
     -------
     ndarray of bool, shape (h, w)
-        The refined component; empty when the segmenter found nothing there.
+        The refined component; empty when the segmenter found nothing there. A segment as large as the image stays so
+        with ``replace`` and ``union``; ``constrained`` makes it the component grown by ``constrain_px``.
     """
     if settings.compose == "constrained":
         return segmented & _dilated(component, settings.constrain_px)
@@ -122,26 +149,69 @@ def refine_mask(
     segmenter : Segmenter
         Called once, and not at all for an empty mask.
     settings : RefineSettings
-        Composition, number of components, hole filling.
+        Composition, number of components, what becomes of those in which nothing is found, hole filling.
 
     Returns
     -------
     tuple
-        Refined mask of bool, shape (H, W), and the number of components for which the segmenter found nothing, so that
-        the coarse component was kept.
+        Refined mask of bool, shape (H, W), and the number of components for which the segmenter found nothing and the
+        coarse component was kept, none with ``nothing_found: empty``.
     """
     prompts = Prompts.of(coarse, settings.top_n)
     refined = np.zeros_like(coarse) if settings.compose == "replace" else prompts.others()
     patches = segmenter.segment(image, coarse, prompts.boxes) if prompts.boxes else []
-    kept_coarse = 0
+    keeps, kept_coarse = settings.nothing_found == "coarse", 0
     for number, box, patch in zip(prompts.numbers, prompts.boxes, patches, strict=True):
         window = _window_around(patch, box, settings.constrain_px, coarse.shape)
         inside = np.s_[window[1] : window[3], window[0] : window[2]]
         component = np.asarray(prompts.labels[inside] == number, dtype=np.bool_)
         composed = compose(_placed(patch, window), component, settings)
-        kept_coarse += not composed.any()
-        refined[inside] |= composed if composed.any() else component
+        kept = keeps and not composed.any()
+        kept_coarse += kept
+        refined[inside] |= component if kept else composed
     return (fill_holes(refined) if settings.fill_holes else refined), kept_coarse
+
+
+def refine_shrunk(
+    image: UInt8Array, coarse: BoolArray, segmenter: Segmenter, settings: RefineSettings, scale: float
+) -> tuple[BoolArray, int]:
+    """Refine one coarse mask at the scale of the map that it was made from.
+
+    Image and mask are shrunk to the size of the map, refined there, where all lengths are in map px, and the result is
+    enlarged to the nearest pixel (RoBiS specification section F).
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, C)
+        The photograph.
+    coarse : ndarray of bool, shape (H, W)
+        Its coarse mask, enlarged to the nearest pixel.
+    segmenter : Segmenter
+        Sees the shrunk image.
+    settings : RefineSettings
+        As for :func:`refine_mask`.
+    scale : float
+        Size of the map relative to the image.
+
+    Returns
+    -------
+    tuple
+        As for :func:`refine_mask`, at the size of the photograph.
+
+    Raises
+    ------
+    ConfigError
+        If the mask is not one of that scale, so that parts of it would be lost.
+    """
+    shape = map_shape((coarse.shape[0], coarse.shape[1]), scale)
+    shrunk = resize_mask(coarse, shape)
+    if not np.array_equal(resize_mask(shrunk, (coarse.shape[0], coarse.shape[1])), coarse):
+        raise ConfigError(
+            f"refine.sam.image_scale {scale:g}: the coarse mask has details that {shape[1]} x {shape[0]} px cannot "
+            f"hold; set binarize.at to map and merge.scale to {scale:g}, or refine.sam.image_scale to null"
+        )
+    refined, kept_coarse = refine_mask(zoom_image(image, shape), shrunk, segmenter, settings)
+    return resize_mask(refined, (coarse.shape[0], coarse.shape[1])), kept_coarse
 
 
 class Refiner:
@@ -159,9 +229,15 @@ class Refiner:
         Coarse masks of one split of it.
     settings : RefineSettings
         The resolved block.
+    device : str
+        ``cpu`` or ``cuda:<index>``, where a network shall run.
+    seed : int
+        Seed of a network's random weights.
 
     Raises
     ------
+    WeightsError
+        If the weights of a network are missing, damaged or of another one.
     ManifestError
         If the masks are not coarse ones of exactly the images that the index lists for the split.
     """
@@ -175,6 +251,8 @@ class Refiner:
         masks_path: Path,
         masks: MasksManifest,
         settings: RefineSettings,
+        device: str = "cpu",
+        seed: int = 0,
     ) -> None:
         images = index.of(masks.split)
         if masks.stage != "coarse" or masks.category != index.category:
@@ -191,7 +269,9 @@ class Refiner:
         self._images = {image.id: image for image in images}
         self._masks_path = masks_path
         self._settings = settings
-        self._segmenter = segmenter_for(settings)
+        self._scale = settings.sam.image_scale if settings.method == "sam" else None
+        has_prompts = any(mask.foreground_px for mask in masks.masks)
+        self._segmenter = segmenter_for(settings, device, seed) if has_prompts else None
 
     def write(self, record: MaskRecord, folder: Path, published_as: str) -> MaskRecord:
         """Refine one mask and write the result into a folder.
@@ -221,7 +301,10 @@ class Refiner:
         if self._segmenter is None or not coarse.any():
             return save_mask(folder, published_as, record.id, coarse)
         image = self._read_photograph(record)
-        refined, kept_coarse = refine_mask(image, coarse, self._segmenter, self._settings)
+        if self._scale is None:
+            refined, kept_coarse = refine_mask(image, coarse, self._segmenter, self._settings)
+        else:
+            refined, kept_coarse = refine_shrunk(image, coarse, self._segmenter, self._settings, self._scale)
         return save_mask(folder, published_as, record.id, refined, kept_coarse=kept_coarse)
 
     def _read_photograph(self, record: MaskRecord) -> UInt8Array:

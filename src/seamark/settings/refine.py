@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from seamark.settings.base import Settings
 
@@ -18,10 +18,50 @@ class GrabCutSettings(Settings):
     )
 
 
+class SamSettings(Settings):
+    """Segment Anything, prompted with boxes (RoBiS section F: SAM-Finer)."""
+
+    model: Literal["vit_b", "vit_l", "vit_h"] = Field(
+        "vit_b", description="size of the image encoder; RoBiS takes vit_b for test_private_mixed and vit_h otherwise"
+    )
+    weights: str = Field(
+        "pretrained", description="pretrained (torch's download cache), download, random (tests) or the path of a file"
+    )
+    masks: Literal["single", "best_of_three", "union_of_three"] = Field(
+        "single",
+        description="single: one mask per box; of three: the best by predicted IoU, or all (RoBiS: fabric, walnuts)",
+    )
+    prompt_on: Literal["image", "crops"] = Field(
+        "image", description="image: embed the whole image once; crops: a native-scale crop around each component"
+    )
+    crop_margin: float = Field(
+        0.5, ge=0.0, le=4.0, description="crop margin around the box as a share of its longer side"
+    )
+    crop_min_px: int = Field(
+        1024, ge=64, le=8192, description="shortest side of a crop in image pixels; SAM sees 1024 at native scale"
+    )
+    image_scale: float | None = Field(
+        None,
+        gt=0.0,
+        lt=1.0,
+        description="parity: 0.25 shows SAM the image at merge.scale 0.25, for masks made at: map; null: native",
+    )
+    channel_order: Literal["rgb", "bgr"] = Field(
+        "rgb", description="parity: the released code hands BGR to SAM, which expects RGB"
+    )
+    boxes_per_batch: int = Field(16, ge=1, le=256, description="boxes per pass of the mask decoder")
+
+    @model_validator(mode="after")
+    def _crops_are_native(self) -> "SamSettings":
+        if self.prompt_on == "crops" and self.image_scale is not None:
+            raise ValueError("prompt_on crops works at native scale: set image_scale to null or prompt_on to image")
+        return self
+
+
 class RefineSettings(Settings):
     """How coarse masks are refined with the image at hand."""
 
-    method: Literal["none", "grabcut"] = Field(
+    method: Literal["none", "grabcut", "sam"] = Field(
         "grabcut", description="segmenter that is prompted with one box per component"
     )
     compose: Literal["replace", "union", "constrained"] = Field(
@@ -31,6 +71,10 @@ class RefineSettings(Settings):
     constrain_px: int = Field(
         9, ge=0, le=255, description="how far a constrained mask may reach beyond the coarse one, in image pixels"
     )
+    nothing_found: Literal["coarse", "empty"] = Field(
+        "coarse",
+        description="coarse keeps a component in which nothing is found; parity: empty drops it as the released code",
+    )
     top_n: int | None = Field(
         None,
         ge=1,
@@ -38,3 +82,11 @@ class RefineSettings(Settings):
     )
     fill_holes: bool = Field(True, description="fill holes of the refined mask")
     grabcut: GrabCutSettings = Field(default_factory=GrabCutSettings)
+    sam: SamSettings = Field(default_factory=SamSettings)
+
+    @property
+    def stated_method(self) -> str:
+        """The method with what a reader of the masks must know about it."""
+        if self.method != "sam":
+            return self.method
+        return f"sam {self.sam.model}" + (" with random weights" if self.sam.weights == "random" else "")
