@@ -50,11 +50,14 @@ def main(job: Job) -> None:
     if not settings.allow_partial:
         require_complete(Path(job.params["root"]), indexes, images)
     folder = archive.with_name(job.params["run"])
-    with committed_folder(folder) as draft:
-        precision = write_submission(draft, images, settings.map_scale, job.map)
     splits = [split for split in PRIVATE_SPLITS if any(image.split == split for image in images)]
     expected = expected_submission(indexes, splits, settings.map_scale)
-    report, digest = pack_submission(folder, expected, archive, job.target("check"), job.map)
+    with committed_folder(folder) as draft:
+        written = write_submission(draft, images, expected, job.map)
+    check = job.target("check")
+    report, digest = pack_submission(
+        folder, expected, archive, check, job.map, known=written.facts, threads=job.threads
+    )
     counts = Counter((image.category, image.split) for image in images)
     write_manifest(
         job.target("provenance"),
@@ -67,7 +70,7 @@ def main(job: Job) -> None:
             manifests={str(path): file_digest(path) for name in ("index", "maps", "masks") for path in job.paths(name)},
             versions=package_versions(),
             images={index.category: {split: counts[index.category, split] for split in splits} for index in indexes},
-            precision=precision,
+            precision=written.precision,
         ),
     )
 

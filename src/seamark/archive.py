@@ -1,31 +1,63 @@
 """A submission folder as a .tar.gz file whose bytes depend on nothing but the files' names and contents."""
 
+import struct
 import tarfile
 import zlib
+from collections import deque
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 CHUNK_BYTES = 1 << 20
+"""What is compressed at a time; the bytes of an archive depend on it."""
+
+_HEADER = b"\x1f\x8b\x08" + bytes(5) + b"\x04\xff"
+"""A gzip header without name, time or operating system; 4 stands for fast compression."""
 
 
 class _GzipStream:
-    """Compress what is written into a gzip file without name and time.
+    """Compress what is written into one gzip member, in blocks that threads compress independently.
 
-    Float16 scores hold next to no repeated byte strings, so run lengths and Huffman codes alone are two to three times
-    as fast as the usual search for matches and give files a tenth larger.
+    Blocks end at byte borders with an empty stored block and refer to nothing before them, so the bytes do not depend
+    on the number of threads. Float16 scores hold next to no repeated byte strings, so run lengths and Huffman codes
+    alone are two to three times as fast as the usual search for matches and give files a tenth larger.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        gzip_format = zlib.MAX_WBITS + 16
-        self._compressor = zlib.compressobj(1, zlib.DEFLATED, gzip_format, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+    def __init__(self, stream: BinaryIO, pool: Executor, threads: int) -> None:
+        self._stream, self._pool = stream, pool
+        self._most_waiting = 2 * threads
+        self._waiting: deque[Future[bytes]] = deque()
+        self._block = bytearray()
+        self._check_sum = self._size = 0
+        stream.write(_HEADER)
 
     def write(self, content: bytes) -> None:
-        self._stream.write(self._compressor.compress(content))
+        self._check_sum = zlib.crc32(content, self._check_sum)
+        self._size += len(content)
+        self._block += content
+        while len(self._block) >= CHUNK_BYTES:
+            self._submit(bytes(self._block[:CHUNK_BYTES]), zlib.Z_SYNC_FLUSH)
+            del self._block[:CHUNK_BYTES]
 
     def finish(self) -> None:
-        self._stream.write(self._compressor.flush())
+        self._submit(bytes(self._block), zlib.Z_FINISH)
+        while self._waiting:
+            self._write_next()
+        self._stream.write(struct.pack("<II", self._check_sum, self._size & 0xFFFFFFFF))
+
+    def _submit(self, block: bytes, ending: int) -> None:
+        self._waiting.append(self._pool.submit(_compressed, block, ending))
+        while len(self._waiting) > self._most_waiting:
+            self._write_next()
+
+    def _write_next(self) -> None:
+        self._stream.write(self._waiting.popleft().result())
+
+
+def _compressed(block: bytes, ending: int) -> bytes:
+    compressor = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+    return compressor.compress(block) + compressor.flush(ending)
 
 
 def submission_files(folder: Path) -> dict[str, Path]:
@@ -45,7 +77,7 @@ def submission_files(folder: Path) -> dict[str, Path]:
     return dict(sorted(files.items()))
 
 
-def write_archive(target: Path, files: Mapping[str, Path]) -> None:
+def write_archive(target: Path, files: Mapping[str, Path], threads: int = 1) -> None:
     """Write files into a .tar.gz one after the other, without time stamps, owners or folder entries.
 
     Parameters
@@ -54,9 +86,11 @@ def write_archive(target: Path, files: Mapping[str, Path]) -> None:
         Where to write.
     files : mapping of str to Path
         File by its name in the archive, in the order to write.
+    threads : int
+        Threads that compress; the archive does not depend on it.
     """
-    with target.open("wb") as stream:
-        compressed = _GzipStream(stream)
+    with target.open("wb") as stream, ThreadPoolExecutor(threads) as pool:
+        compressed = _GzipStream(stream, pool, threads)
         # Writing in a stream needs nothing of a file but write().
         with tarfile.open(fileobj=compressed, mode="w|", format=tarfile.PAX_FORMAT, bufsize=CHUNK_BYTES) as archive:  # type: ignore[call-overload]
             for name, path in files.items():

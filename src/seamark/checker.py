@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from seamark.archive import archive_violations, submission_files
@@ -70,7 +71,7 @@ MapFiles = Callable[[Callable[[Any], Any], Sequence[Any], str], list[Any]]
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """A map or mask that is present and expected."""
+    """A map or mask that is expected."""
 
     id: str
     path: Path
@@ -79,7 +80,12 @@ class CheckedFile:
     inspect: Callable[[str, Path, Sequence[tuple[int, int]]], FileFacts]
 
 
-def check_submission(folder: Path, expected: ExpectedSubmission, map_files: MapFiles) -> CheckReport:
+def check_submission(
+    folder: Path,
+    expected: ExpectedSubmission,
+    map_files: MapFiles,
+    known: Mapping[str, FileFacts] = MappingProxyType({}),
+) -> CheckReport:
     """Check a submission folder against every rule.
 
     Parameters
@@ -90,16 +96,20 @@ def check_submission(folder: Path, expected: ExpectedSubmission, map_files: MapF
         What it should hold.
     map_files : callable
         Applies a function to every file, in as many threads as it likes; one file per thread is in memory at a time.
+    known : mapping of str to FileFacts
+        Facts on files that were inspected when they were written, by their id; all others are read now.
 
     Returns
     -------
     CheckReport
         Deterministic; it names the file and the rule of every violation.
     """
-    violations, files = list(_tree_violations(folder, expected)), list(_present_files(folder, expected))
-    facts: list[FileFacts] = map_files(_inspect, files, "files")
-    violations += [violation for fact in facts for violation in fact.violations]
-    by_id = {file.id: fact for file, fact in zip(files, facts, strict=True)}
+    violations = list(_tree_violations(folder, expected))
+    files = {name: file for name, file in expected_files(folder, expected).items() if file.path.is_file()}
+    unread = [file for name, file in files.items() if name not in known]
+    read = dict(zip([file.id for file in unread], map_files(inspect_file, unread, "files"), strict=True))
+    by_id: dict[str, FileFacts] = {name: known[name] if name in known else read[name] for name in files}
+    violations += [violation for fact in by_id.values() for violation in fact.violations]
     folders = tuple(
         _folder_counts(category, split, images, by_id)
         for category, splits in expected.images.items()
@@ -115,12 +125,13 @@ def check_submission(folder: Path, expected: ExpectedSubmission, map_files: MapF
         ),
         warnings=tuple(_warnings(folder, expected, by_id)),
         folders=folders,
-        total_bytes=sum(fact.size_bytes for fact in facts),
+        total_bytes=sum(fact.size_bytes for fact in by_id.values()),
         archive_bytes=None,
     )
 
 
-def _inspect(file: CheckedFile) -> FileFacts:
+def inspect_file(file: CheckedFile) -> FileFacts:
+    """Read a file and return what is known of it, broken rules included."""
     return file.inspect(file.id, file.path, file.sizes)
 
 
@@ -182,20 +193,32 @@ def _names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def _present_files(folder: Path, expected: ExpectedSubmission) -> Iterator[CheckedFile]:
+def expected_files(folder: Path, expected: ExpectedSubmission) -> dict[str, CheckedFile]:
+    """Return all maps and masks of a complete submission by their id, whether they are there or not.
+
+    Parameters
+    ----------
+    folder : Path
+        Submission folder.
+    expected : ExpectedSubmission
+        What it should hold.
+
+    Returns
+    -------
+    dict of str to CheckedFile
+        The id is the path below the folder.
+    """
+    files = []
     for category, splits in expected.images.items():
         for split, images in splits.items():
             for image in images:
                 full = (image.width, image.height)
-                scaled = scaled_size(*full, expected.map_scale)
-                yield from _present(folder, f"{MAPS_FOLDER}/{category}/{split}/{image.name}.tiff", (full, scaled))
-                yield from _present(folder, f"{MASKS_FOLDER}/{category}/{split}/{image.name}.png", (full,))
-
-
-def _present(folder: Path, name: str, sizes: tuple[tuple[int, int], ...]) -> Iterator[CheckedFile]:
-    path = folder / name
-    if path.is_file():
-        yield CheckedFile(name, path, sizes, inspect_map if path.suffix == ".tiff" else inspect_mask)
+                sizes = (full, scaled_size(*full, expected.map_scale))
+                anomaly_map = f"{MAPS_FOLDER}/{category}/{split}/{image.name}.tiff"
+                mask = f"{MASKS_FOLDER}/{category}/{split}/{image.name}.png"
+                files.append(CheckedFile(anomaly_map, folder / anomaly_map, sizes, inspect_map))
+                files.append(CheckedFile(mask, folder / mask, (full,), inspect_mask))
+    return {file.id: file for file in files}
 
 
 def _of_folder(kind: str, category: str, split: str, facts: Mapping[str, FileFacts]) -> dict[str, FileFacts]:

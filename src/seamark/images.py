@@ -1,9 +1,11 @@
 """Images, masks and maps on disk: defensive decoding, plain formats."""
 
 import hashlib
+import io
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import tifffile
@@ -13,6 +15,8 @@ from seamark.errors import DataError, ManifestError
 
 MAX_PIXELS = 1 << 28
 """Largest image that is decoded, in px (268 Mpx)."""
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
@@ -37,11 +41,18 @@ def array_digest(array: npt.NDArray[Any]) -> str:
     return digest.hexdigest()
 
 
-def _open(path: Path) -> Image.Image:
+def _read_bytes(path: Path) -> bytes:
     try:
-        image = Image.open(path)
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"{path}: the image is missing; put it back or rebuild the index") from error
+    except OSError as error:
+        raise DataError(f"{path}: not a readable image ({error}); replace the file") from error
+
+
+def _open(content: bytes, path: Path) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(content))
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: not a readable image ({error}); replace the file") from error
     if image.width * image.height > MAX_PIXELS:
@@ -56,8 +67,55 @@ def _decode(image: Image.Image, path: Path) -> npt.NDArray[Any]:
         raise DataError(f"{path}: the image is truncated or damaged ({error}); replace the file") from error
 
 
+def _is_plain_png(content: bytes) -> bool:
+    """Whether the header is that of a PNG with 8-bit grey or RGB pixels that are not interlaced."""
+    return content[:8] == PNG_SIGNATURE and content[24] == 8 and content[25] in (0, 2) and content[28] == 0
+
+
+def _decode_plain_png(content: bytes, path: Path) -> UInt8Array:
+    """Decode with OpenCV, a third faster than Pillow, after Pillow has found all check sums intact."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.verify()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path}: the image is truncated or damaged ({error}); replace the file") from error
+    colour = content[25] == 2
+    kind = (cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE) | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), kind)
+    if pixels is None:
+        raise DataError(f"{path}: the image is truncated or damaged; replace the file")
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels) if colour else pixels, dtype=np.uint8)
+
+
+def decode_image(content: bytes, path: Path) -> UInt8Array:
+    """Decode a photograph whose file has been read already.
+
+    Parameters
+    ----------
+    content : bytes
+        The file: an 8-bit grey or RGB image. Orientation tags are ignored, as by the benchmark.
+    path : Path
+        Where it was read, for messages.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, C)
+        C is 1 for grey and 3 for RGB, values 0..255.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, too large or neither 8-bit grey nor RGB.
+    """
+    with _open(content, path) as image:
+        if image.mode not in ("L", "RGB"):
+            raise DataError(f"{path}: mode {image.mode}, expected 8-bit grey (L) or RGB; convert the file")
+        pixels = _decode_plain_png(content, path) if _is_plain_png(content) else _decode(image, path)
+    return pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels
+
+
 def read_image(path: Path) -> UInt8Array:
-    """Decode a photograph.
+    """Read and decode a photograph.
 
     Parameters
     ----------
@@ -74,11 +132,7 @@ def read_image(path: Path) -> UInt8Array:
     DataError
         If the file is missing, damaged, too large or neither 8-bit grey nor RGB.
     """
-    with _open(path) as image:
-        if image.mode not in ("L", "RGB"):
-            raise DataError(f"{path}: mode {image.mode}, expected 8-bit grey (L) or RGB; convert the file")
-        pixels = _decode(image, path)
-    return pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels
+    return decode_image(_read_bytes(path), path)
 
 
 def read_mask(path: Path) -> BoolArray:
@@ -99,7 +153,7 @@ def read_mask(path: Path) -> BoolArray:
     DataError
         If the file is missing, damaged, has several channels or any other value: a soft mask is never thresholded.
     """
-    with _open(path) as image:
+    with _open(_read_bytes(path), path) as image:
         if image.mode not in ("L", "1", "P"):
             raise DataError(f"{path}: mode {image.mode}, expected one channel with values 0 and 255; convert the file")
         pixels = _decode(image if image.mode == "L" else image.convert("L"), path)
@@ -119,7 +173,10 @@ def write_mask(path: Path, mask: BoolArray) -> None:
     mask : ndarray of bool, shape (H, W)
         True becomes 255.
     """
-    Image.fromarray(mask.astype(np.uint8) * np.uint8(255), mode="L").save(path, format="PNG", compress_level=1)
+    # Run lengths suit masks: files a third as large as the usual search for matches gives, in half the time.
+    quick = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    _, content = cv2.imencode(".png", mask.astype(np.uint8) * np.uint8(255), quick)
+    path.write_bytes(content.data)
 
 
 def write_map(path: Path, anomaly_map: Float32Array) -> None:

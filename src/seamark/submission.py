@@ -4,7 +4,8 @@ Source: MVTec AD 2 specification, sections 2.1 to 2.3. Maps are shrunk by area a
 centres at half-integers, and rounded to float16; masks keep the size of the photograph, whatever size the maps have.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -16,19 +17,45 @@ import tifffile
 
 from seamark.archive import submission_files, write_archive
 from seamark.artifacts import committed_file, file_digest
-from seamark.checker import MAPS_FOLDER, MASKS_FOLDER, check_submission, report_lines, with_archive
+from seamark.checker import (
+    MAPS_FOLDER,
+    MASKS_FOLDER,
+    CheckedFile,
+    check_submission,
+    expected_files,
+    inspect_file,
+    report_lines,
+    with_archive,
+)
 from seamark.errors import DataError, ManifestError, SubmissionError
 from seamark.expected_submission import ExpectedSubmission, scaled_size
 from seamark.images import read_mask, write_mask
+from seamark.inspection import FileFacts
 from seamark.manifests.base import write_manifest
 from seamark.manifests.submission import CheckReport, PrecisionRecord
-from seamark.scores import MAX_SCORE, score_histogram
+from seamark.scores import MAX_SCORE, distinct_scores, score_histogram
 from seamark.stored_maps import load_map
 from seamark.submitted_images import SubmittedImage
 
 Float32Array = npt.NDArray[np.float32]
 MapImages = Callable[[Callable[[Any], Any], Sequence[Any], str], list[Any]]
 """Applies a function to every item, like :meth:`seamark.job.Job.map`."""
+
+
+@dataclass(frozen=True)
+class WrittenSubmission:
+    """A submission folder that has just been written.
+
+    Parameters
+    ----------
+    precision : tuple of PrecisionRecord
+        What rounding cost, per category and split.
+    facts : mapping of str to FileFacts
+        What the checker found in every expected file right after it was written, by the path below the folder.
+    """
+
+    precision: tuple[PrecisionRecord, ...]
+    facts: Mapping[str, FileFacts]
 
 
 def _resized(anomaly_map: Float32Array, width: int, height: int) -> Float32Array:
@@ -47,9 +74,11 @@ def _resized(anomaly_map: Float32Array, width: int, height: int) -> Float32Array
 
 
 def write_submission(
-    folder: Path, images: Sequence[SubmittedImage], map_scale: float, map_images: MapImages
-) -> tuple[PrecisionRecord, ...]:
-    """Write maps and masks into the official tree; one map per thread is in memory at a time.
+    folder: Path, images: Sequence[SubmittedImage], expected: ExpectedSubmission, map_images: MapImages
+) -> WrittenSubmission:
+    """Write maps and masks into the official tree and inspect each file while it is still in the system's cache.
+
+    One map per thread is in memory at a time.
 
     Parameters
     ----------
@@ -57,15 +86,15 @@ def write_submission(
         Empty folder to fill.
     images : sequence of SubmittedImage
         What to write.
-    map_scale : float
-        Size of the maps relative to the photographs, in (0, 1].
+    expected : ExpectedSubmission
+        What the checker will expect; its ``map_scale`` is the size of the maps relative to the photographs.
     map_images : callable
         Applies a function to every image.
 
     Returns
     -------
-    tuple of PrecisionRecord
-        What rounding cost, per category and split.
+    WrittenSubmission
+        What rounding cost and what the checker found.
 
     Raises
     ------
@@ -77,32 +106,43 @@ def write_submission(
     for image in images:
         for kind in (MAPS_FOLDER, MASKS_FOLDER):
             (folder / kind / image.category / image.split).mkdir(parents=True, exist_ok=True)
-    records = cast("list[PrecisionRecord]", map_images(partial(_write_image, folder, map_scale), images, "images"))
+    write = partial(_write_image, folder, expected.map_scale, expected_files(folder, expected))
+    written = cast("list[tuple[PrecisionRecord, dict[str, FileFacts]]]", map_images(write, images, "images"))
+    records = [record for record, _ in written]
     places = dict.fromkeys((record.category, record.split) for record in records)
-    return tuple(
-        _pooled_precision([record for record in records if (record.category, record.split) == place])
-        for place in places
+    return WrittenSubmission(
+        precision=tuple(
+            _pooled_precision([record for record in records if (record.category, record.split) == place])
+            for place in places
+        ),
+        facts={name: fact for _, facts in written for name, fact in facts.items()},
     )
 
 
-def _write_image(folder: Path, map_scale: float, image: SubmittedImage) -> PrecisionRecord:
-    below = Path(image.category) / image.split
-    _write_submitted_mask(folder / MASKS_FOLDER / below / f"{image.name}.png", image)
+def _write_image(
+    folder: Path, map_scale: float, files: Mapping[str, CheckedFile], image: SubmittedImage
+) -> tuple[PrecisionRecord, dict[str, FileFacts]]:
+    mask_name = f"{MASKS_FOLDER}/{image.category}/{image.split}/{image.name}.png"
+    map_name = f"{MAPS_FOLDER}/{image.category}/{image.split}/{image.name}.tiff"
+    _write_submitted_mask(folder / mask_name, image)
+    precision = _write_submitted_map(folder / map_name, image, map_scale)
+    return precision, {name: inspect_file(files[name]) for name in (mask_name, map_name) if name in files}
+
+
+def _write_submitted_map(target: Path, image: SubmittedImage, map_scale: float) -> PrecisionRecord:
     try:
         scores = _resized(load_map(image.maps, image.anomaly_map), *scaled_size(image.width, image.height, map_scale))
     except SubmissionError as error:
         raise SubmissionError(f"{image.maps.parent / image.anomaly_map.file}: {error}") from error
     rounded = scores.astype(np.float16)
-    target = folder / MAPS_FOLDER / below / f"{image.name}.tiff"
     tifffile.imwrite(target, rounded, byteorder="<", photometric="minisblack", metadata=None)
-    ordered = np.sort(scores, axis=None)
-    before = 1 + int(np.count_nonzero(ordered[1:] != ordered[:-1]))
+    before = distinct_scores(scores)
     after = int(np.count_nonzero(score_histogram(scores)))
     return PrecisionRecord(
         category=image.category,
         split=image.split,
-        minimum=float(ordered[0]),
-        maximum=float(ordered[-1]),
+        minimum=float(scores.min()),
+        maximum=float(scores.max()),
         distinct_float32=before,
         distinct_float16=after,
         tie_rate=1.0 - after / before,
@@ -136,7 +176,14 @@ def _pooled_precision(records: Sequence[PrecisionRecord]) -> PrecisionRecord:
 
 
 def pack_submission(
-    folder: Path, expected: ExpectedSubmission, archive: Path, check: Path, map_files: MapImages
+    folder: Path,
+    expected: ExpectedSubmission,
+    archive: Path,
+    check: Path,
+    map_files: MapImages,
+    *,
+    known: Mapping[str, FileFacts],
+    threads: int,
 ) -> tuple[CheckReport, str]:
     """Check a submission folder and, if it is accepted, write its archive and the check report.
 
@@ -150,6 +197,10 @@ def pack_submission(
         Targets. The archive appears last, only after it has been read back and compared with the folder.
     map_files : callable
         Applies a function to every file.
+    known : mapping of str to FileFacts
+        Facts on files that were inspected when they were written; the others are read now.
+    threads : int
+        Threads that compress the archive.
 
     Returns
     -------
@@ -166,10 +217,10 @@ def pack_submission(
     """
     failed = check.with_suffix(".failed.json")
     failed.unlink(missing_ok=True)
-    report = check_submission(folder, expected, map_files)
+    report = check_submission(folder, expected, map_files, known)
     _require_accepted(report, failed)
     with committed_file(archive) as draft:
-        write_archive(draft, submission_files(folder))
+        write_archive(draft, submission_files(folder), threads)
         report = with_archive(report, draft, folder)
         _require_accepted(report, failed)
         digest = file_digest(draft)

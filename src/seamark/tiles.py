@@ -1,5 +1,6 @@
 """Cutting images into tiles: one decode per image, one memory-mappable array per split."""
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from PIL import Image
 from seamark.artifacts import committed_file, file_digest
 from seamark.errors import DataError
 from seamark.geometry import Box
-from seamark.images import UInt8Array, read_image
+from seamark.images import UInt8Array, decode_image
 from seamark.manifests.index import ImageRecord
 from seamark.manifests.tiles import TiledImage, TilesManifest
 from seamark.tile_plan import PlannedImage, TilePlan
@@ -53,7 +54,7 @@ def cut_tiles(image: UInt8Array, boxes: Sequence[Box], input_shape: tuple[int, i
 
 
 def read_indexed(record: ImageRecord, root: Path) -> UInt8Array:
-    """Decode an image and make sure that it is the one that was indexed.
+    """Read an image once, make sure that it is the one that was indexed, and decode it.
 
     Parameters
     ----------
@@ -75,9 +76,10 @@ def read_indexed(record: ImageRecord, root: Path) -> UInt8Array:
     path = root / record.file
     if not path.is_file():
         raise DataError(f"{path}: the image is missing; put it back or rerun index")
-    if file_digest(path) != record.sha256:
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != record.sha256:
         raise DataError(f"{path}: the file has changed since it was indexed (its digest differs); rerun index")
-    image = read_image(path)
+    image = decode_image(content, path)
     indexed = (record.height, record.width, record.channels)
     if image.shape != indexed:
         raise DataError(

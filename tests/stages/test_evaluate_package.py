@@ -223,9 +223,9 @@ def test_a_refused_submission_leaves_a_report_and_no_archive(toy, monkeypatch):
 
 def _without_a_map(write_submission):
     def spoiled(folder, *arguments):
-        precision = write_submission(folder, *arguments)
+        written = write_submission(folder, *arguments)
         (folder / "anomaly_images/felt/test_private/000_regular.tiff").unlink()
-        return precision
+        return written
 
     return spoiled
 

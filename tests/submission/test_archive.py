@@ -40,6 +40,19 @@ def test_bytes_do_not_depend_on_times_modes_or_the_archive_name(submission, tmp_
     assert (tmp_path / "a.tar.gz").read_bytes() == (tmp_path / "other.tar.gz").read_bytes()
 
 
+def test_bytes_do_not_depend_on_threads_and_gzip_reads_them(submission, tmp_path, monkeypatch):
+    monkeypatch.setattr("seamark.archive.CHUNK_BYTES", 1000)
+    files = submission_files(submission)
+    for threads in (1, 3):
+        write_archive(tmp_path / f"{threads}.tar.gz", files, threads)
+    content = (tmp_path / "1.tar.gz").read_bytes()
+    assert content == (tmp_path / "3.tar.gz").read_bytes()
+    assert len(gzip.decompress(content)) > 10_000
+    assert not list(archive_violations(tmp_path / "1.tar.gz", "toy", files))
+    for name in files:
+        assert name in names(tmp_path / "1.tar.gz")
+
+
 def test_contents_survive(submission, tmp_path):
     files = submission_files(submission)
     write_archive(tmp_path / "a.tar.gz", files)

@@ -333,3 +333,15 @@ def test_command_line_names_a_folder_without_indexes(submission, tmp_path, capsy
     assert "no index manifest" in capsys.readouterr().out
     with pytest.raises(SubmissionError):
         checker.read_indexes(tmp_path / "empty")
+
+
+def test_files_that_were_inspected_when_written_are_not_read_again(submission, expected):
+    files = checker.expected_files(submission, expected)
+    known = {name: checker.inspect_file(file) for name, file in files.items()}
+    (submission / MAP).write_bytes(b"no longer a map")
+    unread = []
+    report = check_submission(submission, expected, lambda function, items, _: unread.extend(items) or [], known)
+    assert not unread
+    assert report.verdict == "accepted"
+    partly = {name: fact for name, fact in known.items() if name != MAP}
+    assert broken(check_submission(submission, expected, sequentially, partly)) == {"map_format"}

@@ -7,7 +7,7 @@ import tifffile
 from PIL import Image
 
 from seamark.errors import ManifestError, SubmissionError
-from seamark.expected_submission import scaled_size
+from seamark.expected_submission import ExpectedImage, ExpectedSubmission, scaled_size
 from seamark.images import array_digest, write_map, write_mask
 from seamark.manifests.maps import MapRecord
 from seamark.submission import write_submission
@@ -46,8 +46,14 @@ def random_map(shape=(HEIGHT, WIDTH)):
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
+def expectation(scale=1.0, *names):
+    listed = tuple(ExpectedImage(name, WIDTH, HEIGHT) for name in names or ("000_regular",))
+    return ExpectedSubmission({"felt": {"test_private": listed}}, scale)
+
+
 def written(tmp_path, anomaly_map, scale=1.0):
-    precision = write_submission(tmp_path / "out", [image(tmp_path, anomaly_map)], scale, sequentially)
+    images = [image(tmp_path, anomaly_map)]
+    precision = write_submission(tmp_path / "out", images, expectation(scale), sequentially).precision
     return tifffile.imread(tmp_path / "out" / TIFF), precision[0]
 
 
@@ -83,7 +89,7 @@ def test_scaled_sizes(scale, size):
 
 def test_masks_stay_at_image_size(tmp_path):
     mask = np.random.default_rng(0).random((HEIGHT, WIDTH)) < 0.2
-    write_submission(tmp_path / "out", [image(tmp_path, random_map(), mask)], 0.25, sequentially)
+    write_submission(tmp_path / "out", [image(tmp_path, random_map(), mask)], expectation(0.25), sequentially)
     with Image.open(tmp_path / "out/anomaly_images_thresholded/felt/test_private/000_regular.png") as png:
         assert png.mode == "L"
         np.testing.assert_array_equal(np.asarray(png), mask * np.uint8(255))
@@ -107,7 +113,7 @@ def test_non_finite_scores_are_refused(tmp_path):
     broken[0, 0] = np.nan
     tifffile.imwrite(tmp_path / "000_regular.tiff", broken, metadata=None)
     with pytest.raises(ManifestError, match=r"000_regular\.tiff.*non-finite"):
-        write_submission(tmp_path / "out", [submitted], 1.0, sequentially)
+        write_submission(tmp_path / "out", [submitted], expectation(), sequentially)
 
 
 def test_ties_and_underflow_are_counted(tmp_path):
@@ -121,13 +127,28 @@ def test_ties_and_underflow_are_counted(tmp_path):
 def test_masks_of_another_size_are_refused(tmp_path):
     submitted = image(tmp_path, random_map(), np.zeros((HEIGHT, WIDTH - 1), bool))
     with pytest.raises(ManifestError, match=r"000_regular\.png"):
-        write_submission(tmp_path / "out", [submitted], 1.0, sequentially)
+        write_submission(tmp_path / "out", [submitted], expectation(), sequentially)
 
 
 def test_files_are_the_same_bytes_every_time(tmp_path):
     images = [image(tmp_path, random_map(), name=f"00{number}_regular") for number in range(3)]
     for name in ("one", "two"):
-        write_submission(tmp_path / name, images, 0.5, sequentially)
+        write_submission(tmp_path / name, images, expectation(0.5), sequentially)
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*"))
     assert len(files) == 6
     assert all((tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes() for file in files)
+
+
+def test_files_are_inspected_when_they_are_written(tmp_path):
+    images = [image(tmp_path, random_map(), name=f"00{number}_regular") for number in range(2)]
+    facts = write_submission(tmp_path / "out", images, expectation(0.5, "001_regular"), sequentially).facts
+    mask = "anomaly_images_thresholded/felt/test_private/001_regular.png"
+    assert facts.keys() == {TIFF.replace("000", "001"), mask}
+    assert facts[mask].empty
+    assert not any(fact.violations for fact in facts.values())
+
+
+def test_a_size_that_is_not_expected_is_found_when_it_is_written(tmp_path):
+    taller = ExpectedSubmission({"felt": {"test_private": (ExpectedImage("000_regular", WIDTH, 2 * HEIGHT),)}}, 1.0)
+    facts = write_submission(tmp_path / "out", [image(tmp_path, random_map())], taller, sequentially).facts
+    assert [violation.rule for violation in facts[TIFF].violations] == ["map_size"]

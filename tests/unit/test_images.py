@@ -16,6 +16,40 @@ def test_images_come_back_as_they_are(tmp_path, shape):
     assert np.array_equal(read.squeeze(), pixels)
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize(
+    "extra", [{}, {"transparency": 7}, {"icc_profile": b"not a profile"}, {"gamma": 0.3}, {"compress_level": 0}]
+)
+def test_decoded_values_are_those_of_pillow(tmp_path, mode, extra):
+    shape = (19, 23) if mode == "L" else (19, 23, 3)
+    pixels = np.random.default_rng(2).integers(0, 256, shape, np.uint8)
+    if mode == "RGB" and "transparency" in extra:
+        extra = {"transparency": (1, 2, 3)}
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "x.png", exif=exif, **extra)
+    with Image.open(tmp_path / "x.png") as opened:
+        assert opened.mode == mode
+        assert np.array_equal(images.read_image(tmp_path / "x.png").squeeze(), np.asarray(opened))
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".tif"])
+def test_other_lossless_formats_are_read(tmp_path, suffix):
+    pixels = np.random.default_rng(3).integers(0, 256, (9, 8, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / f"x{suffix}")
+    assert np.array_equal(images.read_image(tmp_path / f"x{suffix}"), pixels)
+
+
+def test_a_flipped_bit_is_found_by_its_check_sum(tmp_path):
+    path = tmp_path / "x.png"
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (90, 90), np.uint8)).save(path)
+    content = bytearray(path.read_bytes())
+    content[4000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"x\.png.*damaged"):
+        images.read_image(path)
+
+
 def test_a_truncated_image_is_named(tmp_path):
     path = tmp_path / "x.png"
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (90, 90), np.uint8)).save(path)
