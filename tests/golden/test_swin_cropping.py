@@ -180,7 +180,7 @@ def test_c5_strides_truncate_and_a_stride_of_zero_is_refused():
 NAMED_IMAGES = {
     "007_regular": (20, 9),
     "007.v2_regular": (15, 20),
-    "007.v3_regular_12": (15, 20),
+    "007.v3_regular_12": (9, 9),
     "a_b_c_3_4": (85, 78),
 }
 
