@@ -23,4 +23,5 @@ DETECTORS: dict[str, DetectorEntry] = {
     "feature_bank": DetectorEntry(
         "seamark.detectors.feature_bank:FeatureBank", "seamark.settings.feature_bank:FeatureBankSettings"
     ),
+    "constant": DetectorEntry("seamark.detectors.constant:Constant", "seamark.settings.constant:ConstantSettings"),
 }

@@ -24,6 +24,7 @@ COMMON = {"backbone": "efficientnet_lite0", "weights": "random", "layers": [2, 3
 BLOCKS = {
     "inp_former": COMMON | {"max_steps": STEPS, "batch_size": 2, "warmup_steps": 1, "decoder_blocks": 2},
     "feature_bank": COMMON | {"bank_size": 40, "variants": 1, "projection_dim": 8},
+    "constant": COMMON | {"bump": 1.0, "brightness": 0.5},
 }
 
 
