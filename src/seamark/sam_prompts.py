@@ -6,6 +6,7 @@ Source: RoBiS specification section F, steps 1, 4 and 5, and section H.3 for the
 from collections.abc import Sequence
 from math import ceil
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -16,12 +17,8 @@ from seamark.settings.refine import SamSettings
 Float64Array = npt.NDArray[np.float64]
 
 
-def _nearest(length: int, wanted: int) -> npt.NDArray[np.int64]:
-    return ((2 * np.arange(wanted, dtype=np.int64) + 1) * length) // (2 * wanted)
-
-
 def resize_mask(mask: BoolArray, shape: tuple[int, int]) -> BoolArray:
-    """Bring a mask to another size by picking the pixel at each centre.
+    """Bring a mask to another size by picking the pixel at each centre, as the binarize stage does.
 
     Shrinking undoes an enlargement to the nearest pixel exactly.
 
@@ -37,8 +34,8 @@ def resize_mask(mask: BoolArray, shape: tuple[int, int]) -> BoolArray:
     ndarray of bool, shape (H, W)
         The mask at the wanted size.
     """
-    rows, columns = (_nearest(length, wanted) for length, wanted in zip(mask.shape, shape, strict=True))
-    return np.asarray(mask[np.ix_(rows, columns)], dtype=np.bool_)
+    resized = cv2.resize(mask.view(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.asarray(resized.view(np.bool_), dtype=np.bool_)
 
 
 def _corner_aligned(length: int, wanted: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Float64Array]:
@@ -68,13 +65,13 @@ def zoom_image(image: UInt8Array, shape: tuple[int, int]) -> UInt8Array:
     """
     above, below, down = _corner_aligned(image.shape[0], shape[0])
     left, right, across = _corner_aligned(image.shape[1], shape[1])
-    across = across[:, np.newaxis]
-    rows = [
-        image[row[:, np.newaxis], left] * (1.0 - across) + image[row[:, np.newaxis], right] * across
-        for row in (above, below)
-    ]
-    down = down[:, np.newaxis, np.newaxis]
-    return (rows[0] * (1.0 - down) + rows[1] * down + 0.5).astype(np.uint8)
+    down, across = down[:, np.newaxis, np.newaxis], across[:, np.newaxis]
+    # In this order the sum has the bits of scipy.ndimage.zoom, which decide about the rounding of halves.
+    zoomed = np.full((*shape, image.shape[2]), 0.0)
+    for row, vertical in ((above, 1.0 - down), (below, down)):
+        for column, horizontal in ((left, 1.0 - across), (right, across)):
+            zoomed += image[row[:, np.newaxis], column] * vertical * horizontal
+    return (zoomed + 0.5).astype(np.uint8)
 
 
 def input_shape(shape: tuple[int, int], longest_px: int) -> tuple[int, int]:
