@@ -51,7 +51,7 @@ def main(job: Job) -> None:
         require_complete(Path(job.params["root"]), indexes, images)
     folder = archive.with_name(job.params["run"])
     splits = [split for split in PRIVATE_SPLITS if any(image.split == split for image in images)]
-    expected = expected_submission(indexes, splits, settings.map_scale)
+    expected = expected_submission(indexes, splits, settings.map_scale, settings.image_scale)
     with committed_folder(folder) as draft:
         written = write_submission(draft, images, expected, job.map)
     check = job.target("check")

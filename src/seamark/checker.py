@@ -246,6 +246,8 @@ def _folder_counts(
 
 
 def _warnings(folder: Path, expected: ExpectedSubmission, facts: Mapping[str, FileFacts]) -> Iterator[str]:
+    if expected.image_scale < 1.0:
+        yield f"a rehearsal: images of {expected.image_scale:g} times the official size, not for the server"
     if folder.is_dir() and not (folder / MASKS_FOLDER).exists():
         yield f"{MASKS_FOLDER} is missing: the server accepts that and reports ClassF1 = SegF1 = 0"
     for category, splits in expected.images.items():
@@ -335,6 +337,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--index", type=Path, help="folder of index manifests; without it: the full MVTec AD 2")
     parser.add_argument("--splits", nargs="+", choices=PRIVATE_SPLITS, default=PRIVATE_SPLITS, help="submitted splits")
     parser.add_argument("--map-scale", type=float, default=1.0, help="size of the maps relative to the images")
+    parser.add_argument("--image-scale", type=float, default=1.0, help="size of the images relative to MVTec AD 2's")
     parser.add_argument("--archive", type=Path, help="also compare this .tar.gz with the folder")
     return parser.parse_args(arguments)
 
@@ -355,9 +358,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _arguments(arguments)
     try:
         expected = (
-            expected_submission(read_indexes(options.index), options.splits, options.map_scale)
+            expected_submission(read_indexes(options.index), options.splits, options.map_scale, options.image_scale)
             if options.index
-            else official_submission(options.map_scale)
+            else official_submission(options.map_scale, options.image_scale)
         )
         report = check_submission(options.folder.resolve(), expected, _threaded)
         if options.archive:

@@ -41,10 +41,13 @@ class ExpectedSubmission:
         Images by category and split.
     map_scale : float
         Size of the maps relative to the images, in (0, 1]; maps of the full size are always right.
+    image_scale : float
+        Size of the images relative to the official ones, in (0, 1]; below 1 it is a rehearsal.
     """
 
     images: Mapping[str, Mapping[Split, tuple[ExpectedImage, ...]]]
     map_scale: float
+    image_scale: float = 1.0
 
 
 def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:
@@ -52,14 +55,29 @@ def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def official_submission(map_scale: float) -> ExpectedSubmission:
-    """Return what a complete submission for MVTec AD 2 holds (sections 1.2, 1.3 and 2.1)."""
+def official_submission(map_scale: float, image_scale: float = 1.0) -> ExpectedSubmission:
+    """Return what a complete submission for MVTec AD 2 holds (sections 1.2, 1.3 and 2.1).
+
+    Parameters
+    ----------
+    map_scale : float
+        Size of the maps relative to the images, in (0, 1].
+    image_scale : float
+        Size of the images relative to the official ones, in (0, 1]; below 1 for a rehearsal with shrunken images.
+
+    Returns
+    -------
+    ExpectedSubmission
+        All eight categories.
+    """
+    sizes = {category: scaled_size(*size, image_scale) for category, size in OFFICIAL_SIZES.items()}
     return ExpectedSubmission(
         {
-            category: {split: _official_images(category, split, OFFICIAL_SIZES[category]) for split in PRIVATE_SPLITS}
+            category: {split: _official_images(category, split, sizes[category]) for split in PRIVATE_SPLITS}
             for category in OFFICIAL_COUNTS
         },
         map_scale,
+        image_scale,
     )
 
 
@@ -69,7 +87,7 @@ def _official_images(category: str, split: Split, size: tuple[int, int]) -> tupl
 
 
 def expected_submission(
-    indexes: Iterable[IndexManifest], splits: Sequence[Split], map_scale: float
+    indexes: Iterable[IndexManifest], splits: Sequence[Split], map_scale: float, image_scale: float = 1.0
 ) -> ExpectedSubmission:
     """Return what a submission for these categories holds.
 
@@ -82,6 +100,8 @@ def expected_submission(
         Private splits that are submitted.
     map_scale : float
         Size of the maps relative to the images, in (0, 1].
+    image_scale : float
+        Size of the images relative to the official ones of MVTec AD 2, in (0, 1]; of no effect on other data.
 
     Returns
     -------
@@ -90,7 +110,7 @@ def expected_submission(
     """
     listed = {index.category: index for index in indexes}
     if set(listed) == set(OFFICIAL_COUNTS) and set(splits) == set(PRIVATE_SPLITS):
-        return official_submission(map_scale)
+        return official_submission(map_scale, image_scale)
     images = {
         category: {split: _indexed_images(index, split) for split in splits if index.of(split)}
         for category, index in sorted(listed.items())

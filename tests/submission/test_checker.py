@@ -292,6 +292,19 @@ def test_the_eight_official_names_bring_the_official_counts():
     assert {len(images) for by_split in seven.images.values() for images in by_split.values()} == {1}
 
 
+def test_a_rehearsal_with_shrunken_images_keeps_official_counts_and_says_so(tmp_path):
+    rehearsal = official_submission(1.0, image_scale=0.25)
+    full = official_submission(1.0)
+    for category, splits in full.images.items():
+        for split, images in splits.items():
+            small = rehearsal.images[category][split]
+            assert [image.name for image in small] == [image.name for image in images]
+            assert (small[0].width * 4, small[0].height * 4) == (images[0].width, images[0].height)
+    tmp_path.joinpath("anomaly_images").mkdir()
+    assert any("a rehearsal: images of 0.25" in warning for warning in check(tmp_path, rehearsal).warnings)
+    assert not any("rehearsal" in warning for warning in check(tmp_path, full).warnings)
+
+
 def test_other_data_takes_counts_and_sizes_from_the_index():
     only_private = index("felt", [(8, 9), (10, 11)], ("test_private",))
     expected = expected_submission([only_private], ("test_private", "test_private_mixed"), 1.0)
