@@ -92,6 +92,12 @@ class Config(Settings):
             for name in self.fuse.weights
             if name not in self.fuse.members
         ]
+        problems += [
+            f"detectors.{name}: {refusal}"
+            for name in self.fuse.members
+            if (grid := self.grids.get((self.detectors.get(name) or {}).get("grid", "tile")))
+            and (refusal := self.merge.refusal(grid))
+        ]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -163,7 +169,8 @@ def check_overrides(raw: Mapping[str, Any], categories: Sequence[str]) -> None:
     raw : mapping
         The whole configuration as read from YAML.
     categories : sequence of str
-        Categories found in the data root.
+        Names that an override may have: categories of the data root, and well-known ones that it may lack, so that a
+        preset for a well-known data set serves a part of it, or another data set.
 
     Raises
     ------

@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import IO, Any
@@ -11,8 +11,9 @@ from seamark.code_digest import code_digest
 from seamark.config import Config, check_overrides, load_config, resolve
 from seamark.devices import visible_gpus
 from seamark.errors import ConfigError, SeamarkError
-from seamark.layout import category_folders, find_images, listing_digest
+from seamark.layout import OFFICIAL_COUNTS, category_folders, find_images, listing_digest
 from seamark.registry import DETECTORS
+from seamark.required_weights import RequiredWeights, detector_weights, refine_weights, require_all
 from seamark.settings.base import Settings
 from seamark.settings.demo import DEMO_CATEGORIES
 
@@ -66,7 +67,7 @@ class Plan:
         self.detectors = tuple(self.config.detectors)
         self.splits = self.config.data.splits
         self.categories = self._categories()
-        check_overrides(self.raw, self.categories)
+        check_overrides(self.raw, (*self._available, *OFFICIAL_COUNTS, *DEMO_CATEGORIES))
         if not self.config.data.demo:
             self._check_splits()
 
@@ -247,18 +248,45 @@ class Plan:
             ) from error
         self._lock = stream
 
+    def require_weights(self, jobs: Iterable[Any]) -> None:
+        """Check that the pretrained weights of all jobs are there, before the first of them runs.
+
+        Parameters
+        ----------
+        jobs : iterable of Snakemake's jobs
+            Those that are about to run.
+
+        Raises
+        ------
+        WeightsError
+            Naming every missing file at once.
+        ConfigError
+            If a backbone does not exist.
+        """
+        require_all(needed for job in jobs for needed in self._weights_of(job.rule.name, job.wildcards))
+
+    def _weights_of(self, rule: str, wildcards: Any) -> Iterable[RequiredWeights]:
+        if rule in ("train", "infer"):
+            return detector_weights(wildcards.detector, self._detector(wildcards.category, wildcards.detector))
+        if rule == "refine":
+            return refine_weights(self._resolved(wildcards.category, wildcards.split).refine)
+        return ()
+
+    @cached_property
+    def _available(self) -> tuple[str, ...]:
+        return DEMO_CATEGORIES if self.config.data.demo else tuple(self._folders)
+
     @cached_property
     def _folders(self) -> dict[str, Path]:
         return category_folders(self.config.data.root, self.config.data.layout)
 
     def _categories(self) -> tuple[str, ...]:
-        available = DEMO_CATEGORIES if self.config.data.demo else tuple(self._folders)
         if self.config.data.categories == "all":
-            return tuple(available)
-        missing = [name for name in self.config.data.categories if name not in available]
+            return self._available
+        missing = [name for name in self.config.data.categories if name not in self._available]
         if missing:
             raise ConfigError(
-                f"data.categories: {', '.join(missing)} not in {self.root}; found: {', '.join(available)}"
+                f"data.categories: {', '.join(missing)} not in {self.root}; found: {', '.join(self._available)}"
             )
         return self.config.data.categories
 

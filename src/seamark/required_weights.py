@@ -1,0 +1,97 @@
+"""Which files of pretrained weights a run needs, and the refusal to start without them. Free of torch, as planning is.
+
+A run of days must not find out in its middle that a file is missing, so all files are looked for before the first job.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from seamark.backbone_weights import BACKBONE_WEIGHTS
+from seamark.errors import ConfigError, WeightsError
+from seamark.sam_weights import SAM_WEIGHTS
+from seamark.settings.base import Settings
+from seamark.settings.refine import RefineSettings
+from seamark.settings.training import DetectorSettings
+from seamark.weights_files import WeightsSource, require_weights
+
+WITHOUT_THEM = (
+    "or lay presets/small_backbone.yaml over your presets, as the last one: its weights come with a Python package"
+)
+
+
+@dataclass(frozen=True)
+class RequiredWeights:
+    """A file of weights and where the settings say that it is."""
+
+    source: WeightsSource
+    where: str
+
+
+def detector_weights(name: str, settings: Settings) -> Iterator[RequiredWeights]:
+    """Yield the weights that a detector needs for training and scoring.
+
+    Parameters
+    ----------
+    name : str
+        Name of the detector, for the message.
+    settings : Settings
+        Its block.
+
+    Yields
+    ------
+    RequiredWeights
+        Those of its backbone, if it has one.
+
+    Raises
+    ------
+    ConfigError
+        If the backbone does not exist.
+    """
+    if not isinstance(settings, DetectorSettings):
+        return
+    source = BACKBONE_WEIGHTS.get(settings.backbone)
+    if source is None:
+        raise ConfigError(
+            f"detectors.{name}.backbone: no backbone named {settings.backbone}; possible: {', '.join(BACKBONE_WEIGHTS)}"
+        )
+    yield RequiredWeights(source, settings.weights)
+
+
+def refine_weights(settings: RefineSettings) -> Iterator[RequiredWeights]:
+    """Yield the weights that refining needs.
+
+    Parameters
+    ----------
+    settings : RefineSettings
+        The block of one category and split.
+
+    Yields
+    ------
+    RequiredWeights
+        Those of Segment Anything, if it refines.
+    """
+    if settings.method == "sam":
+        yield RequiredWeights(SAM_WEIGHTS[settings.sam.model], settings.sam.weights)
+
+
+def require_all(needed: Iterable[RequiredWeights]) -> None:
+    """Check that all files of weights are there.
+
+    Parameters
+    ----------
+    needed : iterable of RequiredWeights
+        Files, possibly several times the same.
+
+    Raises
+    ------
+    WeightsError
+        Naming every missing file at once, each with its digest, size and remedies.
+    """
+    problems = []
+    for weights in dict.fromkeys(needed):
+        try:
+            require_weights(weights.source, weights.where)
+        except WeightsError as error:
+            problems.append(str(error))
+    if problems:
+        raise WeightsError("\n".join(["the run cannot start:", *(f"  - {text}" for text in problems), WITHOUT_THEM]))
