@@ -1,4 +1,4 @@
-"""DINOv2 with registers: RoBiS specification C.1 and checks N-1, N-2; and timm's implementation as a second opinion."""
+"""DINOv2 with registers: RoBiS specification C.1 and checks N-1 to N-3; and timm's implementation as a second opinion."""
 
 from dataclasses import replace
 
@@ -64,17 +64,17 @@ def small():
     ("name", "width", "depth", "entries"),
     [("dinov2_vits14_reg", 384, 12, 176), ("dinov2_vitb14_reg", 768, 12, 176), ("dinov2_vitl14_reg", 1024, 24, 344)],
 )
-def test_state_names_and_shapes(name, width, depth, entries):
+def test_n1_state_names_and_shapes(name, width, depth, entries):
     state = {name: tuple(tensor.shape) for name, tensor in on_meta(name).state_dict().items()}
     assert state == expected_state(width, depth)
     assert len(state) == entries
 
 
-def test_parameter_count_of_the_base_size():
+def test_n1_parameters_of_the_encoder():
     assert sum(parameter.numel() for parameter in on_meta("dinov2_vitb14_reg").parameters()) == 86_583_552
 
 
-def test_shapes_at_518_px(small):
+def test_n2_shapes_at_518_px(small):
     network = on_meta("dinov2_vitb14_reg")
     batch = torch.empty(2, 3, 518, 518, device="meta")
     assert network.embed(batch).shape == (2, 1374, 768)
@@ -84,7 +84,7 @@ def test_shapes_at_518_px(small):
 
 
 @pytest.mark.parametrize(("height", "width"), [(14, 14), (224, 140), (126, 532)])
-def test_other_multiples_of_14(small, height, width):
+def test_n2_other_multiples_of_14(small, height, width):
     grid = (height // 14, width // 14)
     batch = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))
     tokens, maps = small.tokens(batch), small.pyramid(batch)
@@ -92,6 +92,28 @@ def test_other_multiples_of_14(small, height, width):
     assert [tuple(layer.shape) for layer in tokens] == [(1, grid[0] * grid[1], 384)] * 8
     assert [tuple(level.shape) for level in maps] == [(1, 384, *grid)] * 8
     assert torch.equal(maps[3][0, :, -1, 0], tokens[3][0, (grid[0] - 1) * grid[1]])
+
+
+@pytest.mark.slow
+def test_n2_the_base_size_runs_at_518_px():
+    backbone = load_backbone("dinov2_vitb14_reg", "random")
+    tokens = backbone.tokens(torch.zeros(1, 3, 518, 518))
+    assert [tuple(layer.shape) for layer in tokens] == [(1, 1369, 768)] * 8
+    assert all(bool(torch.isfinite(layer).all()) for layer in tokens)
+
+
+@pytest.mark.parametrize("block", range(3))
+def test_n3_class_and_register_tokens_never_reach_the_features(block):
+    """What a block gives for the five leading tokens is replaced; the features of that block stay as they are."""
+    network = tiny()
+    batch = torch.randn(1, 3, 56, 42, generator=torch.Generator().manual_seed(4))
+    (expected,) = network(batch, [block])
+    network.blocks[block].register_forward_hook(
+        lambda module, inputs, tokens: torch.cat([torch.full_like(tokens[:, :5], torch.nan), tokens[:, 5:]], dim=1)
+    )
+    (features,) = network(batch, [block])
+    assert features.shape == (1, 12, 48)
+    assert torch.equal(features, expected)
 
 
 def test_default_layers():
