@@ -1,4 +1,4 @@
-"""INP-Former's network and losses against the numbers and properties of the RoBiS specification (N-1 to N-7, N-10, N-13)."""
+"""INP-Former against the numbers and properties of the RoBiS specification (N-1 to N-7, N-10, N-13)."""
 
 import numpy as np
 import pytest
