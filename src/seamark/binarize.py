@@ -5,6 +5,7 @@ the map, eroded where the rule asks for it, is brought to image size before it i
 keeps its outline.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,13 @@ import cv2
 import numpy as np
 
 from seamark.calibration import statistics_for
-from seamark.components import drop_small, erode_scores
+from seamark.components import drop_small, erode_scores, open_scores
+from seamark.errors import ManifestError
 from seamark.images import BoolArray, Float32Array
 from seamark.manifests.calibration import CalibrationManifest, ImageStatistics, SplitStatistics
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MaskRecord, ThresholdRecord
-from seamark.mebin import mebin_threshold
+from seamark.mebin import SCALE, mebin_threshold
 from seamark.settings.binarize import BinarizeSettings, MeanStdSettings
 from seamark.stored_maps import load_map
 from seamark.stored_masks import save_mask
@@ -46,8 +48,17 @@ def enlarge_map(scores: Float32Array, shape: tuple[int, int]) -> Float32Array:
 
 
 def _enlarge_mask(mask: BoolArray, shape: tuple[int, int]) -> BoolArray:
+    if mask.shape == shape:
+        return mask
     size = (shape[1], shape[0])
     return cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT).view(np.bool_)
+
+
+def _largest_float32(threshold: float) -> np.float32:
+    """Return the largest float32 up to a threshold, which the same float32 scores lie strictly above."""
+    with np.errstate(over="ignore"):
+        rounded = np.float32(threshold)
+    return rounded if float(rounded) <= threshold else np.nextafter(rounded, np.float32(-np.inf))
 
 
 def exceeds(scores: Float32Array, threshold: float | None, shape: tuple[int, int], *, native: bool) -> BoolArray:
@@ -58,7 +69,7 @@ def exceeds(scores: Float32Array, threshold: float | None, shape: tuple[int, int
     scores : ndarray of float32, shape (h, w)
         Scores at the size of the map.
     threshold : float or None
-        Compared in float64; None gives an empty mask.
+        Compared without rounding; None gives an empty mask.
     shape : tuple of int
         Height and width of the image.
     native : bool
@@ -72,8 +83,8 @@ def exceeds(scores: Float32Array, threshold: float | None, shape: tuple[int, int
     if threshold is None:
         return np.zeros(shape, dtype=np.bool_)
     if native:
-        return enlarge_map(scores, shape) > np.float64(threshold)
-    return _enlarge_mask(scores > np.float64(threshold), shape)
+        return enlarge_map(scores, shape) > _largest_float32(threshold)
+    return _enlarge_mask(scores > _largest_float32(threshold), shape)
 
 
 @dataclass(frozen=True)
@@ -122,16 +133,28 @@ def mean_std_threshold(context: ImageContext, settings: MeanStdSettings) -> Thre
     )
 
 
-def _branches(
-    scores: Float32Array, context: ImageContext, settings: BinarizeSettings
-) -> Iterator[tuple[Float32Array, ThresholdRecord]]:
-    """Yield the eroded map and the threshold of each enabled rule."""
+def _thresholds(scores: Float32Array, context: ImageContext, settings: BinarizeSettings) -> Iterator[ThresholdRecord]:
+    """Yield the threshold of each enabled rule."""
     if settings.mean_std.enabled:
-        yield erode_scores(scores, settings.erode_px), mean_std_threshold(context, settings.mean_std)
+        yield mean_std_threshold(context, settings.mean_std)
     if settings.mebin.enabled:
-        eroded = erode_scores(scores, settings.mebin.erode_px)
-        value = mebin_threshold(eroded, context.split, settings.mebin)
-        yield eroded, ThresholdRecord(rule="mebin", value=value, sees_test_images=context.is_test)
+        value = mebin_threshold(scores, context.split, settings.mebin)
+        yield ThresholdRecord(rule="mebin", value=value, sees_test_images=context.is_test)
+
+
+def _lowest_by_erosion(thresholds: tuple[ThresholdRecord, ...], settings: BinarizeSettings) -> dict[int, float]:
+    """Return the lowest threshold for each side of the erosion: of masks of one map, it gives their union."""
+    lowest: dict[int, float] = {}
+    for threshold in thresholds:
+        side_px = settings.erode_px if threshold.rule == "mean_std" else settings.mebin.erode_px
+        if threshold.value is not None:
+            lowest[side_px] = min(threshold.value, lowest.get(side_px, math.inf))
+    return lowest
+
+
+def _eroded(scores: Float32Array, side_px: int, settings: BinarizeSettings) -> Float32Array:
+    eroded = erode_scores(scores, side_px)
+    return open_scores(eroded, side_px) if settings.compensate_erosion else eroded
 
 
 def binarize_map(
@@ -155,12 +178,20 @@ def binarize_map(
     tuple
         Mask of bool, shape (H, W), and the threshold of each enabled rule.
     """
+    thresholds = tuple(_thresholds(scores, context, settings))
     mask = np.zeros(shape, dtype=np.bool_)
-    thresholds = []
-    for eroded, threshold in _branches(scores, context, settings):
-        mask |= exceeds(eroded, threshold.value, shape, native=settings.at == "native")
-        thresholds.append(threshold)
-    return drop_small(mask, settings.min_area_px), tuple(thresholds)
+    for side_px, threshold in _lowest_by_erosion(thresholds, settings).items():
+        mask |= exceeds(_eroded(scores, side_px, settings), threshold, shape, native=settings.at == "native")
+    return drop_small(mask, settings.min_area_px), thresholds
+
+
+def _check_scale(split: SplitStatistics, settings: BinarizeSettings, calibration_path: Path) -> None:
+    released = settings.mebin.enabled and settings.mebin.scores == "released"
+    if released and not 0.0 <= split.minimum <= split.maximum <= SCALE:
+        raise ManifestError(
+            f"{calibration_path}: the scores of {split.split} reach from {split.minimum:g} to {split.maximum:g}, but "
+            "binarize.mebin.scores: released takes maps that lie on 0..255; set it to raw, or merge such maps"
+        )
 
 
 class Binarizer:
@@ -180,7 +211,8 @@ class Binarizer:
     Raises
     ------
     ManifestError
-        If the calibration was not taken from these maps, or lacks the validation split.
+        If the calibration was not taken from these maps, lacks the validation split, or tells that the scores do not
+        lie on the scale that the settings say.
     """
 
     def __init__(
@@ -195,6 +227,7 @@ class Binarizer:
         self._settings = settings
         split = statistics_for(maps, maps.split, calibration, calibration_path)
         validation = statistics_for(maps, "validation", calibration, calibration_path)
+        _check_scale(split, settings, calibration_path)
         self._contexts = {image.id: ImageContext(validation, split, image) for image in split.images}
 
     @property

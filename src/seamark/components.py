@@ -138,3 +138,25 @@ def erode_scores(scores: Float32Array, side_px: int) -> Float32Array:
         return scores
     eroded = cv2.erode(scores, np.ones((side_px, side_px), dtype=np.uint8))
     return eroded.astype(np.float32, copy=False)
+
+
+def open_scores(eroded: Float32Array, side_px: int) -> Float32Array:
+    """Take the maximum over the mirrored square, which gives all eroded masks back what still stands of them.
+
+    Parameters
+    ----------
+    eroded : ndarray of float32, shape (H, W)
+        What :func:`erode_scores` made with the same side.
+    side_px : int
+        Side of the square; up to 1 nothing happens.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+        ``open_scores(erode_scores(scores, side), side) > t`` equals the opening of ``scores > t``: inside the image it
+        keeps every pixel that some square within the mask covers.
+    """
+    if side_px <= 1:
+        return eroded
+    square, anchor = np.ones((side_px, side_px), dtype=np.uint8), side_px - 1 - side_px // 2
+    return cv2.dilate(eroded, square, anchor=(anchor, anchor)).astype(np.float32, copy=False)

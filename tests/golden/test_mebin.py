@@ -6,9 +6,11 @@ import pytest
 
 from seamark.binarize import ImageContext, binarize_map, exceeds
 from seamark.calibration import image_statistics, pooled_moments
+from seamark.component_tree import component_counts, first_steps
 from seamark.components import count_components, erode_scores, find_components
+from seamark.images import write_mask
 from seamark.manifests.calibration import SplitStatistics
-from seamark.mebin import choose_interval, component_counts, mebin_threshold, scaled_threshold
+from seamark.mebin import PeakScale, choose_interval, entry_scores, mebin_threshold, stable_threshold
 from seamark.settings.binarize import BinarizeSettings, MebinSettings
 
 SETTINGS = MebinSettings(enabled=True)
@@ -22,6 +24,11 @@ def block(shape, rows, columns, value=1.0):
 
 def eroded_pixels(scores):
     return np.argwhere(erode_scores(scores, 6) > 0)
+
+
+def counts_of(scores, weakest, strongest, erode_px=6):
+    entries = entry_scores(PeakScale(weakest, strongest), 4)
+    return component_counts(first_steps(scores, entries, erode_px), entries.size)
 
 
 def unit_threshold(*runs):
@@ -89,10 +96,9 @@ def test_e2_interval_selection(runs, expected):
 @pytest.mark.parametrize(("faint", "pixels", "components"), [(120.0, 49, 1), (120.5, 98, 2)])
 def test_e3_threshold_is_truncated(faint, pixels, components):
     scores = block((40, 40), (5, 16), (5, 16), 200) + block((40, 40), (22, 33), (22, 33), faint)
-    eroded = erode_scores(scores, 6).astype(np.float64)
-    threshold = scaled_threshold(eroded, 80.0, 200.0, SETTINGS)
+    threshold = stable_threshold(scores, PeakScale(80.0, 200.0), SETTINGS)
     assert threshold == 120.0
-    mask = eroded > threshold
+    mask = erode_scores(scores, 6) > threshold
     assert mask.sum() == pixels
     assert count_components(mask) == components
     assert find_components(mask).boxes[0] == (8, 8, 15, 15)
@@ -100,32 +106,30 @@ def test_e3_threshold_is_truncated(faint, pixels, components):
 
 def test_e3_counts_and_the_map_with_the_weakest_peak():
     scores = block((40, 40), (5, 16), (5, 16), 200) + block((40, 40), (22, 33), (22, 33), 120)
-    eroded = erode_scores(scores, 6).astype(np.float64)
-    relative = np.where(eroded < 80, 0, (eroded - 80) / 120 * 255)
-    assert component_counts(relative, 4) == [0] + [1] * 42 + [2] * 21
-    assert choose_interval(component_counts(relative, 4), 4).end == 42
-    weak = erode_scores(block((40, 40), (5, 16), (5, 16), 80), 6).astype(np.float64)
-    assert scaled_threshold(weak, 80.0, 200.0, SETTINGS) is None
+    counts = counts_of(scores, 80.0, 200.0)
+    assert counts == [0] + [1] * 42 + [2] * 21
+    assert choose_interval(counts, 4).end == 42
+    weak = block((40, 40), (5, 16), (5, 16), 80)
+    assert stable_threshold(weak, PeakScale(80.0, 200.0), SETTINGS) is None
 
 
 def test_e3_without_truncation_the_counted_level_is_kept():
     scores = block((40, 40), (5, 16), (5, 16), 200) + block((40, 40), (22, 33), (22, 33), 120.5)
-    eroded = erode_scores(scores, 6).astype(np.float64)
-    threshold = scaled_threshold(eroded, 80.0, 200.0, MebinSettings(enabled=True, truncate=False))
+    threshold = stable_threshold(scores, PeakScale(80.0, 200.0), MebinSettings(enabled=True, truncate=False))
     assert threshold == pytest.approx(87 * 120 / 255 + 80)
-    assert (eroded > threshold).sum() == 49
+    assert (erode_scores(scores, 6) > threshold).sum() == 49
 
 
 def test_e4_nested_and_separate_blocks():
     scores = block((64, 64), (4, 27), (4, 27), 150)
     scores[10:22, 10:22] = 250
     scores += block((64, 64), (40, 51), (40, 51), 100)
-    eroded = erode_scores(scores, 6).astype(np.float64)
-    relative = np.where(eroded < 40, 0, (eroded - 40) / 210 * 255)
-    assert component_counts(relative, 4) == [0] + [1] * 45 + [2] * 18
-    threshold = scaled_threshold(eroded, 40.0, 250.0, SETTINGS)
+    assert counts_of(scores, 40.0, 250.0) == [0] + [1] * 45 + [2] * 18
+    threshold = stable_threshold(scores, PeakScale(40.0, 250.0), SETTINGS)
     assert threshold == 101
-    assert (eroded > threshold).sum() == 361
+    mask = erode_scores(scores, 6) > threshold
+    assert mask.sum() == 361
+    assert find_components(mask).boxes == ((7, 7, 26, 26),)
 
 
 def test_e5_mean_and_three_std():
@@ -148,7 +152,7 @@ def mebin_masks(maps, settings=SETTINGS):
     masks = []
     for one in maps:
         eroded = erode_scores(one, settings.erode_px)
-        masks.append(exceeds(eroded, mebin_threshold(eroded, split, settings), one.shape, native=True))
+        masks.append(exceeds(eroded, mebin_threshold(one, split, settings), one.shape, native=True))
     return masks
 
 
@@ -180,9 +184,9 @@ def test_e7_permuting_the_images_permutes_the_masks():
 
 def test_e7_threshold_depends_on_its_own_split_only():
     maps, others = smooth_maps(3, seed=4), smooth_maps(3, seed=5)
-    before = [mebin_threshold(erode_scores(one, 6), split_of(maps), SETTINGS) for one in maps]
+    before = [mebin_threshold(one, split_of(maps), SETTINGS) for one in maps]
     split_of(others)
-    assert before == [mebin_threshold(erode_scores(one, 6), split_of(maps), SETTINGS) for one in maps]
+    assert before == [mebin_threshold(one, split_of(maps), SETTINGS) for one in maps]
     assert any(value is not None for value in before)
 
 
@@ -198,7 +202,8 @@ def test_e7_counts_equal_brute_force_at_all_levels(seed, erode_px):
         if erode_px:
             mask = cv2.erode(mask, np.ones((erode_px, erode_px), np.uint8))
         brute.append(cv2.connectedComponents(mask, connectivity=8)[0] - 1)
-    assert component_counts(erode_scores(scores, erode_px).astype(np.float64), 4) == brute
+    assert counts_of(scores, 0.0, 255.0, erode_px) == brute
+    assert counts_of(erode_scores(scores, erode_px), 0.0, 255.0, 0) == brute  # one grey erosion serves all levels
     assert max(brute) > 0
 
 
@@ -216,6 +221,17 @@ def test_e8_fused_mask_contains_each_branch():
         assert not (mask & ~fused).any()
         assert mask.sum() < fused.sum()
     assert [threshold.rule for threshold in thresholds] == ["mean_std", "mebin"]
+
+
+def test_e8_masks_hold_0_and_255_only(tmp_path):
+    maps = [block((72, 88), (5, 24), (5, 24), 200), block((72, 88), (5, 24), (5, 24), 80)]
+    split = split_of(maps)
+    both = BinarizeSettings.model_validate({"erode_px": 6, "mebin": {"enabled": True}})
+    mask, _ = binarize_map(maps[0], (72, 88), ImageContext(split, split, split.images[0]), both)
+    write_mask(tmp_path / "mask.png", mask)
+    stored = cv2.imread(str(tmp_path / "mask.png"), cv2.IMREAD_UNCHANGED)
+    assert (stored.dtype, stored.shape) == (np.uint8, (72, 88))
+    assert np.unique(stored).tolist() == [0, 255]
 
 
 def test_e8_diagonal_neighbours_are_one_component():

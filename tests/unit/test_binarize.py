@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seamark.binarize import ImageContext, binarize_map, exceeds, mean_std_threshold
-from seamark.components import drop_small, erode_scores, find_components
+from seamark.binarize import Binarizer, ImageContext, binarize_map, exceeds, mean_std_threshold
+from seamark.components import drop_small, erode_scores, find_components, open_scores
+from seamark.errors import ManifestError
 from seamark.manifests.calibration import ImageStatistics, SplitStatistics
-from seamark.settings.binarize import BinarizeSettings, MeanStdSettings
+from seamark.mebin import PeakScale, mebin_threshold, stable_threshold
+from seamark.settings.binarize import BinarizeSettings, MeanStdSettings, MebinSettings
 
 
 def statistics(split, mean=1.0, std=2.0, peaks=(40.0, 200.0)):
@@ -153,3 +155,87 @@ def test_erosion_of_the_mean_std_mask_happens_at_map_scale():
     context = context_for("test_public")
     mask, _ = binarize_map(scores, (60, 60), context, BinarizeSettings(at="map", erode_px=6))
     assert find_components(mask).boxes == ((26, 26, 32, 32),)  # 8 px - 5 px, anchored 3 px in, times two
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10_000), st.integers(0, 7), st.integers(0, 4))
+def test_compensated_erosion_keeps_what_squares_within_the_mask_cover(seed, side, level):
+    scores = cv2.blur(np.random.default_rng(seed).random((19, 23), np.float32) * 9, (5, 5))
+    scores[4:12, 3:13] += 3
+    mask = scores > level
+    covered = mask if side <= 1 else np.zeros_like(mask)
+    for y, x in np.ndindex(mask.shape):  # squares clipped by the image, as the erosion takes them
+        rows = slice(max(0, y - side // 2), y + side - side // 2)
+        columns = slice(max(0, x - side // 2), x + side - side // 2)
+        if side > 1 and mask[rows, columns].all():
+            covered[rows, columns] = True
+    np.testing.assert_array_equal(open_scores(erode_scores(scores, side), side) > level, covered)
+
+
+@pytest.mark.parametrize("at", ["map", "native"])
+def test_compensation_gives_both_rules_their_outline_back(at):
+    scores = np.zeros((40, 40), np.float32)
+    scores[10:16, 7:19] = 200  # six rows: one is left of them
+    scores[30:35, 7:19] = 200  # five: none
+    context = context_for("test_public")
+    areas = {}
+    for compensate in (False, True):
+        for rule in ("mean_std", "mebin"):
+            wanted = {"at": at, "erode_px": 6, "compensate_erosion": compensate}
+            wanted |= {name: {"enabled": name == rule} for name in ("mean_std", "mebin")}
+            mask, _ = binarize_map(scores, (40, 40), context, BinarizeSettings.model_validate(wanted))
+            areas[rule, compensate] = find_components(mask).boxes
+    assert areas == {(rule, False): ((10, 13, 17, 14),) for rule in ("mean_std", "mebin")} | {
+        (rule, True): ((7, 10, 19, 16),) for rule in ("mean_std", "mebin")
+    }
+
+
+@pytest.mark.parametrize("at", ["map", "native"])
+@pytest.mark.parametrize("sides", [(6, 6), (0, 6), (3, 2), (0, 0)])
+def test_the_mask_is_the_union_of_what_each_rule_gives_alone(at, sides):
+    scores = cv2.GaussianBlur(np.random.default_rng(3).random((60, 60), np.float32) * 900, (0, 0), 4) / 3
+    context = context_for("test_public", peaks=(120.0, float(scores.max())))
+    both = {"at": at, "mean_std": {"k": 60.0}, "mebin": {"enabled": True, "erode_px": sides[1]}, "erode_px": sides[0]}
+    masks = []
+    for off in (None, "mean_std", "mebin"):
+        wanted = both | ({off: {**both[off], "enabled": False}} if off else {})
+        masks.append(binarize_map(scores, (90, 120), context, BinarizeSettings.model_validate(wanted))[0])
+    assert masks[1].any()
+    assert masks[2].any()
+    np.testing.assert_array_equal(masks[0], masks[1] | masks[2])
+
+
+def test_released_scores_are_taken_as_they_are():
+    rng = np.random.default_rng(1)
+    scores = cv2.GaussianBlur(rng.random((60, 60), np.float32), (0, 0), 4)
+    scores = (scores - scores.min()) / np.ptp(scores) * np.float32(200)
+    split = statistics("test_public", peaks=(40.0, 200.0))
+    found = {
+        name: mebin_threshold(scores, split, MebinSettings(scores=name, erode_px=0)) for name in ("raw", "released")
+    }
+    assert found["released"] == stable_threshold(scores, PeakScale(40.0, 200.0), MebinSettings(erode_px=0))
+    assert found["released"] == int(found["released"])
+    unit = 200 / 255  # the range of the split brings 200 to 255; only there is the raw threshold an integer
+    assert found["raw"] / unit == pytest.approx(round(found["raw"] / unit), abs=1e-6)
+    assert found["raw"] != found["released"]
+
+
+def test_released_scores_beyond_their_scale_are_refused(tmp_path, monkeypatch):
+    split = statistics("test_public", peaks=(40.0, 256.0))
+    monkeypatch.setattr("seamark.binarize.statistics_for", lambda *_: split)
+    wanted = BinarizeSettings.model_validate({"mebin": {"enabled": True, "scores": "released"}})
+    maps = type("Maps", (), {"split": "test_public"})
+    with pytest.raises(
+        ManifestError, match=r"cal\.json: the scores of test_public reach from 0 to 256, .*set it to raw"
+    ):
+        Binarizer(tmp_path / "maps.json", maps, tmp_path / "cal.json", None, wanted)
+    Binarizer(tmp_path / "maps.json", maps, tmp_path / "cal.json", None, BinarizeSettings())
+
+
+@pytest.mark.parametrize("threshold", [1e39, -1e39, 0.1, float(np.float32(0.1))])
+def test_comparison_does_not_round_the_threshold(threshold):
+    near = np.float32(0.1)
+    scores = np.array([[np.nextafter(near, np.float32(0)), near, np.nextafter(near, np.float32(1))]], np.float32)
+    np.testing.assert_array_equal(
+        exceeds(scores, threshold, (1, 3), native=True), scores.astype(np.float64) > np.float64(threshold)
+    )

@@ -24,10 +24,15 @@ class MebinSettings(Settings):
     """MEBin: the threshold at which the number of components stays constant the longest (RoBiS section E.2)."""
 
     enabled: bool = Field(False, description="whether this rule contributes to the mask; it always sees the test split")
+    scores: Literal["raw", "released"] = Field(
+        "raw",
+        description="raw: brought to 0..255 by the range of the split; "
+        "released: on that scale already (parity: maps merged like the released ones)",
+    )
     sample_rate: int = Field(4, ge=1, le=64, description="step between sampled thresholds on the 0..255 scale")
     min_interval: int = Field(4, ge=1, le=64, description="shortest run of equal component counts, in steps")
     erode_px: int = Field(6, ge=0, le=64, description="side of the square erosion in map pixels, 0 for none")
-    truncate: bool = Field(True, description="round the threshold down to an integer of the 0..255 scale, as released")
+    truncate: bool = Field(True, description="parity: round the threshold down to an integer of the 0..255 scale")
 
 
 class BinarizeSettings(Settings):
@@ -40,6 +45,9 @@ class BinarizeSettings(Settings):
     mebin: MebinSettings = Field(default_factory=MebinSettings)
     erode_px: int = Field(
         0, ge=0, le=64, description="square erosion of the mean + k std mask in map pixels, 0 for none (RoBiS: 6)"
+    )
+    compensate_erosion: bool = Field(
+        False, description="dilate eroded masks back by the mirrored square; parity: false, they stay shrunken"
     )
     min_area_px: int = Field(0, ge=0, description="drop components smaller than this many image pixels")
 

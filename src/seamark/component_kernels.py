@@ -1,0 +1,238 @@
+"""Compiled loops of the component count; importing this module imports numba.
+
+Machine code is kept beside this file, or in the user's cache folder where the package is read-only. Loops over short
+blocks of a row stand alone so that the compiler turns them into vector instructions.
+"""
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from seamark.images import Float32Array, UInt8Array
+
+Int32Array = npt.NDArray[np.int32]
+P = ParamSpec("P")
+R = TypeVar("R")
+
+NEVER = 255
+"""Step of a pixel that no mask contains."""
+BLOCK_PX = 64
+JOINT = 1 << 30
+"""Stands for the offset of a pixel that joins several groups of neighbours."""
+END = -1
+
+
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a loop that releases the interpreter lock, and keep the machine code where a folder allows it."""
+    compiler: Any = numba.njit
+    try:
+        loop: Callable[P, R] = compiler(cache=True, nogil=True)(function)
+    except RuntimeError:  # neither the package folder nor the user's cache folder can be written
+        loop = compiler(nogil=True)(function)
+    return loop
+
+
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """Paste a loop into its callers, without which the compiler does not see that its arrays do not overlap."""
+    compiler: Any = numba.njit
+    loop: Callable[P, R] = compiler(inline="always")(function)
+    return loop
+
+
+@inlined
+def search_step(score: float, bounds: Float32Array, step: int) -> int:
+    """Return the step whose bounds enclose a score, from a guess."""
+    while step > 0 and score >= bounds[step]:
+        step -= 1
+    while score < bounds[step + 1]:
+        step += 1
+    return step
+
+
+@compiled
+def write_first_steps(scores: Float32Array, bounds: Float32Array, steps_per_score: float, steps: UInt8Array) -> None:
+    """Write the first step whose mask contains the pixel.
+
+    Parameters
+    ----------
+    scores : ndarray of float32, shape (H, W)
+        Scores.
+    bounds : ndarray of float32, shape (n + 2,)
+        Smallest score that counts at each step, descending, between plus and minus infinity.
+    steps_per_score : float
+        Slope of the guess that the search starts from; a wrong one costs time only.
+    steps : ndarray of uint8, shape (H, W)
+        ``NEVER`` beforehand; stays so where the last mask does not contain the pixel.
+    """
+    height, width = scores.shape
+    never = bounds.size - 2
+    weakest = bounds[never]
+    slope, most = np.float32(steps_per_score), np.float32(never)
+    for row in range(height):
+        row_scores, row_steps = scores[row], steps[row]
+        for start in range(0, width, BLOCK_PX):
+            block, block_steps = row_scores[start : start + BLOCK_PX], row_steps[start : start + BLOCK_PX]
+            found = 0
+            for column in range(block.size):
+                found += block[column] >= weakest
+            if not found:
+                continue
+            for column in range(block.size):
+                climb = (block[column] - weakest) * slope + np.float32(1.0)
+                climb = climb if climb > 0 else np.float32(0.0)
+                block_steps[column] = np.int32(never) - np.int32(climb if climb < most else most)
+            for column in range(block.size):
+                score, step = block[column], int(np.int64(block_steps[column]))
+                if score >= bounds[step] or score < bounds[step + 1]:
+                    step = search_step(score, bounds, step)
+                block_steps[column] = step if step < never else NEVER
+
+
+@inlined
+def write_neighbourhoods(
+    above: UInt8Array, here: UInt8Array, below: UInt8Array, start: int, neighbourhoods: UInt8Array
+) -> None:
+    """Mark which neighbours enter before a pixel, for a block of a row; bit i stands for the i-th of the ring.
+
+    Pixels of one step enter in scan order, which is why the comparisons with the neighbours further on are strict.
+    """
+    stop = start + neighbourhoods.size
+    north_west, north, north_east = above[start - 1 : stop - 1], above[start:stop], above[start + 1 : stop + 1]
+    west, centre, east = here[start - 1 : stop - 1], here[start:stop], here[start + 1 : stop + 1]
+    south_west, south, south_east = below[start - 1 : stop - 1], below[start:stop], below[start + 1 : stop + 1]
+    for column in range(neighbourhoods.size):
+        step = centre[column]
+        neighbourhoods[column] = (
+            (north_west[column] <= step)
+            | ((north[column] <= step) << 1)
+            | ((north_east[column] <= step) << 2)
+            | ((east[column] < step) << 3)
+            | ((south_east[column] < step) << 4)
+            | ((south[column] < step) << 5)
+            | ((south_west[column] < step) << 6)
+            | ((west[column] <= step) << 7)
+        )
+
+
+@compiled
+def link_pixels(steps: UInt8Array, offsets: Int32Array, parents: Int32Array, summits: Int32Array) -> Int32Array:
+    """Link every pixel to a neighbour that enters before it and chain the joints of each step.
+
+    Parameters
+    ----------
+    steps : ndarray of uint8, shape (H + 2, W + 2)
+        First step whose mask contains the pixel, ``NEVER`` along the border.
+    offsets : ndarray of int32, shape (256,)
+        For each neighbourhood: how far the neighbour lies that a pixel is linked to, 0 without one, ``JOINT`` where
+        one neighbour is not enough.
+    parents : ndarray of int32, shape ((H + 2) * (W + 2),)
+        Receives the linked pixel; for a joint, the next joint of its step, negative, ``END`` after the last.
+    summits : ndarray of int32, shape (n,)
+        Receives, for each step, the number of pixels that no neighbour enters before.
+
+    Returns
+    -------
+    ndarray of int32, shape (n,)
+        First joint of each step, ``END`` where there is none.
+    """
+    height, width = steps.shape
+    heads = np.full(summits.size, END, dtype=np.int32)
+    tails = np.zeros(summits.size, dtype=np.int32)
+    buffer = np.empty(BLOCK_PX, dtype=np.uint8)
+    for row in range(1, height - 1):
+        above, here, below = steps[row - 1], steps[row], steps[row + 1]
+        for start in range(1, width - 1, BLOCK_PX):
+            block = here[start : min(start + BLOCK_PX, width - 1)]
+            earliest = np.uint8(NEVER)
+            for column in range(block.size):
+                earliest = min(earliest, block[column])
+            if earliest == NEVER:
+                continue
+            neighbourhoods = buffer[: block.size]
+            first = row * width + start
+            write_neighbourhoods(above, here, below, start, neighbourhoods)
+            for column in range(block.size):
+                step = block[column]
+                if step == NEVER:
+                    continue
+                pixel = first + column
+                offset = offsets[neighbourhoods[column]]
+                if offset == JOINT:
+                    parents[pixel] = END
+                    if heads[step] == END:
+                        heads[step] = pixel
+                    else:
+                        parents[tails[step]] = -pixel
+                    tails[step] = pixel
+                elif offset < 0:
+                    link = parents[pixel + offset]
+                    parents[pixel] = link if link >= 0 else pixel + offset
+                else:
+                    parents[pixel] = pixel + offset
+                    summits[step] += offset == 0
+    return heads
+
+
+@compiled
+def find_root(parents: Int32Array, pixel: int) -> int:
+    """Return the root of a pixel and halve the path to it."""
+    while parents[pixel] != pixel:
+        parents[pixel] = parents[parents[pixel]]
+        pixel = parents[pixel]
+    return pixel
+
+
+@compiled
+def join_groups(pixel: int, steps: UInt8Array, ring: Int32Array, parents: Int32Array) -> int:
+    """Join the trees around a joint, hang the joint below them, and return by how much the number of trees falls."""
+    fewer, root = 0, END
+    for number in range(ring.size):
+        neighbour = pixel + ring[number]
+        if steps[neighbour] < steps[pixel] or (steps[neighbour] == steps[pixel] and neighbour < pixel):
+            other = find_root(parents, neighbour)
+            if root == END:
+                root = other
+            elif other != root:
+                parents[root] = other
+                root = other
+                fewer += 1
+    parents[pixel] = root
+    return fewer
+
+
+@compiled
+def count_trees(
+    steps: UInt8Array, ring: Int32Array, parents: Int32Array, summits: Int32Array, heads: Int32Array
+) -> Int32Array:
+    """Join trees at the joints, step by step, and count the trees after each step.
+
+    Parameters
+    ----------
+    steps : ndarray of uint8, shape ((H + 2) * (W + 2),)
+        First step whose mask contains the pixel.
+    ring : ndarray of int32, shape (8,)
+        Offsets of the neighbours.
+    parents : ndarray of int32, shape ((H + 2) * (W + 2),)
+        Links of :func:`link_pixels`; overwritten.
+    summits, heads : ndarray of int32, shape (n,)
+        What :func:`link_pixels` found at each step.
+
+    Returns
+    -------
+    ndarray of int32, shape (n,)
+        8-connected components at each step.
+    """
+    counts = np.zeros(summits.size, dtype=np.int32)
+    trees = 0
+    for step in range(summits.size):
+        trees += summits[step]
+        pixel = heads[step]
+        while pixel != END:
+            link = parents[pixel]
+            trees -= join_groups(pixel, steps, ring, parents)
+            pixel = END if link == END else -link
+        counts[step] = trees
+    return counts
