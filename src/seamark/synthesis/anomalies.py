@@ -1,0 +1,87 @@
+"""Anomalous twins of tiles: a texture blended in under a Perlin mask, within the foreground."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from seamark.images import BoolArray, UInt8Array
+from seamark.settings.synthesis import SynthesisSettings
+from seamark.synthesis.perlin import perlin_mask
+from seamark.synthesis.textures import TextureSource
+
+
+@dataclass(frozen=True)
+class AnomalousTile:
+    """A tile with a synthetic anomaly."""
+
+    pixels: UInt8Array
+    """(H, W, 3)."""
+    mask: BoolArray
+    """(H, W), True where it is anomalous; it may be empty."""
+
+
+def blend(pixels: UInt8Array, texture: UInt8Array, mask: BoolArray, weight: float) -> UInt8Array:
+    """Blend a texture into a tile where a mask says so.
+
+    Parameters
+    ----------
+    pixels, texture : ndarray of uint8, shape (H, W, 3)
+        Tile and texture.
+    mask : ndarray of bool, shape (H, W)
+        Where.
+    weight : float
+        Weight of the texture, 0..1.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, 3)
+        Rounded inside the mask, untouched outside.
+
+    Notes
+    -----
+    URD specification section 1.3. The three coefficients of its formula sum to 1, so blending and normalising may
+    change places; here tiles stay 8-bit, which moves a value by at most half a grey value.
+    """
+    blended = pixels.copy()
+    inside = pixels[mask].astype(np.float32)
+    inside += np.float32(weight) * (texture[mask].astype(np.float32) - inside)
+    blended[mask] = np.rint(inside).astype(np.uint8)
+    return blended
+
+
+def synthesise(
+    pixels: UInt8Array,
+    foreground: BoolArray | None,
+    textures: TextureSource,
+    settings: SynthesisSettings,
+    random: np.random.Generator,
+) -> AnomalousTile:
+    """Make the anomalous twin of a tile.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (H, W, 3)
+        Tile without defects.
+    foreground : ndarray of bool, shape (H, W), or None
+        Where the anomaly may lie; None for everywhere.
+    textures : TextureSource
+        What :func:`seamark.synthesis.textures.texture_source` gives.
+    settings : SynthesisSettings
+        Probability and range of the weight.
+    random : Generator
+        Source of every choice.
+
+    Returns
+    -------
+    AnomalousTile
+        The tile itself with an empty mask where the coin falls so or mask and foreground do not meet.
+    """
+    shape = (pixels.shape[0], pixels.shape[1])
+    mask: BoolArray = np.zeros(shape, dtype=np.bool_)
+    if random.random() < settings.probability:
+        mask = perlin_mask(shape, random)
+        mask = mask if foreground is None else mask & foreground
+    if not mask.any():
+        return AnomalousTile(pixels, mask)
+    weight = float(random.uniform(*settings.beta))
+    return AnomalousTile(blend(pixels, textures(shape, random), mask, weight), mask)

@@ -1,0 +1,104 @@
+"""Where on a tile the product is, so that no anomaly is drawn beside it."""
+
+import logging
+from collections.abc import Callable
+from threading import Lock
+
+import cv2
+import numpy as np
+
+from seamark.images import BoolArray, UInt8Array
+from seamark.settings.synthesis import ForegroundSettings
+
+LOG = logging.getLogger(__name__)
+
+
+def _otsu_dark(pixels: UInt8Array) -> BoolArray:
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    threshold, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    return np.asarray(grey <= threshold, dtype=np.bool_)
+
+
+def _otsu_border(pixels: UInt8Array) -> BoolArray:
+    dark = _otsu_dark(pixels)
+    border = np.concatenate([dark[0], dark[-1], dark[1:-1, 0], dark[1:-1, -1]])
+    return ~dark if 2 * np.count_nonzero(border) > border.size else dark
+
+
+def _grabcut(pixels: UInt8Array, iterations: int) -> BoolArray:
+    height, width = pixels.shape[:2]
+    labels, models = np.zeros((height, width), dtype=np.uint8), (np.zeros((1, 65)), np.zeros((1, 65)))
+    # OpenCV keeps one generator per thread, so seeding it right here makes the cut a function of its arguments alone.
+    cv2.setRNGSeed(1)
+    box = (1, 1, width - 1, height - 1)
+    cv2.grabCut(np.ascontiguousarray(pixels[:, :, ::-1]), labels, box, *models, iterations, cv2.GC_INIT_WITH_RECT)
+    return np.asarray((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), dtype=np.bool_)
+
+
+def foreground_mask(pixels: UInt8Array, settings: ForegroundSettings) -> BoolArray | None:
+    """Find the product on a tile.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (H, W, 3)
+        Tile without defects.
+    settings : ForegroundSettings
+        Method, and which shares of the tile are believed.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W), or None
+        True on the product; None for the whole tile, where the method is ``none`` or its result is not believed.
+
+    Notes
+    -----
+    URD specification sections 2.1 and 3.3.
+    """
+    if settings.method == "none":
+        return None
+    if settings.method == "grabcut":
+        found = _grabcut(pixels, settings.grabcut_iterations)
+    else:
+        found = _otsu_dark(pixels) if settings.method == "otsu_dark" else _otsu_border(pixels)
+    share = np.count_nonzero(found) / found.size
+    return found if settings.share_min <= share <= settings.share_max else None
+
+
+class ForegroundMasks:
+    """Foregrounds of training tiles, each found once and kept as bits.
+
+    Parameters
+    ----------
+    read : callable
+        Gives the pixels of a tile, uint8 (H, W, 3), for example :meth:`seamark.batches.TileReader.pixels`.
+    settings : ForegroundSettings
+        How foregrounds are found.
+    """
+
+    def __init__(self, read: Callable[[int], UInt8Array], settings: ForegroundSettings) -> None:
+        self.read, self.settings = read, settings
+        self._kept: dict[int, UInt8Array | None] = {}
+        self._shape = (0, 0)
+        self._lock = Lock()
+
+    def __call__(self, tile: int) -> BoolArray | None:
+        """Return the foreground of a tile, bool (H, W), or None for the whole tile; any thread may ask."""
+        if self.settings.method == "none":
+            return None
+        with self._lock:
+            if tile not in self._kept:
+                self._kept[tile] = self._found(tile)
+            bits = self._kept[tile]
+        if bits is None:
+            return None
+        height, width = self._shape
+        return np.unpackbits(bits, count=height * width).view(np.bool_).reshape(height, width)
+
+    def _found(self, tile: int) -> UInt8Array | None:
+        pixels = self.read(tile)
+        self._shape = (pixels.shape[0], pixels.shape[1])
+        found = foreground_mask(pixels, self.settings)
+        if found is None:
+            LOG.info("tile %d: the foreground of %s is not believed; the whole tile", tile, self.settings.method)
+            return None
+        return np.packbits(found)

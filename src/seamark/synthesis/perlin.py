@@ -1,0 +1,118 @@
+"""Perlin masks: where an anomaly lies.
+
+Source: Perlin, "Improving noise", SIGGRAPH 2002, as DRAEM and its successors use it (URD specification section 1.2).
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from seamark.images import BoolArray, Float32Array
+
+THRESHOLD = 0.5
+"""The mask is where the rotated field is above this."""
+LARGEST_EXPONENT = 5
+"""A side of the lattice has 2 ** 0 to 2 ** 5 cells."""
+LARGEST_ANGLE_DEG = 90.0
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Lattice coordinates of the pixels along one side."""
+
+    cells: np.ndarray[tuple[int], np.dtype[np.intp]]
+    offset: Float32Array
+    """From the lower node, in cells, 0..1."""
+    fade: Float32Array
+    """Weight of the upper node."""
+
+
+def _axis(pixels: int, cells: int) -> _Axis:
+    places, remainders = np.divmod(np.arange(pixels) * cells, pixels)
+    offset = remainders / pixels
+    fade = offset**3 * (offset * (6.0 * offset - 15.0) + 10.0)
+    return _Axis(places.astype(np.intp), offset.astype(np.float32), fade.astype(np.float32))
+
+
+def perlin_field(shape: tuple[int, int], cells: tuple[int, int], random: np.random.Generator) -> Float32Array:
+    """Draw a field of Perlin noise.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height and width in px; any, also where the cells do not divide it.
+    cells : tuple of int
+        Cells of the lattice down and across.
+    random : Generator
+        Source of one angle per node, row by row.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+        Values within -1..1, exactly 0 at the nodes.
+
+    Notes
+    -----
+    URD specification section 1.2, steps 2 to 4. Interpolation goes down first: the two components of the gradients are
+    interpolated to the rows of the image on the few columns of the lattice, and only then to its columns.
+    """
+    angles = random.uniform(0.0, 2.0 * np.pi, (cells[0] + 1, cells[1] + 1))
+    down, across = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+    y, x = _axis(shape[0], cells[0]), _axis(shape[1], cells[1])
+    upper, offset = y.fade[:, np.newaxis], y.offset[:, np.newaxis]
+    lower = 1.0 - upper
+    level = lower * offset * down[y.cells] + upper * (offset - 1.0) * down[y.cells + 1]
+    slope = lower * across[y.cells] + upper * across[y.cells + 1]
+    left = np.take(level, x.cells, axis=1) + np.take(slope, x.cells, axis=1) * x.offset
+    right = np.take(level, x.cells + 1, axis=1) + np.take(slope, x.cells + 1, axis=1) * (x.offset - 1.0)
+    right -= left
+    right *= x.fade
+    left += right
+    left *= np.float32(np.sqrt(2.0))
+    return np.asarray(left, dtype=np.float32)
+
+
+def rotate(field: Float32Array, angle_deg: float) -> Float32Array:
+    """Turn a field about its centre, bilinear, with zeros outside and the size unchanged.
+
+    Parameters
+    ----------
+    field : ndarray of float32, shape (H, W)
+        Any values.
+    angle_deg : float
+        Angle in degrees, anticlockwise.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+        The turned field.
+    """
+    height, width = field.shape
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle_deg, 1.0)
+    turned = cv2.warpAffine(field, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    return np.asarray(turned, dtype=np.float32)
+
+
+def perlin_mask(shape: tuple[int, int], random: np.random.Generator) -> BoolArray:
+    """Draw the mask of an anomaly.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height and width in px.
+    random : Generator
+        Source of lattice, gradients and angle.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+        True where the anomaly is; about one mask in twenty is empty, which is meant.
+
+    Notes
+    -----
+    URD specification section 1.2.
+    """
+    exponents = random.integers(0, LARGEST_EXPONENT + 1, 2)
+    field = perlin_field(shape, (2 ** int(exponents[0]), 2 ** int(exponents[1])), random)
+    return rotate(field, float(random.uniform(-LARGEST_ANGLE_DEG, LARGEST_ANGLE_DEG))) > THRESHOLD

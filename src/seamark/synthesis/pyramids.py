@@ -1,0 +1,72 @@
+"""Masks of anomalies on the coarser grids of features."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from seamark.images import BoolArray, Float32Array
+
+HALF = 0.5
+"""A cell is anomalous from this interpolated share on."""
+
+
+def _resize_from_corners(values: Float32Array, shape: tuple[int, int]) -> Float32Array:
+    """Interpolate bilinearly between grids whose corner cells coincide (``align_corners=True``)."""
+    for axis, (old, new) in enumerate(zip(values.shape, shape, strict=True)):
+        places = np.linspace(0.0, old - 1, new)
+        lower = np.minimum(places.astype(np.intp), max(old - 2, 0))
+        upper = np.minimum(lower + 1, old - 1)
+        share = (places - lower).astype(np.float32)
+        share = share[:, np.newaxis] if axis == 0 else share
+        low, high = np.take(values, lower, axis), np.take(values, upper, axis)
+        values = low + (high - low) * share
+    return values
+
+
+def cascaded_masks(mask: BoolArray, shapes: Sequence[tuple[int, int]]) -> list[BoolArray]:
+    """Shrink a mask level by level, each from the mask of the level before.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (H, W)
+        Anomalous pixels.
+    shapes : sequence of tuple of int
+        Rows and columns of each level, fine to coarse.
+
+    Returns
+    -------
+    list of ndarray of bool, shapes (H_l, W_l)
+        One mask per level: bilinear with coinciding corners, then at least one half.
+
+    Notes
+    -----
+    URD specification section 2.4. Shrinking the full mask to every level on its own gives other masks.
+    """
+    levels = []
+    for shape in shapes:
+        mask = _resize_from_corners(mask.astype(np.float32), shape) >= HALF
+        levels.append(mask)
+    return levels
+
+
+def quarter_mask(mask: BoolArray) -> BoolArray:
+    """Shrink a mask to a quarter of its sides as the target of a segmentation network.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (H, W)
+        Anomalous pixels; H and W are multiples of 4.
+
+    Returns
+    -------
+    ndarray of bool, shape (H / 4, W / 4)
+        True where at least two of the four middle pixels of a block of 4 x 4 are set.
+
+    Notes
+    -----
+    URD specification section 1.6: it equals bilinear interpolation of cell centres, then at least one half. An anomaly
+    that touches only the outer ring of a block vanishes.
+    """
+    height, width = mask.shape
+    blocks = mask.reshape(height // 4, 4, width // 4, 4)[:, 1:3, :, 1:3]
+    return np.asarray(np.count_nonzero(blocks, axis=(1, 3)) >= 2)
