@@ -1,4 +1,4 @@
-"""Segment Anything as a segmenter: an image is embedded once, its boxes are decoded in batches.
+"""Segment Anything as a segmenter: an image is embedded once for all of its boxes.
 
 Paper: Kirillov et al., "Segment Anything", ICCV 2023. Networks: package segment-anything 1.0 (Apache-2.0) of
 https://github.com/facebookresearch/segment-anything. Source of the use made of them: RoBiS specification section F.
@@ -117,6 +117,12 @@ class SamSegmenter:
         What it is shown and which of its masks are taken.
     device : str
         ``cpu`` or ``cuda:<index>``. One thread is used on the CPU, so that results do not depend on their number.
+
+    Attributes
+    ----------
+    boxes_per_pass : int
+        Boxes that are decoded together. On the CPU it is one: a pass of 16 is not faster there, and in it the last bits
+        of a mask depend on the boxes beside it, which flips a pixel now and then.
     """
 
     def __init__(self, network: Any, settings: SamSettings, device: str = "cpu") -> None:
@@ -125,6 +131,7 @@ class SamSegmenter:
         self._network = network.to(device).eval()
         self._settings = settings
         self._device = device
+        self.boxes_per_pass = 1 if torch.device(device).type == "cpu" else settings.boxes_per_batch
 
     @torch.inference_mode()
     def embed(self, image: UInt8Array) -> Embedding:
@@ -147,36 +154,32 @@ class SamSegmenter:
         return Embedding(self._network.image_encoder(self._network.preprocess(planes)), shape, resized)
 
     @torch.inference_mode()
-    def decode(self, embedding: Embedding, boxes: Sequence[Box]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Compute the masks of every box at the decoder's own resolution.
+    def decode(self, embedding: Embedding, boxes: Sequence[Box]) -> tuple[Tensor, Tensor]:
+        """Compute the masks of boxes in one pass, at the decoder's own resolution.
 
         Parameters
         ----------
         embedding : Embedding
             The image.
         boxes : sequence of Box
-            Prompts in px of the image.
+            N prompts in px of the image.
 
-        Yields
-        ------
+        Returns
+        -------
         tuple of Tensor
-            For each box logits (K, h, w), h = w = 256 for the published models, and predicted IoU (K,); K is 1 for
-            the single mask and 3 otherwise.
+            Logits (N, K, h, w), h = w = 256 for the published models, and predicted IoU (N, K); K is 1 for the single
+            mask and 3 otherwise.
         """
-        network, size = self._network, self._settings.boxes_per_batch
-        scaled = torch.from_numpy(scale_boxes(boxes, embedding.shape, embedding.resized)).to(self._device, torch.float)
-        for batch in torch.split(scaled, size):
-            sparse, dense = network.prompt_encoder(points=None, boxes=batch, masks=None)
-            yield from zip(
-                *network.mask_decoder(
-                    image_embeddings=embedding.features,
-                    image_pe=network.prompt_encoder.get_dense_pe(),
-                    sparse_prompt_embeddings=sparse,
-                    dense_prompt_embeddings=dense,
-                    multimask_output=self._settings.masks != "single",
-                ),
-                strict=True,
-            )
+        scaled = torch.from_numpy(scale_boxes(boxes, embedding.shape, embedding.resized)).to(torch.float32)
+        sparse, dense = self._network.prompt_encoder(points=None, boxes=scaled.to(self._device), masks=None)
+        logits, quality = self._network.mask_decoder(
+            image_embeddings=embedding.features,
+            image_pe=self._network.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=self._settings.masks != "single",
+        )
+        return logits, quality
 
     @torch.inference_mode()
     def enlarge(self, logits: Tensor, embedding: Embedding) -> Tensor:
@@ -225,11 +228,13 @@ class SamSegmenter:
         x0, y0, x1, y1 = window
         embedding = self.embed(np.ascontiguousarray(pixels[y0:y1, x0:x1]))
         moved = [(box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0) for box in boxes]
-        for logits, quality in self.decode(embedding, moved):
-            best = slice(int(quality.argmax()), int(quality.argmax()) + 1)
-            chosen = logits[best] if self._settings.masks == "best_of_three" else logits
-            above = self.enlarge(chosen, embedding) > self._network.mask_threshold
-            yield _trimmed(above.any(dim=0).cpu().numpy(), x0, y0)
+        for start in range(0, len(moved), self.boxes_per_pass):
+            for logits, quality in zip(
+                *self.decode(embedding, moved[start : start + self.boxes_per_pass]), strict=True
+            ):
+                chosen = logits[quality.argmax()][None] if self._settings.masks == "best_of_three" else logits
+                above = self.enlarge(chosen, embedding) > self._network.mask_threshold
+                yield _trimmed(above.any(dim=0).cpu().numpy(), x0, y0)
 
 
 def _trimmed(mask: BoolArray, x: int, y: int) -> Patch:

@@ -49,7 +49,9 @@ class SamSettings(Settings):
     channel_order: Literal["rgb", "bgr"] = Field(
         "rgb", description="parity: the released code hands BGR to SAM, which expects RGB"
     )
-    boxes_per_batch: int = Field(16, ge=1, le=256, description="boxes per pass of the mask decoder")
+    boxes_per_batch: int = Field(
+        16, ge=1, le=256, description="boxes per pass of the mask decoder on a GPU; on the CPU it is always one"
+    )
 
     @model_validator(mode="after")
     def _crops_are_native(self) -> "SamSettings":
