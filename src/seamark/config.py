@@ -4,13 +4,13 @@ import difflib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from seamark.errors import ConfigError
 from seamark.registry import DETECTORS
-from seamark.settings.base import Settings
+from seamark.settings.base import Settings, Split
 from seamark.settings.binarize import BinarizeSettings
 from seamark.settings.calibrate import CalibrateSettings
 from seamark.settings.data import DataSettings
@@ -162,7 +162,7 @@ def deep_merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> Raw:
 
 
 def check_overrides(raw: Mapping[str, Any], categories: Sequence[str]) -> None:
-    """Check that overrides name categories of the data and sections that may be overridden, and give valid settings.
+    """Check that overrides name known categories and splits, sections that may be overridden, and valid settings.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def check_overrides(raw: Mapping[str, Any], categories: Sequence[str]) -> None:
     ConfigError
         Listing every problem.
     """
-    splits = DataSettings.model_validate(raw.get("data") or {}).splits
+    splits = [name for name in get_args(Split) if name != "train"]
     problems: list[str] = []
     given = {key: block for key, block in (raw.get("overrides") or {}).items() if block is not None}
     for key, block in given.items():
