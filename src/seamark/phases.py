@@ -2,14 +2,14 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from seamark.batches import Batch, TrainingTiles
+from seamark.batches import Batch, TileReader, TrainingTiles
 from seamark.settings.augmentation import AugmentationSettings
 
 Track = Callable[[Iterable[Any], str], Iterable[Any]]
@@ -42,17 +42,34 @@ class SteppedPhase(ABC):
     name : str
         Unique within the detector.
     steps : int
-        Number of steps.
+        Number of steps, at most.
     batch_size : int
         Tiles per step.
     augmentation : AugmentationSettings or None
         How training tiles are augmented.
+    stopped : bool
+        Set by a step after which the phase is over, though it has not made all its steps.
     """
 
     name: str
     steps: int
     batch_size: int
     augmentation: AugmentationSettings | None = None
+    stopped: bool = False
+
+    def batch(self, reader: TileReader, step: int, tiles: Sequence[int]) -> Batch:
+        """Return the batch of a step; a phase that makes more of its tiles than augmented ones gives its own kind.
+
+        Parameters
+        ----------
+        reader : TileReader
+            Training tiles.
+        step : int
+            Step within the phase, from 0.
+        tiles : sequence of int
+            Which tiles.
+        """
+        return Batch(reader, self.name, step, tiles, self.augmentation)
 
     @abstractmethod
     def step(self, batch: Batch, arithmetic: Arithmetic) -> dict[str, Tensor]:
@@ -73,6 +90,9 @@ class SteppedPhase(ABC):
     @abstractmethod
     def load(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state` gave."""
+
+    def finish(self) -> None:  # noqa: B027  (most phases have nothing left to do)
+        """Do what is left after the last step, such as restoring the best weights."""
 
 
 Phase = ComputedPhase | SteppedPhase

@@ -160,6 +160,7 @@ class Training:
         if progress.get("step"):
             start, curve = progress["step"], Curve(**progress["curve"])
             phase.load(progress["phase"])
+        done = start
         interval = max(1, phase.steps // CURVE_POINTS)
         steps = self.track(range(start, phase.steps), f"steps of {phase.name}")
         ahead = batches_ahead(lambda step: self._batch(phase, step), range(start, phase.steps), self.workers)
@@ -167,16 +168,19 @@ class Training:
             _seed_torch(self.detector.seed, phase.name, step)
             curve.pending.append(phase.step(batch, self._arithmetic))
             done = step + 1
-            if done % interval == 0 or done == phase.steps:
+            if done % interval == 0 or done == phase.steps or phase.stopped:
                 curve.note(phase.name, done)
+            if phase.stopped:
+                break
             if done < phase.steps and time.monotonic() - self.last_save >= self.settings.checkpoint_every_s:
                 curve.checked(phase.name, done)
                 self._save(done, phase.state(), curve)
-        self.records.append(curve.record(phase.name, phase.steps))
+        phase.finish()
+        self.records.append(curve.record(phase.name, done))
 
     def _batch(self, phase: SteppedPhase, step: int) -> Batch:
         tiles = batch_tiles(self.detector.seed, phase.name, step, len(self.tiles.train), phase.batch_size)
-        return Batch(self.tiles.train, phase.name, step, tiles, phase.augmentation)
+        return phase.batch(self.tiles.train, step, tiles)
 
     def _arithmetic(self) -> AbstractContextManager[Any]:
         if self.device.type == "cpu" or self.settings.autocast == "none":

@@ -207,6 +207,81 @@ def test_curves_and_phases(tmp_path):
     assert float(model.seen) == 10
 
 
+class Stopping(GradientPhase):
+    """Is over after four steps and then adds one to the bias; makes its batches itself."""
+
+    def __init__(self, toy):
+        optimiser = torch.optim.Adam(toy.layer.parameters())
+        super().__init__(
+            "stop",
+            steps=9,
+            batch_size=2,
+            module=toy.layer,
+            optimiser=optimiser,
+            rate=lambda step: 0.01,
+            loss=toy.loss,
+        )
+        self.kinds = set()
+
+    def batch(self, reader, step, tiles):
+        return OwnBatch(reader, self.name, step, tiles, None)
+
+    def step(self, batch, arithmetic):
+        self.kinds.add(type(batch))
+        losses = super().step(batch, arithmetic)
+        self.stopped = batch.step == 3
+        return losses
+
+    def finish(self):
+        with torch.no_grad():
+            self.module.bias += 1.0
+
+
+class OwnBatch(Batch):
+    pass
+
+
+class StoppingToy(Toy):
+    def phases(self, tiles):
+        self.phase = Stopping(self)
+        return [self.phase, Counting(self)]
+
+
+def stopping_toy():
+    return StoppingToy(DetectorSettings(backbone="efficientnet_lite0", weights="random"))
+
+
+def test_a_phase_that_stops_is_finished_and_followed_by_the_next(tmp_path):
+    model, loop = training(tmp_path / "c", stopping_toy())
+    records = loop.run()
+    assert model.runs == [0, 1, 2, 3]
+    assert [(record.name, record.steps) for record in records] == [("stop", 4), ("count", 0)]
+    assert records[0].curve_steps[-1] == 4
+    assert model.phase.kinds == {OwnBatch}
+    assert model.layer.bias.min() > 0.9
+    assert float(model.seen) == 5
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 4, 6])
+def test_a_phase_that_stops_resumes_to_the_same_weights(tmp_path, stop_at):
+    def breaking(items, _):
+        for item in items:
+            yield item
+            breaking.count += 1
+            if breaking.count == stop_at:
+                raise KeyboardInterrupt
+
+    breaking.count = 0
+    unbroken, loop = training(tmp_path / "unbroken", stopping_toy())
+    records = loop.run()
+    _, loop = training(tmp_path / "broken", stopping_toy(), track=breaking)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run()
+    resumed, loop = training(tmp_path / "broken", stopping_toy())
+    assert loop.run() == records
+    assert all(torch.equal(tensor, unbroken.state()[name]) for name, tensor in resumed.state().items())
+
+
 @pytest.mark.parametrize("stop_at", [1, 5, 6, 9, 12, 14])
 def test_resume_equals_unbroken(tmp_path, stop_at):
     class Stopped(Exception):
