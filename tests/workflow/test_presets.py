@@ -182,6 +182,16 @@ def test_presets_for_mvtec_ad_2_serve_other_data_and_parts_of_it(tmp_path):
     assert other.settings("refine")(Wildcards("bracket", "test_private"))["method"] == "sam"
 
 
+def test_a_grid_that_the_released_merge_cannot_use_is_refused_when_planning(root):
+    raw = plan(root, "robis").raw
+    raw["grids"]["tile"]["layout"] = "even"
+    with pytest.raises(ConfigError, match=r"detectors.inp_former: merge.method released needs the layout padded"):
+        Plan(raw, ROOT)
+    raw["grids"]["tile"] |= {"layout": "padded", "window_px": 1023}
+    with pytest.raises(ConfigError, match=r"give 255.75 map px"):
+        Plan(raw, ROOT)
+
+
 class RunningJob:
     def __init__(self, rule, wildcards):
         self.rule, self.wildcards = type("Rule", (), {"name": rule}), wildcards
