@@ -1,264 +1,41 @@
-"""Frozen backbones and their two interfaces: a feature pyramid and a token stack.
+"""The backbones by name: frozen, pretrained networks with two interfaces, a feature pyramid and a token stack.
 
-A backbone is chosen by name and never trained. ``pyramid`` gives one map of features per chosen layer, each on the
-layer's own grid; ``tokens`` gives all chosen layers on one grid. docs/backbones.md lists weights and licences.
+``pyramid`` gives one map of features per chosen layer, each on the layer's own grid; ``tokens`` gives all chosen layers
+on one grid. docs/backbones.md lists weights and licences. A detector that trains a copy of its backbone gets one from
+:func:`load_pyramid`.
 """
 
-import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from seamark.artifacts import file_digest
+from seamark.backbone import Backbone, BackboneEntry, Convolutions
 from seamark.backbone_weights import BACKBONE_WEIGHTS
-from seamark.efficientnet_lite import build_efficientnet_lite0, fold_batch_norms, margin_px, published_names, stages
-from seamark.errors import ConfigError, DataError
+from seamark.convolutional_backbone import ConvolutionalBackbone, PyramidNetwork, pyramid_layers
+from seamark.efficientnet_lite import build_efficientnet_lite0, efficientnet_parts, fold_batch_norms, published_names
+from seamark.errors import ConfigError
+from seamark.resnet import (
+    RESNET18,
+    RESNET34,
+    RESNET50,
+    WIDE_RESNET50_2,
+    Architecture,
+    ResNet,
+    fold_resnet,
+    resnet_parts,
+    stage_channels,
+    unread_names,
+)
 from seamark.vision_transformer import VisionTransformer
 from seamark.weights import load_strictly
-from seamark.weights_files import WeightsSource, find_weights, verify_digest
+from seamark.weights_files import find_weights, verify_digest
 
-
-@dataclass(frozen=True)
-class BackboneEntry:
-    """One row of the registry: how to build a backbone, and what its input and weights are."""
-
-    name: str
-    build: Callable[[], nn.Module]
-    """Builds the whole published network with random weights."""
-    wrap: Callable[["BackboneEntry", nn.Module, str, tuple[int, ...]], "Backbone"]
-    """Makes a backbone of entry, network, digest and chosen layers."""
-    weights: WeightsSource
-    mean: tuple[float, float, float]
-    """Mean of each channel (R, G, B) for intensities in 0..1."""
-    std: tuple[float, float, float]
-    """Standard deviation of each channel (R, G, B) for intensities in 0..1."""
-    strides: tuple[int, ...]
-    """Pixels of the input per cell of the grid, for each layer that can be chosen (0-based)."""
-    channels: tuple[int, ...]
-    """Features per cell of each layer."""
-    layers: tuple[int, ...]
-    """Layers that are chosen by default, shallow to deep."""
-    names: Callable[[nn.Module], Mapping[str, str]] = lambda _: {}
-    """Gives the network's state name by the file's, for tensors that are called otherwise in the file of weights."""
-    lengths: tuple[float, ...] = ()
-    """Typical length of each layer's feature vectors, where a token stack needs them to weigh layers alike."""
-
-
-class Backbone(nn.Module, ABC):
-    """A frozen network that turns tiles into features.
-
-    It is always in evaluation mode, and no parameter of it takes a gradient.
-
-    Attributes
-    ----------
-    name : str
-        Name in the registry.
-    digest : str
-        SHA-256 of the file of weights, or ``random``.
-    verified : bool
-        Whether the digest is that of the published file, which random weights and a file of one's own have not.
-    embed_dim : int
-        Features D per token, a multiple of 8.
-    layers : int
-        Number of token tensors and of pyramid levels.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, entry: BackboneEntry, digest: str, chosen: tuple[int, ...], embed_dim: int) -> None:
-        super().__init__()
-        self.name = entry.name
-        self.digest = digest
-        self.verified = entry.weights.sha256 is not None and digest.startswith(entry.weights.sha256)
-        self.chosen = chosen
-        self.layers = len(chosen)
-        self.embed_dim = embed_dim
-        self.stride = min(entry.strides[layer] for layer in chosen)
-        self.multiple = max(entry.strides[layer] for layer in chosen)
-        self.register_buffer("mean", 255.0 * torch.tensor(entry.mean, dtype=torch.float64), persistent=False)
-        self.register_buffer("std", 255.0 * torch.tensor(entry.std, dtype=torch.float64), persistent=False)
-        self.mean = self.mean.to(torch.float32).view(1, 3, 1, 1)
-        self.std = self.std.to(torch.float32).view(1, 3, 1, 1)
-
-    def freeze(self) -> "Backbone":
-        """Switch to evaluation mode, detach all parameters from training and return the backbone."""
-        self.requires_grad_(False)
-        return self.train(False)
-
-    def train(self, mode: bool = True) -> "Backbone":  # noqa: ARG002
-        """Stay in evaluation mode: batch statistics would make a tile's features depend on its batch."""
-        super().train(False)
-        return self
-
-    def normalise(self, tiles: Tensor) -> Tensor:
-        """Turn stored tiles into the network's input.
-
-        Parameters
-        ----------
-        tiles : Tensor
-            (B, H, W, C) uint8, C = 1 (grey, repeated) or 3 (R, G, B).
-
-        Returns
-        -------
-        Tensor
-            (B, 3, H, W) float32, channels last in memory: intensities minus mean over standard deviation.
-
-        Raises
-        ------
-        DataError
-            If shape or type is another one.
-        """
-        if tiles.dtype != torch.uint8 or tiles.ndim != 4 or tiles.shape[3] not in (1, 3):
-            raise DataError(
-                f"{self.name}: expected tiles (B, H, W, 1 or 3) of uint8, got {tuple(tiles.shape)} of {tiles.dtype}"
-            )
-        planes = tiles.permute(0, 3, 1, 2).to(torch.float32)
-        return ((planes - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-
-    def grid_shape(self, height: int, width: int) -> tuple[int, int]:
-        """Return rows and columns of the token grid for an input of this size.
-
-        Parameters
-        ----------
-        height, width : int
-            Size of the input in pixels.
-
-        Returns
-        -------
-        tuple of int
-            Rows h and columns w; a token stack holds N = h * w tokens in row-major order.
-
-        Raises
-        ------
-        ConfigError
-            If a side is not a positive multiple of the coarsest stride.
-        """
-        for what, side in (("height", height), ("width", width)):
-            if side < self.multiple or side % self.multiple:
-                below = max(side // self.multiple, 1) * self.multiple
-                raise ConfigError(
-                    f"{self.name}: input {what} {side} px is not a positive multiple of {self.multiple} px; "
-                    f"set the grid's input_px to {below} or {below + self.multiple}"
-                )
-        return height // self.stride, width // self.stride
-
-    @abstractmethod
-    def _features(self, batch: Tensor) -> list[Tensor]:
-        """Compute what :meth:`pyramid` returns, for a batch whose size fits."""
-
-    @torch.no_grad()
-    def pyramid(self, batch: Tensor) -> list[Tensor]:
-        """Return the features of each chosen layer on the layer's own grid.
-
-        On the CPU images go through one by one: it is faster than a batch (twice so for EfficientNet), and features are
-        the same to the last bit whatever else is in the batch.
-
-        Parameters
-        ----------
-        batch : Tensor
-            (B, 3, H, W) float32 as :meth:`normalise` gives it.
-
-        Returns
-        -------
-        list of Tensor
-            (B, C_k, H_k, W_k) float32 per chosen layer, shallow to deep, as the network computes them.
-
-        Raises
-        ------
-        ConfigError
-            If the size does not fit, see :meth:`grid_shape`.
-        """
-        self.grid_shape(*batch.shape[2:])
-        parts = torch.split(batch, 1) if batch.device.type == "cpu" else [batch]
-        levels = zip(*[self._features(part) for part in parts], strict=True)
-        return [torch.cat(level).to(torch.float32) for level in levels]
-
-    @torch.no_grad()
-    def tokens(self, batch: Tensor) -> list[Tensor]:
-        """Return the features of each chosen layer as tokens on one grid.
-
-        Parameters
-        ----------
-        batch : Tensor
-            (B, 3, H, W) float32 as :meth:`normalise` gives it.
-
-        Returns
-        -------
-        list of Tensor
-            (B, N, D) float32 per chosen layer, shallow to deep; N = h * w in row-major order.
-
-        Raises
-        ------
-        ConfigError
-            If the size does not fit, see :meth:`grid_shape`.
-        """
-        return [level.flatten(2).transpose(1, 2).contiguous() for level in self.pyramid(batch)]
-
-
-_LAST_STAGE_OF_LAYER = (0, 1, 2, 4, 6)
-"""The last stage of EfficientNet at strides 2, 4, 8, 16 and 32: the deepest features of each resolution."""
-
-
-class ConvolutionalBackbone(Backbone):
-    """The stages of an EfficientNet, usable as a pyramid and as a token stack.
-
-    The layers of a convolutional network differ in grid, width and magnitude, and a detector that averages token layers
-    (as those for vision transformers do) would mix channels that have nothing to do with each other. So the stack is
-    built as follows. Each chosen layer is interpolated to the finest chosen grid (bilinear, cell centres aligned), is
-    multiplied with a constant, and fills a slice of its own in D = sum of C_k channels, with zeros elsewhere. Then
-
-    - a cosine between two tokens of one layer is the cosine of that layer's features, because the zeros and the
-      constant cancel;
-    - the mean over the layers is the concatenation of the layers divided by their number, so nothing is lost in it;
-    - layers weigh alike in the concatenation, because the constants bring tokens of every layer to the typical length
-      sqrt(D), which makes single features of order one. The typical length of a layer is the root mean square over
-      the tokens of 13 photographs inside scikit-image at 512 px; nothing depends on the data at hand.
-
-    All widths of EfficientNet-Lite0 are multiples of 8, so D is one too and 8 heads divide it without padding.
-
-    The network pads with zeros, which makes tokens at the border of a tile unlike all others. So the input gets a
-    mirrored margin, which is cut off the features again.
-    """
-
-    def __init__(self, entry: BackboneEntry, network: nn.Module, digest: str, chosen: tuple[int, ...]) -> None:
-        widths = [entry.channels[layer] for layer in chosen]
-        super().__init__(entry, digest, chosen, sum(widths))
-        self.widths = tuple(widths)
-        self.scales = tuple(math.sqrt(self.embed_dim) / entry.lengths[layer] for layer in chosen)
-        fold_batch_norms(network)
-        self.taken = tuple(_LAST_STAGE_OF_LAYER[layer] for layer in chosen)
-        self.stem = nn.Sequential(network.get_submodule("conv_stem"), network.get_submodule("bn1"))
-        self.stages = nn.ModuleList(list(stages(network))[: max(self.taken) + 1])
-
-    def _features(self, batch: Tensor) -> list[Tensor]:
-        margin = margin_px(batch.shape[2:], self.multiple)
-        current = self.stem(functional.pad(batch, (margin,) * 4, mode="reflect"))
-        levels = []
-        for index, stage in enumerate(self.stages):
-            current = stage(current)
-            if index in self.taken:
-                cells = margin * current.shape[2] // (batch.shape[2] + 2 * margin)
-                levels.append(functional.pad(current, (-cells,) * 4))
-        return levels
-
-    @torch.no_grad()
-    def tokens(self, batch: Tensor) -> list[Tensor]:  # noqa: D102
-        grid = self.grid_shape(*batch.shape[2:])
-        stack = []
-        start = 0
-        for level, width, scale in zip(self.pyramid(batch), self.widths, self.scales, strict=True):
-            resized = level if level.shape[2:] == grid else functional.interpolate(level, grid, mode="bilinear")
-            tokens = resized.flatten(2).transpose(1, 2) * scale
-            stack.append(functional.pad(tokens, (start, self.embed_dim - start - width)))
-            start += width
-        return stack
+__all__ = ["BACKBONES", "Backbone", "PyramidNetwork", "load_backbone", "load_pyramid", "pyramid_channels"]
 
 
 class TransformerBackbone(Backbone):
@@ -292,11 +69,29 @@ def _dinov2(size: str, embed_dim: int, depth: int, heads: int, layers: Sequence[
     )
 
 
+def _resnet(name: str, architecture: Architecture) -> BackboneEntry:
+    """Return the entry of a ResNet."""
+    return BackboneEntry(
+        name=name,
+        build=partial(ResNet, architecture),
+        wrap=ConvolutionalBackbone,
+        convolutions=Convolutions(resnet_parts, fold_resnet),
+        weights=BACKBONE_WEIGHTS[name],
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        strides=(4, 8, 16),
+        channels=stage_channels(architecture)[:3],
+        layers=(1, 2),
+        unread=unread_names,
+    )
+
+
 _EFFICIENTNET_LITE0 = BackboneEntry(
     name="efficientnet_lite0",
     build=build_efficientnet_lite0,
     names=published_names,
     wrap=ConvolutionalBackbone,
+    convolutions=Convolutions(efficientnet_parts, fold_batch_norms),
     weights=BACKBONE_WEIGHTS["efficientnet_lite0"],
     mean=(127 / 255, 127 / 255, 127 / 255),
     std=(128 / 255, 128 / 255, 128 / 255),
@@ -313,6 +108,10 @@ BACKBONES: dict[str, BackboneEntry] = {
         _dinov2("s", 384, 12, 6, range(2, 10)),
         _dinov2("b", 768, 12, 12, range(2, 10)),
         _dinov2("l", 1024, 24, 16, range(4, 19, 2)),
+        _resnet("resnet18", RESNET18),
+        _resnet("resnet34", RESNET34),
+        _resnet("resnet50", RESNET50),
+        _resnet("wide_resnet50_2", WIDE_RESNET50_2),
     )
 }
 """All backbones by name."""
@@ -359,12 +158,68 @@ def load_backbone(
     WeightsError
         If the weights are missing, damaged or of another network.
     """
+    entry = _entry(name)
+    chosen = _chosen_layers(entry, layers)
+    return entry.wrap(entry, *_weighted(entry, weights, seed), chosen).freeze()
+
+
+def load_pyramid(name: str, weights: str | Path = "pretrained", seed: int = 0) -> tuple[Backbone, PyramidNetwork]:
+    """Build a convolutional network twice: frozen and to be trained, both with levels at strides 4, 8 and 16.
+
+    Both give the same features at first, but for rounding: the frozen one has its batch norms folded, and it gets no
+    mirrored margin here.
+
+    Parameters
+    ----------
+    name : str
+        Name in :data:`BACKBONES` of a convolutional network.
+    weights : str or Path
+        As for :func:`load_backbone`.
+    seed : int
+        Seed of random weights.
+
+    Returns
+    -------
+    Backbone
+        The frozen one.
+    PyramidNetwork
+        The one to be trained, in training mode.
+
+    Raises
+    ------
+    ConfigError
+        If the name does not exist or is no convolutional network's.
+    WeightsError
+        If the weights are missing, damaged or of another network.
+    """
+    entry = _entry(name)
+    chosen = pyramid_layers(entry)
+    network, digest = _weighted(entry, weights, seed)
+    trained = PyramidNetwork(entry, deepcopy(network))
+    return ConvolutionalBackbone(entry, network, digest, chosen, margin=False).freeze(), trained
+
+
+def pyramid_channels(name: str) -> tuple[int, int, int]:
+    """Return the channels of a convolutional backbone at strides 4, 8 and 16.
+
+    Raises
+    ------
+    ConfigError
+        If the name does not exist or is no convolutional network's.
+    """
+    entry = _entry(name)
+    first, second, third = (entry.channels[layer] for layer in pyramid_layers(entry))
+    return first, second, third
+
+
+def _entry(name: str) -> BackboneEntry:
     if name not in BACKBONES:
         raise ConfigError(f"unknown backbone {name!r}; expected one of {', '.join(BACKBONES)}")
-    entry = BACKBONES[name]
-    chosen = _chosen_layers(entry, layers)
-    network, digest = _random(entry, seed) if str(weights) == "random" else _trained(entry, weights)
-    return entry.wrap(entry, network, digest, chosen).freeze()
+    return BACKBONES[name]
+
+
+def _weighted(entry: BackboneEntry, weights: str | Path, seed: int) -> tuple[nn.Module, str]:
+    return _random(entry, seed) if str(weights) == "random" else _trained(entry, weights)
 
 
 def _random(entry: BackboneEntry, seed: int) -> tuple[nn.Module, str]:
@@ -379,5 +234,5 @@ def _trained(entry: BackboneEntry, weights: str | Path) -> tuple[nn.Module, str]
     digest = verify_digest(path, entry.weights) if published else file_digest(path)
     with torch.device("meta"):
         network = entry.build()
-    load_strictly(network, path, entry.names(network))
+    load_strictly(network, path, entry.names(network), entry.unread(network))
     return network, digest

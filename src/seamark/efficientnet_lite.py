@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from typing import cast
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch import nn
 
+from seamark.folding import fold_batch_norm
 from seamark.torchvision_operators import declare_torchvision_operators
 
 declare_torchvision_operators()
@@ -29,8 +27,6 @@ _OUTSIDE_BLOCKS = {
     "_bn1": "bn2",
     "_fc": "classifier",
 }
-
-_ONEDNN = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
 def build_efficientnet_lite0() -> nn.Module:
@@ -78,37 +74,10 @@ def published_names(network: nn.Module) -> dict[str, str]:
     return {f"{published[module]}.{tensor}": f"{module}.{tensor}" for module, _, tensor in split}
 
 
-class _Pointwise(nn.Module):
-    """A 1 x 1 convolution whose rounding does not depend on the number of threads.
-
-    On the CPU torch chooses between two libraries for these by the number of threads and the size of the batch; the
-    results differ in the last bits. Naming one library settles it.
-    """
-
-    def __init__(self, convolution: nn.Conv2d) -> None:
-        super().__init__()
-        self.weight = convolution.weight
-        self.bias = convolution.bias
-
-    def forward(self, features: Tensor) -> Tensor:
-        settled = features.device.type == "cpu" and features.dtype == torch.float32
-        if settled and _ONEDNN:
-            return torch.mkldnn_convolution(features, self.weight, self.bias, (0, 0), (1, 1), (1, 1), 1)
-        return functional.conv2d(features, self.weight, self.bias)
-
-
 def _fold(parent: nn.Module, convolution_name: str, norm_name: str) -> None:
     """Fold a batch norm into the convolution before it and leave the activation in its place."""
-    convolution = cast(nn.Conv2d, parent.get_submodule(convolution_name))
-    norm = cast(nn.BatchNorm2d, parent.get_submodule(norm_name))
-    mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
-    folded = fuse_conv_bn_weights(
-        convolution.weight, convolution.bias, mean, variance, norm.eps, norm.weight, norm.bias
-    )
-    convolution.weight, convolution.bias = folded
-    pointwise = convolution.kernel_size == (1, 1)
-    setattr(parent, convolution_name, _Pointwise(convolution) if pointwise else convolution)
-    setattr(parent, norm_name, norm.get_submodule("act"))
+    activation = parent.get_submodule(f"{norm_name}.act")
+    fold_batch_norm(parent, convolution_name, norm_name, activation)
 
 
 def fold_batch_norms(network: nn.Module) -> None:
@@ -129,23 +98,24 @@ def fold_batch_norms(network: nn.Module) -> None:
             _fold(block, convolution, norm)
 
 
-MARGIN_PX = 32
-"""Mirrored border that the network gets around its input and that is cut off its features."""
+_STAGES_OF_LAYER = ((0,), (1,), (2,), (3, 4), (5, 6))
+"""The stages at strides 2, 4, 8, 16 and 32; the deepest features of each resolution are the layer."""
 
 
-def margin_px(shape: Sequence[int], multiple: int) -> int:
-    """Return the margin that an input gets.
+def efficientnet_parts(network: nn.Module) -> Sequence[nn.Sequential]:
+    """Return the parts of a network whose outputs are the layers at strides 2, 4, 8, 16 and 32.
 
     Parameters
     ----------
-    shape : sequence of int
-        Height and width of the input in px.
-    multiple : int
-        Coarsest stride in px, which the margin has to fit.
+    network : Module
+        Network of :func:`build_efficientnet_lite0`.
 
     Returns
     -------
-    int
-        Margin in px on each side: at most 32, and less than the input's sides, as mirroring needs.
+    sequence of Sequential
+        Each takes what the one before gives.
     """
-    return min(MARGIN_PX, min(shape) - 1) // multiple * multiple
+    built = list(stages(network))
+    stem = (network.get_submodule("conv_stem"), network.get_submodule("bn1"))
+    parts = [[built[number] for number in numbers] for numbers in _STAGES_OF_LAYER]
+    return [nn.Sequential(*stem, *parts[0]), *(nn.Sequential(*part) for part in parts[1:])]

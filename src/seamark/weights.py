@@ -2,7 +2,7 @@
 
 import pickle
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -85,8 +85,12 @@ def state_differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor
     return [f"{what}: {_listed(names)}" for what, names in groups.items() if names]
 
 
-def load_strictly(network: nn.Module, path: Path, names: Mapping[str, str]) -> None:
+def load_strictly(
+    network: nn.Module, path: Path, names: Mapping[str, str], unread: Collection[str] = frozenset()
+) -> None:
     """Load a weights file whose names and shapes must all agree with a network's.
+
+    Files from before torch counted the batches that a batch norm has seen lack these counters; they start at 0.
 
     Parameters
     ----------
@@ -96,14 +100,18 @@ def load_strictly(network: nn.Module, path: Path, names: Mapping[str, str]) -> N
         File that ``torch.save`` wrote from a state dictionary.
     names : mapping of str to str
         The network's name by the file's name, for the tensors that are called otherwise in the file.
+    unread : collection of str
+        Names of tensors that the file may hold besides, for parts of the published network that were left out.
 
     Raises
     ------
     WeightsError
         If the file is unreadable, or has missing, unexpected or misshaped entries, which the message names.
     """
-    state = {names.get(name, name): tensor for name, tensor in read_state(path).items()}
+    state = {names.get(name, name): tensor for name, tensor in read_state(path).items() if name not in unread}
     expected = network.state_dict()
+    counters = {name for name in expected.keys() - state.keys() if name.endswith(".num_batches_tracked")}
+    state |= {name: torch.zeros((), dtype=torch.int64) for name in counters}
     differences = state_differences(expected, state)
     if differences:
         raise WeightsError(
