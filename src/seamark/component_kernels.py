@@ -42,35 +42,57 @@ def inlined(function: Callable[P, R]) -> Callable[P, R]:
     return loop
 
 
-@inlined
-def search_step(score: float, bounds: Float32Array, step: int) -> int:
-    """Return the step whose bounds enclose a score, from a guess."""
-    while step > 0 and score >= bounds[step]:
+@compiled
+def search_step(score: float, entry_scores: Float32Array, step: int) -> int:
+    """Return the first step whose mask contains a score, the number of steps if none does, from a guess."""
+    while step > 0 and score >= entry_scores[step - 1]:
         step -= 1
-    while score < bounds[step + 1]:
+    while step < entry_scores.size and not score >= entry_scores[step]:
         step += 1
     return step
 
 
+@inlined
+def guess_steps(
+    block: Float32Array, entry_scores: Float32Array, slope: np.float32, doubt: np.float32, block_steps: UInt8Array
+) -> int:
+    """Write the step of each score of a block as if thresholds lay evenly, and count the scores close to one."""
+    steps = np.float32(entry_scores.size)
+    weakest, doubtful = entry_scores[-1], 0
+    for column in range(block.size):
+        climb = (block[column] - weakest) * slope + np.float32(1.0)
+        climb = climb if climb > 0 else np.float32(0.0)
+        whole = np.int32(climb if climb < steps else steps)
+        from_whole = climb - np.float32(whole)
+        near = (from_whole < doubt) | (from_whole > np.float32(1.0) - doubt)
+        doubtful += int((climb > 0) & near)
+        step = np.int32(steps) - whole
+        block_steps[column] = step if whole > 0 else NEVER
+    return doubtful
+
+
 @compiled
-def write_first_steps(scores: Float32Array, bounds: Float32Array, steps_per_score: float, steps: UInt8Array) -> None:
+def write_first_steps(
+    scores: Float32Array, entry_scores: Float32Array, slope: np.float32, doubt: np.float32, steps: UInt8Array
+) -> None:
     """Write the first step whose mask contains the pixel.
 
     Parameters
     ----------
     scores : ndarray of float32, shape (H, W)
         Scores.
-    bounds : ndarray of float32, shape (n + 2,)
-        Smallest score that counts at each step, descending, between plus and minus infinity.
-    steps_per_score : float
-        Slope of the guess that the search starts from; a wrong one costs time only.
+    entry_scores : ndarray of float32, shape (n,)
+        Smallest score that counts at each step, descending.
+    slope : float32
+        Steps per unit of score.
+    doubt : float32
+        Twice the most that an entry score lies off a straight line, in steps. A score that lies further than this from
+        all thresholds of the line needs no search; from 0.5 every score is searched for.
     steps : ndarray of uint8, shape (H, W)
         ``NEVER`` beforehand; stays so where the last mask does not contain the pixel.
     """
     height, width = scores.shape
-    never = bounds.size - 2
-    weakest = bounds[never]
-    slope, most = np.float32(steps_per_score), np.float32(never)
+    weakest = entry_scores[-1]
     for row in range(height):
         row_scores, row_steps = scores[row], steps[row]
         for start in range(0, width, BLOCK_PX):
@@ -78,17 +100,10 @@ def write_first_steps(scores: Float32Array, bounds: Float32Array, steps_per_scor
             found = 0
             for column in range(block.size):
                 found += block[column] >= weakest
-            if not found:
-                continue
-            for column in range(block.size):
-                climb = (block[column] - weakest) * slope + np.float32(1.0)
-                climb = climb if climb > 0 else np.float32(0.0)
-                block_steps[column] = np.int32(never) - np.int32(climb if climb < most else most)
-            for column in range(block.size):
-                score, step = block[column], int(np.int64(block_steps[column]))
-                if score >= bounds[step] or score < bounds[step + 1]:
-                    step = search_step(score, bounds, step)
-                block_steps[column] = step if step < never else NEVER
+            if found and guess_steps(block, entry_scores, slope, doubt, block_steps):
+                for column in range(block.size):
+                    step = search_step(block[column], entry_scores, min(int(block_steps[column]), entry_scores.size))
+                    block_steps[column] = step if step < entry_scores.size else NEVER
 
 
 @inlined
@@ -118,7 +133,7 @@ def write_neighbourhoods(
 
 
 @compiled
-def link_pixels(steps: UInt8Array, offsets: Int32Array, parents: Int32Array, summits: Int32Array) -> Int32Array:
+def link_pixels(steps: UInt8Array, offsets: Int32Array, parents: Int32Array, summits: Int32Array) -> None:
     """Link every pixel to a neighbour that enters before it and chain the joints of each step.
 
     Parameters
@@ -128,19 +143,15 @@ def link_pixels(steps: UInt8Array, offsets: Int32Array, parents: Int32Array, sum
     offsets : ndarray of int32, shape (256,)
         For each neighbourhood: how far the neighbour lies that a pixel is linked to, 0 without one, ``JOINT`` where
         one neighbour is not enough.
-    parents : ndarray of int32, shape ((H + 2) * (W + 2),)
-        Receives the linked pixel; for a joint, the next joint of its step, negative, ``END`` after the last.
+    parents : ndarray of int32, shape ((H + 2) * (W + 2) + n,)
+        Receives the linked pixel; for a joint, the next joint of its step, negative, ``END`` after the last. Behind the
+        pixels, the first joint of each step.
     summits : ndarray of int32, shape (n,)
         Receives, for each step, the number of pixels that no neighbour enters before.
-
-    Returns
-    -------
-    ndarray of int32, shape (n,)
-        First joint of each step, ``END`` where there is none.
     """
     height, width = steps.shape
-    heads = np.full(summits.size, END, dtype=np.int32)
-    tails = np.zeros(summits.size, dtype=np.int32)
+    tails = np.arange(steps.size, steps.size + summits.size).astype(np.int32)
+    parents[steps.size :] = END
     buffer = np.empty(BLOCK_PX, dtype=np.uint8)
     for row in range(1, height - 1):
         above, here, below = steps[row - 1], steps[row], steps[row + 1]
@@ -160,20 +171,17 @@ def link_pixels(steps: UInt8Array, offsets: Int32Array, parents: Int32Array, sum
                     continue
                 pixel = first + column
                 offset = offsets[neighbourhoods[column]]
+                link = pixel + offset
                 if offset == JOINT:
-                    parents[pixel] = END
-                    if heads[step] == END:
-                        heads[step] = pixel
-                    else:
-                        parents[tails[step]] = -pixel
+                    link = END
+                    parents[tails[step]] = -pixel
                     tails[step] = pixel
                 elif offset < 0:
-                    link = parents[pixel + offset]
-                    parents[pixel] = link if link >= 0 else pixel + offset
-                else:
-                    parents[pixel] = pixel + offset
-                    summits[step] += offset == 0
-    return heads
+                    beyond = parents[link]
+                    link = beyond if beyond >= 0 else link
+                elif offset == 0:
+                    summits[step] += 1
+                parents[pixel] = link
 
 
 @compiled
@@ -204,9 +212,7 @@ def join_groups(pixel: int, steps: UInt8Array, ring: Int32Array, parents: Int32A
 
 
 @compiled
-def count_trees(
-    steps: UInt8Array, ring: Int32Array, parents: Int32Array, summits: Int32Array, heads: Int32Array
-) -> Int32Array:
+def count_trees(steps: UInt8Array, ring: Int32Array, parents: Int32Array, summits: Int32Array) -> Int32Array:
     """Join trees at the joints, step by step, and count the trees after each step.
 
     Parameters
@@ -215,10 +221,10 @@ def count_trees(
         First step whose mask contains the pixel.
     ring : ndarray of int32, shape (8,)
         Offsets of the neighbours.
-    parents : ndarray of int32, shape ((H + 2) * (W + 2),)
+    parents : ndarray of int32, shape ((H + 2) * (W + 2) + n,)
         Links of :func:`link_pixels`; overwritten.
-    summits, heads : ndarray of int32, shape (n,)
-        What :func:`link_pixels` found at each step.
+    summits : ndarray of int32, shape (n,)
+        Pixels that no neighbour enters before, for each step.
 
     Returns
     -------
@@ -229,10 +235,10 @@ def count_trees(
     trees = 0
     for step in range(summits.size):
         trees += summits[step]
-        pixel = heads[step]
-        while pixel != END:
+        link = parents[steps.size + step]
+        while link != END:
+            pixel = -link
             link = parents[pixel]
             trees -= join_groups(pixel, steps, ring, parents)
-            pixel = END if link == END else -link
         counts[step] = trees
     return counts

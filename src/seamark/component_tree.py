@@ -43,8 +43,8 @@ def first_steps(scores: Float32Array, entry_scores: Float32Array, erode_px: int)
     height, width = scores.shape
     steps = np.full((height + 2, width + 2), kernels.NEVER, dtype=np.uint8)
     sharp = np.full((height, width), kernels.NEVER, dtype=np.uint8)
-    bounds = np.concatenate([[np.inf], entry_scores, [-np.inf]]).astype(np.float32)
-    kernels.write_first_steps(_read_only(scores), bounds, _steps_per_score(entry_scores), sharp)
+    slope, doubt = _straight_line(entry_scores)
+    kernels.write_first_steps(_read_only(scores), _read_only(entry_scores), slope, doubt, sharp)
     inside = steps[1:-1, 1:-1]
     inside[:] = sharp if erode_px <= 1 else cv2.dilate(sharp, np.ones((erode_px, erode_px), dtype=np.uint8))
     return steps
@@ -72,10 +72,10 @@ def component_counts(steps: UInt8Array, number: int) -> list[int]:
     ring = np.array([row * steps.shape[1] + column for row, column in RING], dtype=np.int32)
     groups, first = _groups_of_neighbourhoods()
     offsets = np.where(groups > 1, kernels.JOINT, np.where(groups > 0, ring[first], 0)).astype(np.int32)
-    parents = np.empty(steps.size, dtype=np.int32)
+    parents = np.empty(steps.size + number, dtype=np.int32)
     summits = np.zeros(number, dtype=np.int32)
-    heads = kernels.link_pixels(steps, offsets, parents, summits)
-    return [int(count) for count in kernels.count_trees(steps.reshape(-1), ring, parents, summits, heads)]
+    kernels.link_pixels(steps, offsets, parents, summits)
+    return [int(count) for count in kernels.count_trees(steps.reshape(-1), ring, parents, summits)]
 
 
 @cache
@@ -96,7 +96,15 @@ def _read_only(array: Float32Array) -> Float32Array:
     return view
 
 
-def _steps_per_score(entry_scores: Float32Array) -> float:
-    finite = entry_scores[np.isfinite(entry_scores)].astype(np.float64)
-    reach = finite[0] - finite[-1] if finite.size else 0.0
-    return float((finite.size - 1) / reach) if reach > 0 else 0.0
+def _straight_line(entry_scores: Float32Array) -> tuple[np.float32, np.float32]:
+    """Return the steps per unit of score and twice the most that an entry score lies off, in float32 as the loop does.
+
+    Rounding never changes the order of two scores, so that what holds for the entry scores holds between them.
+    """
+    finite = entry_scores[np.isfinite(entry_scores)]
+    reach = float(finite[0]) - float(finite[-1]) if finite.size else 0.0
+    slope = np.float32((finite.size - 1) / reach if reach > 0 else 0.0)
+    if not 0 < slope < np.inf:
+        return np.float32(0.0), np.float32(1.0)
+    climb = (finite - finite[-1]) * slope + np.float32(1.0)
+    return slope, np.float32(2 * np.abs(climb - np.arange(finite.size, 0, -1)).max() + 1e-4)
