@@ -12,6 +12,9 @@ from seamark.errors import DataError
 KEYS = 1 << 16
 """Number of 16-bit keys."""
 
+ZERO_KEY = 0x8000
+"""Key of the score 0."""
+
 MAX_SCORE = 65504.0
 """Largest finite float16."""
 
@@ -116,9 +119,28 @@ def score_histogram(scores: npt.NDArray[np.float32]) -> Histogram:
     DataError
         If a score is not finite or does not fit into float16.
     """
-    by_bits = np.bincount(_rounded_bits(scores).ravel(), minlength=KEYS)
+    return _count_bits(_rounded_bits(scores))
+
+
+def rounded_histogram(rounded: npt.NDArray[np.float16]) -> Histogram:
+    """Count the pixels of each key of scores that are rounded already.
+
+    Parameters
+    ----------
+    rounded : ndarray of float16, any shape
+        Finite scores.
+
+    Returns
+    -------
+    ndarray of int64, shape (65536,)
+        As :func:`score_histogram` gives it.
+    """
+    return _count_bits(rounded.view(np.uint16))
+
+
+def _count_bits(bits: npt.NDArray[np.uint16]) -> Histogram:
     counts: Histogram = np.zeros(KEYS, dtype=np.int64)
-    np.add.at(counts, _KEY_OF_BITS, by_bits)
+    np.add.at(counts, _KEY_OF_BITS, np.bincount(bits.ravel(), minlength=KEYS))
     return counts
 
 

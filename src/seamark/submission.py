@@ -33,7 +33,7 @@ from seamark.images import read_mask, write_mask
 from seamark.inspection import FileFacts
 from seamark.manifests.base import write_manifest
 from seamark.manifests.submission import CheckReport, PrecisionRecord
-from seamark.scores import MAX_SCORE, distinct_scores, score_histogram
+from seamark.scores import MAX_SCORE, ZERO_KEY, distinct_scores, rounded_histogram
 from seamark.stored_maps import load_map
 from seamark.submitted_images import SubmittedImage
 
@@ -137,7 +137,8 @@ def _write_submitted_map(target: Path, image: SubmittedImage, map_scale: float) 
     rounded = scores.astype(np.float16)
     tifffile.imwrite(target, rounded, byteorder="<", photometric="minisblack", metadata=None)
     before = distinct_scores(scores)
-    after = int(np.count_nonzero(score_histogram(scores)))
+    pixels = rounded_histogram(rounded)
+    after = int(np.count_nonzero(pixels))
     return PrecisionRecord(
         category=image.category,
         split=image.split,
@@ -146,7 +147,7 @@ def _write_submitted_map(target: Path, image: SubmittedImage, map_scale: float) 
         distinct_float32=before,
         distinct_float16=after,
         tie_rate=1.0 - after / before,
-        underflow_px=int(np.count_nonzero(scores)) - int(np.count_nonzero(rounded)),
+        underflow_px=int(np.count_nonzero(scores)) - (scores.size - int(pixels[ZERO_KEY])),
     )
 
 
