@@ -1,10 +1,9 @@
-"""The published weights of Segment Anything; planning uses it too, so it never imports torch.
+"""The published weights of Segment Anything; planning looks for them too, so torch is not imported.
 
 Source: RoBiS specification section F for names, lengths and beginnings of the digests.
 """
 
-from seamark.settings.refine import SamSettings
-from seamark.weights_files import WeightsSource, require_weights
+from seamark.weights_files import WeightsSource
 
 
 def _sam(file: str, size: int, sha256: str) -> WeightsSource:
@@ -27,19 +26,3 @@ SAM_WEIGHTS = {
     "vit_h": _sam("sam_vit_h_4b8939.pth", 2_564_550_879, "a7bf3b02"),
 }
 """File of weights by the name of the model."""
-
-
-def required_sam_file(settings: SamSettings) -> None:
-    """Check in an instant that the weights of the configured model will be found.
-
-    Parameters
-    ----------
-    settings : SamSettings
-        Model and weights.
-
-    Raises
-    ------
-    WeightsError
-        If they are missing or have another size than the published file.
-    """
-    require_weights(SAM_WEIGHTS[settings.model], settings.weights)

@@ -281,16 +281,22 @@ def test_s5_shapes_and_batches_with_vit_b(vit_b):
 
 
 @pytest.mark.slow
-def test_s5_batches_of_1_3_and_50_boxes_and_strange_prompts_with_vit_b(vit_b):
+def test_s5_batches_of_1_3_and_50_boxes_and_strange_prompts_with_vit_b(vit_b, monkeypatch):
     image = np.random.default_rng(1).integers(0, 256, (100, 4000, 3), dtype=np.uint8)
     corners = np.sort(np.random.default_rng(2).integers(0, [100, 4000], (46, 2, 2)), axis=1)
     boxes = [(x0, y0, x1 + 1, y1 + 1) for (y0, x0), (y1, x1) in corners.tolist()]
     boxes += [(5, 5, 5, 5), (-90, -80, -70, -60), (4100, 200, 4200, 300), (-9, -9, 4009, 109)]
+    embedding = SamSegmenter(vit_b, SamSettings()).embed(image)
     found = []
     for size in (1, 3, 50):
         segmenter = SamSegmenter(vit_b, SamSettings(boxes_per_batch=size))
+        monkeypatch.setattr(segmenter, "embed", lambda _: embedding)
         found.append(segmenter.segment(image, np.zeros((100, 4000), bool), boxes))
     for batched in found[1:]:
         for one, other in zip(found[0], batched, strict=True):
             assert (one.x, one.y) == (other.x, other.y)
             np.testing.assert_array_equal(one.mask, other.mask)
+    together, _ = segmenter.decode(embedding, boxes)
+    assert torch.isfinite(together).all()
+    for box, logits in zip(boxes, together, strict=True):
+        torch.testing.assert_close(segmenter.decode(embedding, [box])[0][0], logits, atol=1e-5, rtol=0)

@@ -18,9 +18,10 @@ from seamark.errors import ConfigError, WeightsError
 from seamark.refine import refine_mask, refine_shrunk, segmenter_for
 from seamark.sam import SamSegmenter, load_sam
 from seamark.sam_prompts import crop_windows, input_shape, resize_mask, zoom_image
-from seamark.sam_weights import SAM_WEIGHTS, required_sam_file
+from seamark.sam_weights import SAM_WEIGHTS
 from seamark.segmenter import Patch
 from seamark.settings.refine import RefineSettings, SamSettings
+from seamark.weights_files import require_weights
 
 SIZES = [(200, 320), (131, 77), (256, 256), (600, 40)]
 MODES = ("single", "best_of_three", "union_of_three")
@@ -353,7 +354,7 @@ def test_stored_weights_give_the_same_masks(stored):
         network = load_sam(SamSettings(model="vit_b", weights=weights))
         assert not any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers()))
         np.testing.assert_array_equal(masks_of(network, image, boxes), expected)
-    required_sam_file(SamSettings(model="vit_b"))
+    require_weights(SAM_WEIGHTS["vit_b"], "pretrained")
 
 
 def test_damaged_short_and_other_files_are_refused(stored, tmp_path):
@@ -361,20 +362,24 @@ def test_damaged_short_and_other_files_are_refused(stored, tmp_path):
     damaged = bytearray(stored.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     stored.write_bytes(damaged)
-    required_sam_file(SamSettings(model="vit_b"))
+    require_weights(SAM_WEIGHTS["vit_b"], "pretrained")
     with pytest.raises(
         WeightsError, match=r"sam_vit_b_01ec64\.pth: sha256 is .*; weights of your own .*refine\.sam\.w"
     ):
         load_sam(SamSettings(model="vit_b"))
     stored.write_bytes(damaged[:-100])
     with pytest.raises(WeightsError, match=r"sam_vit_b_01ec64\.pth: \d+ bytes, expected \d+: the file is incomplete"):
-        required_sam_file(SamSettings(model="vit_b"))
+        require_weights(SAM_WEIGHTS["vit_b"], "pretrained")
     state["surplus"] = state.pop("mask_decoder.iou_token.weight")
     torch.save(state, tmp_path / "own.pth")
     with pytest.raises(
         WeightsError, match=r"own\.pth: .*missing: mask_decoder\.iou_token\.weight; unexpected: surplus"
     ):
         load_sam(SamSettings(weights=str(tmp_path / "own.pth")))
+
+
+def load_pretrained(model):
+    return load_sam(SamSettings(model=model))
 
 
 @pytest.mark.parametrize(
@@ -385,13 +390,13 @@ def test_damaged_short_and_other_files_are_refused(stored, tmp_path):
         ("vit_h", "sam_vit_h_4b8939.pth", 2564550879, "a7bf3b02"),
     ],
 )
-@pytest.mark.parametrize("find", [required_sam_file, load_sam])
+@pytest.mark.parametrize("find", [lambda name: require_weights(SAM_WEIGHTS[name], "pretrained"), load_pretrained])
 def test_missing_weights_name_file_size_digest_and_what_works_without(
     find, model, file, size, digest, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(WeightsError) as raised:
-        find(SamSettings(model=model))
+        find(model)
     message = str(raised.value)
     for part in (
         f"{file} (sha256 {digest}..., {size} bytes)",
@@ -407,9 +412,10 @@ def test_only_the_method_sam_imports_torch():
     program = (
         "import sys\n"
         "from seamark.refine import segmenter_for\n"
-        "from seamark.sam_weights import required_sam_file\n"
-        "from seamark.settings.refine import RefineSettings, SamSettings\n"
-        "required_sam_file(SamSettings(weights='random'))\n"
+        "from seamark.sam_weights import SAM_WEIGHTS\n"
+        "from seamark.settings.refine import RefineSettings\n"
+        "from seamark.weights_files import require_weights\n"
+        "require_weights(SAM_WEIGHTS['vit_h'], 'random')\n"
         "for method in ('none', 'grabcut'): segmenter_for(RefineSettings(method=method))\n"
         "assert 'torch' not in sys.modules and 'segment_anything' not in sys.modules\n"
     )
