@@ -1,0 +1,1 @@
+"""Straightforward reference code that follows the RoBiS specification to the letter, to compare speeds with."""
