@@ -87,8 +87,8 @@ def image_names(category: str, share: float) -> Iterator[tuple[str, bool]]:
     good = min(counts["test_public"] - 1, max(1, round(PUBLIC_GOOD[category] * share)))
     for label, total in (("good", good), ("bad", counts["test_public"] - good)):
         for number in range(total):
-            scene, light = divmod(number, len(LIGHTS))
-            yield f"test_public/{label}/{scene:03d}_{LIGHTS[light]}.png", label == "bad"
+            scene, condition = divmod(number, len(LIGHTS))
+            yield f"test_public/{label}/{scene:03d}_{LIGHTS[condition]}.png", label == "bad"
     for split, light in OFFICIAL_LIGHTS.items():
         for number in range(counts[split]):
             yield f"{split}/{number:03d}_{light}.png", number % 2 == 1

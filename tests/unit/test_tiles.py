@@ -1,7 +1,9 @@
 """Cutting images into a tile array."""
 
+import builtins
 import errno
 import hashlib
+import io
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -206,3 +208,20 @@ def test_a_split_without_images_is_refused(tmp_path, split, remedy):
 def test_reading_gives_the_indexed_pixels(tmp_path):
     record = add_image(tmp_path, "0.png", mode="L")
     assert np.array_equal(read_indexed(record, tmp_path), read_image(tmp_path / record.file))
+
+
+def test_a_file_is_opened_once(tmp_path, monkeypatch):
+    record = add_image(tmp_path, "0.png")
+    opened = []
+
+    def counting(open_file):
+        def counted(file, *arguments, **options):
+            opened.append(str(file))
+            return open_file(file, *arguments, **options)
+
+        return counted
+
+    monkeypatch.setattr(io, "open", counting(io.open))
+    monkeypatch.setattr(builtins, "open", counting(builtins.open))
+    read_indexed(record, tmp_path)
+    assert opened == [str(tmp_path / record.file)]
