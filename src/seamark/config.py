@@ -98,6 +98,8 @@ class Config(Settings):
             if (grid := self.grids.get((self.detectors.get(name) or {}).get("grid", "tile")))
             and (refusal := self.merge.refusal(grid))
         ]
+        if refusal := self.refine.refusal(self.merge, self.binarize):
+            problems.append(refusal)
         if problems:
             raise ValueError("\n".join(problems))
         return self

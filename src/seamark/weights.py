@@ -116,7 +116,7 @@ def load_strictly(
     if differences:
         raise WeightsError(
             f"{path}: these are not the weights of {type(network).__name__}; " + "; ".join(differences) + ". "
-            "Give the file that belongs to the configured backbone"
+            "Give the file that belongs to the configured network"
         )
     typed = {name: tensor.to(expected[name].dtype) for name, tensor in state.items()}
     network.load_state_dict(typed, strict=True, assign=True)

@@ -33,6 +33,11 @@ def test_defaults_alone_are_valid():
             {"detectors": {"inp_formr": {}, "inp_former": {}}},
             "detectors.inp_formr: no such detector; did you mean inp_former?",
         ),
+        (
+            {"refine": {"method": "sam", "sam": {"image_scale": 0.25}}, "merge": {"scale": 0.5}},
+            "refine.sam.image_scale 0.25 needs masks of that scale: set binarize.at to map and merge.scale to 0.25, "
+            "which are native and 0.5",
+        ),
         ({"fuse": {"members": ["feature_bank"]}}, "fuse.members: feature_bank has no block under detectors"),
         (
             {"detectors": {"inp_former": {"grid": "tiles"}}},

@@ -5,6 +5,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from seamark.settings.base import Settings
+from seamark.settings.binarize import BinarizeSettings
+from seamark.settings.merge import MergeSettings
 
 
 class GrabCutSettings(Settings):
@@ -85,6 +87,16 @@ class RefineSettings(Settings):
     fill_holes: bool = Field(True, description="fill holes of the refined mask")
     grabcut: GrabCutSettings = Field(default_factory=GrabCutSettings)
     sam: SamSettings = Field(default_factory=SamSettings)
+
+    def refusal(self, merge: MergeSettings, binarize: BinarizeSettings) -> str | None:
+        """Say why masks that are made in this way cannot be refined, None if they can."""
+        scale = self.sam.image_scale
+        if self.method != "sam" or scale is None or (merge.scale == scale and binarize.at == "map"):
+            return None
+        return (
+            f"refine.sam.image_scale {scale:g} needs masks of that scale: set binarize.at to map and merge.scale to "
+            f"{scale:g}, which are {binarize.at} and {merge.scale:g}, or refine.sam.image_scale to null"
+        )
 
     @property
     def stated_method(self) -> str:
