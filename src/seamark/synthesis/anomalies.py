@@ -42,10 +42,13 @@ def blend(pixels: UInt8Array, texture: UInt8Array, mask: BoolArray, weight: floa
     URD specification section 1.3. The three coefficients of its formula sum to 1, so blending and normalising may
     change places; here tiles stay 8-bit, which moves a value by at most half a grey value.
     """
+    # Rows of a flat view are taken several times as fast as under a mask.
+    places = np.flatnonzero(mask)
     blended = pixels.copy()
-    inside = pixels[mask].astype(np.float32)
-    inside += np.float32(weight) * (texture[mask].astype(np.float32) - inside)
-    blended[mask] = np.rint(inside).astype(np.uint8)
+    flat = blended.reshape(-1, 3)
+    inside = np.take(flat, places, axis=0).astype(np.float32)
+    inside += np.float32(weight) * (np.take(texture.reshape(-1, 3), places, axis=0).astype(np.float32) - inside)
+    flat[places] = np.rint(inside).astype(np.uint8)
     return blended
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from threading import Lock
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -64,6 +64,22 @@ def foreground_mask(pixels: UInt8Array, settings: ForegroundSettings) -> BoolArr
     return found if settings.share_min <= share <= settings.share_max else None
 
 
+@dataclass(frozen=True)
+class _Bits:
+    """A mask at eight pixels a byte."""
+
+    packed: UInt8Array
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, mask: BoolArray) -> "_Bits":
+        return cls(np.packbits(mask), (mask.shape[0], mask.shape[1]))
+
+    def mask(self) -> BoolArray:
+        height, width = self.shape
+        return np.unpackbits(self.packed, count=height * width).view(np.bool_).reshape(height, width)
+
+
 class ForegroundMasks:
     """Foregrounds of training tiles, each found once and kept as bits.
 
@@ -72,33 +88,27 @@ class ForegroundMasks:
     read : callable
         Gives the pixels of a tile, uint8 (H, W, 3), for example :meth:`seamark.batches.TileReader.pixels`.
     settings : ForegroundSettings
-        How foregrounds are found.
+        How foregrounds are found. The first tile without a believable one is warned of, further ones are only noted.
     """
 
     def __init__(self, read: Callable[[int], UInt8Array], settings: ForegroundSettings) -> None:
         self.read, self.settings = read, settings
-        self._kept: dict[int, UInt8Array | None] = {}
-        self._shape = (0, 0)
-        self._lock = Lock()
+        self._kept: dict[int, _Bits | None] = {}
 
     def __call__(self, tile: int) -> BoolArray | None:
         """Return the foreground of a tile, bool (H, W), or None for the whole tile; any thread may ask."""
         if self.settings.method == "none":
             return None
-        with self._lock:
-            if tile not in self._kept:
-                self._kept[tile] = self._found(tile)
-            bits = self._kept[tile]
-        if bits is None:
-            return None
-        height, width = self._shape
-        return np.unpackbits(bits, count=height * width).view(np.bool_).reshape(height, width)
+        # Threads that ask for one tile at the same moment all look for it; what they find is the same.
+        if tile not in self._kept:
+            self._kept[tile] = self._found(tile)
+        found = self._kept[tile]
+        return None if found is None else found.mask()
 
-    def _found(self, tile: int) -> UInt8Array | None:
-        pixels = self.read(tile)
-        self._shape = (pixels.shape[0], pixels.shape[1])
-        found = foreground_mask(pixels, self.settings)
-        if found is None:
-            LOG.info("tile %d: the foreground of %s is not believed; the whole tile", tile, self.settings.method)
-            return None
-        return np.packbits(found)
+    def _found(self, tile: int) -> _Bits | None:
+        found = foreground_mask(self.read(tile), self.settings)
+        if found is not None:
+            return _Bits.of(found)
+        log = LOG.debug if None in self._kept.values() else LOG.warning
+        log("tile %d: the foreground by %s is not believable, so the whole tile counts", tile, self.settings.method)
+        return None

@@ -54,23 +54,22 @@ def perlin_field(shape: tuple[int, int], cells: tuple[int, int], random: np.rand
 
     Notes
     -----
-    URD specification section 1.2, steps 2 to 4. Interpolation goes down first: the two components of the gradients are
-    interpolated to the rows of the image on the few columns of the lattice, and only then to its columns.
+    URD specification section 1.2, steps 2 to 4. Interpolating across and down may change places: here the few rows of
+    nodes are interpolated to the columns of the image first, and only these rows then to all of its rows.
     """
     angles = random.uniform(0.0, 2.0 * np.pi, (cells[0] + 1, cells[1] + 1))
     down, across = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
     y, x = _axis(shape[0], cells[0]), _axis(shape[1], cells[1])
-    upper, offset = y.fade[:, np.newaxis], y.offset[:, np.newaxis]
-    lower = 1.0 - upper
-    level = lower * offset * down[y.cells] + upper * (offset - 1.0) * down[y.cells + 1]
-    slope = lower * across[y.cells] + upper * across[y.cells + 1]
-    left = np.take(level, x.cells, axis=1) + np.take(slope, x.cells, axis=1) * x.offset
-    right = np.take(level, x.cells + 1, axis=1) + np.take(slope, x.cells + 1, axis=1) * (x.offset - 1.0)
-    right -= left
-    right *= x.fade
-    left += right
-    left *= np.float32(np.sqrt(2.0))
-    return np.asarray(left, dtype=np.float32)
+    slope = (1.0 - x.fade) * down[:, x.cells] + x.fade * down[:, x.cells + 1]
+    level = (1.0 - x.fade) * x.offset * across[:, x.cells] + x.fade * (x.offset - 1.0) * across[:, x.cells + 1]
+    offset, fade = y.offset[:, np.newaxis], y.fade[:, np.newaxis]
+    above = np.take(slope, y.cells, axis=0) * offset + np.take(level, y.cells, axis=0)
+    below = np.take(slope, y.cells + 1, axis=0) * (offset - 1.0) + np.take(level, y.cells + 1, axis=0)
+    below -= above
+    below *= fade
+    above += below
+    above *= np.float32(np.sqrt(2.0))
+    return np.asarray(above, dtype=np.float32)
 
 
 def rotate(field: Float32Array, angle_deg: float) -> Float32Array:
