@@ -4,7 +4,8 @@ The photographs are noise textures that are drawn on the fly, by default at a qu
 a few distinct frames per category are hard-linked under all names, so they take next to no disk. The constant detector
 stands in for a trained one: everything around it does its full work. The command is the plain one, ``snakemake
 submission``, in a folder of its own. Afterwards a table tells jobs, seconds, peak memory and disk of every stage, and
-what seconds and disk become at the official size; it is also written to ``rehearsal.csv`` in that folder.
+what seconds and disk become at the official size; it is also written to ``rehearsal.csv`` in that folder. A rehearsal
+that was stopped goes on when it is started again.
 
     python benchmarks/rehearsal.py --folder /somewhere/rehearsal --cores 2
 
@@ -115,6 +116,21 @@ def draw_category(root: Path, category: str, scale: float, share: float) -> int:
             truth.parent.mkdir(parents=True, exist_ok=True)
             os.link(store / "mask.png", truth)
     return len(names)
+
+
+def draw_all(folder: Path, categories: Sequence[str], scale: float, share: float) -> None:
+    """Draw all categories, unless an earlier rehearsal in the same folder did."""
+    if (folder / "data").is_dir():
+        print("going on with an earlier rehearsal in this folder; job seconds, memory and disk cover both")
+        return
+    start, draft = time.monotonic(), folder / "data.draft"
+    draft.mkdir(parents=True)
+    images = sum(draw_category(draft, name, scale, share) for name in categories)
+    draft.rename(folder / "data")
+    print(
+        f"drew {images} images of {len(categories)} categories at {scale:g} of the official width and height, {FRAMES} "
+        f"distinct good and bad frames each, in {time.monotonic() - start:.0f} s ({_size_mb(folder / 'frames'):.0f} MB)"
+    )
 
 
 def settings(root: Path, scale: float, mebin: str) -> dict[str, object]:
@@ -243,7 +259,9 @@ def rehearse(folder: Path, scale: float, cores: int, limit_s: float, categories:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, required=True, help="empty folder for everything, on a disk with room")
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="folder for everything; one of an earlier rehearsal is gone on with"
+    )
     parser.add_argument("--cores", type=int, default=2, help="cores for Snakemake")
     parser.add_argument("--scale", type=float, default=0.25, help="size of the frames relative to the official one")
     parser.add_argument("--share", type=float, default=1.0, help="share of the official counts")
@@ -259,14 +277,7 @@ def main() -> None:
     """Draw, rehearse, report."""
     options = _arguments()
     folder = options.folder.resolve()
-    (folder / "data").mkdir(parents=True)
-    start = time.monotonic()
-    images = sum(draw_category(folder / "data", name, options.scale, options.share) for name in options.categories)
-    frames_mb = _size_mb(folder / "frames")
-    print(
-        f"drew {images} images of {len(options.categories)} categories at {options.scale:g} of the official width and "
-        f"height, {FRAMES} distinct good and bad frames each, in {time.monotonic() - start:.0f} s ({frames_mb:.0f} MB)"
-    )
+    draw_all(folder, options.categories, options.scale, options.share)
     load_before = os.getloadavg()[0]
     wall_s = rehearse(folder, options.scale, options.cores, options.limit_s, options.categories)
     print(
