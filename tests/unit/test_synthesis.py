@@ -1,6 +1,8 @@
 """Sources of textures, kept foregrounds, settings of synthetic anomalies."""
 
 import logging
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -164,3 +166,11 @@ def test_the_first_tile_without_a_foreground_is_warned_of(caplog):
 def test_settings_that_make_no_sense_are_refused(kind, values, message):
     with pytest.raises(ValidationError, match=message):
         kind(**values)
+
+
+def test_synthesis_needs_no_torch():
+    modules = "anomalies, foreground, noise_patches, perlin, pyramids, textures"
+    program = f"import sys\nfrom seamark.synthesis import {modules}\nprint(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert "seamark.synthesis.drawn_textures" in loaded
+    assert not {"torch", "timm", "torchvision", "seamark.batches"} & set(loaded)
