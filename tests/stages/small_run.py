@@ -62,6 +62,8 @@ class SmallRun:
     evaluated: tuple = ("test_public",)
     draw: object = draw_example
     digest: str = "random"
+    verified: bool = False
+    refined_by: str = "grabcut"
     threshold: float = THRESHOLD
     lists: dict = field(default_factory=lambda: {name: [] for name in ("fit", "calibration", "coarse", "refined")})
 
@@ -100,7 +102,7 @@ class SmallRun:
                     scored.append((split, image_id, light, truth, found, fine, float(scores.max())))
             head = {"category": category, "split": split}
             write_manifest(self.path("45_fused", category, split), MapsManifest(detector="bank", maps=maps, **head))
-            for name, listed, method in (("coarse", coarse, "mean_std"), ("refined", refined, "grabcut")):
+            for name, listed, method in (("coarse", coarse, "mean_std"), ("refined", refined, self.refined_by)):
                 path = self.path({"coarse": "60_coarse", "refined": "70_refined"}[name], category, split)
                 write_manifest(path, MasksManifest(stage=name, method=method, masks=listed, **head))
                 self.lists[name].append(path)
@@ -205,7 +207,7 @@ class SmallRun:
                 parameters=12345,
                 backbone="toy",
                 backbone_digest=self.digest,
-                backbone_verified=False,
+                backbone_verified=self.verified,
                 map_shape=(4, 4),
                 phases=phases,
             ),

@@ -142,9 +142,18 @@ def test_page_without_submission(finished):
 
 
 def test_pretrained_weights_give_no_warning(tmp_path):
-    run = SmallRun(tmp_path, categories=("grey",), images=2, digest="ab" * 32)
+    run = SmallRun(tmp_path, categories=("grey",), images=2, digest="ab" * 32, verified=True)
     text, _ = run.report()
     assert "weights are random" not in text
+    assert "not the published digest" not in text
+
+
+def test_page_warns_of_a_random_segmenter_and_of_weights_that_were_not_verified(tmp_path):
+    random_sam = "sam vit_b with random weights"
+    run = SmallRun(tmp_path, categories=("grey",), images=2, digest="ab" * 32, refined_by=random_sam)
+    text, _ = run.report()
+    assert f"refined by {random_sam};" in text
+    assert "not the published digest" in text
     assert "abababab" in text
 
 

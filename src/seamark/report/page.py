@@ -153,6 +153,7 @@ def render_page(inputs: ReportFiles, page: Path, run: str, config: Mapping[str, 
     validation = {category: splits["validation"] for category, splits in histograms.items() if "validation" in splits}
     thresholds = threshold_rows(_read_all(inputs.coarse, MasksManifest), validation)
     categories = [manifest.category for manifest in _read_all(inputs.index, IndexManifest).values()]
+    methods = {manifest.method for manifest in _read_all(inputs.refined, MasksManifest).values()}
     markers = {category: threshold_markers(thresholds, category) for category in categories}
     facts = {
         "run": run,
@@ -160,6 +161,7 @@ def render_page(inputs: ReportFiles, page: Path, run: str, config: Mapping[str, 
         "models": inputs.models,
         "detectors": sorted({model.detector for model in inputs.models.values()}),
         "random": sorted({model.detector for model in inputs.models.values() if model.backbone_digest == RANDOM}),
+        "random_segmenters": sorted({method for method in methods if "random weights" in method}),
         "metrics": metric_groups(inputs.evaluations),
         "means": mean_rows(tuple(inputs.evaluations.values())),
         "thresholds": thresholds,
