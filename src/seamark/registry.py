@@ -23,5 +23,7 @@ DETECTORS: dict[str, DetectorEntry] = {
     "feature_bank": DetectorEntry(
         "seamark.detectors.feature_bank:FeatureBank", "seamark.settings.feature_bank:FeatureBankSettings"
     ),
+    "urd": DetectorEntry("seamark.detectors.urd:Urd", "seamark.settings.urd:UrdSettings"),
+    "aurd": DetectorEntry("seamark.detectors.aurd:Aurd", "seamark.settings.aurd:AurdSettings"),
     "constant": DetectorEntry("seamark.detectors.constant:Constant", "seamark.settings.constant:ConstantSettings"),
 }

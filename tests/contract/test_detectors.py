@@ -21,9 +21,13 @@ ROOT = Path(__file__).parents[2]
 SIZE = 64
 STEPS = 2
 COMMON = {"backbone": "efficientnet_lite0", "weights": "random", "layers": [2, 3], "checkpoint_every_s": 0.0}
+STOP = {"every_steps": 1, "min_steps": 1, "anomalies_per_tile": 1}
+PAIRS = {"layers": None, "batch_size": 2, "early_stop": STOP}
 BLOCKS = {
     "inp_former": COMMON | {"max_steps": STEPS, "batch_size": 2, "warmup_steps": 1, "decoder_blocks": 2},
     "feature_bank": COMMON | {"bank_size": 40, "variants": 1, "projection_dim": 8},
+    "urd": COMMON | PAIRS | {"steps": STEPS},
+    "aurd": COMMON | PAIRS | {"steps": STEPS, "segmentation": {"width": 8, "steps": STEPS, "early_stop": STOP}},
     "constant": COMMON | {"bump": 1.0, "brightness": 0.5},
 }
 

@@ -44,8 +44,12 @@ class Detector(nn.Module, ABC):
         super().__init__()
         self.seed = seed
         self.tile_shape = tile_shape
-        self.backbone: Backbone = load_backbone(settings.backbone, settings.weights, settings.layers, seed)
+        self.backbone: Backbone = self._load_backbone(settings)
         self.map_shape: tuple[int, int] = self.backbone.grid_shape(*tile_shape)
+
+    def _load_backbone(self, settings: DetectorSettings) -> Backbone:
+        """Return the frozen network; a detector that also trains a copy of it loads both at once."""
+        return load_backbone(settings.backbone, settings.weights, settings.layers, self.seed)
 
     @abstractmethod
     def phases(self, tiles: TrainingTiles) -> Sequence[Phase]:

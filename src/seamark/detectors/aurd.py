@@ -1,0 +1,144 @@
+"""AURD: URD under augmented light and placement, with a segmentation network in place of the sum of its maps.
+
+Paper: AURD, an entry to the VAND 3.0 challenge 2025 on MVTec AD 2 (URD specification, section 3).
+Equations: augmentation (3.3), segmentation network (3.4), its losses (1.5) and target (1.6), training (3.5).
+Reference: no public code; what the paper leaves open follows DeSTSeg, apple/ml-destseg at f6ea31f (Apple's sample
+licence), and the specification. Written from the specification.
+
+parity: the paper names no strength of the augmentation, no input of the segmentation network, no momentum, no split of
+the steps and no rule for early stopping; the defaults are the specification's proposals.
+parity: the input is the product of the features of teacher and student; DeSTSeg takes its negative, which the first
+convolution learns as well.
+parity: probabilities come at a quarter of the tile's sides; the merge stage interpolates them to the image, where its
+cells are, and aligns no corners.
+parity: all else as in URD.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from seamark.batches import Batch, TileReader, TrainingTiles
+from seamark.detectors.urd import DistillationPhase, Urd
+from seamark.early_stopping import EarlyStopping
+from seamark.errors import DataError
+from seamark.feature_distances import cell_distances
+from seamark.phases import Arithmetic, Phase, SteppedPhase
+from seamark.segmentation_network import (
+    SegmentationNetwork,
+    absolute_loss,
+    distance_stack,
+    feature_products,
+    focal_loss,
+)
+from seamark.settings.aurd import AurdSettings
+from seamark.synthetic_pairs import PairBatch, PairMaker
+
+
+class Aurd(Urd):
+    """URD with shared augmentation and a segmentation network."""
+
+    Settings = AurdSettings
+
+    def __init__(self, settings: AurdSettings, tile_shape: tuple[int, int], seed: int) -> None:
+        super().__init__(settings, tile_shape, seed)
+        self.settings: AurdSettings = settings
+        channels = self.teacher.channels
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.segmentation = SegmentationNetwork(
+                sum(channels) if settings.segmentation.input == "product" else len(channels),
+                settings.segmentation.width,
+            )
+
+    def phases(self, tiles: TrainingTiles) -> Sequence[Phase]:
+        """Return distillation, then segmentation.
+
+        Raises
+        ------
+        DataError
+            If there is a single training tile, which batch norms cannot train on.
+        """
+        if len(tiles.train) < 2:
+            raise DataError("aurd: one training tile; its segmentation network needs at least 2: add images")
+        return [DistillationPhase(self, tiles, self.settings.augmentation), SegmentationPhase(self, tiles)]
+
+    def segmentation_input(self, images: Tensor) -> Tensor:
+        """Return what the segmentation network sees (B, C, H / 4, W / 4) of normalised images (B, 3, H, W)."""
+        pyramids = self.pyramids(images)
+        if self.settings.segmentation.input == "product":
+            return feature_products(*pyramids, self.map_shape)
+        return distance_stack(cell_distances(*pyramids), self.map_shape)
+
+    @torch.no_grad()
+    def score(self, batch: Tensor) -> Tensor:  # noqa: D102
+        return torch.sigmoid(self.segmentation(self.segmentation_input(batch)))
+
+
+class SegmentationPhase(SteppedPhase):
+    """Trains the segmentation network on synthetic anomalies; teacher and student only score.
+
+    Parameters
+    ----------
+    detector : Aurd
+        What is trained.
+    tiles : TrainingTiles
+        Defect-free tiles.
+    """
+
+    name = "segmentation"
+
+    def __init__(self, detector: Aurd, tiles: TrainingTiles) -> None:
+        settings = detector.settings
+        self.detector, self.settings = detector, settings.segmentation
+        self.steps, self.batch_size = self.settings.steps, settings.batch_size
+        self.make = PairMaker(tiles.train, settings.synthesis, settings.augmentation)
+        self.optimiser = torch.optim.SGD(
+            detector.segmentation.parameters(),
+            lr=self.settings.learning_rate,
+            momentum=self.settings.momentum,
+            weight_decay=self.settings.weight_decay,
+        )
+        self.stopping = EarlyStopping(
+            self.settings.early_stop,
+            {"segmentation": detector.segmentation},
+            PairMaker(tiles.validation, settings.synthesis),
+            detector.score,
+        )
+
+    def batch(self, reader: TileReader, step: int, tiles: Sequence[int]) -> Batch:  # noqa: D102, ARG002
+        return PairBatch(self.make, self.name, step, tiles)
+
+    def step(self, batch: Batch, arithmetic: Arithmetic) -> dict[str, Tensor]:  # noqa: D102
+        pairs = cast("PairBatch", batch)
+        self.detector.eval()
+        with arithmetic():
+            with torch.no_grad():
+                features = self.detector.segmentation_input(pairs.anomalous())
+            logits = self.detector.segmentation.train()(features)
+        losses = self.losses(logits.float(), pairs.quarter_masks())
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]  # torch ships no type
+        self.optimiser.step()
+        self.stopping.after_step(batch.step + 1, self.steps)
+        self.stopped = self.stopping.stopped
+        return {name: loss.detach() for name, loss in losses.items()} | self.stopping.note()
+
+    def losses(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Return focal and absolute loss of logits and target (B, h, w); their sum is minimised."""
+        return {
+            "focal": focal_loss(logits, target, self.settings.focal_gamma),
+            "absolute": absolute_loss(logits, target),
+        }
+
+    def state(self) -> dict[str, Any]:  # noqa: D102
+        return {"optimiser": self.optimiser.state_dict(), "stopping": self.stopping.state()}
+
+    def load(self, state: Mapping[str, Any]) -> None:  # noqa: D102
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.stopping.load(state["stopping"])
+
+    def finish(self) -> None:  # noqa: D102
+        self.stopping.restore_best()

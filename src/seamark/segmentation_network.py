@@ -1,0 +1,142 @@
+"""A network that turns features of teacher and student into defect probabilities: residual blocks, ASPP, head.
+
+Sources: DeSTSeg and AURD (sections 1.5 and 3.4 of the URD specification).
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (its usual name)
+from torch import Tensor, nn
+
+from seamark.reverse_distillation import convolution
+
+DILATIONS = (6, 12, 18)
+"""Cells between the taps of the pyramid's three branches."""
+
+
+def feature_products(teacher: Sequence[Tensor], student: Sequence[Tensor], shape: tuple[int, int]) -> Tensor:
+    """Multiply the features of teacher and student, each cell scaled to length one, and stack all levels.
+
+    Parameters
+    ----------
+    teacher, student : sequence of Tensor, shape (B, C_l, H_l, W_l)
+        Two pyramids.
+    shape : tuple of int
+        Rows and columns to which all levels are interpolated (bilinear, corners aligned).
+
+    Returns
+    -------
+    Tensor, shape (B, sum of C_l, h, w)
+        The channels of a level sum to its cosine wherever its cells lie.
+    """
+    pairs = zip(teacher, student, strict=True)
+    products = [F.normalize(one, dim=1) * F.normalize(other, dim=1) for one, other in pairs]
+    return torch.cat([_resized(level, shape) for level in products], dim=1)
+
+
+def distance_stack(distances: Sequence[Tensor], shape: tuple[int, int]) -> Tensor:
+    """Stack the distances of all levels, shape (B, H_l, W_l) each, to (B, levels, h, w); bilinear, corners aligned."""
+    return torch.cat([_resized(level.unsqueeze(1), shape) for level in distances], dim=1)
+
+
+def _resized(level: Tensor, shape: tuple[int, int]) -> Tensor:
+    return F.interpolate(level, shape, mode="bilinear", align_corners=True)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, which is 1x1 where the channels change.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(convolution(inputs, outputs, 3), convolution(outputs, outputs, 3, relu=False))
+        self.shortcut = nn.Identity() if inputs == outputs else convolution(inputs, outputs, 1, relu=False)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (B, inputs, H, W) to (B, outputs, H, W)."""
+        return torch.relu(self.branch(features) + self.shortcut(features))
+
+
+class AtrousPyramid(nn.Module):
+    """Atrous spatial pyramid pooling: the mean of the image and three dilated views, joined by a 3x3 convolution.
+
+    Parameters
+    ----------
+    width : int
+        Channels before, inside each branch and after.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), convolution(width, width, 1))
+        self.dilated = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
+            )
+            for dilation in DILATIONS
+        )
+        self.join = convolution(4 * width, width, 3)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (B, width, H, W) to the same shape."""
+        pooled = self.pooled(features).expand_as(features)
+        out: Tensor = self.join(torch.cat([pooled, *(branch(features) for branch in self.dilated)], dim=1))
+        return out
+
+
+class SegmentationNetwork(nn.Module):
+    """Two residual blocks, atrous pyramid and head.
+
+    Parameters
+    ----------
+    inputs : int
+        Channels of the stack of features.
+    width : int
+        Channels inside.
+    """
+
+    def __init__(self, inputs: int, width: int = 256) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(ResidualBlock(inputs, width), ResidualBlock(width, width))
+        self.pyramid = AtrousPyramid(width)
+        self.head = nn.Sequential(convolution(width, width, 3), nn.Conv2d(width, 1, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits (B, h, w) of a stack of features (B, inputs, h, w)."""
+        out: Tensor = self.head(self.pyramid(self.blocks(features)))
+        return out[:, 0]
+
+
+def focal_loss(logits: Tensor, target: Tensor, gamma: float) -> Tensor:
+    """Return the focal loss without class weights.
+
+    Parameters
+    ----------
+    logits, target : Tensor, shape (B, h, w)
+        Before the sigmoid; 0 or 1.
+    gamma : float
+        Exponent; 0 gives the cross-entropy.
+
+    Returns
+    -------
+    Tensor, scalar
+        Mean over all cells (URD specification section 1.5).
+    """
+    log_right = F.logsigmoid((2.0 * target - 1.0) * logits)
+    return (-((1.0 - log_right.exp()) ** gamma) * log_right).mean()
+
+
+def absolute_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the mean absolute difference of probability and target (URD specification section 1.5)."""
+    return (torch.sigmoid(logits) - target).abs().mean()

@@ -1,0 +1,42 @@
+"""Settings of the augmentation that a tile and its anomalous twin share."""
+
+from pydantic import Field, model_validator
+
+from seamark.settings.base import Settings
+
+
+class PairAugmentationSettings(Settings):
+    """Light, noise and blur for every tile; flips and turns where the product has no fixed place."""
+
+    light_probability: float = Field(
+        0.5, ge=0.0, le=1.0, description="share of samples for each of brightness, contrast and saturation"
+    )
+    brightness: tuple[float, float] = Field((0.7, 1.3), description="range of the factor")
+    contrast: tuple[float, float] = Field((0.7, 1.3), description="range of the factor about the mean grey value")
+    saturation: tuple[float, float] = Field((0.7, 1.3), description="range of the factor; no effect on grey tiles")
+    noise_probability: float = Field(0.3, ge=0.0, le=1.0, description="share of samples that get noise")
+    noise_std: float = Field(
+        7.65, ge=0.0, le=255.0, description="largest standard deviation in grey values, per pixel and channel"
+    )
+    blur_probability: float = Field(0.3, ge=0.0, le=1.0, description="share of samples that get blurred")
+    blur_sigma_px: tuple[float, float] = Field(
+        (0.1, 1.5), description="range of the Gaussian's standard deviation in tile px; its kernel has 5 px"
+    )
+    flip_probability: float = Field(
+        0.0, ge=0.0, le=1.0, description="share of samples for each of the two flips; 0.5 for free placement"
+    )
+    turn_probability: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="share of samples turned by 180 degrees and a little; 0.5 for textures",
+    )
+    turn_deg: float = Field(10.0, ge=0.0, le=90.0, description="largest turn beside the 180 degrees, either way")
+
+    @model_validator(mode="after")
+    def _ranges_are_ordered(self) -> "PairAugmentationSettings":
+        for name in ("brightness", "contrast", "saturation", "blur_sigma_px"):
+            low, high = getattr(self, name)
+            if not 0.0 <= low <= high or (name == "blur_sigma_px" and low == 0.0):
+                raise ValueError(f"{name} [{low}, {high}]: expected a range of positive numbers, smaller end first")
+        return self
