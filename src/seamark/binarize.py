@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from seamark.calibration import statistics_for
-from seamark.components import drop_small, erode_scores, open_scores
+from seamark.components import drop_small, erode_scores, open_scores, trim_halos
 from seamark.errors import ManifestError
 from seamark.images import BoolArray, Float32Array
 from seamark.manifests.calibration import CalibrationManifest, ImageStatistics, SplitStatistics
@@ -176,12 +176,15 @@ def binarize_map(
     Returns
     -------
     tuple
-        Mask of bool, shape (H, W), and the threshold of each enabled rule.
+        Mask of bool, shape (H, W), and the threshold of each enabled rule. Heights above the mean of the validation
+        maps say what ``peak_share`` trims.
     """
     thresholds = tuple(_thresholds(scores, context, settings))
     mask = np.zeros(shape, dtype=np.bool_)
     for side_px, threshold in _lowest_by_erosion(thresholds, settings).items():
         mask |= exceeds(_eroded(scores, side_px, settings), threshold, shape, native=settings.at == "native")
+    if settings.peak_share:
+        mask = trim_halos(mask, enlarge_map(scores, shape), context.validation.mean, settings.peak_share)
     return drop_small(mask, settings.min_area_px), thresholds
 
 

@@ -98,6 +98,41 @@ def drop_small(mask: BoolArray, min_area_px: int) -> BoolArray:
     return np.asarray(stays[components.labels], dtype=np.bool_)
 
 
+def trim_halos(mask: BoolArray, scores: Float32Array, base: float, share: float) -> BoolArray:
+    """Keep of every 8-connected component what rises to a share of its own peak.
+
+    A defect lifts the scores around it as far as features reach, the more the stronger it is: one threshold that finds
+    weak defects draws strong ones too large.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (H, W)
+        The components.
+    scores : ndarray of float32, shape (H, W)
+        Scores that heights are taken from.
+    base : float
+        Score that heights are counted from, in the unit of the scores.
+    share : float
+        Pixels lower than this share of the peak of their component are dropped, 0..1; 0 keeps all. A component whose
+        peak does not rise above the base stays as it is.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+        The trimmed mask; every component keeps at least its peak.
+    """
+    if share == 0.0 or not mask.any():
+        return mask
+    number, labels = cv2.connectedComponents(np.ascontiguousarray(mask).view(np.uint8), connectivity=8)
+    component, heights = labels[mask], scores[mask].astype(np.float64) - base
+    peaks = np.full(number, -np.inf)
+    np.maximum.at(peaks, component, heights)
+    peak = peaks[component]
+    trimmed = np.zeros_like(mask)
+    trimmed[mask] = (heights >= share * peak) | (peak <= 0.0)
+    return trimmed
+
+
 def fill_holes(mask: BoolArray) -> BoolArray:
     """Fill background that no 4-connected path joins to the outside (RoBiS specification section F, step 7).
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seamark.binarize import Binarizer, ImageContext, binarize_map, exceeds, mean_std_threshold
-from seamark.components import drop_small, erode_scores, find_components, open_scores
+from seamark.components import drop_small, erode_scores, find_components, open_scores, trim_halos
 from seamark.errors import ManifestError
 from seamark.manifests.calibration import ImageStatistics, SplitStatistics
 from seamark.mebin import PeakScale, mebin_threshold, stable_threshold
@@ -239,3 +239,32 @@ def test_comparison_does_not_round_the_threshold(threshold):
     np.testing.assert_array_equal(
         exceeds(scores, threshold, (1, 3), native=True), scores.astype(np.float64) > np.float64(threshold)
     )
+
+
+def test_a_strong_defect_loses_its_halo_and_a_weak_one_keeps_its_outline():
+    scores = np.full((40, 60), 1.0, np.float32)
+    scores[5:25, 5:25] = 12.0
+    scores[12:18, 12:18] = 41.0
+    scores[30:36, 40:50] = 12.0
+    settings = BinarizeSettings(mean_std=MeanStdSettings(k=3.0), peak_share=0.5)
+    mask, thresholds = binarize_map(scores, scores.shape, context_for("test_private"), settings)
+    expected = np.zeros(scores.shape, bool)
+    expected[12:18, 12:18] = expected[30:36, 40:50] = True
+    assert np.array_equal(mask, expected)
+    assert thresholds[0].value == 7.0
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.01, 0.99), st.floats(-2.0, 2.0))
+def test_trimming_follows_its_definition_per_component(seed, share, base):
+    scores = np.random.default_rng(seed).normal(0.0, 1.0, (12, 15)).astype(np.float32)
+    mask = scores > 0.5
+    expected = np.zeros_like(mask)
+    number, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
+    for label in range(1, number):
+        component = labels == label
+        peak = float(scores[component].max()) - base
+        heights = scores.astype(np.float64) - base
+        expected |= component if peak <= 0.0 else component & (heights >= share * peak)
+    trimmed = trim_halos(mask, scores, base, share)
+    assert np.array_equal(trimmed, expected)
+    assert find_components(mask).areas.size <= find_components(trimmed).areas.size

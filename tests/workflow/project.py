@@ -37,7 +37,6 @@ CONFIG = {
     },
     "merge": {"smooth_sigma_px": 2.0},
     "binarize": {"mean_std": {"k": 3.0}},
-    "overrides": {"woven": None},
     "fuse": {"members": ["inp_former"]},
 }
 

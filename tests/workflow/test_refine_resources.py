@@ -40,7 +40,7 @@ def test_grabcut_leaves_the_gpu_to_others(project):
 
 @pytest.mark.parametrize(("gpus", "given"), [("0", (1, 8000, 2)), ("", (0, 8000, 1))])
 def test_a_network_gets_a_gpu_where_there_is_one_and_only_for_the_jobs_that_use_it(project, gpus, given):
-    project.configure(SAM | {"overrides": {"woven": None, "cloth": {"refine": {"method": "none"}}}})
+    project.configure(SAM | {"overrides": {"cloth": {"refine": {"method": "none"}}}})
     found = refine_resources(project, gpus)
     assert {facts for (category, _), facts in found.items() if category == "bolt"} == {given}
     assert {facts for (category, _), facts in found.items() if category == "cloth"} == {(0, 800, 1)}

@@ -49,6 +49,12 @@ class BinarizeSettings(Settings):
     compensate_erosion: bool = Field(
         False, description="dilate eroded masks back by the mirrored square; parity: false, they stay shrunken"
     )
+    peak_share: float = Field(
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        description="drop pixels that rise less above the validation mean than this share of their component's peak",
+    )
     min_area_px: int = Field(0, ge=0, description="drop components smaller than this many image pixels")
 
     @model_validator(mode="after")
