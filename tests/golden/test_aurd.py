@@ -1,4 +1,4 @@
-"""AURD's segmentation network, losses, augmentation and phases against the numbers and properties of its specification."""
+"""AURD's segmentation network, losses, augmentation and phases against the numbers of its specification."""
 
 from contextlib import nullcontext
 
@@ -275,7 +275,7 @@ class TestEarlyStopping:
 
     def test_validation_without_anomalies_is_an_error(self):
         make = PairMaker(TileReader(pixels(1), normalise, "cpu", 0), SynthesisSettings(probability=0.0))
-        with pytest.raises(DataError, match="covered no cell; raise synthesis.probability"):
+        with pytest.raises(DataError, match=r"covered no cell; raise synthesis\.probability"):
             list(SyntheticValidation(make, EarlyStopSettings()))
 
 
@@ -323,36 +323,53 @@ class TestPhases:
         assert settings.early_stop == settings.segmentation.early_stop == EarlyStopSettings()
         assert (UrdSettings().batch_size, UrdSettings().steps) == (16, 5_000)
 
-    @pytest.mark.parametrize("stop_at", [2, 4, 5])
-    def test_resumes_in_either_phase(self, tmp_path, stop_at):
-        """Section 8, test 28: three steps of distillation, three of segmentation."""
 
-        def breaking(items, _):
-            for item in items:
-                yield item
-                breaking.count += 1
-                if breaking.count == stop_at:
-                    raise KeyboardInterrupt
+class Stopped(Exception):
+    """Stands for the end of the process in the middle of a training."""
 
-        def run(path, track):
-            detector = toy(checkpoint_every_s=0.0)
-            return detector, Training(
-                detector,
-                detector.settings,
-                train=pixels(),
-                validation=pixels(2, seed=1),
-                checkpoint=Checkpoint(path, {"key": "a"}),
-                device="cpu",
-                workers=0,
-                track=track,
-            )
 
-        breaking.count = 0
-        unbroken, loop = run(tmp_path / "unbroken", lambda items, _: items)
-        records = loop.run()
-        assert [record.name for record in records] == ["distillation", "segmentation"]
-        with pytest.raises(KeyboardInterrupt):
-            run(tmp_path / "broken", breaking)[1].run()
-        resumed, loop = run(tmp_path / "broken", lambda items, _: items)
-        assert loop.run() == records
-        assert all(torch.equal(tensor, unbroken.state()[name]) for name, tensor in resumed.state().items())
+def full_training(path, stop_after=None):
+    """Three steps of distillation, then three of segmentation."""
+    detector, done = toy(checkpoint_every_s=0.0), 0
+
+    def track(items, _):
+        nonlocal done
+        for item in items:
+            yield item
+            done += 1
+            if done == stop_after:
+                raise Stopped
+
+    return detector, Training(
+        detector,
+        detector.settings,
+        train=pixels(),
+        validation=pixels(2, seed=1),
+        checkpoint=Checkpoint(path, {"key": "a"}),
+        device="cpu",
+        workers=0,
+        track=track,
+    )
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    detector, loop = full_training(tmp_path_factory.mktemp("aurd") / "unbroken")
+    return detector, loop.run()
+
+
+@pytest.mark.parametrize("stop_after", [2, 5])
+def test_resumes_in_either_phase(tmp_path, unbroken, stop_after):
+    """Section 8, test 28."""
+    whole, records = unbroken
+    with pytest.raises(Stopped):
+        full_training(tmp_path / "broken", stop_after)[1].run()
+    resumed, loop = full_training(tmp_path / "broken")
+    assert loop.run() == records
+    assert all(torch.equal(tensor, whole.state()[name]) for name, tensor in resumed.state().items())
+
+
+def test_both_phases_are_recorded(unbroken):
+    _, records = unbroken
+    assert [(record.name, record.steps) for record in records] == [("distillation", 3), ("segmentation", 3)]
+    assert set(records[1].losses) == {"focal", "absolute", "validation_ap"}
