@@ -12,7 +12,7 @@ from seamark.checkpoints import Checkpoint
 from seamark.detectors.aurd import Aurd
 from seamark.detectors.urd import Urd
 from seamark.early_stopping import EarlyStopping, average_precision
-from seamark.errors import DataError
+from seamark.errors import DataError, TrainingError
 from seamark.feature_distances import cell_distances
 from seamark.pair_augmentation import Camera, Placement, change_light
 from seamark.segmentation_network import (
@@ -367,6 +367,14 @@ def test_resumes_in_either_phase(tmp_path, unbroken, stop_after):
     resumed, loop = full_training(tmp_path / "broken")
     assert loop.run() == records
     assert all(torch.equal(tensor, whole.state()[name]) for name, tensor in resumed.state().items())
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(tmp_path):
+    detector, loop = full_training(tmp_path / "poisoned")
+    with torch.no_grad():
+        next(detector.student.parameters()).fill_(float("nan"))
+    with pytest.raises(TrainingError, match="phase distillation, step 1: loss student is nan"):
+        loop.run()
 
 
 def test_both_phases_are_recorded(unbroken):
