@@ -454,7 +454,7 @@ rule package:
         f"{OUT}/logs/package.log",
     benchmark:
         f"{OUT}/benchmarks/package.tsv"
-    threads: 1
+    threads: 4
     resources:
         mem_mb=800,
     params:

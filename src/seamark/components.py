@@ -124,7 +124,7 @@ def trim_halos(mask: BoolArray, scores: Float32Array, base: float, share: float)
     if share == 0.0 or not mask.any():
         return mask
     number, labels = cv2.connectedComponents(np.ascontiguousarray(mask).view(np.uint8), connectivity=8)
-    component, heights = labels[mask], scores[mask].astype(np.float64) - base
+    component, heights = labels[mask].astype(np.intp), scores[mask].astype(np.float64) - base
     peaks = np.full(number, -np.inf)
     np.maximum.at(peaks, component, heights)
     peak = peaks[component]

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 PACKAGES = ("seamark", "snakemake", "numpy", "scipy", "opencv-python-headless", "pillow", "tifffile", "torch", "timm")
@@ -24,8 +25,15 @@ class Stopwatch:
 
     def totals(self) -> tuple[float, float, float]:
         """Return wall seconds, CPU seconds and the peak resident memory in MB (10**6 bytes)."""
-        peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return time.monotonic() - self._wall, time.process_time() - self._cpu, peak_kib * 1024 / 1e6
+        return time.monotonic() - self._wall, time.process_time() - self._cpu, _peak_kib() * 1024 / 1e6
+
+
+def _peak_kib() -> int:
+    """Peak resident memory of this program alone: what getrusage tells begins with the peak of the parent process."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def package_versions() -> dict[str, str]:
