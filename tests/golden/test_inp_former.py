@@ -16,6 +16,7 @@ from seamark.detectors.inp_former import (
     mining_weights,
     reconstruction_loss,
     token_groups,
+    with_outliers,
 )
 from seamark.errors import ConfigError
 from seamark.settings.inp_former import InpFormerSettings
@@ -278,6 +279,34 @@ def test_n6_coherence():
     tokens = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]])
     prototypes = torch.tensor([[[1.0, 0.0], [0.0, -1.0]]])
     assert float(coherence_loss(tokens, prototypes)) == pytest.approx(0.43096441, abs=1e-7)
+
+
+def generators(tiles, seed=0):
+    return [np.random.default_rng([seed, tile]) for tile in range(tiles)]
+
+
+def test_without_outliers_the_prototypes_see_the_tokens_as_they_are():
+    fused = torch.randn(2, 50, 8)
+    assert with_outliers(fused, 0.0, generators(2)) is fused
+
+
+def test_outliers_replace_a_share_of_each_tile_by_tokens_of_its_length_around_one_direction():
+    torch.manual_seed(0)
+    fused = torch.randn(40, 200, 64) * 3.0
+    contaminated = with_outliers(fused, 0.3, generators(40))
+    changed = (contaminated != fused).any(dim=2)
+    counts = changed.sum(dim=1)
+    assert counts.max() <= 0.3 * 200
+    assert 20 < counts.float().mean() < 40
+    assert len(set(counts.tolist())) > 20
+    for tile in range(40):
+        outliers = contaminated[tile, changed[tile]]
+        torch.testing.assert_close(outliers.norm(dim=1), fused[tile].norm(dim=1).mean().expand(len(outliers)))
+        if len(outliers) > 5:
+            cosine = F.normalize(outliers, dim=1) @ F.normalize(outliers, dim=1).T
+            assert 0.3 < cosine[~torch.eye(len(outliers), dtype=torch.bool)].mean() < 0.7
+    assert torch.equal(contaminated, with_outliers(fused, 0.3, generators(40)))
+    assert torch.equal(contaminated[:3], with_outliers(fused[:3], 0.3, generators(3)))
 
 
 def test_n7_value_is_the_plain_cosine_and_the_gradient_is_weighted():

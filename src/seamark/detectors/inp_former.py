@@ -9,12 +9,13 @@ Reference: luow23/INP-Former at 17d2653 (MIT) and HUST-SLOW/RoBiS at c318cf4 (MI
 parity: score maps are kept at the token grid; the reference interpolates each group to 518 px and then to 256 px.
 parity: batches and augmentation come from a counter-based generator, so equal seeds give other samples.
 parity: where a reconstruction is perfect everywhere, mining leaves the gradient as it is instead of dividing 0 by 0.
-parity: with the default settings all else is equal; token_share, max_steps, groups, heads and wide
+parity: with the default settings all else is equal; token_share, outlier_share, max_steps, groups, heads and wide
 variants are ours.
 """
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
@@ -195,6 +196,38 @@ def _initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
+def with_outliers(fused: Tensor, share: float, generators: Sequence[np.random.Generator]) -> Tensor:
+    """Replace some tokens of each tile by noise around a direction of its own, as a defect would.
+
+    The prototypes of defect-free tiles are so alike that a decoder never learns to bear others; then one strong defect
+    spoils the reconstruction of its whole tile. Ours, not in the paper.
+
+    Parameters
+    ----------
+    fused : Tensor, shape (B, N, D)
+        Tokens that prototypes are drawn from.
+    share : float
+        Largest share of a tile's tokens that is replaced, 0..1; how many it is, is drawn per tile.
+    generators : sequence of Generator
+        One per tile.
+
+    Returns
+    -------
+    Tensor, shape (B, N, D)
+        Outliers have the mean length of the tile's tokens; ``fused`` itself with share 0.
+    """
+    if share == 0.0:
+        return fused
+    contaminated, (_, tokens, dim) = fused.clone(), fused.shape
+    for place, (tile, random) in enumerate(zip(fused, generators, strict=True)):
+        count = int(tokens * random.uniform(0.0, share))
+        where = torch.from_numpy(random.permutation(tokens)[:count]).to(fused.device)
+        directions = random.standard_normal(dim) + random.standard_normal((count, dim))
+        outliers = F.normalize(torch.from_numpy(directions).to(fused), dim=1)
+        contaminated[place, where] = tile.norm(dim=1).mean() * outliers
+    return contaminated
+
+
 def coherence_loss(fused: Tensor, prototypes: Tensor) -> Tensor:
     """Return how far tokens are from their nearest prototype, as 1 - cosine, averaged.
 
@@ -321,7 +354,8 @@ class InpFormer(Detector):
     def losses(self, targets: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of targets (B, G, N, D): the total and its two parts."""
         fused = self.fused(targets)
-        prototypes = self.network.prototypes(fused)
+        generators = [batch.random("outliers", place) for place in range(len(batch))]
+        prototypes = self.network.prototypes(with_outliers(fused, self.settings.outlier_share, generators))
         chosen = self._chosen_tokens(targets.shape[2], batch)
         rebuilt = self.network.reconstruct(fused[:, chosen], prototypes)
         reconstruction = reconstruction_loss(targets[:, :, chosen], rebuilt, self.settings.mining_gamma)

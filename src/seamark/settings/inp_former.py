@@ -21,6 +21,13 @@ class InpFormerSettings(DetectorSettings):
     token_share: float = Field(
         1.0, gt=0.0, le=1.0, description="share of each tile's tokens that the decoder reconstructs in a training step"
     )
+    outlier_share: float = Field(
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        description="largest share of a tile's tokens that become noise before its prototypes are drawn in a training "
+        "step, so that they bear a defect; 0 as in the paper",
+    )
     learning_rate: float = Field(1e-3, gt=0.0, description="highest learning rate")
     final_learning_rate: float = Field(1e-4, ge=0.0, description="learning rate at the end of the cosine")
     warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up, the first with learning rate 0")
