@@ -6,7 +6,9 @@ from functools import lru_cache
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
-from torch import Tensor
+from torch import Tensor, nn
+
+from seamark.convolutional_backbone import PYRAMID_STRIDES
 
 TRUNCATE = 4.0
 """Radius of the Gaussian kernel in standard deviations."""
@@ -168,3 +170,32 @@ def map_operator(cells: int, input_px: int, sigma_px: float, cell_px: int, *, al
         operator = sum(tap * padded[start : start + input_px] for start, tap in enumerate(taps))
     averaged = operator.reshape(input_px // cell_px, cell_px, cells).mean(axis=1)
     return torch.from_numpy(np.ascontiguousarray(averaged, dtype=np.float32))
+
+
+class DistanceMap(nn.Module):
+    """Brings the distances of the levels at strides 4, 8 and 16 to one smoothed map at stride 4.
+
+    Parameters
+    ----------
+    tile_shape : tuple of int
+        Height and width of the tiles in px.
+    sigma_px : float
+        Standard deviation of the smoothing in px of a tile; 0 for none.
+    align_corners : bool
+        See :func:`map_operator`.
+    """
+
+    def __init__(self, tile_shape: tuple[int, int], sigma_px: float, *, align_corners: bool) -> None:
+        super().__init__()
+        for level, stride in enumerate(PYRAMID_STRIDES):
+            for axis, side in zip(("rows", "columns"), tile_shape, strict=True):
+                operator = map_operator(side // stride, side, sigma_px, PYRAMID_STRIDES[0], align_corners=align_corners)
+                self.register_buffer(f"{axis}_{level}", operator.clone(), persistent=False)
+
+    def forward(self, distances: Sequence[Tensor]) -> Tensor:
+        """Return the map (B, H / 4, W / 4) of the distances (B, H_l, W_l) of each level."""
+        operators = [
+            (self.get_buffer(f"rows_{level}"), self.get_buffer(f"columns_{level}"))
+            for level in range(len(PYRAMID_STRIDES))
+        ]
+        return anomaly_map(distances, operators)

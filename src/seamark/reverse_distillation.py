@@ -11,6 +11,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from seamark.errors import ConfigError
+
+MULTIPLE = 32
+"""Sides of a tile are multiples of the stride of the embedding."""
 DECODER_BLOCKS = (3, 4, 6)
 """Blocks of the decoder's stages, deep to shallow."""
 
@@ -206,3 +210,72 @@ def initialise_as_released(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.xavier_normal_(module.weight)
+
+
+def initialise_for_relu(network: nn.Module) -> None:
+    """Set the weights of ordinary convolutions to Kaiming normal; transposed ones keep the framework's.
+
+    Source: AAND specification section A.6, as in RD4AD.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+class ReverseStudent(nn.Module):
+    """Bottleneck and mirrored decoder of RD4AD: rebuilds a pyramid from the teacher's.
+
+    Parameters
+    ----------
+    channels : sequence of int
+        Channels of the three levels, shallow to deep.
+    width : float
+        Factor of the channels inside.
+    signed : bool
+        Whether the pyramid has negative features, so that what rebuilds it must not end in a ReLU.
+    """
+
+    def __init__(self, channels: Sequence[int], width: float = 1.0, *, signed: bool = False) -> None:
+        super().__init__()
+        self.bottleneck = OneClassBottleneck(channels, width)
+        self.decoder = MirrorDecoder(channels, self.bottleneck.outputs, width, signed=signed)
+        initialise_for_relu(self)
+
+    def forward(self, teacher: Sequence[Tensor]) -> list[Tensor]:
+        """Rebuild a pyramid of (B, C_l, H_l, W_l), shallow to deep."""
+        rebuilt: list[Tensor] = self.decoder(self.bottleneck(teacher))
+        return rebuilt
+
+
+def has_negatives(pyramid: nn.Module) -> bool:
+    """Return whether a pyramid's features can be negative, as those of a small image of noise show."""
+    noise = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    training = pyramid.training
+    with torch.no_grad():
+        lowest = min(float(level.min()) for level in pyramid.eval()(noise))
+    pyramid.train(training)
+    return lowest < 0.0
+
+
+def check_sides(detector: str, tile_shape: tuple[int, int]) -> None:
+    """Refuse tiles that a student cannot halve five times.
+
+    Parameters
+    ----------
+    detector : str
+        Name in the message.
+    tile_shape : tuple of int
+        Height and width in px.
+
+    Raises
+    ------
+    ConfigError
+        If a side is not a positive multiple of 32.
+    """
+    for what, side in zip(("height", "width"), tile_shape, strict=True):
+        if side < MULTIPLE or side % MULTIPLE:
+            below = max(side // MULTIPLE, 1) * MULTIPLE
+            raise ConfigError(
+                f"{detector}: tile {what} {side} px is not a positive multiple of {MULTIPLE} px; "
+                f"set the grid's input_px to {below} or {below + MULTIPLE}"
+            )

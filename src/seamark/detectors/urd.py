@@ -26,19 +26,14 @@ from seamark.backbones import Backbone, load_pyramid
 from seamark.batches import Batch, TileReader, TrainingTiles
 from seamark.detectors.base import Detector
 from seamark.early_stopping import EarlyStopping
-from seamark.errors import ConfigError
-from seamark.feature_distances import anomaly_map, cell_distances, map_operator, student_loss, teacher_losses
+from seamark.feature_distances import DistanceMap, cell_distances, student_loss, teacher_losses
 from seamark.guided_injection import Student
 from seamark.phases import Arithmetic, Phase, SteppedPhase
+from seamark.reverse_distillation import check_sides, has_negatives
 from seamark.settings.pair_augmentation import PairAugmentationSettings
 from seamark.settings.training import DetectorSettings
 from seamark.settings.urd import UrdSettings
 from seamark.synthetic_pairs import PairBatch, PairMaker
-
-STRIDES = (4, 8, 16)
-"""Pixels per cell of the three levels."""
-MULTIPLE = 32
-"""Sides of a tile are multiples of the stride of the student's embedding."""
 
 
 class Urd(Detector):
@@ -47,7 +42,7 @@ class Urd(Detector):
     Settings = UrdSettings
 
     def __init__(self, settings: UrdSettings, tile_shape: tuple[int, int], seed: int) -> None:
-        _check_sides(tile_shape)
+        check_sides("urd", tile_shape)
         super().__init__(settings, tile_shape, seed)
         self.settings = settings
         with torch.random.fork_rng(devices=[]):
@@ -55,12 +50,7 @@ class Urd(Detector):
             self.student = Student(
                 self.teacher.channels, settings.gii_mode, settings.student_width, signed=has_negatives(self.teacher)
             )
-        for level, stride in enumerate(STRIDES):
-            for axis, side in zip(("rows", "columns"), tile_shape, strict=True):
-                operator = map_operator(
-                    side // stride, side, settings.smooth_sigma_px, STRIDES[0], align_corners=settings.align_corners
-                )
-                self.register_buffer(f"{axis}_{level}", operator.clone(), persistent=False)
+        self.map_of = DistanceMap(tile_shape, settings.smooth_sigma_px, align_corners=settings.align_corners)
 
     def _load_backbone(self, settings: DetectorSettings) -> Backbone:
         expert, self.teacher = load_pyramid(settings.backbone, settings.weights, self.seed)
@@ -77,10 +67,8 @@ class Urd(Detector):
     @torch.no_grad()
     def cosine_map(self, images: Tensor) -> Tensor:
         """Return how far the student is from the teacher, summed over levels, (B, H / 4, W / 4) of (B, 3, H, W)."""
-        operators = [
-            (self.get_buffer(f"rows_{level}"), self.get_buffer(f"columns_{level}")) for level in range(len(STRIDES))
-        ]
-        return anomaly_map(cell_distances(*self.pyramids(images)), operators)
+        combined: Tensor = self.map_of(cell_distances(*self.pyramids(images)))
+        return combined
 
     def score(self, batch: Tensor) -> Tensor:  # noqa: D102
         return self.cosine_map(batch)
@@ -165,32 +153,5 @@ class DistillationPhase(SteppedPhase):
         self.stopping.restore_best()
 
 
-def has_negatives(pyramid: nn.Module) -> bool:
-    """Return whether a pyramid's features can be negative, as those of a small image of noise show."""
-    noise = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    training = pyramid.training
-    with torch.no_grad():
-        lowest = min(float(level.min()) for level in pyramid.eval()(noise))
-    pyramid.train(training)
-    return lowest < 0.0
-
-
 def _adam(module: nn.Module, rate: float, betas: tuple[float, float]) -> torch.optim.Adam:
     return torch.optim.Adam(module.parameters(), lr=rate, betas=betas)
-
-
-def _check_sides(tile_shape: tuple[int, int]) -> None:
-    """Refuse tiles that the student cannot halve five times.
-
-    Raises
-    ------
-    ConfigError
-        If a side is not a positive multiple of 32.
-    """
-    for what, side in zip(("height", "width"), tile_shape, strict=True):
-        if side < MULTIPLE or side % MULTIPLE:
-            below = max(side // MULTIPLE, 1) * MULTIPLE
-            raise ConfigError(
-                f"urd: tile {what} {side} px is not a positive multiple of {MULTIPLE} px; "
-                f"set the grid's input_px to {below} or {below + MULTIPLE}"
-            )

@@ -2,22 +2,19 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from seamark.settings.early_stop import EarlyStopSettings
+from seamark.settings.pyramid import PyramidSettings
 from seamark.settings.synthesis import SynthesisSettings
-from seamark.settings.training import DetectorSettings
 
 InjectionMode = Literal["similarity", "concat", "none"]
 """How the teacher's features get into the student's decoder."""
 
 
-class UrdSettings(DetectorSettings):
+class UrdSettings(PyramidSettings):
     """URD; the defaults are the paper's for MVTec AD."""
 
-    backbone: str = Field(
-        "wide_resnet50_2", min_length=1, description="pretrained network of expert and teacher, at strides 4, 8, 16"
-    )
     gii_mode: InjectionMode = Field(
         "similarity",
         description="parity: similarity as the paper describes it; concat: without the gate, as the released script "
@@ -36,16 +33,3 @@ class UrdSettings(DetectorSettings):
         default_factory=lambda: EarlyStopSettings(patience=20),
         description="parity: the released code keeps the best epoch on test images; null: keep the last step",
     )
-    smooth_sigma_px: float = Field(
-        4.0, ge=0.0, le=100.0, description="Gaussian smoothing of the score map in tile px, 0 for none"
-    )
-    align_corners: bool = Field(
-        True,
-        description="parity: true aligns corners when levels become one map, which shifts borders by half a cell",
-    )
-
-    @model_validator(mode="after")
-    def _levels_are_fixed(self) -> "UrdSettings":
-        if self.layers is not None:
-            raise ValueError(f"layers {list(self.layers)}: leave it null; the levels are at strides 4, 8 and 16 px")
-        return self
