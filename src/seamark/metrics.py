@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from seamark.errors import DataError
+from seamark.instance_metrics import instance_average_precision, instance_precision_at
+from seamark.regions import Regions
 from seamark.scores import KEYS, key_scores, score_keys
 
 BoolArray = npt.NDArray[np.bool_]
@@ -118,6 +119,8 @@ class ScoreCounts:
         Sum over the defect pixels with that score of 1 / size of their region in px; regions are 8-connected.
     good_images, bad_images : ndarray of int64, shape (n,)
         Images whose largest score it is, without and with a defect.
+    instances : ndarray of int64, shape (n,)
+        Defect regions whose instance score it is: more than half of their pixels reach it, but no higher score.
     regions : int
         Defect regions of all images.
     """
@@ -128,10 +131,11 @@ class ScoreCounts:
     region_weight: Float64Array
     good_images: Int64Array
     bad_images: Int64Array
+    instances: Int64Array
     regions: int
 
     @classmethod
-    def of(cls, anomaly_map: Float32Array, truth: BoolArray) -> "ScoreCounts":
+    def of(cls, anomaly_map: Float32Array, truth: BoolArray, regions: Regions | None = None) -> "ScoreCounts":
         """Count one image.
 
         Parameters
@@ -140,6 +144,8 @@ class ScoreCounts:
             Finite scores within the range of float16, higher is more anomalous.
         truth : ndarray of bool, shape (H, W)
             True where defective.
+        regions : Regions, optional
+            Those of the truth, where they are known already.
 
         Returns
         -------
@@ -152,9 +158,13 @@ class ScoreCounts:
             If the shapes differ, the map is empty, or a score is not finite or does not fit into float16.
         """
         _require_same_shape(anomaly_map, truth, "anomaly map")
+        regions = Regions.of(truth) if regions is None else regions
         keys = score_keys(anomaly_map)
+        defect_keys = keys[truth]
         pixels = np.bincount(keys.ravel(), minlength=KEYS)
-        positives, weight, regions = _defect_counts(keys, truth)
+        positives = np.bincount(defect_keys, minlength=KEYS)
+        weight = np.bincount(defect_keys, regions.pixel_weights(), KEYS).astype(np.float64, copy=False)
+        instances = np.bincount(regions.majority_keys(defect_keys), minlength=KEYS)
         used = np.flatnonzero(pixels)
         peak = (used == used[-1]).astype(np.int64)
         return cls(
@@ -162,24 +172,26 @@ class ScoreCounts:
             negatives=(pixels - positives)[used],
             positives=positives[used],
             region_weight=weight[used],
-            good_images=peak * int(regions == 0),
-            bad_images=peak * int(regions > 0),
-            regions=regions,
+            good_images=peak * int(regions.count == 0),
+            bad_images=peak * int(regions.count > 0),
+            instances=instances[used],
+            regions=regions.count,
         )
 
     @classmethod
     def pooled(cls, parts: Iterable["ScoreCounts"]) -> "ScoreCounts":
         """Add up any number of counts, in the order given; none give the counts of no image."""
-        integers = np.zeros((4, KEYS), dtype=np.int64)
+        integers = np.zeros((5, KEYS), dtype=np.int64)
         weight = np.zeros(KEYS)
         regions = 0
         for part in parts:
-            integers[:, part.keys] += (part.negatives, part.positives, part.good_images, part.bad_images)
+            counts = (part.negatives, part.positives, part.good_images, part.bad_images, part.instances)
+            integers[:, part.keys] += counts
             weight[part.keys] += part.region_weight
             regions += part.regions
         used = np.flatnonzero(integers[0] + integers[1])
-        negatives, positives, good, bad = integers[:, used]
-        return cls(used.astype(np.uint16), negatives, positives, weight[used], good, bad, regions)
+        negatives, positives, good, bad, instances = integers[:, used]
+        return cls(used.astype(np.uint16), negatives, positives, weight[used], good, bad, instances, regions)
 
     def __add__(self, other: "ScoreCounts") -> "ScoreCounts":
         """Pool the images of both."""
@@ -232,6 +244,43 @@ class ScoreCounts:
         """Return the area under the ROC curve over all pixels, ties counted half; None when one class has no pixel."""
         return _auroc(self.negatives, self.positives)
 
+    def pixel_ap(self) -> float | None:
+        """Return the average precision over all pixels, step-wise, without interpolation; None without a defect pixel.
+
+        The precision at every distinct score is weighted by the recall that it adds.
+        """
+        total = int(self.positives.sum())
+        if total == 0:
+            return None
+        hits = np.cumsum(self.positives[::-1])
+        flagged = hits + np.cumsum(self.negatives[::-1])
+        return float(np.dot(hits / np.maximum(flagged, 1), self.positives[::-1])) / total
+
+    def oracle_seg_f1(self) -> tuple[float, float] | None:
+        """Return the best SegF1 that one threshold could reach with the truth at hand, and that threshold.
+
+        Returns
+        -------
+        tuple of float, or None
+            The F1 of the pixels whose score is at least the threshold, good images included, and the threshold in raw
+            score units; the highest one of equal F1. None without a defect pixel.
+        """
+        total = int(self.positives.sum())
+        if total == 0:
+            return None
+        hits = np.cumsum(self.positives[::-1])
+        f1 = 2 * hits / (total + hits + np.cumsum(self.negatives[::-1]))
+        best = int(np.argmax(f1))
+        return float(f1[best]), float(key_scores()[self.keys[::-1][best]])
+
+    def iap(self) -> float | None:
+        """Return the instance average precision; None without a defect region."""
+        return instance_average_precision(self.negatives, self.positives, self.instances)
+
+    def iap_at(self, recall: float) -> float | None:
+        """Return the interpolated precision at a recall of instances, in (0, 1]; None without a defect region."""
+        return instance_precision_at(self.negatives, self.positives, self.instances, recall)
+
     def image_auroc(self) -> float | None:
         """Return the area under the ROC curve over images scored by their maximum; None when one class has no image."""
         return _auroc(self.good_images, self.bad_images)
@@ -247,18 +296,6 @@ def _require_same_shape(array: npt.NDArray[Any], truth: BoolArray, what: str) ->
             f"the {what} has shape {array.shape}, the truth {truth.shape}; they must be equal and not empty: "
             "bring the map or mask to the size of the truth first"
         )
-
-
-def _defect_counts(keys: npt.NDArray[np.uint16], truth: BoolArray) -> tuple[Int64Array, Float64Array, int]:
-    """Return defect pixels per key, region weight per key and the number of regions of one image."""
-    if not truth.any():
-        return np.zeros(KEYS, dtype=np.int64), np.zeros(KEYS), 0
-    found, labels, statistics, _ = cv2.connectedComponentsWithStats(truth.astype(np.uint8), connectivity=8)
-    weights = 1.0 / np.maximum(statistics[:, cv2.CC_STAT_AREA], 1)
-    defect_keys = keys[truth]
-    positives = np.bincount(defect_keys, minlength=KEYS).astype(np.int64, copy=False)
-    region_weight = np.bincount(defect_keys, weights[labels[truth]], KEYS).astype(np.float64, copy=False)
-    return positives, region_weight, found - 1
 
 
 def _area_up_to(x: Float64Array, y: Float64Array, limit: float) -> float:

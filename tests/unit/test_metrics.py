@@ -217,6 +217,7 @@ def test_counts_beyond_64_bits_of_pairs():
         counts.region_weight,
         counts.good_images,
         counts.bad_images,
+        counts.instances,
         counts.regions,
     )
     assert huge.pixel_auroc() == 1.0

@@ -1,0 +1,141 @@
+"""Defect regions of one image: connected pixels of the truth, and how many of them a mask finds."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from seamark.errors import DataError
+
+BoolArray = npt.NDArray[np.bool_]
+Float64Array = npt.NDArray[np.float64]
+Int64Array = npt.NDArray[np.int64]
+
+SIZE_EDGES_PX = (100, 1001)
+"""Where the next size class of regions begins: below 100 px, 100 to 1000 px, above 1000 px."""
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The 8-connected regions of the truth of one image (MVTec AD 2 specification section 3.2).
+
+    Parameters
+    ----------
+    labels : ndarray of int64, shape (n,)
+        Region of each defect pixel, 0..m-1; pixels in raster order.
+    sizes : ndarray of int64, shape (m,)
+        Pixels of each region, at least one.
+    """
+
+    labels: Int64Array
+    sizes: Int64Array
+
+    @classmethod
+    def of(cls, truth: BoolArray) -> "Regions":
+        """Label the regions of a truth mask.
+
+        Parameters
+        ----------
+        truth : ndarray of bool, shape (H, W)
+            True where defective.
+
+        Returns
+        -------
+        Regions
+            None at all for a good image.
+        """
+        if not truth.any():
+            return cls(np.zeros(0, np.int64), np.zeros(0, np.int64))
+        _, labels, statistics, _ = cv2.connectedComponentsWithStats(truth.astype(np.uint8), connectivity=8)
+        return cls(labels[truth].astype(np.int64) - 1, statistics[1:, cv2.CC_STAT_AREA].astype(np.int64))
+
+    @property
+    def count(self) -> int:
+        """Number of regions."""
+        return int(self.sizes.size)
+
+    def pixel_weights(self) -> Float64Array:
+        """Return 1 / size of its region for each defect pixel, shape (n,)."""
+        return (1.0 / self.sizes)[self.labels]
+
+    def majority_keys(self, defect_keys: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
+        """Return, per region, the largest key that more than half of its pixels reach.
+
+        It is the pixel at the 0-based place floor(n / 2) of the n pixels in descending order (URD and PFADSeg
+        specification section 5, instance score).
+
+        Parameters
+        ----------
+        defect_keys : ndarray of uint16, shape (n,)
+            Scores of the defect pixels in raster order, as keys.
+
+        Returns
+        -------
+        ndarray of uint16, shape (m,)
+            In the order of the regions.
+        """
+        ordered: Int64Array = np.sort((self.labels << 16) | defect_keys)
+        last = np.cumsum(self.sizes) - 1
+        return (ordered[last - self.sizes // 2] & 0xFFFF).astype(np.uint16)
+
+
+@dataclass(frozen=True)
+class FoundRegions:
+    """How many regions there are and how many a mask finds, by size class; adds up over images.
+
+    Parameters
+    ----------
+    regions, found : tuple of int, one per size class of :data:`SIZE_EDGES_PX`
+        A region is found when the mask covers more than half of its pixels, as for an instance score.
+    """
+
+    regions: tuple[int, int, int] = (0, 0, 0)
+    found: tuple[int, int, int] = (0, 0, 0)
+
+    @classmethod
+    def of(cls, prediction: BoolArray, truth: BoolArray, regions: Regions) -> "FoundRegions":
+        """Count the regions of one image.
+
+        Parameters
+        ----------
+        prediction, truth : ndarray of bool, shape (H, W)
+            True where defective.
+        regions : Regions
+            Those of the truth.
+
+        Returns
+        -------
+        FoundRegions
+            Counts of this image.
+
+        Raises
+        ------
+        DataError
+            If the shapes differ.
+        """
+        if prediction.shape != truth.shape:
+            raise DataError(
+                f"the predicted mask has shape {prediction.shape}, the truth {truth.shape}; they must be equal: "
+                "bring the mask to the size of the truth first"
+            )
+        covered = np.bincount(regions.labels[prediction[truth]], minlength=regions.count)
+        classes = np.digitize(regions.sizes, SIZE_EDGES_PX)
+        return cls(_tally(classes), _tally(classes[2 * covered > regions.sizes]))
+
+    def __add__(self, other: "FoundRegions") -> "FoundRegions":
+        """Pool the images of both."""
+        return FoundRegions(_sum(self.regions, other.regions), _sum(self.found, other.found))
+
+    def recalls(self) -> tuple[float | None, ...]:
+        """Return the share of the regions that are found, per size class; None for a class without a region."""
+        return tuple(found / all_ if all_ else None for all_, found in zip(self.regions, self.found, strict=True))
+
+
+def _tally(classes: Int64Array) -> tuple[int, int, int]:
+    small, medium, large = np.bincount(classes, minlength=len(SIZE_EDGES_PX) + 1).tolist()
+    return small, medium, large
+
+
+def _sum(first: tuple[int, int, int], second: tuple[int, int, int]) -> tuple[int, int, int]:
+    return first[0] + second[0], first[1] + second[1], first[2] + second[2]
