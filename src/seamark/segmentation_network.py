@@ -15,6 +15,23 @@ DILATIONS = (6, 12, 18)
 """Cells between the taps of the pyramid's three branches."""
 
 
+def level_products(teacher: Sequence[Tensor], student: Sequence[Tensor]) -> list[Tensor]:
+    """Multiply the features of teacher and student, each cell scaled to length one.
+
+    Parameters
+    ----------
+    teacher, student : sequence of Tensor, shape (B, C_l, H_l, W_l)
+        Two pyramids.
+
+    Returns
+    -------
+    list of Tensor, shape (B, C_l, H_l, W_l)
+        The channels of a cell sum to its cosine.
+    """
+    pairs = zip(teacher, student, strict=True)
+    return [F.normalize(one, dim=1) * F.normalize(other, dim=1) for one, other in pairs]
+
+
 def feature_products(teacher: Sequence[Tensor], student: Sequence[Tensor], shape: tuple[int, int]) -> Tensor:
     """Multiply the features of teacher and student, each cell scaled to length one, and stack all levels.
 
@@ -30,9 +47,7 @@ def feature_products(teacher: Sequence[Tensor], student: Sequence[Tensor], shape
     Tensor, shape (B, sum of C_l, h, w)
         The channels of a level sum to its cosine wherever its cells lie.
     """
-    pairs = zip(teacher, student, strict=True)
-    products = [F.normalize(one, dim=1) * F.normalize(other, dim=1) for one, other in pairs]
-    return torch.cat([_resized(level, shape) for level in products], dim=1)
+    return torch.cat([_resized(level, shape) for level in level_products(teacher, student)], dim=1)
 
 
 def distance_stack(distances: Sequence[Tensor], shape: tuple[int, int]) -> Tensor:
@@ -118,8 +133,8 @@ class SegmentationNetwork(nn.Module):
         return out[:, 0]
 
 
-def focal_loss(logits: Tensor, target: Tensor, gamma: float) -> Tensor:
-    """Return the focal loss without class weights.
+def focal_loss(logits: Tensor, target: Tensor, gamma: float, alpha: float | None = None) -> Tensor:
+    """Return the focal loss.
 
     Parameters
     ----------
@@ -127,14 +142,19 @@ def focal_loss(logits: Tensor, target: Tensor, gamma: float) -> Tensor:
         Before the sigmoid; 0 or 1.
     gamma : float
         Exponent; 0 gives the cross-entropy.
+    alpha : float or None
+        Weight of cells with target 1, that of the others is one minus it; None: all weigh 1.
 
     Returns
     -------
     Tensor, scalar
-        Mean over all cells (URD specification section 1.5).
+        Mean over all cells (URD specification section 1.5, AAND specification section A.5).
     """
     log_right = F.logsigmoid((2.0 * target - 1.0) * logits)
-    return (-((1.0 - log_right.exp()) ** gamma) * log_right).mean()
+    losses = -((1.0 - log_right.exp()) ** gamma) * log_right
+    if alpha is not None:
+        losses = losses * torch.where(target > 0, alpha, 1.0 - alpha)
+    return losses.mean()
 
 
 def absolute_loss(logits: Tensor, target: Tensor) -> Tensor:

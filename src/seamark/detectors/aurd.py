@@ -14,18 +14,18 @@ cells are, and aligns no corners.
 parity: all else as in URD.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from seamark.batches import Batch, TileReader, TrainingTiles
+from seamark.batches import TrainingTiles
 from seamark.detectors.urd import DistillationPhase, Urd
 from seamark.early_stopping import EarlyStopping
 from seamark.errors import DataError
 from seamark.feature_distances import cell_distances
-from seamark.phases import Arithmetic, Phase, SteppedPhase
+from seamark.pair_phase import PairPhase
+from seamark.phases import Arithmetic, Phase
 from seamark.segmentation_network import (
     SegmentationNetwork,
     absolute_loss,
@@ -77,7 +77,7 @@ class Aurd(Urd):
         return torch.sigmoid(self.segmentation(self.segmentation_input(batch)))
 
 
-class SegmentationPhase(SteppedPhase):
+class SegmentationPhase(PairPhase):
     """Trains the segmentation network on synthetic anomalies; teacher and student only score.
 
     Parameters
@@ -93,52 +93,32 @@ class SegmentationPhase(SteppedPhase):
     def __init__(self, detector: Aurd, tiles: TrainingTiles) -> None:
         settings = detector.settings
         self.detector, self.settings = detector, settings.segmentation
-        self.steps, self.batch_size = self.settings.steps, settings.batch_size
-        self.make = PairMaker(tiles.train, settings.synthesis, settings.augmentation)
-        self.optimiser = torch.optim.SGD(
-            detector.segmentation.parameters(),
-            lr=self.settings.learning_rate,
-            momentum=self.settings.momentum,
-            weight_decay=self.settings.weight_decay,
-        )
-        self.stopping = EarlyStopping(
-            self.settings.early_stop,
-            {"segmentation": detector.segmentation},
-            PairMaker(tiles.validation, settings.synthesis),
-            detector.score,
+        super().__init__(
+            steps=self.settings.steps,
+            batch_size=settings.batch_size,
+            make=PairMaker(tiles.train, settings.synthesis, settings.augmentation),
+            optimiser=torch.optim.SGD(
+                detector.segmentation.parameters(),
+                lr=self.settings.learning_rate,
+                momentum=self.settings.momentum,
+                weight_decay=self.settings.weight_decay,
+            ),
+            stopping=EarlyStopping(
+                self.settings.early_stop,
+                {"segmentation": detector.segmentation},
+                PairMaker(tiles.validation, settings.synthesis),
+                detector.score,
+            ),
         )
 
-    def batch(self, reader: TileReader, step: int, tiles: Sequence[int]) -> Batch:  # noqa: D102, ARG002
-        return PairBatch(self.make, self.name, step, tiles)
-
-    def step(self, batch: Batch, arithmetic: Arithmetic) -> dict[str, Tensor]:  # noqa: D102
-        pairs = cast("PairBatch", batch)
+    def losses(self, pairs: PairBatch, arithmetic: Arithmetic) -> dict[str, Tensor]:  # noqa: D102
         self.detector.eval()
         with arithmetic():
             with torch.no_grad():
                 features = self.detector.segmentation_input(pairs.anomalous())
-            logits = self.detector.segmentation.train()(features)
-        losses = self.losses(logits.float(), pairs.quarter_masks())
-        self.optimiser.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]  # torch ships no type
-        self.optimiser.step()
-        self.stopping.after_step(batch.step + 1, self.steps)
-        self.stopped = self.stopping.stopped
-        return {name: loss.detach() for name, loss in losses.items()} | self.stopping.note()
-
-    def losses(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Return focal and absolute loss of logits and target (B, h, w); their sum is minimised."""
+            logits = self.detector.segmentation.train()(features).float()
+        target = pairs.quarter_masks()
         return {
             "focal": focal_loss(logits, target, self.settings.focal_gamma),
             "absolute": absolute_loss(logits, target),
         }
-
-    def state(self) -> dict[str, Any]:  # noqa: D102
-        return {"optimiser": self.optimiser.state_dict(), "stopping": self.stopping.state()}
-
-    def load(self, state: Mapping[str, Any]) -> None:  # noqa: D102
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.stopping.load(state["stopping"])
-
-    def finish(self) -> None:  # noqa: D102
-        self.stopping.restore_best()

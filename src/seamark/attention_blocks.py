@@ -1,0 +1,56 @@
+"""Residual blocks of PFADSeg: parallel recalibrated convolutions and attentional fusion, each with its plain form."""
+
+import torch
+from torch import Tensor, nn
+
+from seamark.attentional_fusion import AttentionalFusion
+from seamark.pyramid_attention import ParallelRecalibration
+from seamark.reverse_distillation import convolution
+from seamark.settings.pfadseg import AttentionSettings
+
+
+class AttentionBlock(nn.Module):
+    """A residual block of two convolutions; without attention it is that of a ResNet.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels.
+    settings : AttentionSettings
+        Which parts have attention.
+    stride : int
+        Step of the first convolution in cells.
+    signed : bool
+        Whether the sum is left without ReLU.
+
+    Notes
+    -----
+    PFADSeg specification section 4.2.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, settings: AttentionSettings, stride: int = 1, *, signed: bool = False
+    ) -> None:
+        super().__init__()
+        second = (
+            ParallelRecalibration(outputs, shared=settings.spr_shared, norm=settings.branch_bn)
+            if settings.pcar
+            else nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        )
+        self.branch = nn.Sequential(convolution(inputs, outputs, 3, stride), second, nn.BatchNorm2d(outputs))
+        same = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if same else convolution(inputs, outputs, 1, stride, relu=False)
+        self.fusion = AttentionalFusion(outputs, settings.aff_gain) if settings.aff else None
+        self.signed = signed
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
+        return self.joined(self.branch(features), self.shortcut(features))
+
+    def joined(self, branch: Tensor, shortcut: Tensor) -> Tensor:
+        """Join what branch and shortcut give, (B, outputs, h, w) each."""
+        out = branch + shortcut if self.fusion is None else self.fusion(branch, shortcut)
+        return out if self.signed else torch.relu(out)
