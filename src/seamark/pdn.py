@@ -1,0 +1,193 @@
+"""The networks of EfficientAD: patch description networks (PDN) as teacher and student, and the autoencoder.
+
+Source: Batzner et al., "EfficientAD: Accurate Visual Anomaly Detection at Millisecond-Level Latencies", WACV 2024
+(EfficientAD specification section B.2). A PDN sees 33 x 33 px per cell, its cells are 4 px apart, and without padding
+the middle of cell i is pixel 4 i + 16.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Literal, cast
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+STRIDE = 4
+"""Pixels between the cells of a PDN."""
+FIELD = 33
+"""Side in px of what a cell of a PDN sees."""
+CENTRE = 16
+"""Pixel in the middle of the first cell of a PDN without padding."""
+MARGIN = 4
+"""Cells that a PDN with padding has more on each side."""
+AUTOENCODER_PX = 256
+"""Side of the autoencoder's input; its code is one vector."""
+
+PdnSize = Literal["small", "medium"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One convolution of a PDN, with what follows it."""
+
+    kernel: int
+    outputs: int
+    padding: int
+    """In px on each side, in a network with padding."""
+    pooled: bool = False
+    """Whether its result, after a ReLU, is averaged over 2 x 2."""
+
+
+def pdn_layers(size: PdnSize, outputs: int, width: float = 1.0) -> tuple[Layer, ...]:
+    """Return the convolutions of a PDN.
+
+    Parameters
+    ----------
+    size : {"small", "medium"}
+        PDN-S has four convolutions, PDN-M six.
+    outputs : int
+        Features per cell.
+    width : float
+        Factor of the channels inside.
+
+    Returns
+    -------
+    tuple of Layer
+        All but the last one end in a ReLU.
+    """
+    if size == "small":
+        inner = (Layer(4, 128, 3, pooled=True), Layer(4, 256, 3, pooled=True), Layer(3, 256, 1))
+        last: tuple[Layer, ...] = (Layer(4, outputs, 0),)
+    else:
+        inner = (Layer(4, 256, 3, pooled=True), Layer(4, 512, 3, pooled=True), Layer(1, 512, 0), Layer(3, 512, 1))
+        last = (Layer(4, outputs, 0), Layer(1, outputs, 0))
+    return (*(replace(layer, outputs=max(1, round(layer.outputs * width))) for layer in inner), *last)
+
+
+def cell_count(side_px: int) -> int:
+    """Return the cells of a PDN without padding along a side of the input; 0 where none fits."""
+    return max(0, (side_px - FIELD) // STRIDE + 1)
+
+
+class Pdn(nn.Module):
+    """A patch description network.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        What :func:`pdn_layers` gives.
+
+    Attributes
+    ----------
+    convolutions : ModuleList
+        Its convolutions, the last one being the head.
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        super().__init__()
+        self.layers = tuple(layers)
+        inputs = (3, *(layer.outputs for layer in self.layers))
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(channels, layer.outputs, layer.kernel)
+            for channels, layer in zip(inputs, self.layers, strict=False)
+        )
+
+    @property
+    def head(self) -> nn.Conv2d:
+        """The last convolution."""
+        return cast("nn.Conv2d", self.convolutions[-1])
+
+    def trunk(self, images: Tensor, *, padded: bool = False) -> Tensor:
+        """Return what the head takes of normalised images (B, 3, H, W)."""
+        features = images
+        for layer, convolution in zip(self.layers[:-1], self.convolutions[:-1], strict=True):
+            if padded and layer.padding:
+                features = functional.pad(features, (layer.padding,) * 4)
+            features = functional.relu(convolution(features))
+            if layer.pooled:
+                features = functional.avg_pool2d(features, 2, 2, padding=int(padded))
+        return features
+
+    def outputs(self, hidden: Tensor, channels: slice) -> Tensor:
+        """Return some of the features of a cell, given what the head takes; half a head costs half."""
+        return functional.conv2d(hidden, self.head.weight[channels], cast("Tensor", self.head.bias)[channels])
+
+    def forward(self, images: Tensor, *, padded: bool = False) -> Tensor:
+        """Return features.
+
+        Parameters
+        ----------
+        images : Tensor of float32, shape (B, 3, H, W)
+            Normalised with mean and standard deviation of ImageNet.
+        padded : bool
+            Whether zeros surround images and maps, as in the distillation: cell k then is centred at pixel 4 k, and
+            all but the outer four cells are those without padding.
+
+        Returns
+        -------
+        Tensor
+            (B, C, (H - 33) // 4 + 1, (W - 33) // 4 + 1), or (B, C, ceil(H / 4), ceil(W / 4)) with padding.
+        """
+        features: Tensor = self.head(self.trunk(images, padded=padded))
+        return features
+
+
+class Autoencoder(nn.Module):
+    """The autoencoder: 256 x 256 px become one vector of 64 numbers, and that becomes a map of features.
+
+    Parameters
+    ----------
+    outputs : int
+        Features per cell.
+    """
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        widths = (3, 32, 32, 64, 64, 64)
+        self.encoder = nn.ModuleList(
+            nn.Conv2d(before, after, 4, stride=2, padding=1) for before, after in pairwise(widths)
+        )
+        self.code = nn.Conv2d(64, 64, 8)
+        self.decoder = nn.ModuleList(nn.Conv2d(64, 64, 4, padding=2) for _ in DECODER_SIDES)
+        self.penultimate = nn.Conv2d(64, 64, 3, padding=1)
+        self.head = nn.Conv2d(64, outputs, 3, padding=1)
+        self.dropout = nn.Dropout(0.2)
+
+    def forward(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Return features.
+
+        Parameters
+        ----------
+        images : Tensor of float32, shape (B, 3, H, W)
+            Normalised; other sizes than 256 x 256 px are resized.
+        grid : tuple of int
+            Rows and columns of the map, those of the PDN.
+
+        Returns
+        -------
+        Tensor
+            (B, C, rows, columns).
+        """
+        features = thumbnail(images)
+        for convolution in self.encoder:
+            features = functional.relu(convolution(features))
+        features = self.code(features)
+        for side, convolution in zip(DECODER_SIDES, self.decoder, strict=True):
+            resized = functional.interpolate(features, (side, side), mode="bilinear")
+            features = self.dropout(functional.relu(convolution(resized)))
+        features = functional.interpolate(features, grid, mode="bilinear")
+        result: Tensor = self.head(functional.relu(self.penultimate(features)))
+        return result
+
+
+DECODER_SIDES = (3, 8, 15, 32, 63, 127)
+"""Rows and columns to which the decoder interpolates before each convolution."""
+
+
+def thumbnail(images: Tensor) -> Tensor:
+    """Return images (B, 3, 256, 256) of images of any size."""
+    side = AUTOENCODER_PX
+    if images.shape[2:] == (side, side):
+        return images
+    return functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
