@@ -44,6 +44,9 @@ class SynthesisSettings(Settings):
         1500, ge=0, description="memory for decoded photographs of textures; the result does not depend on it"
     )
     foreground: ForegroundSettings = Field(default_factory=ForegroundSettings)
+    foreground_tries: int = Field(
+        1, ge=1, description="masks that are drawn, at most, until one meets the foreground in more than 4 px. AAND: 11"
+    )
 
     @model_validator(mode="after")
     def _weights_are_shares(self) -> "SynthesisSettings":

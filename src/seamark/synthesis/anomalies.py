@@ -6,8 +6,11 @@ import numpy as np
 
 from seamark.images import BoolArray, UInt8Array
 from seamark.settings.synthesis import SynthesisSettings
-from seamark.synthesis.perlin import perlin_mask
+from seamark.synthesis.perlin import draw_lattice, perlin_mask
 from seamark.synthesis.textures import TextureSource
+
+FEWEST_PX = 4
+"""A mask with no more pixels than this on the foreground is drawn anew, where tries are left."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,20 @@ def blend(pixels: UInt8Array, texture: UInt8Array, mask: BoolArray, weight: floa
     return blended
 
 
+def _mask_on(
+    foreground: BoolArray | None, shape: tuple[int, int], tries: int, random: np.random.Generator
+) -> BoolArray:
+    """Draw a mask within the foreground, anew on the same lattice while it has too few pixels there."""
+    lattice = draw_lattice(random)
+    if foreground is None:
+        return perlin_mask(shape, random, lattice)
+    for _ in range(tries):
+        mask = perlin_mask(shape, random, lattice) & foreground
+        if np.count_nonzero(mask) > FEWEST_PX:
+            break
+    return mask
+
+
 def synthesise(
     pixels: UInt8Array,
     foreground: BoolArray | None,
@@ -82,8 +99,7 @@ def synthesise(
     shape = (pixels.shape[0], pixels.shape[1])
     mask: BoolArray = np.zeros(shape, dtype=np.bool_)
     if random.random() < settings.probability:
-        mask = perlin_mask(shape, random)
-        mask = mask if foreground is None else mask & foreground
+        mask = _mask_on(foreground, shape, settings.foreground_tries, random)
     if not mask.any():
         return AnomalousTile(pixels, mask)
     weight = float(random.uniform(*settings.beta))

@@ -93,7 +93,15 @@ def rotate(field: Float32Array, angle_deg: float) -> Float32Array:
     return np.asarray(turned, dtype=np.float32)
 
 
-def perlin_mask(shape: tuple[int, int], random: np.random.Generator) -> BoolArray:
+def draw_lattice(random: np.random.Generator) -> tuple[int, int]:
+    """Draw how many cells the lattice has down and across, powers of 2 from 1 to 32."""
+    exponents = random.integers(0, LARGEST_EXPONENT + 1, 2)
+    return 2 ** int(exponents[0]), 2 ** int(exponents[1])
+
+
+def perlin_mask(
+    shape: tuple[int, int], random: np.random.Generator, lattice: tuple[int, int] | None = None
+) -> BoolArray:
     """Draw the mask of an anomaly.
 
     Parameters
@@ -102,6 +110,8 @@ def perlin_mask(shape: tuple[int, int], random: np.random.Generator) -> BoolArra
         Height and width in px.
     random : Generator
         Source of lattice, gradients and angle.
+    lattice : tuple of int or None
+        Cells of the lattice down and across; None to draw them.
 
     Returns
     -------
@@ -112,6 +122,5 @@ def perlin_mask(shape: tuple[int, int], random: np.random.Generator) -> BoolArra
     -----
     URD specification section 1.2.
     """
-    exponents = random.integers(0, LARGEST_EXPONENT + 1, 2)
-    field = perlin_field(shape, (2 ** int(exponents[0]), 2 ** int(exponents[1])), random)
+    field = perlin_field(shape, lattice or draw_lattice(random), random)
     return rotate(field, float(random.uniform(-LARGEST_ANGLE_DEG, LARGEST_ANGLE_DEG))) > THRESHOLD

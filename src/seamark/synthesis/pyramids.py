@@ -8,6 +8,8 @@ from seamark.images import BoolArray, Float32Array
 
 HALF = 0.5
 """A cell is anomalous from this interpolated share on."""
+POOLED_SHARE = 0.3
+"""A cell is anomalous above this share of its pixels."""
 
 
 def _resize_from_corners(values: Float32Array, shape: tuple[int, int]) -> Float32Array:
@@ -70,3 +72,29 @@ def quarter_mask(mask: BoolArray) -> BoolArray:
     ones = mask.view(np.uint8)
     middles = ones[1::4, 1::4] + ones[1::4, 2::4] + ones[2::4, 1::4] + ones[2::4, 2::4]
     return np.asarray(middles >= 2)
+
+
+def pooled_masks(mask: BoolArray, shapes: Sequence[tuple[int, int]]) -> list[BoolArray]:
+    """Shrink a mask to every level on its own, by the share of a cell that is set.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (H, W)
+        Set pixels.
+    shapes : sequence of tuple of int
+        Rows and columns of each level, divisors of H and W.
+
+    Returns
+    -------
+    list of ndarray of bool, shapes (H_l, W_l)
+        True where more than 0.3 of a cell's pixels are set.
+
+    Notes
+    -----
+    AAND specification section A.5.
+    """
+    levels = []
+    for rows, columns in shapes:
+        blocks = mask.reshape(rows, mask.shape[0] // rows, columns, mask.shape[1] // columns)
+        levels.append(np.asarray(blocks.mean(axis=(1, 3)) > POOLED_SHARE))
+    return levels
