@@ -25,5 +25,10 @@ DETECTORS: dict[str, DetectorEntry] = {
     ),
     "urd": DetectorEntry("seamark.detectors.urd:Urd", "seamark.settings.urd:UrdSettings"),
     "aurd": DetectorEntry("seamark.detectors.aurd:Aurd", "seamark.settings.aurd:AurdSettings"),
+    "aand": DetectorEntry("seamark.detectors.aand:Aand", "seamark.settings.aand:AandSettings"),
+    "pfadseg": DetectorEntry("seamark.detectors.pfadseg:Pfadseg", "seamark.settings.pfadseg:PfadsegSettings"),
+    "efficientad": DetectorEntry(
+        "seamark.detectors.efficientad:EfficientAd", "seamark.settings.efficientad:EfficientAdSettings"
+    ),
     "constant": DetectorEntry("seamark.detectors.constant:Constant", "seamark.settings.constant:ConstantSettings"),
 }

@@ -28,8 +28,22 @@ BLOCKS = {
     "feature_bank": COMMON | {"bank_size": 40, "variants": 1, "projection_dim": 8},
     "urd": COMMON | PAIRS | {"steps": STEPS},
     "aurd": COMMON | PAIRS | {"steps": STEPS, "segmentation": {"width": 8, "steps": STEPS, "early_stop": STOP}},
+    "aand": COMMON | {"layers": None, "batch_size": 2, "amplification": {"max_steps": STEPS}, "max_steps": STEPS},
+    "pfadseg": COMMON
+    | PAIRS
+    | {
+        "steps": STEPS,
+        "student_width": 0.5,
+        "learning_rate": 0.1,
+        "segmentation": {"width": 8, "steps": STEPS, "early_stop": STOP},
+    },
+    "efficientad": COMMON | {"teacher": "random", "width": 1 / 16, "channels": 12, "steps": STEPS, "batch_size": 2},
     "constant": COMMON | {"bump": 1.0, "brightness": 0.5},
 }
+
+
+OFFSETS = {"efficientad": 0.5}
+"""Middle of the first cell in px, of detectors whose cells do not begin at the border."""
 
 
 class Stopped(Exception):
@@ -105,7 +119,7 @@ class TestDetector:
         cells = detector.cells
         for axis, side in enumerate(detector.map_shape):
             assert cells.stride_px[axis] * side == SIZE
-            assert cells.offset_px[axis] == cells.stride_px[axis] / 2
+            assert cells.offset_px[axis] == OFFSETS.get(name, cells.stride_px[axis] / 2)
 
     def test_scores_are_repeatable(self, name, trained):
         detector, _ = trained[name]
