@@ -7,6 +7,7 @@ PROJECT = Path(workflow.basedir)
 sys.path.insert(0, str(PROJECT / "src"))
 
 from seamark.outcome import print_outcome
+from seamark.teachers import teacher_path
 from seamark.workflow import Plan, prepare_environment
 
 
@@ -43,6 +44,7 @@ def refine_memory_mb(wildcards):
 wildcard_constraints:
     category="|".join(plan.categories),
     detector="|".join(plan.detectors),
+    teacher="[0-9a-f]{16}",
     grid="|".join(plan.config.grids),
     split="|".join(("train", *plan.splits)),
 
@@ -158,6 +160,8 @@ rule index:
     params:
         root=plan.root,
         layout=plan.config.data.layout,
+        train_images=plan.config.data.train_images,
+        seed=plan.config.seed,
         files=plan.listing,
         code=plan.code("index"),
     message:
@@ -212,8 +216,37 @@ rule crop:
         "stages/crop.py"
 
 
+rule distill:
+    input:
+        demo=plan.index_inputs,
+    output:
+        manifest=teacher_path("{teacher}", ".json"),
+        weights=teacher_path("{teacher}", ".safetensors"),
+    log:
+        teacher_path("{teacher}", ".log"),
+    benchmark:
+        teacher_path("{teacher}", ".tsv")
+    priority: 40
+    threads: 4 if plan.gpus else 1
+    resources:
+        gpu=1,
+        mem_mb=4000,
+    params:
+        settings=plan.teacher_settings,
+        root=plan.root,
+        layout=plan.config.data.layout,
+        train_images=plan.config.data.train_images,
+        seed=plan.config.seed,
+        code=plan.code("distill"),
+    message:
+        "Distilling the teacher {wildcards.teacher}"
+    script:
+        "stages/distill.py"
+
+
 rule train:
     input:
+        teacher=plan.teacher,
         train=plan.tiles(".json", "train"),
         train_npy=plan.tiles(".npy", "train"),
         validation=plan.tiles(".json", "validation"),
@@ -246,6 +279,7 @@ rule infer:
     input:
         model=rules.train.output.manifest,
         weights=rules.train.output.model,
+        teacher=plan.teacher,
         tiles=plan.tiles(".json"),
         tiles_npy=plan.tiles(".npy"),
     output:
@@ -432,6 +466,7 @@ rule evaluate:
         mem_mb=900,
     params:
         settings=plan.settings("evaluate"),
+        grids=plan.member_grids,
         root=plan.root,
         truth_root=plan.truth_root,
         code=plan.code("evaluate"),

@@ -13,6 +13,8 @@ Params
 root : data root
 category : name of the category
 layout : folder layout, ``mvtec_ad_2`` or ``mvtec_ad``
+train_images : training images that are listed, None for all
+seed : seed of the run, by which they are chosen
 
 Source: MVTec AD 2 reference sections 1.1 (tree and names) and 1.3 (official counts).
 """
@@ -26,7 +28,14 @@ from seamark.manifests.base import write_manifest
 
 def main(job: Job) -> None:
     """Index one category."""
-    manifest = index_category(Path(job.params["root"]), job.wildcards["category"], job.params["layout"], job.map)
+    manifest = index_category(
+        Path(job.params["root"]),
+        job.wildcards["category"],
+        job.params["layout"],
+        job.map,
+        train_images=job.params["train_images"],
+        seed=job.params["seed"],
+    )
     write_manifest(job.target("manifest"), manifest)
 
 

@@ -3,13 +3,17 @@
 **Inputs** ``model``: model manifest (fit.json); ``weights``: safetensors; ``tiles``: tiles manifest; ``tiles_npy``:
 uint8 (T, H, W, C) tiles.
 **Outputs** ``maps``: .npy float32 (T, h, w), raw scores at the detector's own resolution, higher is more anomalous;
+beside them, for a detector whose score is the mean of two maps, ``<split>.components.npy`` float32 (T, 2, h, w);
 ``manifest``: tile maps manifest with the range of the scores and where the cells lie in a tile.
 **Params** ``detector``: ``module:Class``; ``name``: its name in the configuration; ``settings``: its block.
 """
 
+from contextlib import ExitStack
+
 import numpy as np
 
 from seamark.artifacts import committed_file, file_digest
+from seamark.component_maps import ComponentDetector
 from seamark.detectors.base import load_detector_class
 from seamark.inference import score_tiles
 from seamark.job import Job, run
@@ -18,6 +22,7 @@ from seamark.manifests.model import ModelManifest
 from seamark.manifests.tilemaps import TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
 from seamark.models import read_model
+from seamark.tilemaps import components_path
 
 
 def main(job: Job) -> None:
@@ -27,9 +32,14 @@ def main(job: Job) -> None:
     kind = load_detector_class(job.params["detector"])
     detector = read_model(job.path("weights"), kind, job.settings(kind.Settings), tiles.shape[1:3])
     target = job.target("maps")
-    with committed_file(target) as draft:
+    components_path(target).unlink(missing_ok=True)
+    with ExitStack() as drafts:
+        draft = drafts.enter_context(committed_file(target))
+        parts = None
+        if isinstance(detector, ComponentDetector):
+            parts = drafts.enter_context(committed_file(components_path(target)))
         pixels = np.load(job.path("tiles_npy"), mmap_mode="r")
-        minimum, maximum = score_tiles(detector, pixels, draft, job.device, job.track)
+        minimum, maximum = score_tiles(detector, pixels, draft, job.device, job.track, components=parts)
     manifest = TilemapsManifest(
         detector=model.detector,
         category=tiles.category,

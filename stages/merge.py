@@ -4,7 +4,8 @@
 
 - ``tiles``: manifest of the tiles, with the window of every tile in image px.
 - ``tilemaps``: manifest of the tile maps, with the position of their cells in px of the model input.
-- ``tilemaps_npy``: float32 array (T, h, w), raw scores, higher is more anomalous.
+- ``tilemaps_npy``: float32 array (T, h, w), raw scores, higher is more anomalous; beside it, for a detector with two
+  maps per tile, those maps.
 
 **Outputs**
 
@@ -31,7 +32,7 @@ from seamark.maps import save_map
 from seamark.merging import merge_image
 from seamark.released_merging import released_merge
 from seamark.settings.merge import MergeSettings
-from seamark.tilemaps import ScoredImage, open_tile_maps, scored_images
+from seamark.tilemaps import ScoredImage, open_tile_maps, scored_images, weighted_components
 
 
 def main(job: Job) -> None:
@@ -39,7 +40,10 @@ def main(job: Job) -> None:
     settings = job.settings(MergeSettings)
     tiles = read_manifest(job.path("tiles"), TilesManifest)
     scored = read_manifest(job.path("tilemaps"), TilemapsManifest)
-    images = scored_images(open_tile_maps(job.path("tilemaps_npy"), scored, tiles), scored, tiles)
+    scores = open_tile_maps(job.path("tilemaps_npy"), scored, tiles)
+    if settings.alpha is not None:
+        scores = weighted_components(job.path("tilemaps_npy"), scores, settings.alpha)
+    images = scored_images(scores, scored, tiles)
     if settings.method == "released":
         merged = released_merge(images, tiles.grid, settings, job.map)
     else:

@@ -98,6 +98,8 @@ class Config(Settings):
             if (grid := self.grids.get((self.detectors.get(name) or {}).get("grid", "tile")))
             and (refusal := self.merge.refusal(grid))
         ]
+        if self.merge.alpha is not None and "efficientad" not in self.fuse.members:
+            problems.append("merge.alpha: weighs the maps of efficientad, which is not among fuse.members")
         if refusal := self.refine.refusal(self.merge, self.binarize):
             problems.append(refusal)
         if problems:

@@ -10,7 +10,7 @@ from PIL import Image
 from seamark.artifacts import file_digest
 from seamark.errors import DataError
 from seamark.images import MAX_PIXELS, read_mask
-from seamark.layout import OFFICIAL_COUNTS, FoundImage, Layout, category_folders, find_images, truth_file
+from seamark.layout import OFFICIAL_COUNTS, FoundImage, Layout, category_folders, find_images, limited, truth_file
 from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
 
 MapImages = Callable[[Callable[[Any], Any], Sequence[Any], str], list[Any]]
@@ -19,7 +19,15 @@ MapImages = Callable[[Callable[[Any], Any], Sequence[Any], str], list[Any]]
 CHANNELS = {"L": 1, "RGB": 3}
 
 
-def index_category(root: Path, category: str, layout: Layout, map_images: MapImages) -> IndexManifest:
+def index_category(
+    root: Path,
+    category: str,
+    layout: Layout,
+    map_images: MapImages,
+    *,
+    train_images: int | None = None,
+    seed: int = 0,
+) -> IndexManifest:
     """List a category's images with size, channels and digest, and check them and their public masks.
 
     Parameters
@@ -32,6 +40,10 @@ def index_category(root: Path, category: str, layout: Layout, map_images: MapIma
         Folder layout.
     map_images : callable
         Applies a function to every image.
+    train_images : int or None
+        Training images that are listed, see :func:`seamark.layout.limited`; None for all.
+    seed : int
+        Seed of their choice.
 
     Returns
     -------
@@ -50,7 +62,8 @@ def index_category(root: Path, category: str, layout: Layout, map_images: MapIma
     found = find_images(root, folders[category], layout)
     if set(folders) == set(OFFICIAL_COUNTS):
         _check_official_counts(category, found)
-    records = map_images(lambda image: _record(root, image), found, "images")
+    listed = limited(found, train_images, seed)
+    records = map_images(lambda image: _record(root, image), listed, "images")
     return IndexManifest(category=category, layout=layout, images=tuple(cast("list[ImageRecord]", records)))
 
 

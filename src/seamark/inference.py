@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from seamark.batches import TileReader
+from seamark.component_maps import ComponentDetector
 from seamark.detectors.base import Detector, use_device
 from seamark.errors import DataError
 from seamark.images import UInt8Array
@@ -16,7 +17,13 @@ GPU_BATCH = 16
 
 
 def score_tiles(
-    detector: Detector, tiles: UInt8Array, target: Path, device: str = "cpu", track: Track = lambda items, _: items
+    detector: Detector,
+    tiles: UInt8Array,
+    target: Path,
+    device: str = "cpu",
+    track: Track = lambda items, _: items,
+    *,
+    components: Path | None = None,
 ) -> tuple[float, float]:
     """Score all tiles and write the maps to a .npy file as they come.
 
@@ -32,6 +39,8 @@ def score_tiles(
         ``cpu`` or ``cuda:<index>``.
     track : callable
         Reports progress.
+    components : Path, optional
+        Another file to write for a detector with two maps per tile: float32 (T, 2, h, w).
 
     Returns
     -------
@@ -49,15 +58,28 @@ def score_tiles(
     size = 1 if reader.device.type == "cpu" else GPU_BATCH
     shape = (len(reader), *detector.map_shape)
     maps = np.lib.format.open_memmap(target, mode="w+", dtype=np.float32, shape=shape)
+    parts = None
+    if components is not None:
+        parts = np.lib.format.open_memmap(
+            components, mode="w+", dtype=np.float32, shape=(shape[0], 2, *detector.map_shape)
+        )
     lowest, highest = np.inf, -np.inf
     with torch.inference_mode():
         for start in track(range(0, len(reader), size), "batches of tiles"):
             rows = range(start, min(start + size, len(reader)))
-            scores = detector.score(reader.images([reader.pixels(row) for row in rows])).float().cpu().numpy()
+            images = reader.images([reader.pixels(row) for row in rows])
+            if parts is not None and isinstance(detector, ComponentDetector):
+                both = detector.component_scores(images).float().cpu().numpy()
+                parts[start : start + len(rows)] = both
+                scores = np.float32(0.5) * (both[:, 0] + both[:, 1])
+            else:
+                scores = detector.score(images).float().cpu().numpy()
             bad = [row for row, finite in zip(rows, np.isfinite(scores).all(axis=(1, 2)), strict=True) if not finite]
             if bad:
                 raise DataError(f"tile {bad[0]}: scores are not finite; the model is damaged, train it again")
             maps[start : start + len(rows)] = scores
             lowest, highest = min(lowest, float(scores.min())), max(highest, float(scores.max()))
     maps.flush()
+    if parts is not None:
+        parts.flush()
     return lowest, highest

@@ -126,6 +126,31 @@ def find_images(root: Path, folder: Path, layout: Layout) -> tuple[FoundImage, .
     return tuple(images)
 
 
+def limited(images: Sequence[FoundImage], train_images: int | None, seed: int) -> tuple[FoundImage, ...]:
+    """Leave out training images beyond a number, at random but nested: a larger number keeps all of a smaller one's.
+
+    Parameters
+    ----------
+    images : sequence of FoundImage
+        All images of a category.
+    train_images : int or None
+        Training images that stay; None for all.
+    seed : int
+        Seed of the choice.
+
+    Returns
+    -------
+    tuple of FoundImage
+        In the same order.
+    """
+    if train_images is None:
+        return tuple(images)
+    names = [image.id for image in images if image.split == "train"]
+    drawn = sorted(names, key=lambda name: hashlib.sha256(f"{seed}\0{name}".encode()).digest())
+    kept = set(drawn[:train_images])
+    return tuple(image for image in images if image.split != "train" or image.id in kept)
+
+
 def listing_digest(folder: Path) -> str:
     """Return a digest of the names, sizes and times of all files below a folder, so that a changed image is noticed.
 

@@ -10,13 +10,25 @@ from seamark.backbone_weights import BACKBONE_WEIGHTS
 from seamark.errors import ConfigError, WeightsError
 from seamark.sam_weights import SAM_WEIGHTS
 from seamark.settings.base import Settings
+from seamark.settings.efficientad import EfficientAdSettings
 from seamark.settings.refine import RefineSettings
+from seamark.settings.teacher import DISTILLED, RANDOM, TeacherSettings
 from seamark.settings.training import DetectorSettings
 from seamark.weights_files import WeightsSource, require_weights
 
 WITHOUT_THEM = (
     "or lay presets/small_backbone.yaml (for URD and AURD: urd_small_backbone.yaml, aurd_small_backbone.yaml) over "
     "your presets, as the last one: its weights come with a Python package"
+)
+
+
+TEACHER = WeightsSource(
+    file="of the teacher of EfficientAD",
+    licence="not known",
+    origin="a file of one's own",
+    page="docs/detectors.md",
+    setting="teacher",
+    instead="set `teacher: distilled`",
 )
 
 
@@ -41,21 +53,40 @@ def detector_weights(name: str, settings: Settings) -> Iterator[RequiredWeights]
     Yields
     ------
     RequiredWeights
-        Those of its backbone, if it has one.
+        Those of its backbone, if it has one; of EfficientAD the teacher's, if that is a file of one's own.
 
     Raises
     ------
     ConfigError
         If the backbone does not exist.
     """
+    if isinstance(settings, EfficientAdSettings):
+        if settings.teacher not in (DISTILLED, RANDOM):
+            yield RequiredWeights(TEACHER, settings.teacher)
+        return
     if not isinstance(settings, DetectorSettings):
         return
+    yield _backbone_weights(name, settings)
+
+
+def distill_weights(settings: TeacherSettings) -> Iterator[RequiredWeights]:
+    """Yield the weights of the backbone that a teacher is distilled from.
+
+    Raises
+    ------
+    ConfigError
+        If the backbone does not exist.
+    """
+    yield _backbone_weights("efficientad", settings)
+
+
+def _backbone_weights(name: str, settings: DetectorSettings) -> RequiredWeights:
     source = BACKBONE_WEIGHTS.get(settings.backbone)
     if source is None:
         raise ConfigError(
             f"detectors.{name}.backbone: no backbone named {settings.backbone}; possible: {', '.join(BACKBONE_WEIGHTS)}"
         )
-    yield RequiredWeights(source, settings.weights)
+    return RequiredWeights(source, settings.weights)
 
 
 def refine_weights(settings: RefineSettings) -> Iterator[RequiredWeights]:

@@ -48,6 +48,46 @@ def open_tile_maps(path: Path, scored: TilemapsManifest, tiles: TilesManifest) -
     return checked
 
 
+def components_path(path: Path) -> Path:
+    """Return where the two maps per tile lie whose mean is the tile map of a file."""
+    return path.with_suffix(".components.npy")
+
+
+def weighted_components(path: Path, scores: Float32Array, alpha: float) -> Float32Array:
+    """Return tile maps with other weights of their two components.
+
+    Parameters
+    ----------
+    path : Path
+        The .npy file of the tile maps.
+    scores : ndarray of float32, shape (T, h, w)
+        What it holds.
+    alpha : float
+        Weight of the first component; the second has the rest.
+
+    Returns
+    -------
+    ndarray of float32, shape (T, h, w)
+        The scores themselves for a detector without components.
+
+    Raises
+    ------
+    ManifestError
+        If the components cannot be read or belong to other scores.
+    """
+    parts = components_path(path)
+    if not parts.exists():
+        return scores
+    try:
+        first, second = np.load(parts, allow_pickle=False).astype(np.float32, copy=False).swapaxes(0, 1)
+    except (OSError, ValueError) as error:
+        raise ManifestError(f"{parts}: cannot read the components ({error}); rebuild infer") from error
+    if not np.array_equal(np.float32(0.5) * (first + second), scores):
+        raise ManifestError(f"{parts}: these are components of other scores than {path.name}; rebuild infer")
+    weighted: Float32Array = np.float32(alpha) * first + np.float32(1.0 - alpha) * second
+    return weighted
+
+
 @dataclass(frozen=True)
 class ScoredImage:
     """The tile maps of one image."""

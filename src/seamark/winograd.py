@@ -14,9 +14,9 @@ from torch import Tensor
 
 BLOCK = 4
 """Rows and columns of outputs that are computed together."""
-POINTS = (0.0, 1.0, -1.0, 0.5, -0.5, 2.0)
-"""Where the polynomials are evaluated, beside infinity; small numbers and their inverses keep rounding low."""
-KERNELS = (3, 4)
+POINTS = {3: (0.0, 1.0, -1.0, 0.5, -2.0), 4: (0.0, 1.0, -1.0, 0.5, -0.5, 2.0)}
+"""Where the polynomials are evaluated, beside infinity, by the side of the kernel; small numbers keep rounding low."""
+KERNELS = tuple(POINTS)
 """Sides of kernels that this is for."""
 
 
@@ -27,7 +27,7 @@ def transforms(kernel: int) -> tuple[NDArray[np.float64], NDArray[np.float64], N
     With them, four outputs of a correlation are ``outputs @ ((kernels @ g) * (inputs @ d))``.
     """
     size = BLOCK + kernel - 1
-    points = np.array(POINTS[: size - 1])
+    points = np.array(POINTS[kernel])
     outputs, kernels, inputs = np.zeros((BLOCK, size)), np.zeros((size, kernel)), np.zeros((size, size))
     for place, point in enumerate(points):
         others = np.delete(points, place)

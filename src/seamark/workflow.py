@@ -13,9 +13,19 @@ from seamark.devices import visible_gpus
 from seamark.errors import ConfigError, SeamarkError
 from seamark.layout import OFFICIAL_COUNTS, category_folders, find_images, listing_digest
 from seamark.registry import DETECTORS
-from seamark.required_weights import RequiredWeights, detector_weights, refine_weights, require_all
+from seamark.required_weights import RequiredWeights, detector_weights, distill_weights, refine_weights, require_all
 from seamark.settings.base import Settings
 from seamark.settings.demo import DEMO_CATEGORIES
+from seamark.settings.teacher import TeacherSettings
+from seamark.teachers import (
+    files_digest,
+    folder_digest,
+    teacher_key,
+    teacher_path,
+    training_photographs,
+    wanted_teacher,
+    with_teacher,
+)
 
 PRIVATE_SPLITS = ("test_private", "test_private_mixed")
 Params = Callable[[Any], Any]
@@ -104,9 +114,28 @@ class Plan:
         """Return the resolved block of a job's grid."""
         return _plain(self._resolved(wildcards.category).grids[wildcards.grid])
 
+    def member_grids(self, wildcards: Any) -> list[dict[str, Any]]:
+        """Return the resolved grid blocks of all fused members of a job's category, each grid once."""
+        resolved = self._resolved(wildcards.category)
+        names = [getattr(resolved.detector_blocks[member], "grid") for member in resolved.fuse.members]  # noqa: B009
+        return [_plain(resolved.grids[name]) for name in dict.fromkeys(names)]
+
     def detector_settings(self, wildcards: Any) -> dict[str, Any]:
-        """Return the resolved block of a job's detector."""
-        return _plain(self._detector(wildcards.category, wildcards.detector))
+        """Return the resolved block of a job's detector, with the path of its teacher where one is distilled for it."""
+        block = self._detector(wildcards.category, wildcards.detector)
+        wanted = wanted_teacher(block)
+        return _plain(with_teacher(block, self._teacher_key(wanted)) if wanted else block)
+
+    def teacher(self, wildcards: Any) -> list[str]:
+        """Return the files of the teacher that a job's detector needs distilled; nothing for other detectors."""
+        wanted = wanted_teacher(self._detector(wildcards.category, wildcards.detector))
+        if wanted is None:
+            return []
+        return [teacher_path(self._teacher_key(wanted), suffix) for suffix in (".json", ".safetensors")]
+
+    def teacher_settings(self, wildcards: Any) -> dict[str, Any]:
+        """Return the settings of a teacher."""
+        return _plain(self._teachers[wildcards.teacher])
 
     def detector_class(self, wildcards: Any) -> str:
         """Return ``module:Class`` of a job's detector."""
@@ -266,11 +295,42 @@ class Plan:
         require_all(needed for job in jobs for needed in self._weights_of(job.rule.name, job.wildcards))
 
     def _weights_of(self, rule: str, wildcards: Any) -> Iterable[RequiredWeights]:
+        if rule == "distill":
+            return distill_weights(self._teachers[wildcards.teacher])
         if rule in ("train", "infer"):
             return detector_weights(wildcards.detector, self._detector(wildcards.category, wildcards.detector))
         if rule == "refine":
             return refine_weights(self._resolved(wildcards.category, wildcards.split).refine)
         return ()
+
+    @cached_property
+    def _teachers(self) -> dict[str, TeacherSettings]:
+        """Teachers of all categories' members by key."""
+        blocks = [
+            self._detector(category, member)
+            for category in self.categories
+            for member in self._resolved(category).fuse.members
+        ]
+        return {self._teacher_key(wanted): wanted for block in blocks if (wanted := wanted_teacher(block))}
+
+    def _teacher_key(self, settings: TeacherSettings) -> str:
+        return teacher_key(settings, self._photographs(settings.distill.image_folder), self.config.seed)
+
+    @cached_property
+    def _photographs(self) -> Callable[[str | None], str]:
+        """Digest of the photographs that a teacher learns from, of a folder or of the data root."""
+        data = self.config.data
+
+        def digest(folder: str | None) -> str:
+            if folder is not None:
+                return folder_digest(Path(folder).expanduser())
+            if data.demo:
+                return f"{self.root} {self.config.demo.model_dump_json()} {data.train_images}"
+            return files_digest(
+                training_photographs(data.root, self._folders, data.layout, data.train_images, self.config.seed)
+            )
+
+        return cache(digest)
 
     @cached_property
     def _available(self) -> tuple[str, ...]:

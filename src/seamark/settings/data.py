@@ -21,6 +21,11 @@ class DataSettings(Settings):
     )
     layout: Literal["mvtec_ad_2", "mvtec_ad"] = Field("mvtec_ad_2", description="folder layout below each category")
     categories: Literal["all"] | tuple[str, ...] = Field("all", description="all, or a list of category names")
+    train_images: int | None = Field(
+        None,
+        ge=1,
+        description="train with so many images of each category, chosen at random, nested by number; null for all",
+    )
     splits: tuple[Split, ...] = Field(
         ("validation", "test_public", "test_private", "test_private_mixed"),
         description="splits that get anomaly maps and masks; validation is always needed",

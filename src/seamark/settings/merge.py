@@ -45,6 +45,13 @@ class MergeSettings(Settings):
     smooth_sigma_px: float = Field(
         8.0, ge=0.0, le=200.0, description="Gaussian smoothing in image pixels, 0 for none (not used by released)"
     )
+    alpha: float | None = Field(
+        None,
+        ge=0.0,
+        le=1.0,
+        description="weight of the student's map of EfficientAD, the autoencoder's has the rest; null: 0.5. Nothing is "
+        "scored anew for it",
+    )
     released: ReleasedMergeSettings = Field(default_factory=ReleasedMergeSettings)
 
     def refusal(self, grid: GridSettings) -> str | None:

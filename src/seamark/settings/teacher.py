@@ -53,7 +53,7 @@ class DistillSettings(Settings):
         0.05, gt=0.0, lt=1.0, description="share of the photographs on which the distillation is measured, at least one"
     )
     evaluate_every: int = Field(
-        1000, ge=1, description="steps between measurements on 64 held-out crops; the best weights are kept"
+        1000, ge=1, description="steps between measurements on 32 held-out crops; the best weights are kept"
     )
     patience: int | None = Field(
         None, ge=1, description="measurements without improvement that end the distillation; null: all steps are made"
