@@ -137,7 +137,7 @@ def shifted_quadrants(features: Tensor) -> Tensor:
 def shifted_halves(side: int) -> Tensor:
     """Return the operator that takes means over both halves of an axis, shifted by -1, 0 and 1; float64 (6, side)."""
     half = side // 2
-    whole = torch.zeros(2, 3, side + 2, dtype=torch.float64)
+    whole = torch.zeros(2, 3, side + 2, dtype=torch.float64, device="cpu")
     for place in range(2):
         for shift in range(3):
             whole[place, shift, place * half + shift : (place + 1) * half + shift] = 1.0 / half
