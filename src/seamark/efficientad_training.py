@@ -2,22 +2,22 @@
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from seamark.backbone import Backbone
 from seamark.batches import Batch, FeatureCache, TileReader, TrainingTiles, counted_random
 from seamark.discrepancy import ABNORMAL, NORMAL, cell_distances, collaborative_loss, hard_loss, window_pixels
 from seamark.efficientad_views import ViewBatch, ViewMaker
 from seamark.feature_statistics import feature_statistics
 from seamark.images import Float32Array
+from seamark.pdn import Autoencoder, Pdn
 from seamark.phases import ComputedPhase, GradientPhase, Track
-
-if TYPE_CHECKING:
-    from seamark.detectors.efficientad import EfficientAd
+from seamark.settings.efficientad import EfficientAdSettings
 
 LOG = logging.getLogger(__name__)
 RATE_DROPS_AT, RATE_FACTOR = 0.95, 0.1
@@ -28,12 +28,33 @@ RISE = 0.1
 """Score of the upper quantile; that of the lower one is 0."""
 
 
+class Networks(Protocol):
+    """What the phases need of the detector."""
+
+    settings: EfficientAdSettings
+    student: Pdn
+    autoencoder: Autoencoder
+    teacher_mean: Tensor
+    teacher_std: Tensor
+    map_quantiles: Tensor
+
+    @property
+    def backbone(self) -> Backbone:
+        """The teacher."""
+
+    def teacher_features(self, images: Tensor) -> Tensor:
+        """Return normalised features of the teacher (B, C, h, w) for normalised images (B, 3, H, W)."""
+
+    def raw_maps(self, images: Tensor) -> Tensor:
+        """Return the student's and the autoencoder's map (B, 2, h, w)."""
+
+
 class StatisticsPhase(ComputedPhase):
     """Takes mean and standard deviation of the teacher's features over the training tiles as they are."""
 
     name = "statistics"
 
-    def __init__(self, detector: "EfficientAd") -> None:
+    def __init__(self, detector: Networks) -> None:
         self.detector = detector
 
     def run(self, tiles: TrainingTiles, track: Track) -> None:  # noqa: D102
@@ -56,13 +77,13 @@ class LearningPhase(GradientPhase):
 
     Parameters
     ----------
-    detector : EfficientAd
+    detector : Networks
         What is trained.
     tiles : TrainingTiles
         Defect-free tiles.
     """
 
-    def __init__(self, detector: "EfficientAd", tiles: TrainingTiles) -> None:
+    def __init__(self, detector: Networks, tiles: TrainingTiles) -> None:
         settings = detector.settings
         self.detector, self.settings, self.make = detector, settings, ViewMaker(tiles.train, settings)
         self.channels = settings.channels
@@ -72,7 +93,7 @@ class LearningPhase(GradientPhase):
             "training",
             steps=settings.steps,
             batch_size=settings.batch_size,
-            module=detector,
+            module=nn.ModuleList([detector.student, detector.autoencoder]),
             optimiser=torch.optim.Adam(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay),
             rate=lambda step: learning_rate(step, settings.steps, settings.learning_rate),
             loss=lambda batch: self.losses(cast("ViewBatch", batch)),
@@ -169,7 +190,7 @@ class QuantilesPhase(ComputedPhase):
 
     name = "quantiles"
 
-    def __init__(self, detector: "EfficientAd", tiles: TrainingTiles) -> None:
+    def __init__(self, detector: Networks, tiles: TrainingTiles) -> None:
         self.detector, self.make = detector, ViewMaker(tiles.train, detector.settings)
 
     def run(self, tiles: TrainingTiles, track: Track) -> None:  # noqa: D102
