@@ -1,11 +1,11 @@
 """Time EfficientAD on tiles of 256 x 256 px beside a literal form of it, on one core.
 
 Prints one row and appends it to ``benchmarks/efficientad_speed.csv``: processor seconds per tile of scoring and per
-training step, ratios to the literal form, and how far the scores of both are apart. Literal means: teacher and student are
-two networks that run one after the other in torch's default layout with both halves of the student's head, the teacher's
-features are normalised behind it and computed anew in every step, each of the three forms of a tile (as it is, in another
-light, with noise patches) passes on its own and whole, and the hard features are found by ``torch.quantile``. Both forms
-run in turns, so other work on the machine disturbs both alike. Weights are random. Run:
+training step, ratios to the literal form, and how far the scores of both are apart. Literal means: teacher and student
+are two networks that run one after the other in torch's default layout with both halves of the student's head; the
+teacher's features are normalised behind it and computed anew in every step; each of the three forms of a tile (as it
+is, in another light, with noise patches) passes on its own and whole; hard features are found by ``torch.quantile``.
+Both forms run in turns, so other work on the machine disturbs both alike. Weights are random. Run:
 ``python benchmarks/efficientad_speed.py``; ``--network medium`` for the larger networks.
 """
 
@@ -87,15 +87,15 @@ def literal_step(detector: EfficientAd, phase: LearningPhase, batch: ViewBatch) 
 
 
 def seconds(works: list[Callable[[int], object]], repeats: int) -> list[float]:
-    """Return the shortest processor time of each work, all of them in turns, after one call of each."""
-    best = [float("inf")] * len(works)
+    """Return the mean processor time of each work, all of them in turns, after one call of each."""
+    total = [0.0] * len(works)
     for repeat in range(repeats + 1):
         for number, work in enumerate(works):
             start = time.process_time()
             work(repeat)
             if repeat:
-                best[number] = min(best[number], time.process_time() - start)
-    return best
+                total[number] += time.process_time() - start
+    return [spent / repeats for spent in total]
 
 
 def measure(network: str, repeats: int) -> dict[str, float]:
@@ -137,7 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--csv", type=Path, default=Path(__file__).with_suffix(".csv"), help="table to append to")
     parser.add_argument("--network", choices=("small", "medium"), default="small")
-    parser.add_argument("--repeats", type=int, default=5, help="calls of each form; the shortest counts")
+    parser.add_argument("--repeats", type=int, default=5, help="calls of each form")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     row = measure(arguments.network, arguments.repeats) | {"load": os.getloadavg()[0]}

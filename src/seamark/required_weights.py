@@ -17,10 +17,9 @@ from seamark.settings.training import DetectorSettings
 from seamark.weights_files import WeightsSource, require_weights
 
 WITHOUT_THEM = (
-    "or lay presets/small_backbone.yaml (for URD and AURD: urd_small_backbone.yaml, aurd_small_backbone.yaml) over "
-    "your presets, as the last one: its weights come with a Python package"
+    "or lay presets/small_backbone.yaml (for URD, AURD, AAND, PFADSeg and EfficientAD: theirs, whose names end in "
+    "_small_backbone.yaml) over your presets, as the last one: its weights come with a Python package"
 )
-
 
 TEACHER = WeightsSource(
     file="of the teacher of EfficientAD",

@@ -1,0 +1,81 @@
+"""The presets of EfficientAD: the thesis's numbers, and a run that needs no weights of one's own."""
+
+import pytest
+from tests.workflow.test_urd_presets import laid_over
+
+from seamark.config import load_config
+from seamark.errors import ConfigError, WeightsError
+from seamark.layout import FoundImage, limited
+from seamark.required_weights import detector_weights, distill_weights, require_all
+from seamark.settings.efficientad import EfficientAdSettings
+from seamark.teachers import teacher_key, wanted_teacher
+
+
+def block(*presets):
+    return load_config(laid_over(*presets)).detector_blocks["efficientad"]
+
+
+def test_numbers_of_the_thesis():
+    found = block("efficientad_cdo")
+    defaults = EfficientAdSettings().model_dump() | {"grid": "whole", "feature_cache_mb": 2000}
+    assert found.model_dump() == defaults
+    assert (found.network, found.width, found.channels) == ("small", 1.0, 384)
+    assert (found.steps, found.batch_size, found.learning_rate, found.weight_decay) == (70_000, 1, 1e-4, 1e-5)
+    assert (found.hard_share, found.cdo_gamma, found.quantiles) == (0.999, 2.0, (0.9, 0.995))
+    assert (found.patches.probability, found.patches.count, found.patches.side_divisors) == (0.4, (1, 4), (40, 10))
+    assert {found.hard_weight, found.penalty_weight, found.autoencoder_weight, found.student_autoencoder_weight} == {
+        1.0
+    }
+    assert (found.distill.steps, found.distill.batch_size, found.distill.statistics_crops) == (60_000, 16, 10_000)
+    assert load_config(laid_over("efficientad_cdo")).merge.alpha == 0.5
+
+
+def test_weights_of_the_backbone_are_needed_to_distil_and_not_to_train(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    found = block("efficientad_cdo")
+    require_all(detector_weights("efficientad", found))
+    with pytest.raises(WeightsError, match=r"wide_resnet50_2-95faca4d\.pth"):
+        require_all(distill_weights(wanted_teacher(found)))
+    require_all(distill_weights(wanted_teacher(block("efficientad_cdo_small_backbone"))))
+
+
+def test_a_teacher_of_ones_own_must_be_there(tmp_path):
+    found = block("efficientad_cdo").model_copy(update={"teacher": str(tmp_path / "teacher.pth")})
+    assert wanted_teacher(found) is None
+    with pytest.raises(WeightsError, match="set `teacher: distilled`"):
+        require_all(detector_weights("efficientad", found))
+    (tmp_path / "teacher.pth").touch()
+    require_all(detector_weights("efficientad", found))
+
+
+def test_the_key_of_a_teacher_follows_what_it_depends_on():
+    found = EfficientAdSettings()
+    first = teacher_key(found.teacher_settings, "photographs", 1)
+    same = found.model_copy(update={"steps": 5, "grid": "other", "checkpoint_every_s": 1.0, "cdo_gamma": 0.0})
+    assert teacher_key(same.teacher_settings, "photographs", 1) == first
+    other = found.model_copy(update={"network": "medium"})
+    keys = {
+        first,
+        teacher_key(other.teacher_settings, "photographs", 1),
+        teacher_key(found.teacher_settings, "others", 1),
+        teacher_key(found.teacher_settings, "photographs", 2),
+    }
+    assert len(keys) == 4
+
+
+def test_alpha_needs_efficientad():
+    raw = laid_over()
+    raw["merge"]["alpha"] = 0.5
+    with pytest.raises(ConfigError, match=r"merge\.alpha: weighs the maps of efficientad"):
+        load_config(raw)
+
+
+def test_fewer_training_images_are_nested_and_leave_the_other_splits():
+    images = [FoundImage(f"{number:03d}", "train", "", "good", "regular", None) for number in range(50)]
+    images += [FoundImage(f"{number:03d}", "validation", "", "good", "regular", None) for number in range(5)]
+    chosen = {number: limited(images, number, 1) for number in (10, 30, 50, 80)}
+    assert [len(part) for part in chosen.values()] == [15, 35, 55, 55]
+    assert set(chosen[10]) < set(chosen[30]) < set(chosen[50])
+    assert list(chosen[30]) == [image for image in images if image in set(chosen[30])]
+    assert limited(images, None, 1) == tuple(images)
+    assert limited(images, 10, 2) != chosen[10]
