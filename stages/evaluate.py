@@ -8,27 +8,32 @@
 
 **Outputs**
 
-- ``manifest``: ``EvaluationManifest`` (JSON): AucPro, AUROC, SegF1, ClassF1 in 0..1
-  per split and light, counts in px
+- ``manifest``: ``EvaluationManifest`` (JSON): AucPro, AUROC, AP, IAP, SegF1, ClassF1 in 0..1
+  per split and light with their intervals, recall by size of defect, seams in raw score units, counts in px
 
 **Params**
 
 - ``settings``: ``EvaluateSettings``
+- ``grids``: the ``grids`` blocks of the detectors behind the maps, whose tile borders are checked for seams
 - ``root``, ``truth_root``: folders of the images and of the private truth; ``truth_root`` may be null
 
-Source: MVTec AD 2 (arXiv:2503.21622); exact 65,536-bin evaluation as in the MVTec AD 2 specification, section 3.3.
+Source: MVTec AD 2 (arXiv:2503.21622); exact 65,536-bin evaluation as in the MVTec AD 2 specification, section 3.3;
+instance average precision as in the URD and PFADSeg specification, section 5.
 """
 
+from functools import partial
 from pathlib import Path
 
 from seamark.evaluated_images import images_to_evaluate
-from seamark.evaluation import evaluate_image, evaluation
+from seamark.evaluation import evaluation
+from seamark.image_outcome import evaluate_image
 from seamark.job import Job, run
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest, TruthManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
 from seamark.settings.evaluate import EvaluateSettings
+from seamark.settings.grid import GridSettings
 
 
 def main(job: Job) -> None:
@@ -48,10 +53,11 @@ def main(job: Job) -> None:
         data_root=Path(job.params["root"]),
         truth_root=Path(truth_root) if truth_root else None,
     )
-    outcomes = job.map(evaluate_image, images, "images")
-    fpr_limit = job.settings(EvaluateSettings).fpr_limit
-    detector = next(iter(maps.values())).detector
-    write_manifest(job.target("manifest"), evaluation(index.category, detector, fpr_limit, images, outcomes))
+    grids = [GridSettings.model_validate(grid) for grid in job.params["grids"]]
+    outcomes = job.map(partial(evaluate_image, grids=grids), images, "images")
+    detector, settings = next(iter(maps.values())).detector, job.settings(EvaluateSettings)
+    scores = evaluation(index.category, detector, settings, images, outcomes, seed=job.seed)
+    write_manifest(job.target("manifest"), scores)
 
 
 run(main, globals())

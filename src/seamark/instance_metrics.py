@@ -5,76 +5,74 @@ At the score of an instance, recall counts instances and precision counts pixels
 """
 
 import math
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Float64Array = npt.NDArray[np.float64]
-Int64Array = npt.NDArray[np.int64]
+IntegerArray = npt.NDArray[np.integer[Any]]
 
 
-def interpolated_precision(negatives: Int64Array, positives: Int64Array, instances: Int64Array) -> Float64Array:
-    """Return the best precision that any instance score up to each score gives.
+@dataclass(frozen=True)
+class InstanceCurve:
+    """Interpolated precision over recall, one point per distinct instance score.
 
     Parameters
     ----------
-    negatives, positives : ndarray of int64, shape (n,)
-        Good and defect pixels per distinct score, scores ascending.
-    instances : ndarray of int64, shape (n,)
+    precision : ndarray of float64, shape (m,)
+        Best precision of "at least this score is defective" over this and all lower instance scores; ascending.
+    instances : ndarray of integer, shape (m,)
         Instances with that score.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-        Precision of "at least this score is defective", over the scores that an instance has, as a running maximum;
-        0 below the first of them. Defect pixels are counted by the truth, so scores may be zero or negative.
     """
-    hits = np.cumsum(positives[::-1])[::-1]
-    alarms = np.cumsum(negatives[::-1])[::-1]
-    precision = np.where(instances > 0, hits / np.maximum(hits + alarms, 1), 0.0)
-    return np.maximum.accumulate(precision)
 
+    precision: Float64Array
+    instances: IntegerArray
 
-def instance_average_precision(negatives: Int64Array, positives: Int64Array, instances: Int64Array) -> float | None:
-    """Return the mean over all instances of the interpolated precision at their score.
+    @classmethod
+    def of(cls, hits: IntegerArray, alarms: IntegerArray, instances: IntegerArray) -> "InstanceCurve":
+        """Take the precision at every instance score.
 
-    Parameters
-    ----------
-    negatives, positives, instances : ndarray of int64, shape (n,)
-        As for :func:`interpolated_precision`.
+        Parameters
+        ----------
+        hits, alarms : ndarray of integer, shape (n,)
+            Defect and good pixels of all images with at least each distinct score, scores ascending. Defect pixels are
+            those of the truth, so scores may be zero or negative.
+        instances : ndarray of integer, shape (n,)
+            Instances with that score.
 
-    Returns
-    -------
-    float or None
-        In 0..1; None without an instance.
-    """
-    total = int(instances.sum())
-    if total == 0:
-        return None
-    return float(np.dot(interpolated_precision(negatives, positives, instances), instances)) / total
+        Returns
+        -------
+        InstanceCurve
+            Without a point where there is no instance.
+        """
+        scored = np.flatnonzero(instances)
+        found = hits[scored]
+        return cls(np.maximum.accumulate(found / (found + alarms[scored])), instances[scored])
 
+    def average(self) -> float | None:
+        """Return the mean precision over all instances (IAP), in 0..1; None without an instance."""
+        if not self.instances.size:
+            return None
+        return float(np.dot(self.precision, self.instances)) / int(self.instances.sum())
 
-def instance_precision_at(
-    negatives: Int64Array, positives: Int64Array, instances: Int64Array, recall: float
-) -> float | None:
-    """Return the interpolated precision at the smallest recall of instances that is at least ``recall`` (IAP@k).
+    def at(self, recall: float) -> float | None:
+        """Return the precision at the smallest recall of instances that is at least ``recall`` (IAP@k).
 
-    Parameters
-    ----------
-    negatives, positives, instances : ndarray of int64, shape (n,)
-        As for :func:`interpolated_precision`.
-    recall : float
-        In (0, 1], taken as the decimal number that it is written as: 0.07 of 100 instances are 7.
+        Parameters
+        ----------
+        recall : float
+            In (0, 1], taken as the decimal number that it is written as: 0.07 of 100 instances are 7.
 
-    Returns
-    -------
-    float or None
-        In 0..1; None without an instance.
-    """
-    total = int(instances.sum())
-    if total == 0:
-        return None
-    missed = total - math.ceil(Fraction(str(recall)) * total)
-    score = int(np.searchsorted(np.cumsum(instances), missed, side="right"))
-    return float(interpolated_precision(negatives, positives, instances)[score])
+        Returns
+        -------
+        float or None
+            In 0..1; None without an instance.
+        """
+        if not self.instances.size:
+            return None
+        total = int(self.instances.sum())
+        missed = total - math.ceil(Fraction(str(recall)) * total)
+        return float(self.precision[np.searchsorted(np.cumsum(self.instances), missed, side="right")])

@@ -7,21 +7,25 @@ AucPro depends on the order of the images by less than 1e-12 and everything else
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from seamark.errors import DataError
-from seamark.instance_metrics import instance_average_precision, instance_precision_at
+from seamark.instance_metrics import InstanceCurve
 from seamark.regions import Regions
 from seamark.scores import KEYS, key_scores, score_keys
 
 BoolArray = npt.NDArray[np.bool_]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
-Int64Array = npt.NDArray[np.int64]
+IntegerArray = npt.NDArray[np.integer[Any]]
+
+_EXACT_PAIRS = 1 << 62
+"""So many pairs, counted twice, still fit into 64 bits."""
 
 
 def f1_score(true_positive: int, false_positive: int, false_negative: int) -> float | None:
@@ -126,12 +130,12 @@ class ScoreCounts:
     """
 
     keys: npt.NDArray[np.uint16]
-    negatives: Int64Array
-    positives: Int64Array
+    negatives: IntegerArray
+    positives: IntegerArray
     region_weight: Float64Array
-    good_images: Int64Array
-    bad_images: Int64Array
-    instances: Int64Array
+    good_images: IntegerArray
+    bad_images: IntegerArray
+    instances: IntegerArray
     regions: int
 
     @classmethod
@@ -197,6 +201,31 @@ class ScoreCounts:
         """Pool the images of both."""
         return ScoreCounts.pooled((self, other))
 
+    def compact(self) -> "ScoreCounts":
+        """Return the same counts in the narrowest integers that hold them, for keeping those of many images."""
+        return replace(
+            self,
+            negatives=_narrowed(self.negatives),
+            positives=_narrowed(self.positives),
+            good_images=_narrowed(self.good_images),
+            bad_images=_narrowed(self.bad_images),
+            instances=_narrowed(self.instances),
+        )
+
+    @cached_property
+    def _hits(self) -> IntegerArray:
+        """Defect pixels with at least each score, scores descending."""
+        return np.cumsum(self.positives[::-1])
+
+    @cached_property
+    def _alarms(self) -> IntegerArray:
+        """Good pixels with at least each score, scores descending."""
+        return np.cumsum(self.negatives[::-1])
+
+    @cached_property
+    def _instance_curve(self) -> InstanceCurve:
+        return InstanceCurve.of(self._hits[::-1], self._alarms[::-1], self.instances)
+
     @property
     def images(self) -> int:
         """Number of images counted."""
@@ -235,7 +264,7 @@ class ScoreCounts:
         good_px = int(self.negatives.sum())
         if self.regions == 0 or good_px == 0:
             return None
-        false_positive_rate = np.cumsum(self.negatives[::-1]) / good_px
+        false_positive_rate = self._alarms / good_px
         overlap = np.minimum(np.cumsum(self.region_weight[::-1]) / self.regions, 1.0)
         rates = np.concatenate(([0.0], false_positive_rate, [1.0]))
         return _area_up_to(rates, np.concatenate(([0.0], overlap, [1.0])), fpr_limit) / fpr_limit
@@ -252,9 +281,8 @@ class ScoreCounts:
         total = int(self.positives.sum())
         if total == 0:
             return None
-        hits = np.cumsum(self.positives[::-1])
-        flagged = hits + np.cumsum(self.negatives[::-1])
-        return float(np.dot(hits / np.maximum(flagged, 1), self.positives[::-1])) / total
+        precision = self._hits / np.maximum(self._hits + self._alarms, 1)
+        return float(np.dot(precision, self.positives[::-1])) / total
 
     def oracle_seg_f1(self) -> tuple[float, float] | None:
         """Return the best SegF1 that one threshold could reach with the truth at hand, and that threshold.
@@ -268,18 +296,17 @@ class ScoreCounts:
         total = int(self.positives.sum())
         if total == 0:
             return None
-        hits = np.cumsum(self.positives[::-1])
-        f1 = 2 * hits / (total + hits + np.cumsum(self.negatives[::-1]))
+        f1 = 2 * self._hits / (total + self._hits + self._alarms)
         best = int(np.argmax(f1))
         return float(f1[best]), float(key_scores()[self.keys[::-1][best]])
 
     def iap(self) -> float | None:
         """Return the instance average precision; None without a defect region."""
-        return instance_average_precision(self.negatives, self.positives, self.instances)
+        return self._instance_curve.average()
 
     def iap_at(self, recall: float) -> float | None:
         """Return the interpolated precision at a recall of instances, in (0, 1]; None without a defect region."""
-        return instance_precision_at(self.negatives, self.positives, self.instances, recall)
+        return self._instance_curve.at(recall)
 
     def image_auroc(self) -> float | None:
         """Return the area under the ROC curve over images scored by their maximum; None when one class has no image."""
@@ -298,6 +325,10 @@ def _require_same_shape(array: npt.NDArray[Any], truth: BoolArray, what: str) ->
         )
 
 
+def _narrowed(counts: IntegerArray) -> IntegerArray:
+    return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
+
+
 def _area_up_to(x: Float64Array, y: Float64Array, limit: float) -> float:
     """Integrate by trapezoids from 0 to ``limit``, cutting the last one by linear interpolation; ``x`` ends at 1."""
     inside = int(np.searchsorted(x, limit, side="right"))
@@ -309,11 +340,13 @@ def _area_up_to(x: Float64Array, y: Float64Array, limit: float) -> float:
     return area
 
 
-def _auroc(negatives: Int64Array, positives: Int64Array) -> float | None:
+def _auroc(negatives: IntegerArray, positives: IntegerArray) -> float | None:
     """Return the exact share of (negative, positive) pairs that are ordered rightly, ties counted half."""
     pairs = int(negatives.sum()) * int(positives.sum())
     if pairs == 0:
         return None
     doubled_below = 2 * np.cumsum(negatives) - negatives
-    # A 64-bit sum would overflow beyond 2**62 pairs, which two gigapixels can reach; Python's integers do not.
+    if pairs < _EXACT_PAIRS:
+        return int(np.dot(positives, doubled_below)) / (2 * pairs)
+    # Two gigapixels can reach more pairs than 64 bits hold; Python's integers do not overflow.
     return sum(map(int.__mul__, positives.tolist(), doubled_below.tolist())) / (2 * pairs)

@@ -75,9 +75,9 @@ class Regions:
         ndarray of uint16, shape (m,)
             In the order of the regions.
         """
-        ordered: Int64Array = np.sort((self.labels << 16) | defect_keys)
+        ordered = np.sort((self.labels << 16) | defect_keys)
         last = np.cumsum(self.sizes) - 1
-        return (ordered[last - self.sizes // 2] & 0xFFFF).astype(np.uint16)
+        return np.asarray(ordered[last - self.sizes // 2] & 0xFFFF, dtype=np.uint16)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,14 @@ from seamark.images import array_digest, write_map
 from seamark.job import Job
 from seamark.manifests.base import write_manifest
 from seamark.manifests.calibration import CalibrationManifest, ImageStatistics, SplitStatistics
-from seamark.manifests.evaluation import EvaluationManifest, ImageScores, MaskScores, SubsetScores
+from seamark.manifests.evaluation import (
+    DefectRecall,
+    EvaluationManifest,
+    ImageScores,
+    MaskScores,
+    SeamScores,
+    SubsetScores,
+)
 from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MasksManifest, ThresholdRecord
@@ -224,17 +231,26 @@ class SmallRun:
             for light in ("all", *sorted({row[2] for row in of_split})):
                 part = [row for row in of_split if light in {"all", row[2]}]
                 bad = sum(bool(row[3].any()) for row in part)
-                values = {"auc_pro": 0.81, "pixel_auroc": 0.97, "image_auroc": 0.75} if bad else {}
+                names = ("auc_pro", "pixel_auroc", "pixel_ap", "image_auroc", "iap", "iap_at_recall", "oracle_seg_f1")
+                values = dict(zip(names, (0.81, 0.97, 0.62, 0.75, 0.58, 0.43, 0.88), strict=True)) if bad else {}
                 subsets.append(
                     SubsetScores(
                         split=split,
                         light=light,
                         images=len(part),
                         bad_images=bad,
-                        **({"auc_pro": None, "pixel_auroc": None, "image_auroc": None} | values),
+                        **(dict.fromkeys(names) | values),
+                        oracle_threshold=1.5 if bad else None,
                         class_f1_floor=2 * bad / (bad + len(part)) if bad else None,
                         coarse=mask_scores(part, 4),
                         refined=mask_scores(part, 5),
+                        defects=(
+                            DefectRecall(minimum_px=1, maximum_px=99, defects=bad, coarse=0.7, refined=0.6),
+                            DefectRecall(minimum_px=100, maximum_px=1000, defects=0, coarse=None, refined=None),
+                            DefectRecall(minimum_px=1001, maximum_px=None, defects=0, coarse=None, refined=None),
+                        ),
+                        seams=SeamScores(border=0.0125, inside=0.01, ratio=1.25),
+                        intervals={"auc_pro": (0.7654, 0.8432)} if bad else {},
                     )
                 )
             for _, image_id, light, truth, found, fine, peak in of_split:
@@ -245,6 +261,9 @@ class SmallRun:
                         light=light,
                         bad=bool(truth.any()),
                         defect_px=int(truth.sum()),
+                        defects=int(truth.any()),
+                        coarse_defects_found=int((found & truth).any()),
+                        refined_defects_found=int((fine & truth).any()),
                         peak=peak,
                         coarse_f1=f1(found, truth),
                         refined_f1=f1(fine, truth),
@@ -253,7 +272,13 @@ class SmallRun:
                     )
                 )
         return EvaluationManifest(
-            category=category, detector="bank", fpr_limit=0.05, subsets=tuple(subsets), images=tuple(images)
+            category=category,
+            detector="bank",
+            fpr_limit=0.05,
+            iap_recall=0.9,
+            resamples=200,
+            subsets=tuple(subsets),
+            images=tuple(images),
         )
 
     def write_provenance(self):

@@ -283,7 +283,8 @@ def evaluate(toy, threads):
         },
         outputs={"manifest": target},
         params={
-            "settings": {"fpr_limit": 0.05},
+            "settings": {"fpr_limit": 0.05, "resamples": 30},
+            "grids": [{"window_px": 16, "input_px": 8}],
             "root": str(toy.folder / "data"),
             "truth_root": str(toy.folder / "truth"),
         },

@@ -102,6 +102,8 @@ def test_page_tells_what_the_run_did(finished):
     plain = html.unescape(text)
     for expected in (*finished.categories, "bank", "run <1>", "AucPro_0.05", "validation images only", "0.810"):
         assert expected in plain
+    for expected in ("IAP@0.9", "SegF1 oracle", "0.765–0.843", "200 resamples", "Defects found by size", "1.250"):
+        assert expected in plain
     assert "The backbone weights are random" in plain
     assert 'class="badge good">accepted' in text
     assert "all masks are empty" in plain

@@ -1,7 +1,7 @@
 """Evaluation of a category from files on disk, and the summary table."""
 
 import csv
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import cv2
 import numpy as np
@@ -9,15 +9,20 @@ import pytest
 
 from seamark.errors import DataError, ManifestError
 from seamark.evaluated_images import images_to_evaluate
-from seamark.evaluation import Outcome, evaluate_image, evaluation, native_map
+from seamark.evaluation import evaluation
+from seamark.image_outcome import Outcome, evaluate_image, native_map
 from seamark.images import array_digest, write_map, write_mask
 from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MaskRecord, MasksManifest
 from seamark.metrics import MaskCounts, ScoreCounts
-from seamark.summary import SummaryRow, summary_rows, write_summary
+from seamark.settings.evaluate import EvaluateSettings
+from seamark.settings.grid import GridSettings
+from seamark.summary import INTERVALS, SCORES, SummaryRow, summary_rows, write_summary
 
 HEIGHT, WIDTH = 24, 36
+GRIDS = (GridSettings(layout="even", window_px=16, overlap=0.25, input_px=8),)
+SETTINGS = EvaluateSettings(resamples=40)
 IMAGES = {
     "test_public": [("bad/000_regular", "regular"), ("bad/001_shift_1", "shift_1"), ("good/000_regular", "regular")],
     "test_private": [("000_regular", "regular"), ("001_regular", "regular")],
@@ -120,7 +125,8 @@ class World:
 
     def evaluation(self, **changes):
         images = self.images(**changes)
-        return evaluation(self.category, "d", 0.05, images, [evaluate_image(image) for image in images])
+        outcomes = [evaluate_image(image, GRIDS) for image in images]
+        return evaluation(self.category, "d", SETTINGS, images, outcomes, seed=3)
 
 
 @pytest.fixture
@@ -165,7 +171,7 @@ def test_image_scores(world):
 def test_undefined_scores_are_none(world):
     good = next(image for image in world.images() if image.id == "test_public/good/000_regular")
     write_mask(good.coarse, np.zeros((HEIGHT, WIDTH), bool))
-    result = evaluation("felt", "d", 0.05, [good], [evaluate_image(good)])
+    result = evaluation("felt", "d", SETTINGS, [good], [evaluate_image(good, GRIDS)], seed=3)
     (image,), subset = result.images, result.subsets[0]
     assert image.coarse_f1 is None
     assert subset.coarse.seg_f1 is subset.coarse.class_f1 is subset.auc_pro is subset.image_auroc is None
@@ -178,7 +184,7 @@ def test_small_maps_are_enlarged_with_half_pixel_centres(tmp_path, scale):
     image = world.images()[0]
     anomaly_map, _, _, truth = world.arrays["test_public", "bad/000_regular"]
     enlarged = cv2.resize(anomaly_map, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
-    np.testing.assert_array_equal(evaluate_image(image).scores.keys, ScoreCounts.of(enlarged, truth).keys)
+    np.testing.assert_array_equal(evaluate_image(image, GRIDS).scores.keys, ScoreCounts.of(enlarged, truth).keys)
 
 
 def test_half_pixel_enlargement_in_numbers():
@@ -224,21 +230,21 @@ def test_truth_of_another_size_names_both_files(world):
     image = world.images()[0]
     write_mask(image.truth, np.ones((HEIGHT, WIDTH + 1), bool))
     with pytest.raises(DataError, match=r"000_regular_mask\.png.*37 x 24.*000_regular\.png.*36 x 24"):
-        evaluate_image(image)
+        evaluate_image(image, GRIDS)
 
 
 def test_changed_truth_is_noticed(world):
     image = world.images()[0]
     write_mask(image.truth, np.ones((HEIGHT, WIDTH), bool))
     with pytest.raises(ManifestError, match="changed"):
-        evaluate_image(image)
+        evaluate_image(image, GRIDS)
 
 
 def test_mask_of_another_size_is_refused(world):
     image = world.images()[0]
     write_mask(image.coarse, np.ones((HEIGHT, WIDTH - 1), bool))
     with pytest.raises(ManifestError, match="000_regular"):
-        evaluate_image(image)
+        evaluate_image(image, GRIDS)
 
 
 def test_damaged_and_oversized_maps_are_named(world):
@@ -247,16 +253,16 @@ def test_damaged_and_oversized_maps_are_named(world):
     huge = np.full((HEIGHT, WIDTH), 1e6, np.float32)
     write_map(path, huge)
     with pytest.raises(ManifestError, match="000_regular"):
-        evaluate_image(image)
+        evaluate_image(image, GRIDS)
     world.arrays.clear()
     record = image.anomaly_map.model_copy(update={"sha256": array_digest(huge)})
     changed = {field.name: getattr(image, field.name) for field in fields(image)} | {"anomaly_map": record}
     with pytest.raises(DataError, match=r"000_regular\.tiff.*1e\+06"):
-        evaluate_image(type(image)(**changed))
+        evaluate_image(type(image)(**changed), GRIDS)
 
 
 def test_pooling_does_not_depend_on_the_order(world):
-    outcomes = [evaluate_image(image) for image in world.images()]
+    outcomes = [evaluate_image(image, GRIDS) for image in world.images()]
     forward, backward = Outcome.pooled(outcomes), Outcome.pooled(outcomes[::-1])
     assert forward.refined == backward.refined
     assert forward.scores.auc_pro(0.05) == pytest.approx(backward.scores.auc_pro(0.05), abs=1e-12)
@@ -280,9 +286,54 @@ def test_summary_rows_and_means(tmp_path):
 
 
 def test_summary_as_csv(tmp_path):
-    row = SummaryRow("felt", "test_public", "all", 3, 2, 0.5, 0.25, None, 1 / 3, 0, 1, None, 0.8)
+    scores = dict.fromkeys(SCORES, 0.5) | {"refined_seg_f1": 1 / 3, "image_auroc": None}
+    ends = {"auc_pro": (0.25, 0.75)}
+    row = SummaryRow("felt", "test_public", "all", 3, 2, **scores, intervals=ends)
     write_summary(tmp_path / "90_eval" / "summary.csv", [row])
     lines = list(csv.DictReader((tmp_path / "90_eval" / "summary.csv").open()))
-    assert lines[0]["coarse_seg_f1"] == "0.333333"
-    assert lines[0]["image_auroc"] == lines[0]["refined_class_f1"] == ""
-    assert list(lines[0]) == [field.name for field in fields(SummaryRow)]
+    assert lines[0]["refined_seg_f1"] == "0.333333"
+    assert lines[0]["image_auroc"] == lines[0]["image_auroc_low"] == ""
+    assert (lines[0]["auc_pro_low"], lines[0]["auc_pro_high"]) == ("0.250000", "0.750000")
+    columns = [field.name for field in fields(SummaryRow) if field.name != "intervals"]
+    assert list(lines[0]) == columns + [f"{score}_{end}" for score in INTERVALS for end in ("low", "high")]
+
+
+def test_further_scores_are_those_of_the_pooled_arrays(world):
+    whole = world.evaluation().subsets[0]
+    arrays = [world.arrays["test_public", name] for name, _ in IMAGES["test_public"]]
+    scores = ScoreCounts.pooled(ScoreCounts.of(anomaly_map, truth) for anomaly_map, _, _, truth in arrays)
+    assert (whole.pixel_ap, whole.iap, whole.iap_at_recall) == (scores.pixel_ap(), scores.iap(), scores.iap_at(0.9))
+    assert (whole.oracle_seg_f1, whole.oracle_threshold) == scores.oracle_seg_f1()
+    assert [(size.minimum_px, size.maximum_px, size.defects) for size in whole.defects] == [
+        (1, 99, 2),
+        (100, 1000, 0),
+        (1001, None, 0),
+    ]
+    assert whole.defects[0].refined == 1.0
+    assert whole.defects[0].coarse == 0.0
+    assert whole.defects[1].refined is None
+    assert whole.seams.ratio == pytest.approx(whole.seams.border / whole.seams.inside)
+
+
+def test_defects_found_per_image(world):
+    first, _, good = world.evaluation().images[:3]
+    assert (first.defects, first.coarse_defects_found, first.refined_defects_found) == (1, 0, 1)
+    assert (good.defects, good.refined_defects_found) == (0, 0)
+
+
+def test_intervals_depend_on_the_seed_alone_and_need_two_images_of_a_kind(world):
+    private = {"split": "test_private"}
+    bad = [image for image in world.images() if image.defect_px]
+    images = [replace(image, image=image.image.model_copy(update=private)) for image in bad]
+    outcomes = [evaluate_image(image, GRIDS) for image in images]
+
+    def intervals(seed, resamples=7):
+        settings = EvaluateSettings(resamples=resamples)
+        return evaluation("felt", "d", settings, images, outcomes, seed=seed).subsets[0].intervals
+
+    found = intervals(1)
+    assert found == intervals(1) != intervals(2)
+    assert set(found) == set(INTERVALS) - {"image_auroc"}
+    assert all(0.0 <= low <= high <= 1.0 for low, high in found.values())
+    assert intervals(1, resamples=0) == {}
+    assert world.evaluation().subsets[0].intervals == {}

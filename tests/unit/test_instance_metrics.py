@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from seamark.instance_metrics import instance_precision_at
+from seamark.instance_metrics import InstanceCurve
 from seamark.metrics import ScoreCounts
 from seamark.regions import FoundRegions, Regions
 
@@ -117,9 +117,9 @@ def test_instance_score_is_reached_by_more_than_half_of_the_pixels(size, place):
 def test_recall_is_read_as_a_decimal_number():
     """In binary 0.07 times 100 is a little more than 7."""
     ones = np.ones(100, np.int64)
-    falling = np.arange(100, 0, -1)
-    assert instance_precision_at(falling, ones, ones, 0.07) == instance_precision_at(falling, ones, ones, 0.065)
-    assert instance_precision_at(falling, ones, ones, 0.07) != instance_precision_at(falling, ones, ones, 0.071)
+    curve = InstanceCurve.of(np.arange(100, 0, -1), np.arange(100, 0, -1) ** 2, ones)
+    assert curve.at(0.07) == curve.at(0.065)
+    assert curve.at(0.07) != curve.at(0.071)
 
 
 def test_counts_of_instances_add_up():

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 from sklearn.metrics import f1_score as sklearn_f1
-from sklearn.metrics import roc_auc_score
 
 from seamark.errors import DataError
 from seamark.metrics import MaskCounts, ScoreCounts, f1_score
@@ -83,6 +83,57 @@ def test_aurocs_equal_scikit_learn(name):
     bad = [t.any() for t in truths]
     expected = roc_auc_score(bad, [m.max() for m in rounded]) if len(set(bad)) == 2 else None
     assert counts.image_auroc() == (None if expected is None else pytest.approx(expected, abs=1e-12))
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_average_precision_and_oracle_equal_scikit_learn(name):
+    maps, truths = zip(*SCENES[name], strict=True)
+    counts = pooled(maps, truths)
+    rounded = np.concatenate([m.astype(np.float16).astype(np.float64).ravel() for m in maps])
+    truth = np.concatenate([t.ravel() for t in truths])
+    assert counts.pixel_ap() == pytest.approx(average_precision_score(truth, rounded), abs=1e-12)
+    precision, recall, _ = precision_recall_curve(truth, rounded)
+    f1, threshold = counts.oracle_seg_f1()
+    assert f1 == pytest.approx(np.max(2 * precision * recall / np.maximum(precision + recall, 1e-300)), abs=1e-12)
+    assert f1 == pytest.approx(sklearn_f1(truth, rounded >= threshold), abs=1e-12)
+    assert threshold in rounded
+
+
+def test_oracle_takes_the_highest_of_equal_thresholds():
+    """Two of four pixels defective: F1 is 2/3 at 4 (one hit) and at 1 (all four)."""
+    counts = ScoreCounts.of(np.array([[4, 3, 2, 1]], np.float32), np.array([[1, 0, 0, 1]], bool))
+    assert counts.oracle_seg_f1() == (2 / 3, 4.0)
+
+
+def test_compact_counts_pool_to_the_same():
+    parts = [ScoreCounts.of(*scene(seed, decimals=2)) for seed in range(5)]
+    parts += [ScoreCounts.of(scene(9)[0], np.zeros((40, 56), bool))]
+    whole, compact = ScoreCounts.pooled(parts), ScoreCounts.pooled(part.compact() for part in parts)
+    for name in ("keys", "negatives", "positives", "region_weight", "good_images", "bad_images", "instances"):
+        np.testing.assert_array_equal(getattr(compact, name), getattr(whole, name))
+        assert getattr(compact, name).dtype == getattr(whole, name).dtype
+    assert sum(part.compact().negatives.nbytes for part in parts) < sum(part.negatives.nbytes for part in parts) / 3
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_auc_pro_equals_the_sort_based_procedure_on_random_sets(data):
+    """Ties, negative scores, regions that touch, images without and full of defects, any limit."""
+    maps, truths = [], []
+    for _ in range(data.draw(st.integers(1, 3))):
+        shape = data.draw(st.integers(1, 7)), data.draw(st.integers(1, 7))
+        size = shape[0] * shape[1]
+        maps.append(np.array(data.draw(st.lists(st.integers(-3, 3), min_size=size, max_size=size)), np.float32) / 4)
+        truths.append(np.array(data.draw(st.lists(st.booleans(), min_size=size, max_size=size))))
+        truths[-1] = data.draw(st.sampled_from([truths[-1], np.zeros(size, bool), np.ones(size, bool)])).reshape(shape)
+        maps[-1] = maps[-1].reshape(shape)
+    counts = pooled(maps, truths)
+    limit = data.draw(st.floats(0.001, 1.0))
+    flat = np.concatenate([truth.ravel() for truth in truths])
+    if not flat.any() or flat.all():
+        assert counts.auc_pro(limit) is None
+    else:
+        assert counts.auc_pro(limit) == pytest.approx(literal_auc_pro(maps, truths, limit), abs=1e-9)
 
 
 @settings(max_examples=60, deadline=None)
@@ -173,6 +224,8 @@ def test_without_defects_and_without_good_pixels():
         assert counts.auc_pro(0.05) is None
         assert counts.pixel_auroc() is None
         assert counts.image_auroc() is None
+        assert counts.pixel_ap() == (1.0 if truth.all() else None)
+        assert counts.oracle_seg_f1() == ((1.0, 0.0) if truth.all() else None)
     assert ScoreCounts.pooled([]).auc_pro(0.05) is None
     assert ScoreCounts.pooled([]).class_f1_floor() is None
 

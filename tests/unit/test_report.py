@@ -143,6 +143,9 @@ def image(image_id, f1, *, bad=True, false_positive=1, peak=1.0):
         light="regular",
         bad=bad,
         defect_px=10 if bad else 0,
+        defects=int(bad),
+        coarse_defects_found=0,
+        refined_defects_found=0,
         peak=peak,
         coarse_f1=f1,
         refined_f1=f1,
@@ -156,7 +159,9 @@ def gallery(images, worst, best):
     preview = PreviewManifest(
         category="cup", split="test_public", contact_sheet="s/c.jpg", colour_range=(0.0, 1.0), strips=strips
     )
-    evaluation = EvaluationManifest(category="cup", detector="d", fpr_limit=0.05, subsets=(), images=tuple(images))
+    evaluation = EvaluationManifest(
+        category="cup", detector="d", fpr_limit=0.05, iap_recall=0.9, resamples=0, subsets=(), images=tuple(images)
+    )
     (found,) = galleries(
         {Path("80/cup.json"): preview}, [evaluation], [], ReportSettings(worst_images=worst, best_images=best)
     )

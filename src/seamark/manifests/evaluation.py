@@ -16,6 +16,29 @@ class MaskScores(Record):
     false_negative_px: int
 
 
+class DefectRecall(Record):
+    """How many defects of one size are found; a defect is found when more than half of its pixels are in the mask."""
+
+    minimum_px: int
+    maximum_px: int | None
+    """None for the largest class."""
+    defects: int
+    coarse: float | None
+    """Share of the defects that the coarse masks find; None without one of this size."""
+    refined: float | None
+
+
+class SeamScores(Record):
+    """Mean score difference of neighbouring pixels of the stored maps, in raw score units; None without such a pair."""
+
+    border: float | None
+    """Across the borders of tiles."""
+    inside: float | None
+    """Everywhere else."""
+    ratio: float | None
+    """Border over inside; near 1 where tiling leaves no trace."""
+
+
 class SubsetScores(Record):
     """Scores of one split, or of one light condition of it."""
 
@@ -27,12 +50,27 @@ class SubsetScores(Record):
     auc_pro: float | None
     """Area under the per-region overlap up to ``fpr_limit``, divided by it; None without defects."""
     pixel_auroc: float | None
+    pixel_ap: float | None
+    """Average precision over all pixels, step-wise."""
     image_auroc: float | None
     """With the maximum of the map as image score."""
+    iap: float | None
+    """Mean over the defects of the interpolated precision at their score."""
+    iap_at_recall: float | None
+    """Interpolated precision at the share ``iap_recall`` of the defects."""
+    oracle_seg_f1: float | None
+    """Best SegF1 of one threshold chosen with the truth at hand: no result, but a bound for every global threshold."""
+    oracle_threshold: float | None
+    """That threshold, in raw score units; a pixel counts from this score on."""
     class_f1_floor: float | None
     """ClassF1 of calling every image anomalous."""
     coarse: MaskScores
     refined: MaskScores
+    defects: tuple[DefectRecall, ...]
+    """By size, ascending."""
+    seams: SeamScores
+    intervals: dict[str, tuple[float, float]]
+    """95 % bootstrap intervals over the images by name of the score, as in the summary; without the undefined ones."""
 
 
 class ImageScores(Record):
@@ -43,6 +81,11 @@ class ImageScores(Record):
     light: str
     bad: bool
     defect_px: int
+    defects: int
+    """Defect regions."""
+    coarse_defects_found: int
+    """Of which the mask holds more than half of the pixels."""
+    refined_defects_found: int
     peak: float
     """Maximum of the anomaly map."""
     coarse_f1: float | None
@@ -57,5 +100,8 @@ class EvaluationManifest(Manifest):
     category: str
     detector: str
     fpr_limit: float
+    iap_recall: float
+    resamples: int
+    """Behind each interval."""
     subsets: tuple[SubsetScores, ...]
     images: tuple[ImageScores, ...]

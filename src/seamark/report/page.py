@@ -87,7 +87,7 @@ class MetricGroup:
 
     category: str
     rows: tuple[SummaryRow, ...]
-    fpr_limit: float
+    manifest: EvaluationManifest
     path: Path
 
 
@@ -195,6 +195,7 @@ def _environment(folder: Path) -> Environment:
     environment.filters["link"] = lambda path: relative_link(path, folder)
     environment.filters["relative"] = lambda path: Path(os.path.relpath(path, folder.parent)).as_posix()
     environment.filters["score"] = lambda value: "–" if value is None else f"{value:.3f}"
+    environment.filters["raw"] = lambda value: "–" if value is None else f"{value:.4g}"
     environment.filters["percent"] = percent
     environment.filters["duration"] = duration
     style = files("seamark.report").joinpath("templates", "report.css").read_text(encoding="utf-8")
@@ -229,9 +230,7 @@ def metric_groups(evaluations: Mapping[Path, EvaluationManifest]) -> tuple[Metri
         In the order given.
     """
     return tuple(
-        MetricGroup(
-            manifest.category, tuple(summary_rows([manifest])[: len(manifest.subsets)]), manifest.fpr_limit, path
-        )
+        MetricGroup(manifest.category, tuple(summary_rows([manifest])[: len(manifest.subsets)]), manifest, path)
         for path, manifest in evaluations.items()
     )
 
