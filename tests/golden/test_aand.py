@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
-from seamark.amplification_losses import ChosenCells, amplification_loss, choose_cells, level_masks
 from seamark import resnet
+from seamark.amplification_losses import ChosenCells, amplification_loss, choose_cells, level_masks
 from seamark.backbones import BACKBONES
 from seamark.convolutional_backbone import PyramidNetwork
 from seamark.errors import ConfigError
