@@ -110,7 +110,12 @@ class TestParallelRecalibration:
         """A map whose four quadrants hold distinct constants, channel by channel."""
         module, given = ParallelRecalibration(2), []
         features = torch.zeros(1, 2, 6, 6)
-        quarters = [(slice(0, 3), slice(0, 3)), (slice(0, 3), slice(3, 6)), (slice(3, 6), slice(0, 3)), (slice(3, 6),) * 2]
+        quarters = [
+            (slice(0, 3), slice(0, 3)),
+            (slice(0, 3), slice(3, 6)),
+            (slice(3, 6), slice(0, 3)),
+            (slice(3, 6),) * 2,
+        ]
         for channel in range(2):
             for quadrant, (rows, columns) in enumerate(quarters):
                 features[0, channel, rows, columns] = 10 * channel + quadrant + 1
