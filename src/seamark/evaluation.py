@@ -84,7 +84,6 @@ def _subset(
     intervals: dict[str, tuple[float, float]],
 ) -> SubsetScores:
     scores = outcome.scores
-    oracle = scores.oracle_seg_f1()
     border, inside = outcome.jumps.means()
     return SubsetScores(
         split=split,
@@ -92,7 +91,7 @@ def _subset(
         images=scores.images,
         bad_images=scores.bad,
         **_map_scores(scores, settings),
-        oracle_threshold=None if oracle is None else oracle[1],
+        oracle_threshold=scores.oracle_threshold(),
         class_f1_floor=scores.class_f1_floor(),
         coarse=_mask_scores(outcome.coarse),
         refined=_mask_scores(outcome.refined),
@@ -103,7 +102,6 @@ def _subset(
 
 
 def _map_scores(scores: ScoreCounts, settings: EvaluateSettings) -> dict[str, float | None]:
-    oracle = scores.oracle_seg_f1()
     return {
         "auc_pro": scores.auc_pro(settings.fpr_limit),
         "pixel_auroc": scores.pixel_auroc(),
@@ -111,7 +109,7 @@ def _map_scores(scores: ScoreCounts, settings: EvaluateSettings) -> dict[str, fl
         "image_auroc": scores.image_auroc(),
         "iap": scores.iap(),
         "iap_at_recall": scores.iap_at(settings.iap_recall),
-        "oracle_seg_f1": None if oracle is None else oracle[0],
+        "oracle_seg_f1": scores.oracle_seg_f1(),
     }
 
 

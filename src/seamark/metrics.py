@@ -223,6 +223,11 @@ class ScoreCounts:
         return np.cumsum(self.negatives[::-1])
 
     @cached_property
+    def _f1_curve(self) -> Float64Array:
+        """F1 over all pixels with each score as threshold, scores descending; there must be a defect pixel."""
+        return 2 * self._hits / (int(self.positives.sum()) + self._hits + self._alarms)
+
+    @cached_property
     def _instance_curve(self) -> InstanceCurve:
         return InstanceCurve.of(self._hits[::-1], self._alarms[::-1], self.instances)
 
@@ -284,21 +289,16 @@ class ScoreCounts:
         precision = self._hits / np.maximum(self._hits + self._alarms, 1)
         return float(np.dot(precision, self.positives[::-1])) / total
 
-    def oracle_seg_f1(self) -> tuple[float, float] | None:
-        """Return the best SegF1 that one threshold could reach with the truth at hand, and that threshold.
+    def oracle_seg_f1(self) -> float | None:
+        """Return the best SegF1 that one threshold could reach with the truth at hand; None without a defect pixel.
 
-        Returns
-        -------
-        tuple of float, or None
-            The F1 of the pixels whose score is at least the threshold, good images included, and the threshold in raw
-            score units; the highest one of equal F1. None without a defect pixel.
+        Pixels whose score is at least the threshold count as defective, good images included.
         """
-        total = int(self.positives.sum())
-        if total == 0:
-            return None
-        f1 = 2 * self._hits / (total + self._hits + self._alarms)
-        best = int(np.argmax(f1))
-        return float(f1[best]), float(key_scores()[self.keys[::-1][best]])
+        return float(self._f1_curve.max()) if self.positives.any() else None
+
+    def oracle_threshold(self) -> float | None:
+        """Return the threshold of the oracle SegF1 in raw score units, the highest of equal ones."""
+        return float(key_scores()[self.keys[::-1][self._f1_curve.argmax()]]) if self.positives.any() else None
 
     def iap(self) -> float | None:
         """Return the instance average precision; None without a defect region."""

@@ -303,7 +303,7 @@ def test_further_scores_are_those_of_the_pooled_arrays(world):
     arrays = [world.arrays["test_public", name] for name, _ in IMAGES["test_public"]]
     scores = ScoreCounts.pooled(ScoreCounts.of(anomaly_map, truth) for anomaly_map, _, _, truth in arrays)
     assert (whole.pixel_ap, whole.iap, whole.iap_at_recall) == (scores.pixel_ap(), scores.iap(), scores.iap_at(0.9))
-    assert (whole.oracle_seg_f1, whole.oracle_threshold) == scores.oracle_seg_f1()
+    assert (whole.oracle_seg_f1, whole.oracle_threshold) == (scores.oracle_seg_f1(), scores.oracle_threshold())
     assert [(size.minimum_px, size.maximum_px, size.defects) for size in whole.defects] == [
         (1, 99, 2),
         (100, 1000, 0),

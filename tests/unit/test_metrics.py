@@ -93,7 +93,7 @@ def test_average_precision_and_oracle_equal_scikit_learn(name):
     truth = np.concatenate([t.ravel() for t in truths])
     assert counts.pixel_ap() == pytest.approx(average_precision_score(truth, rounded), abs=1e-12)
     precision, recall, _ = precision_recall_curve(truth, rounded)
-    f1, threshold = counts.oracle_seg_f1()
+    f1, threshold = counts.oracle_seg_f1(), counts.oracle_threshold()
     assert f1 == pytest.approx(np.max(2 * precision * recall / np.maximum(precision + recall, 1e-300)), abs=1e-12)
     assert f1 == pytest.approx(sklearn_f1(truth, rounded >= threshold), abs=1e-12)
     assert threshold in rounded
@@ -102,7 +102,7 @@ def test_average_precision_and_oracle_equal_scikit_learn(name):
 def test_oracle_takes_the_highest_of_equal_thresholds():
     """Two of four pixels defective: F1 is 2/3 at 4 (one hit) and at 1 (all four)."""
     counts = ScoreCounts.of(np.array([[4, 3, 2, 1]], np.float32), np.array([[1, 0, 0, 1]], bool))
-    assert counts.oracle_seg_f1() == (2 / 3, 4.0)
+    assert (counts.oracle_seg_f1(), counts.oracle_threshold()) == (2 / 3, 4.0)
 
 
 def test_compact_counts_pool_to_the_same():
@@ -225,7 +225,8 @@ def test_without_defects_and_without_good_pixels():
         assert counts.pixel_auroc() is None
         assert counts.image_auroc() is None
         assert counts.pixel_ap() == (1.0 if truth.all() else None)
-        assert counts.oracle_seg_f1() == ((1.0, 0.0) if truth.all() else None)
+        assert counts.oracle_seg_f1() == (1.0 if truth.all() else None)
+        assert counts.oracle_threshold() == (0.0 if truth.all() else None)
     assert ScoreCounts.pooled([]).auc_pro(0.05) is None
     assert ScoreCounts.pooled([]).class_f1_floor() is None
 
