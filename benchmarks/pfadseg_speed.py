@@ -1,11 +1,11 @@
 """Time PFADSeg's exact speed-ups against what they replace, on one core, as ratios of processor time in one run.
 
-Parts: the parallel recalibrated convolutions with merged kernels against three convolutions, at the sizes of the paper's
-networks; the attention along rows and columns from sums of rows and columns; the 1x1 shortcut before the interpolation;
-whole training steps of both phases against a loop in the manner of DeSTSeg that runs every network in both phases,
-propagates gradients into the student in the second, and has every part as it is written down. Before a part is timed, its
-results must agree. Both forms run in turn; the smallest time of each counts. Prints the table and appends it to
-``benchmarks/pfadseg_speed.csv``. Run: ``python benchmarks/pfadseg_speed.py``.
+Parts: the parallel recalibrated convolutions with merged kernels against three convolutions, at the sizes of the
+paper's networks; the attention along rows and columns from sums of rows and columns; the 1x1 shortcut before the
+interpolation; whole training steps of both phases against a loop in the manner of DeSTSeg that runs every network in both
+phases and propagates gradients into the student in the second, without and with every part as it is written down. Before
+a part is timed, its results must agree. Both forms run in turn; the smallest time of each counts. Prints the table and
+appends it to ``benchmarks/pfadseg_speed.csv``. Run: ``python benchmarks/pfadseg_speed.py``.
 """
 
 import argparse
