@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seamark.pdn import Pdn
+from seamark.pdn import DECODER_SIDES, Autoencoder, Pdn
 from seamark.winograd import KERNELS, WinogradConvolution
 
 Convolution = Callable[[Tensor], Tensor]
@@ -130,3 +130,31 @@ class FoldedNetworks:
         difference = head.finished(head.products(transformed), blocks, (height, width))
         products = self.prediction.products(transformed[:, :, self.hidden :])
         return difference, self.prediction.finished(products, blocks, (height, width))
+
+
+class FoldedAutoencoder:
+    """The autoencoder with weights that no longer change, without dropout.
+
+    Parameters
+    ----------
+    network : Autoencoder
+        Gives the weights.
+    """
+
+    def __init__(self, network: Autoencoder) -> None:
+        self.network = network
+        layers = [part for part in (*network.decoder, network.penultimate, network.head) if isinstance(part, nn.Conv2d)]
+        self.paddings = [layer.kernel_size[0] // 2 for layer in layers]
+        self.convolutions = [convolution(layer.weight, _bias(layer)) for layer in layers]
+
+    def __call__(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Return features (B, C, *grid) of normalised images (B, 3, H, W)."""
+        features = self.network.encoded(images)
+        sides = [*((side, side) for side in DECODER_SIDES), grid, grid]
+        for number, (side, layer) in enumerate(zip(sides, self.convolutions, strict=True)):
+            if features.shape[2:] != side:
+                features = functional.interpolate(features, side, mode="bilinear")
+            features = layer(functional.pad(features, (self.paddings[number],) * 4))
+            if number < len(sides) - 1:
+                features = functional.relu(features)
+        return features

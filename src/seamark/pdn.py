@@ -169,16 +169,21 @@ class Autoencoder(nn.Module):
         Tensor
             (B, C, rows, columns).
         """
-        features = thumbnail(images)
-        for convolution in self.encoder:
-            features = functional.relu(convolution(features))
-        features = self.code(features)
+        features = self.encoded(images)
         for side, convolution in zip(DECODER_SIDES, self.decoder, strict=True):
             resized = functional.interpolate(features, (side, side), mode="bilinear")
             features = self.dropout(functional.relu(convolution(resized)))
         features = functional.interpolate(features, grid, mode="bilinear")
         result: Tensor = self.head(functional.relu(self.penultimate(features)))
         return result
+
+    def encoded(self, images: Tensor) -> Tensor:
+        """Return the code (B, 64, 1, 1) of normalised images (B, 3, H, W)."""
+        features = thumbnail(images)
+        for convolution in self.encoder:
+            features = functional.relu(convolution(features))
+        code: Tensor = self.code(features)
+        return code
 
 
 DECODER_SIDES = (3, 8, 15, 32, 63, 127)

@@ -81,7 +81,7 @@ class WinogradConvolution:
         flat = self.outputs @ products.flatten(1)
         tiled = flat.view(BLOCK, BLOCK, images, rows, columns, -1).permute(2, 3, 0, 4, 1, 5)
         whole = tiled.reshape(images, rows * BLOCK, columns * BLOCK, -1)[:, : shape[0], : shape[1]]
-        return (whole + self.bias).permute(0, 3, 1, 2)
+        return whole.add_(self.bias).permute(0, 3, 1, 2)
 
     def __call__(self, features: Tensor) -> Tensor:
         """Return outputs (B, O, H - k + 1, W - k + 1) of features (B, I, H, W)."""

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from seamark.folded_networks import FoldedNetworks, normalised_head
-from seamark.pdn import Pdn, pdn_layers
+from seamark.folded_networks import FoldedAutoencoder, FoldedNetworks, normalised_head
+from seamark.pdn import Autoencoder, Pdn, pdn_layers
 from seamark.winograd import WinogradConvolution
 
 
@@ -34,6 +34,15 @@ def test_folded_networks_equal_the_single_ones(size, height, width):
     expected = features - predicted[:, :24]
     assert (difference - expected).norm() < 1e-5 * expected.norm()
     assert (prediction - predicted[:, 24:]).norm() < 1e-5 * predicted[:, 24:].norm()
+
+
+@pytest.mark.parametrize(("sides", "grid"), [((256, 256), (56, 56)), ((64, 96), (8, 16))])
+def test_folded_autoencoder_equals_the_plain_one(sides, grid):
+    torch.manual_seed(4)
+    network, images = Autoencoder(10).eval(), torch.randn(2, 3, *sides)
+    with torch.no_grad():
+        expected = network(images, grid)
+        assert (FoldedAutoencoder(network)(images, grid) - expected).norm() < 1e-5 * expected.norm()
 
 
 def test_folded_head_gives_normalised_features():

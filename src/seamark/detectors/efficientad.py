@@ -24,7 +24,7 @@ from seamark.backbones import Backbone
 from seamark.batches import TrainingTiles
 from seamark.component_maps import ComponentDetector
 from seamark.efficientad_training import RISE, LearningPhase, QuantilesPhase, StatisticsPhase
-from seamark.folded_networks import FoldedNetworks
+from seamark.folded_networks import FoldedAutoencoder, FoldedNetworks
 from seamark.manifests.tilemaps import CellGeometry
 from seamark.pdn import CENTRE, MARGIN, STRIDE, Autoencoder, Pdn, pdn_layers
 from seamark.pdn_teacher import PdnTeacher, load_teacher
@@ -59,7 +59,7 @@ class EfficientAd(ComponentDetector):
         self.register_buffer("teacher_mean", torch.zeros(settings.channels))
         self.register_buffer("teacher_std", torch.ones(settings.channels))
         self.register_buffer("map_quantiles", torch.tensor([[0.0, RISE]] * len(self.components)))
-        self._folded: FoldedNetworks | None = None
+        self._folded: tuple[FoldedNetworks, FoldedAutoencoder] | None = None
 
     def _load_backbone(self, settings: DetectorSettings) -> Backbone:
         chosen = cast("EfficientAdSettings", settings)
@@ -78,9 +78,11 @@ class EfficientAd(ComponentDetector):
     def raw_maps(self, images: Tensor) -> Tensor:
         """Return the student's and the autoencoder's map (B, 2, h, w), without border and not normalised."""
         if self._folded is None:
-            self._folded = FoldedNetworks(self.backbone.network, self.student, self.teacher_mean, self.teacher_std)
-        difference, prediction = self._folded(images)
-        rebuilt = self.autoencoder(images, self.grid)
+            networks = FoldedNetworks(self.backbone.network, self.student, self.teacher_mean, self.teacher_std)
+            self._folded = networks, FoldedAutoencoder(self.autoencoder)
+        networks, autoencoder = self._folded
+        difference, prediction = networks(images)
+        rebuilt = autoencoder(images, self.grid)
         if self.settings.autoencoder_map == "teacher":
             prediction = self.teacher_features(images)
         return torch.stack([difference.square().mean(dim=1), (rebuilt - prediction).square().mean(dim=1)], dim=1)
