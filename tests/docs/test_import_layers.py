@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "seamark").rglob("*.py"))
-GPU_STAGES = {"train.py", "infer.py"}
+GPU_STAGES = {"distill.py", "train.py", "infer.py"}
 CPU_STAGES = sorted(path for path in (ROOT / "stages").glob("*.py") if path.name not in GPU_STAGES)
 
 
