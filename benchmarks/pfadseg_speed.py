@@ -1,11 +1,11 @@
 """Time PFADSeg's exact speed-ups against what they replace, on one core, as ratios of processor time in one run.
 
 Parts: the parallel recalibrated convolutions with merged kernels against three convolutions, at the sizes of the
-paper's networks; the attention along rows and columns from sums of rows and columns; the 1x1 shortcut before the
-interpolation; whole training steps of both phases against a loop in the manner of DeSTSeg that runs every network in both
-phases and propagates gradients into the student in the second, without and with every part as it is written down. Before
-a part is timed, its results must agree. Both forms run in turn; the smallest time of each counts. Prints the table and
-appends it to ``benchmarks/pfadseg_speed.csv``. Run: ``python benchmarks/pfadseg_speed.py``.
+paper's networks; the attention along rows and columns from sums of rows and columns; whole training steps of both
+phases against a loop in the manner of DeSTSeg that runs every network in both phases and propagates gradients into
+the student in the second, without and with every part as it is written down. Before a part is timed, its results must
+agree. Both forms run in turn; the smallest time of each counts. Prints the table and appends it to
+``benchmarks/pfadseg_speed.csv``. Run: ``python benchmarks/pfadseg_speed.py``.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from torch import Tensor
 from seamark.backbones import Backbone, load_pyramid
 from seamark.denoising_student import DenoisingStudent
 from seamark.detectors.pfadseg import denoising_loss
-from seamark.guided_segmentation import GuidedSegmentation, resized
+from seamark.guided_segmentation import GuidedSegmentation
 from seamark.pyramid_attention import BRANCHES, ParallelRecalibration
 from seamark.rectangular_calibration import RectangularAttention
 from seamark.segmentation_network import absolute_loss, focal_loss, level_products
@@ -34,7 +34,7 @@ from seamark.settings.pfadseg import AttentionSettings
 CHANNELS = (64, 128, 256)
 """Of ResNet18, the paper's teacher."""
 RECALIBRATED = ((64, 64, 1), (64, 64, 4), (256, 64, 1), (128, 32, 1), (128, 32, 4), (256, 16, 1), (512, 8, 1))
-"""Channels, side and batch of the convolutions that are timed; the last two are not merged in use."""
+"""Channels, side and batch of the convolutions that are timed; the last one is not merged in use."""
 Pass = Callable[[], Tensor]
 Row = dict[str, str | float]
 
@@ -55,19 +55,12 @@ def literal_attention(module: RectangularAttention, features: Tensor) -> Tensor:
     return out
 
 
-def literal_shortcut(network: GuidedSegmentation, _: object, stack: Tensor) -> Tensor:
-    """Run the 1x1 convolution on the stack of interpolated levels."""
-    out: Tensor = network.first.shortcut(stack)
-    return out
-
-
 @contextmanager
 def as_written_down() -> Iterator[None]:
     """Replace the fast forms by the plain ones."""
     with ExitStack() as stack:
         stack.enter_context(patch.object(ParallelRecalibration, "forward", literal_recalibration))
         stack.enter_context(patch.object(RectangularAttention, "attention", literal_attention))
-        stack.enter_context(patch.object(GuidedSegmentation, "shortcut", literal_shortcut))
         yield
 
 
@@ -128,8 +121,8 @@ def recalibrations(repeats: int) -> Iterator[Row]:
         )
 
 
-def parts(repeats: int) -> Iterator[Row]:
-    """Compare the attention along rows and columns, and the shortcut of the segmentation network."""
+def attentions(repeats: int) -> Iterator[Row]:
+    """Compare the attention along rows and columns."""
     attention, features = RectangularAttention(256), torch.randn(2, 256, 64, 64)
     yield compare(
         "rca attention 2 x 256 @ 64 x 64, training",
@@ -137,16 +130,6 @@ def parts(repeats: int) -> Iterator[Row]:
         trained(attention, attention.attention, features),
         repeats,
     )
-    network = GuidedSegmentation(CHANNELS, 256, AttentionSettings())
-    levels = [torch.randn(2, wide, side, side) for wide, side in zip(CHANNELS, (64, 32, 16), strict=True)]
-    stack = torch.cat([resized(level, (64, 64)) for level in levels], dim=1)
-    with torch.no_grad():
-        yield compare(
-            "shortcut 2 x 448 @ 64 x 64, forward",
-            lambda: literal_shortcut(network, levels, stack),
-            lambda: network.shortcut(levels, stack),
-            repeats,
-        )
 
 
 class Steps:
@@ -225,7 +208,7 @@ def main() -> None:
     rows = []
     for row in chain(
         recalibrations(arguments.repeats),
-        parts(arguments.repeats),
+        attentions(arguments.repeats),
         steps(arguments.side, arguments.batch, arguments.repeats),
     ):
         rows.append(row)

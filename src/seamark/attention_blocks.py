@@ -48,9 +48,6 @@ class AttentionBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
-        return self.joined(self.branch(features), self.shortcut(features))
-
-    def joined(self, branch: Tensor, shortcut: Tensor) -> Tensor:
-        """Join what branch and shortcut give, (B, outputs, h, w) each."""
+        branch, shortcut = self.branch(features), self.shortcut(features)
         out = branch + shortcut if self.fusion is None else self.fusion(branch, shortcut)
         return out if self.signed else torch.relu(out)

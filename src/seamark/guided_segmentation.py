@@ -1,6 +1,6 @@
 """The segmentation network of PFADSeg and DeSTSeg: where teacher and student disagree, level by level, to defects.
 
-Source: PFADSeg specification, sections 4.6 and 9.9.
+Source: PFADSeg specification, section 4.6.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,6 @@ class GuidedSegmentation(nn.Module):
 
     def __init__(self, channels: Sequence[int], width: int, settings: AttentionSettings) -> None:
         super().__init__()
-        self.channels = list(channels)
         self.first = AttentionBlock(sum(channels), width, settings)
         self.second = AttentionBlock(width, width, settings)
         self.context = RectangularCalibration(width, settings.layer_scale) if settings.rcm else AtrousPyramid(width)
@@ -41,23 +40,8 @@ class GuidedSegmentation(nn.Module):
         """Return logits (B, h, w) of products of features (B, C_l, H_l, W_l); h and w are those of the first level."""
         shape = (levels[0].shape[2], levels[0].shape[3])
         stack = torch.cat([resized(level, shape) for level in levels], dim=1)
-        features = self.second(self.first.joined(self.first.branch(stack), self.shortcut(levels, stack)))
-        out: Tensor = self.head(self.context(features))
+        out: Tensor = self.head(self.context(self.second(self.first(stack))))
         return out[:, 0]
-
-    def shortcut(self, levels: Sequence[Tensor], stack: Tensor) -> Tensor:
-        """Return the shortcut (B, width, h, w) of the first block.
-
-        Its 1x1 convolution runs on each level where the level is small, before the interpolation, which is the same
-        because both are linear and the one knows no neighbours, the other no channels.
-        """
-        if isinstance(self.first.shortcut, nn.Identity):
-            return stack
-        shape = (stack.shape[2], stack.shape[3])
-        kernels = torch.split(self.first.shortcut.get_parameter("0.weight"), self.channels, dim=1)
-        mixed = [resized(F.conv2d(level, kernel), shape) for level, kernel in zip(levels, kernels, strict=True)]
-        out: Tensor = self.first.shortcut.get_submodule("1")(torch.stack(mixed).sum(dim=0))
-        return out
 
     def layer_scale(self) -> Tensor | None:
         """Return the largest factor of the calibration's branch, which tells whether it takes part; None without."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 BRANCHES = 3
 REDUCTION = 16
 """Channels per number inside the recalibration."""
-CELLS_TO_MERGE = 1024
+CELLS_TO_MERGE = 256
 """From this many cells on, merging kernels is faster than running the convolutions one by one."""
 
 

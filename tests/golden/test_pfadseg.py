@@ -159,7 +159,6 @@ class TestNetworks:
     def test_channels_follow_the_backbone(self):
         detector = toy()
         assert detector.channels == (24, 40, 112)
-        assert detector.segmentation.channels == [24, 40, 112]
         assert [level.shape[1] for level in detector.student.eval()(torch.randn(1, 3, 64, 64))] == [24, 40, 112]
 
 
