@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch.nn import functional
 
 from seamark.batches import TileReader, TrainingTiles
@@ -12,11 +11,8 @@ from seamark.detectors.efficientad import EfficientAd
 from seamark.discrepancy import IGNORED, NORMAL, cell_distances, touched_cells
 from seamark.efficientad_training import LearningPhase, StatisticsPhase, learning_rate, map_quantiles
 from seamark.efficientad_views import ViewBatch, ViewMaker, mean_tile
-from seamark.errors import ConfigError, WeightsError
 from seamark.feature_statistics import feature_statistics
 from seamark.merging import merge_tiles
-from seamark.pdn import Pdn, pdn_layers
-from seamark.pdn_teacher import load_teacher, write_teacher
 from seamark.settings.efficientad import EfficientAdSettings
 from seamark.settings.merge import MergeSettings
 from seamark.settings.synthesis import NoisePatchSettings
@@ -340,53 +336,6 @@ def test_a_real_defect_is_found_where_it_is():
     )
     rows, columns = (moved > 0).nonzero().unbind(1)
     assert ((rows.min() + rows.max()) / 2, (columns.min() + columns.max()) / 2) == (8, 10)
-
-
-class TestTeacher:
-    def test_published_names_are_read(self, tmp_path):
-        torch.manual_seed(0)
-        network = Pdn(pdn_layers("small", 12, 1 / 16))
-        own = network.state_dict()
-        numbers = {0: 0, 1: 3, 2: 6, 3: 8}
-        for pattern in ("{}.{}", "conv{}.{}"):
-            state = {
-                pattern.format(numbers[int(name.split(".")[1])], name.split(".")[2]): tensor
-                for name, tensor in own.items()
-            }
-            torch.save(state, tmp_path / "teacher.pth")
-            save_file(state, tmp_path / "teacher.safetensors")
-            for path in sorted(tmp_path.iterdir()):
-                loaded = load_teacher(str(path), settings().teacher_settings, 0)
-                assert all(torch.equal(loaded.network.state_dict()[name], tensor) for name, tensor in own.items())
-                assert not loaded.verified
-                assert len(loaded.digest) == 64
-
-    def test_distilled_from_verified_weights_is_verified(self, tmp_path):
-        path = tmp_path / "teacher.safetensors"
-        write_teacher(path, Pdn(pdn_layers("small", 12, 1 / 16)), {"backbone_verified": True})
-        assert load_teacher(str(path), settings().teacher_settings, 0).verified
-
-    def test_code_is_not_unpickled(self, tmp_path):
-        path = tmp_path / "teacher.pth"
-        torch.save({"0.weight": Stranger()}, path)
-        with pytest.raises(WeightsError, match="not a readable file of weights"):
-            load_teacher(str(path), settings().teacher_settings, 0)
-
-    def test_weights_of_another_network_are_refused(self, tmp_path):
-        path = tmp_path / "teacher.safetensors"
-        write_teacher(path, Pdn(pdn_layers("medium", 12, 1 / 16)), {})
-        with pytest.raises(WeightsError, match="Set network, width and channels"):
-            load_teacher(str(path), settings().teacher_settings, 0)
-        with pytest.raises(WeightsError, match="are missing"):
-            load_teacher(str(tmp_path / "nothing.pth"), settings().teacher_settings, 0)
-
-    def test_tiles_smaller_than_a_cell_are_refused(self):
-        with pytest.raises(ConfigError, match="sees 33 px at once"):
-            detector(32)
-
-
-class Stranger:
-    pass
 
 
 class Stopped(Exception):
