@@ -145,7 +145,9 @@ class Steps:
         self.teacher: Backbone = load_pyramid("resnet18", "random")[0]
         self.student = DenoisingStudent(CHANNELS, AttentionSettings())
         self.segmentation = GuidedSegmentation(CHANNELS, 256, AttentionSettings())
-        self.clean, self.anomalous = torch.randn(2, batch, 3, side, side)
+        coarse = torch.randn(2 * batch, 3, side // 32, side // 32)
+        smooth = F.interpolate(coarse, (side, side), mode="bicubic")
+        self.clean, self.anomalous = smooth.split(batch)
         self.target = (torch.rand(batch, side // 4, side // 4) < 0.05).float()
 
     def _loss(self, logits: Tensor) -> Tensor:
