@@ -28,7 +28,7 @@ from seamark.batches import Batch, TileReader, TrainingTiles
 from seamark.detectors.aand import Aand, AmplificationPhase, DistillationPhase
 from seamark.feature_distances import DistanceMap, image_distances
 from seamark.hard_distillation import distillation_losses
-from seamark.residual_amplification import AttributeScaling, LevelAmplification
+from seamark.networks.residual_amplification import AttributeScaling, LevelAmplification
 from seamark.settings.aand import AandSettings
 from seamark.synthetic_pairs import PairBatch
 

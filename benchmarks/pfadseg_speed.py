@@ -23,12 +23,12 @@ import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor
 
 from seamark.backbones import Backbone, load_pyramid
-from seamark.denoising_student import DenoisingStudent
 from seamark.detectors.pfadseg import denoising_loss
-from seamark.guided_segmentation import GuidedSegmentation
-from seamark.pyramid_attention import BRANCHES, ParallelRecalibration
-from seamark.rectangular_calibration import RectangularAttention
-from seamark.segmentation_network import absolute_loss, focal_loss, level_products
+from seamark.networks.denoising_student import DenoisingStudent
+from seamark.networks.guided_segmentation import GuidedSegmentation
+from seamark.networks.pyramid_attention import BRANCHES, ParallelRecalibration
+from seamark.networks.rectangular_calibration import RectangularAttention
+from seamark.networks.segmentation_network import absolute_loss, focal_loss, level_products
 from seamark.settings.pfadseg import AttentionSettings
 
 CHANNELS = (64, 128, 256)
@@ -71,10 +71,10 @@ def seconds(work: Pass) -> float:
     return time.process_time() - start
 
 
-def compare(part: str, plain: Pass, ours: Pass, repeats: int) -> Row:
+def compare(part: str, plain: Pass, ours: Pass, repeats: int, tolerance: float = 1e-3) -> Row:
     """Time both in turn; what they return must agree."""
     expected, found = plain(), ours()
-    if not torch.allclose(expected, found, rtol=1e-3, atol=1e-4):
+    if not torch.allclose(expected, found, rtol=tolerance, atol=1e-4):
         raise SystemExit(f"{part}: results differ by {(expected - found).abs().max():g}")
     pairs = [(seconds(plain), seconds(ours)) for _ in range(repeats)]
     plain_s, ours_s = (min(times) for times in zip(*pairs, strict=True))
@@ -194,7 +194,8 @@ def steps(side: int, batch: int, repeats: int) -> Iterator[Row]:
             lambda phase=phase: made.ours(phase),
             repeats,
         )
-        yield compare(f"{name}, everything", plain, lambda phase=phase: made.ours(phase), repeats)
+        # Batch norms behind a global pooling see two numbers here, and magnify their rounding.
+        yield compare(f"{name}, everything", plain, lambda phase=phase: made.ours(phase), repeats, tolerance=1e-2)
 
 
 def main() -> None:

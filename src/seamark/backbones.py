@@ -17,9 +17,14 @@ from seamark.artifacts import file_digest
 from seamark.backbone import Backbone, BackboneEntry, Convolutions
 from seamark.backbone_weights import BACKBONE_WEIGHTS
 from seamark.convolutional_backbone import ConvolutionalBackbone, PyramidNetwork, pyramid_layers
-from seamark.efficientnet_lite import build_efficientnet_lite0, efficientnet_parts, fold_batch_norms, published_names
 from seamark.errors import ConfigError
-from seamark.resnet import (
+from seamark.networks.efficientnet_lite import (
+    build_efficientnet_lite0,
+    efficientnet_parts,
+    fold_batch_norms,
+    published_names,
+)
+from seamark.networks.resnet import (
     RESNET18,
     RESNET34,
     RESNET50,
@@ -31,7 +36,7 @@ from seamark.resnet import (
     stage_channels,
     unread_names,
 )
-from seamark.vision_transformer import VisionTransformer
+from seamark.networks.vision_transformer import VisionTransformer
 from seamark.weights import load_strictly
 from seamark.weights_files import find_weights, verify_digest
 

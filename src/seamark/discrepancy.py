@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from seamark.images import BoolArray
-from seamark.pdn import CENTRE, FIELD, STRIDE, cell_count
+from seamark.networks.pdn import CENTRE, FIELD, STRIDE, cell_count
 
 NORMAL, ABNORMAL, IGNORED = 0, 1, 2
 """Labels of cells."""

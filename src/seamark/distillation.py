@@ -18,8 +18,8 @@ from seamark.detectors.base import Detector
 from seamark.errors import ConfigError
 from seamark.feature_statistics import feature_statistics
 from seamark.images import UInt8Array
+from seamark.networks.pdn import MARGIN, STRIDE, Pdn, pdn_layers
 from seamark.patchcore_features import PatchCoreFeatures
-from seamark.pdn import MARGIN, STRIDE, Pdn, pdn_layers
 from seamark.pdn_teacher import IMAGENET_MEAN, IMAGENET_STD
 from seamark.phases import Arithmetic, ComputedPhase, GradientPhase, Phase, Track
 from seamark.photograph_crops import Photographs, halved

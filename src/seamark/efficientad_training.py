@@ -15,7 +15,7 @@ from seamark.discrepancy import ABNORMAL, NORMAL, cell_distances, collaborative_
 from seamark.efficientad_views import ViewBatch, ViewMaker
 from seamark.feature_statistics import feature_statistics
 from seamark.images import Float32Array
-from seamark.pdn import Autoencoder, Pdn
+from seamark.networks.pdn import Autoencoder, Pdn
 from seamark.phases import ComputedPhase, GradientPhase, Track
 from seamark.settings.efficientad import EfficientAdSettings
 

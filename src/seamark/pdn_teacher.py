@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from seamark.artifacts import file_digest
 from seamark.backbone import Backbone, BackboneEntry
 from seamark.errors import ConfigError, WeightsError
-from seamark.pdn import FIELD, STRIDE, Pdn, cell_count, pdn_layers
+from seamark.networks.pdn import FIELD, STRIDE, Pdn, cell_count, pdn_layers
 from seamark.settings.teacher import DISTILLED, RANDOM, TeacherSettings
 from seamark.weights import read_state, state_differences
 from seamark.weights_files import WeightsSource
@@ -107,7 +107,8 @@ def read_teacher(path: Path) -> tuple[dict[str, Tensor], bool]:
     Returns
     -------
     dict of str to Tensor
-        By the names of :class:`seamark.pdn.Pdn`; published names that number their convolutions are translated.
+        By the names of :class:`seamark.networks.pdn.Pdn`; published names, which number their convolutions, become
+        these.
     bool
         Whether it was distilled here from weights whose digest is the published one.
 

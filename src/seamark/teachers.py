@@ -10,13 +10,15 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from pydantic.main import IncEx
+
 from seamark.layout import Layout, find_images, limited
 from seamark.settings.base import Settings
 from seamark.settings.efficientad import EfficientAdSettings
 from seamark.settings.teacher import DISTILLED, TeacherSettings
 
 FOLDER = "out/teachers"
-WITHOUT_EFFECT = {
+WITHOUT_EFFECT: Mapping[str, IncEx | bool] = {
     "grid": True,
     "feature_cache_mb": True,
     "checkpoint_every_s": True,

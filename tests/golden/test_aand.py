@@ -13,7 +13,7 @@ from seamark.convolutional_backbone import PyramidNetwork
 from seamark.errors import ConfigError
 from seamark.feature_distances import DistanceMap, image_distances
 from seamark.hard_distillation import distillation_losses
-from seamark.residual_amplification import (
+from seamark.networks.residual_amplification import (
     AttributeScaling,
     LevelAmplification,
     MatchingGate,
@@ -21,9 +21,9 @@ from seamark.residual_amplification import (
     hidden_width,
     position_encoding,
 )
-from seamark.resnet import WIDE_RESNET50_2
-from seamark.reverse_distillation import ReverseStudent
-from seamark.segmentation_network import focal_loss
+from seamark.networks.resnet import WIDE_RESNET50_2
+from seamark.networks.reverse_distillation import ReverseStudent
+from seamark.networks.segmentation_network import focal_loss
 from seamark.settings.aand import AandSettings
 from seamark.settings.synthesis import SynthesisSettings
 from seamark.synthesis import anomalies

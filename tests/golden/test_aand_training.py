@@ -16,9 +16,9 @@ from seamark.detectors import aand as aand_module
 from seamark.detectors.aand import Aand, decayed_rate
 from seamark.errors import ConfigError, DataError, TrainingError
 from seamark.hard_distillation import distillation_losses
-from seamark.residual_amplification import LevelAmplification
-from seamark.reverse_distillation import ReverseStudent
-from seamark.segmentation_network import focal_loss
+from seamark.networks.residual_amplification import LevelAmplification
+from seamark.networks.reverse_distillation import ReverseStudent
+from seamark.networks.segmentation_network import focal_loss
 from seamark.settings.aand import AandSettings
 from seamark.synthetic_pairs import Pair
 from seamark.training import Training

@@ -8,9 +8,9 @@ import torch
 from seamark.augmentation import augment, expose, expose_and_add_noise
 from seamark.backbones import BACKBONES
 from seamark.batches import Batch, TileReader
+from seamark.networks.vision_transformer import VisionTransformer
 from seamark.settings.augmentation import AugmentationSettings
 from seamark.tiles import cut_tiles
-from seamark.vision_transformer import VisionTransformer
 
 RELEASED = AugmentationSettings()
 

@@ -14,14 +14,14 @@ from seamark.detectors.urd import Urd
 from seamark.early_stopping import EarlyStopping, average_precision
 from seamark.errors import DataError, TrainingError
 from seamark.feature_distances import cell_distances
-from seamark.pair_augmentation import Camera, Placement, change_light
-from seamark.segmentation_network import (
+from seamark.networks.segmentation_network import (
     SegmentationNetwork,
     absolute_loss,
     distance_stack,
     feature_products,
     focal_loss,
 )
+from seamark.pair_augmentation import Camera, Placement, change_light
 from seamark.settings.aurd import AurdSettings
 from seamark.settings.early_stop import EarlyStopSettings
 from seamark.settings.pair_augmentation import PairAugmentationSettings

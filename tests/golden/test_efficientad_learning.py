@@ -9,7 +9,7 @@ from seamark.checkpoints import Checkpoint
 from seamark.detectors.efficientad import EfficientAd
 from seamark.discrepancy import ABNORMAL, NORMAL, cell_distances, collaborative_loss, hard_loss, touched_cells
 from seamark.feature_statistics import feature_statistics
-from seamark.pdn import Autoencoder, Layer, Pdn
+from seamark.networks.pdn import Autoencoder, Layer, Pdn
 from seamark.settings.efficientad import EfficientAdSettings
 from seamark.training import Training
 

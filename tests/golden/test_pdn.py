@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from seamark.pdn import Autoencoder, Pdn, cell_count, pdn_layers
+from seamark.networks.pdn import Autoencoder, Pdn, cell_count, pdn_layers
 
 
 def count(module):

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from seamark.backbones import BACKBONES, PyramidNetwork
 from seamark.batches import TileReader, TrainingTiles
 from seamark.checkpoints import Checkpoint
-from seamark.denoising_student import DenoisingStudent
 from seamark.detectors import pfadseg as pfadseg_module
 from seamark.detectors.pfadseg import Pfadseg, denoising_loss
 from seamark.errors import ConfigError, DataError, TrainingError
-from seamark.guided_segmentation import GuidedSegmentation
-from seamark.segmentation_network import absolute_loss, focal_loss, level_products
+from seamark.networks.denoising_student import DenoisingStudent
+from seamark.networks.guided_segmentation import GuidedSegmentation
+from seamark.networks.segmentation_network import absolute_loss, focal_loss, level_products
 from seamark.settings.pfadseg import AttentionSettings, PfadsegSettings
 from seamark.synthesis.pyramids import quarter_mask
 from seamark.synthetic_pairs import Pair

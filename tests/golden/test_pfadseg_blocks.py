@@ -4,11 +4,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from seamark.attention_blocks import AttentionBlock
-from seamark.attentional_fusion import AttentionalFusion
-from seamark.guided_segmentation import GuidedSegmentation
-from seamark.pyramid_attention import CELLS_TO_MERGE, ParallelRecalibration, PyramidRecalibration, shifted_quadrants
-from seamark.rectangular_calibration import RectangularAttention, RectangularCalibration
+from seamark.networks.attention_blocks import AttentionBlock
+from seamark.networks.attentional_fusion import AttentionalFusion
+from seamark.networks.guided_segmentation import GuidedSegmentation
+from seamark.networks.pyramid_attention import (
+    CELLS_TO_MERGE,
+    ParallelRecalibration,
+    PyramidRecalibration,
+    shifted_quadrants,
+)
+from seamark.networks.rectangular_calibration import RectangularAttention, RectangularCalibration
 from seamark.settings.pfadseg import AttentionSettings
 
 LOWEST, HIGHEST = 1 / (1 + 2 * torch.e), torch.e / (torch.e + 2)

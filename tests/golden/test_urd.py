@@ -22,8 +22,8 @@ from seamark.feature_distances import (
     student_loss,
     teacher_losses,
 )
-from seamark.guided_injection import GuidedInjection, Student, halved, similarity
-from seamark.reverse_distillation import DecoderStage, MirrorDecoder, OneClassBottleneck, inner_width
+from seamark.networks.guided_injection import GuidedInjection, Student, halved, similarity
+from seamark.networks.reverse_distillation import DecoderStage, MirrorDecoder, OneClassBottleneck, inner_width
 from seamark.settings.urd import UrdSettings
 from seamark.synthesis.pyramids import cascaded_masks
 
@@ -171,7 +171,7 @@ class TestInjection:
         unit = GuidedInjection(3, 6, gate=True).eval()
         features, deep, shallow = torch.rand(2, 6, 4, 4), torch.rand(2, 6, 4, 4), torch.rand(2, 3, 8, 8)
         monkeypatch.setattr(
-            "seamark.guided_injection.similarity", lambda first, _: torch.full_like(first[:, :1], alike)
+            "seamark.networks.guided_injection.similarity", lambda first, _: torch.full_like(first[:, :1], alike)
         )
         information = unit.teacher_information(deep, shallow) if alike else features
         expected = unit.join(torch.cat([features, unit.mix(information)], dim=1))

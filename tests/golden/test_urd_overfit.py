@@ -12,7 +12,7 @@ from seamark.backbones import load_pyramid
 from seamark.batches import TileReader, TrainingTiles
 from seamark.detectors import urd as urd_module
 from seamark.detectors.urd import Urd, has_negatives
-from seamark.reverse_distillation import BottleneckBlock
+from seamark.networks.reverse_distillation import BottleneckBlock
 from seamark.settings.urd import UrdSettings
 from seamark.synthetic_pairs import Pair
 

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from seamark.artifacts import file_digest
 from seamark.backbones import BACKBONES, load_backbone
-from seamark.efficientnet_lite import build_efficientnet_lite0, published_names
 from seamark.errors import ConfigError, DataError, WeightsError
+from seamark.networks.efficientnet_lite import build_efficientnet_lite0, published_names
 from seamark.weights import load_strictly
 from seamark.weights_files import package_file
 

@@ -14,8 +14,8 @@ from seamark.backbones import BACKBONES
 from seamark.detectors.inp_former import InpFormer
 from seamark.errors import ManifestError
 from seamark.models import read_model, write_model
+from seamark.networks.vision_transformer import VisionTransformer
 from seamark.settings.inp_former import InpFormerSettings
-from seamark.vision_transformer import VisionTransformer
 
 NAME = "dinov2_vits14_reg"
 SHAPE = (56, 42)

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from seamark.detectors.efficientad import EfficientAd
 from seamark.errors import ConfigError, WeightsError
-from seamark.pdn import Pdn, pdn_layers
+from seamark.networks.pdn import Pdn, pdn_layers
 from seamark.pdn_teacher import load_teacher, write_teacher
 from seamark.settings.efficientad import EfficientAdSettings
 

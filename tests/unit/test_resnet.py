@@ -9,7 +9,7 @@ import torch
 from seamark.artifacts import file_digest
 from seamark.backbones import BACKBONES, load_backbone, load_pyramid, pyramid_channels
 from seamark.errors import ConfigError, WeightsError
-from seamark.resnet import WIDE_RESNET50_2, ResNet, resnet_parts, unread_names
+from seamark.networks.resnet import WIDE_RESNET50_2, ResNet, resnet_parts, unread_names
 from seamark.torchvision_operators import declare_torchvision_operators
 
 RESNETS = ["resnet18", "resnet34", "resnet50", "wide_resnet50_2"]

@@ -33,10 +33,10 @@ from seamark.errors import DataError
 from seamark.feature_distances import DistanceMap, cell_distances
 from seamark.hard_distillation import distillation_losses
 from seamark.images import BoolArray
+from seamark.networks.residual_amplification import LevelAmplification, ResidualAmplification
+from seamark.networks.reverse_distillation import MULTIPLE, ReverseStudent, check_sides, has_negatives
+from seamark.networks.segmentation_network import focal_loss
 from seamark.phases import GradientPhase, Phase
-from seamark.residual_amplification import LevelAmplification, ResidualAmplification
-from seamark.reverse_distillation import MULTIPLE, ReverseStudent, check_sides, has_negatives
-from seamark.segmentation_network import focal_loss
 from seamark.settings.aand import AandSettings, AmplificationSettings
 from seamark.settings.training import DetectorSettings
 from seamark.synthetic_pairs import PairBatch, PairMaker

@@ -24,15 +24,15 @@ from seamark.detectors.urd import DistillationPhase, Urd
 from seamark.early_stopping import EarlyStopping
 from seamark.errors import DataError
 from seamark.feature_distances import cell_distances
-from seamark.pair_phase import PairPhase
-from seamark.phases import Arithmetic, Phase
-from seamark.segmentation_network import (
+from seamark.networks.segmentation_network import (
     SegmentationNetwork,
     absolute_loss,
     distance_stack,
     feature_products,
     focal_loss,
 )
+from seamark.pair_phase import PairPhase
+from seamark.phases import Arithmetic, Phase
 from seamark.settings.aurd import AurdSettings
 from seamark.synthetic_pairs import PairBatch, PairMaker
 

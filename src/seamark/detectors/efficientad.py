@@ -24,9 +24,9 @@ from seamark.backbones import Backbone
 from seamark.batches import TrainingTiles
 from seamark.component_maps import ComponentDetector
 from seamark.efficientad_training import RISE, LearningPhase, QuantilesPhase, StatisticsPhase
-from seamark.folded_networks import FoldedAutoencoder, FoldedNetworks
 from seamark.manifests.tilemaps import CellGeometry
-from seamark.pdn import CENTRE, MARGIN, STRIDE, Autoencoder, Pdn, pdn_layers
+from seamark.networks.folded_networks import FoldedAutoencoder, FoldedNetworks
+from seamark.networks.pdn import CENTRE, MARGIN, STRIDE, Autoencoder, Pdn, pdn_layers
 from seamark.pdn_teacher import PdnTeacher, load_teacher
 from seamark.phases import Phase
 from seamark.settings.efficientad import EfficientAdSettings

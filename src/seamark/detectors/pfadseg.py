@@ -25,15 +25,15 @@ from torch import Tensor
 
 from seamark.backbones import Backbone, load_pyramid
 from seamark.batches import Batch, TrainingTiles
-from seamark.denoising_student import DenoisingStudent
 from seamark.detectors.base import Detector
 from seamark.early_stopping import EarlyStopping
 from seamark.errors import ConfigError, DataError
-from seamark.guided_segmentation import GuidedSegmentation, resized
+from seamark.networks.denoising_student import DenoisingStudent
+from seamark.networks.guided_segmentation import GuidedSegmentation, resized
+from seamark.networks.reverse_distillation import check_sides, has_negatives
+from seamark.networks.segmentation_network import absolute_loss, focal_loss, level_products
 from seamark.pair_phase import PairPhase
 from seamark.phases import Arithmetic, Phase
-from seamark.reverse_distillation import check_sides, has_negatives
-from seamark.segmentation_network import absolute_loss, focal_loss, level_products
 from seamark.settings.pfadseg import PfadsegSettings
 from seamark.settings.training import DetectorSettings
 from seamark.synthetic_pairs import PairBatch, PairMaker
@@ -191,7 +191,7 @@ def denoising_loss(products: Sequence[Tensor]) -> Tensor:
     Parameters
     ----------
     products : sequence of Tensor, shape (B, C_l, H_l, W_l)
-        As :func:`seamark.segmentation_network.level_products` gives them.
+        As :func:`seamark.networks.segmentation_network.level_products` gives them.
 
     Returns
     -------

@@ -27,9 +27,9 @@ from seamark.batches import Batch, TileReader, TrainingTiles
 from seamark.detectors.base import Detector
 from seamark.early_stopping import EarlyStopping
 from seamark.feature_distances import DistanceMap, cell_distances, student_loss, teacher_losses
-from seamark.guided_injection import Student
+from seamark.networks.guided_injection import Student
+from seamark.networks.reverse_distillation import check_sides, has_negatives
 from seamark.phases import Arithmetic, Phase, SteppedPhase
-from seamark.reverse_distillation import check_sides, has_negatives
 from seamark.settings.pair_augmentation import PairAugmentationSettings
 from seamark.settings.training import DetectorSettings
 from seamark.settings.urd import UrdSettings

@@ -2,7 +2,8 @@
 
 Source: own; identities of the EfficientAD specification section B.13 (items 4, 8, 9). The first convolutions of both
 networks are one; the normalisation of the teacher is folded into its head; teacher less student is one convolution of
-both networks' hidden features. On the CPU, convolutions of 3 x 3 and 4 x 4 multiply less (see ``seamark.winograd``).
+both networks' hidden features. On the CPU, convolutions of 3 x 3 and 4 x 4 multiply less
+(``seamark.networks.winograd``).
 """
 
 from collections.abc import Callable
@@ -12,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seamark.pdn import DECODER_SIDES, Autoencoder, Pdn
-from seamark.winograd import KERNELS, WinogradConvolution
+from seamark.networks.pdn import DECODER_SIDES, Autoencoder, Pdn
+from seamark.networks.winograd import KERNELS, WinogradConvolution
 
 Convolution = Callable[[Tensor], Tensor]
 FEWEST_CHANNELS = 16

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 
-from seamark.attention_blocks import AttentionBlock
-from seamark.reverse_distillation import inner_width
+from seamark.networks.attention_blocks import AttentionBlock
+from seamark.networks.reverse_distillation import inner_width
 from seamark.settings.pfadseg import AttentionSettings
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 
-from seamark.reverse_distillation import convolution
+from seamark.networks.reverse_distillation import convolution
 
 DILATIONS = (6, 12, 18)
 """Cells between the taps of the pyramid's three branches."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from seamark.folding import fold_batch_norm
+from seamark.networks.folding import fold_batch_norm
 
 STEM_CHANNELS = 64
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 
-from seamark.reverse_distillation import MirrorDecoder, OneClassBottleneck, convolution, initialise_as_released
+from seamark.networks.reverse_distillation import MirrorDecoder, OneClassBottleneck, convolution, initialise_as_released
 from seamark.settings.urd import InjectionMode
 
 

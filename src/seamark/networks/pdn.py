@@ -57,7 +57,7 @@ def pdn_layers(size: PdnSize, outputs: int, width: float = 1.0) -> tuple[Layer, 
         All but the last one end in a ReLU.
     """
     if size == "small":
-        inner = (Layer(4, 128, 3, pooled=True), Layer(4, 256, 3, pooled=True), Layer(3, 256, 1))
+        inner: tuple[Layer, ...] = (Layer(4, 128, 3, pooled=True), Layer(4, 256, 3, pooled=True), Layer(3, 256, 1))
         last: tuple[Layer, ...] = (Layer(4, outputs, 0),)
     else:
         inner = (Layer(4, 256, 3, pooled=True), Layer(4, 512, 3, pooled=True), Layer(1, 512, 0), Layer(3, 512, 1))

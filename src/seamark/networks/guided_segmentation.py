@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 
-from seamark.attention_blocks import AttentionBlock
-from seamark.rectangular_calibration import RectangularCalibration
-from seamark.reverse_distillation import convolution
-from seamark.segmentation_network import AtrousPyramid
+from seamark.networks.attention_blocks import AttentionBlock
+from seamark.networks.rectangular_calibration import RectangularCalibration
+from seamark.networks.reverse_distillation import convolution
+from seamark.networks.segmentation_network import AtrousPyramid
 from seamark.settings.pfadseg import AttentionSettings
 
 

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from seamark.attentional_fusion import AttentionalFusion
-from seamark.pyramid_attention import ParallelRecalibration
-from seamark.reverse_distillation import convolution
+from seamark.networks.attentional_fusion import AttentionalFusion
+from seamark.networks.pyramid_attention import ParallelRecalibration
+from seamark.networks.reverse_distillation import convolution
 from seamark.settings.pfadseg import AttentionSettings
 
 

@@ -5,7 +5,7 @@ from typing import cast
 
 from torch import nn
 
-from seamark.folding import fold_batch_norm
+from seamark.networks.folding import fold_batch_norm
 from seamark.torchvision_operators import declare_torchvision_operators
 
 declare_torchvision_operators()

@@ -1,0 +1,1 @@
+"""Architectures: what backbones and detectors are built of, without training or files."""
