@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
-from seamark import resnet
 from seamark.amplification_losses import ChosenCells, amplification_loss, choose_cells, level_masks
 from seamark.backbones import BACKBONES
 from seamark.convolutional_backbone import PyramidNetwork
 from seamark.errors import ConfigError
 from seamark.feature_distances import DistanceMap, image_distances
 from seamark.hard_distillation import distillation_losses
+from seamark.networks import resnet
 from seamark.networks.residual_amplification import (
     AttributeScaling,
     LevelAmplification,
