@@ -108,9 +108,15 @@ class TestNetwork:
         assert products.shape == (2, 10, 8, 8)
         distances = cell_distances(teacher, student)
         torch.testing.assert_close(products[:, :4].sum(dim=1), 1.0 - distances[0])
-        cosine = F.interpolate((1.0 - distances[1])[:, None], (8, 8), mode="bilinear", align_corners=True)[:, 0]
+        cosine = F.interpolate((1.0 - distances[1])[:, None], (8, 8), mode="bilinear", align_corners=False)[:, 0]
         torch.testing.assert_close(products[:, 4:].sum(dim=1), cosine)
         torch.testing.assert_close(distance_stack(distances, (8, 8))[:, 1], 1.0 - cosine)
+
+    def test_levels_are_interpolated_with_their_cells_in_place(self):
+        """Section 3.4: a fine cell beside the border lies a quarter of a coarse cell inwards."""
+        coarse = torch.arange(4.0).expand(1, 4, 4)
+        row = distance_stack([coarse], (8, 8))[0, 0, 3]
+        assert row.tolist() == [0.0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.0]
 
     def test_overfits_one_batch(self):
         """Section 8, test 26."""

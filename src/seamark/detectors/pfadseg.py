@@ -29,9 +29,9 @@ from seamark.detectors.base import Detector
 from seamark.early_stopping import EarlyStopping
 from seamark.errors import ConfigError, DataError
 from seamark.networks.denoising_student import DenoisingStudent
-from seamark.networks.guided_segmentation import GuidedSegmentation, resized
+from seamark.networks.guided_segmentation import GuidedSegmentation
 from seamark.networks.reverse_distillation import check_sides, has_negatives
-from seamark.networks.segmentation_network import absolute_loss, focal_loss, level_products
+from seamark.networks.segmentation_network import absolute_loss, focal_loss, level_products, resized
 from seamark.pair_phase import PairPhase
 from seamark.phases import Arithmetic, Phase
 from seamark.settings.pfadseg import PfadsegSettings

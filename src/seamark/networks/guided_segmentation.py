@@ -6,13 +6,12 @@ Source: PFADSeg specification, section 4.6.
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 
 from seamark.networks.attention_blocks import AttentionBlock
 from seamark.networks.rectangular_calibration import RectangularCalibration
 from seamark.networks.reverse_distillation import convolution
-from seamark.networks.segmentation_network import AtrousPyramid
+from seamark.networks.segmentation_network import AtrousPyramid, resized
 from seamark.settings.pfadseg import AttentionSettings
 
 
@@ -46,8 +45,3 @@ class GuidedSegmentation(nn.Module):
     def layer_scale(self) -> Tensor | None:
         """Return the largest factor of the calibration's branch, which tells whether it takes part; None without."""
         return self.context.scale.detach().abs().max() if isinstance(self.context, RectangularCalibration) else None
-
-
-def resized(level: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Interpolate a level (B, C, H, W) to rows and columns, cells where they are."""
-    return level if level.shape[2:] == shape else F.interpolate(level, shape, mode="bilinear")

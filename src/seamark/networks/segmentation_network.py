@@ -40,23 +40,24 @@ def feature_products(teacher: Sequence[Tensor], student: Sequence[Tensor], shape
     teacher, student : sequence of Tensor, shape (B, C_l, H_l, W_l)
         Two pyramids.
     shape : tuple of int
-        Rows and columns to which all levels are interpolated (bilinear, corners aligned).
+        Rows and columns to which all levels are interpolated (bilinear, cells in place: corners are not aligned).
 
     Returns
     -------
     Tensor, shape (B, sum of C_l, h, w)
         The channels of a level sum to its cosine wherever its cells lie.
     """
-    return torch.cat([_resized(level, shape) for level in level_products(teacher, student)], dim=1)
+    return torch.cat([resized(level, shape) for level in level_products(teacher, student)], dim=1)
 
 
 def distance_stack(distances: Sequence[Tensor], shape: tuple[int, int]) -> Tensor:
-    """Stack the distances of all levels, shape (B, H_l, W_l) each, to (B, levels, h, w); bilinear, corners aligned."""
-    return torch.cat([_resized(level.unsqueeze(1), shape) for level in distances], dim=1)
+    """Stack the distances of all levels, shape (B, H_l, W_l) each, to (B, levels, h, w); bilinear, cells in place."""
+    return torch.cat([resized(level.unsqueeze(1), shape) for level in distances], dim=1)
 
 
-def _resized(level: Tensor, shape: tuple[int, int]) -> Tensor:
-    return F.interpolate(level, shape, mode="bilinear", align_corners=True)
+def resized(level: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Interpolate a level (B, C, H, W) to rows and columns, cells where they are."""
+    return level if level.shape[2:] == shape else F.interpolate(level, shape, mode="bilinear")
 
 
 class ResidualBlock(nn.Module):
