@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.interruptible_training import Stopped, interruptible_training
 
 from seamark.amplification_losses import ChosenCells, amplification_loss
 from seamark.backbones import load_pyramid
 from seamark.batches import TileReader, TrainingTiles
-from seamark.checkpoints import Checkpoint
 from seamark.detectors import aand as aand_module
 from seamark.detectors.aand import Aand, decayed_rate
 from seamark.errors import ConfigError, DataError, TrainingError
@@ -21,7 +21,6 @@ from seamark.networks.reverse_distillation import ReverseStudent
 from seamark.networks.segmentation_network import focal_loss
 from seamark.settings.aand import AandSettings
 from seamark.synthetic_pairs import Pair
-from seamark.training import Training
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -248,32 +247,10 @@ def test_cached_features_give_the_same_losses():
         assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-class Stopped(Exception):
-    """Stands for the end of the process in the middle of a training."""
-
-
 def full_training(path, stop_after=None, **settings):
     """Three steps of amplification, then three of distillation."""
-    detector, done = toy(checkpoint_every_s=0.0, feature_cache_mb=10, **settings), 0
-
-    def track(items, _):
-        nonlocal done
-        for item in items:
-            yield item
-            done += 1
-            if done == stop_after:
-                raise Stopped
-
-    return detector, Training(
-        detector,
-        detector.settings,
-        train=smooth_tiles(),
-        validation=smooth_tiles(1),
-        checkpoint=Checkpoint(path, {"key": "a"}),
-        device="cpu",
-        workers=0,
-        track=track,
-    )
+    detector = toy(checkpoint_every_s=0.0, feature_cache_mb=10, **settings)
+    return detector, interruptible_training(detector, path, smooth_tiles(), smooth_tiles(1), stop_after)
 
 
 @pytest.fixture(scope="module")

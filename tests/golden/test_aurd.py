@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.interruptible_training import Stopped, interruptible_training
 
 from seamark.batches import TileReader, TrainingTiles
-from seamark.checkpoints import Checkpoint
 from seamark.detectors.aurd import Aurd
 from seamark.detectors.urd import Urd
 from seamark.early_stopping import EarlyStopping, average_precision
@@ -28,7 +28,6 @@ from seamark.settings.pair_augmentation import PairAugmentationSettings
 from seamark.settings.synthesis import SynthesisSettings
 from seamark.settings.urd import UrdSettings
 from seamark.synthetic_pairs import PairBatch, PairMaker, SyntheticValidation
-from seamark.training import Training
 
 EVERYTHING = PairAugmentationSettings(
     light_probability=1.0, noise_probability=1.0, blur_probability=0.0, flip_probability=1.0, turn_probability=1.0
@@ -330,32 +329,10 @@ class TestPhases:
         assert (UrdSettings().batch_size, UrdSettings().steps) == (16, 5_000)
 
 
-class Stopped(Exception):
-    """Stands for the end of the process in the middle of a training."""
-
-
 def full_training(path, stop_after=None):
     """Three steps of distillation, then three of segmentation."""
-    detector, done = toy(checkpoint_every_s=0.0), 0
-
-    def track(items, _):
-        nonlocal done
-        for item in items:
-            yield item
-            done += 1
-            if done == stop_after:
-                raise Stopped
-
-    return detector, Training(
-        detector,
-        detector.settings,
-        train=pixels(),
-        validation=pixels(2, seed=1),
-        checkpoint=Checkpoint(path, {"key": "a"}),
-        device="cpu",
-        workers=0,
-        track=track,
-    )
+    detector = toy(checkpoint_every_s=0.0)
+    return detector, interruptible_training(detector, path, pixels(), pixels(2, seed=1), stop_after)
 
 
 @pytest.fixture(scope="module")

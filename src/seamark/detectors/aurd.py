@@ -26,10 +26,9 @@ from seamark.errors import DataError
 from seamark.feature_distances import cell_distances
 from seamark.networks.segmentation_network import (
     SegmentationNetwork,
-    absolute_loss,
     distance_stack,
     feature_products,
-    focal_loss,
+    segmentation_losses,
 )
 from seamark.pair_phase import PairPhase
 from seamark.phases import Arithmetic, Phase
@@ -117,8 +116,4 @@ class SegmentationPhase(PairPhase):
             with torch.no_grad():
                 features = self.detector.segmentation_input(pairs.anomalous())
             logits = self.detector.segmentation.train()(features).float()
-        target = pairs.quarter_masks()
-        return {
-            "focal": focal_loss(logits, target, self.settings.focal_gamma),
-            "absolute": absolute_loss(logits, target),
-        }
+        return segmentation_losses(logits, pairs.quarter_masks(), self.settings.focal_gamma)

@@ -31,7 +31,7 @@ from seamark.errors import ConfigError, DataError
 from seamark.networks.denoising_student import DenoisingStudent
 from seamark.networks.guided_segmentation import GuidedSegmentation
 from seamark.networks.reverse_distillation import check_sides, has_negatives
-from seamark.networks.segmentation_network import absolute_loss, focal_loss, level_products, resized
+from seamark.networks.segmentation_network import level_products, resized, segmentation_losses
 from seamark.pair_phase import PairPhase
 from seamark.phases import Arithmetic, Phase
 from seamark.settings.pfadseg import PfadsegSettings
@@ -177,8 +177,7 @@ class GuidedSegmentationPhase(PairPhase):
             with torch.no_grad():
                 products = self.detector.products(pairs.anomalous())
             logits = self.detector.segmentation.train()(products).float()
-        target = pairs.quarter_masks()
-        return {"focal": focal_loss(logits, target, self.focal_gamma), "absolute": absolute_loss(logits, target)}
+        return segmentation_losses(logits, pairs.quarter_masks(), self.focal_gamma)
 
     def step(self, batch: Batch, arithmetic: Arithmetic) -> dict[str, Tensor]:  # noqa: D102
         scale = self.detector.segmentation.layer_scale()

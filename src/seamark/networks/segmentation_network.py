@@ -161,3 +161,8 @@ def focal_loss(logits: Tensor, target: Tensor, gamma: float, alpha: float | None
 def absolute_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Return the mean absolute difference of probability and target (URD specification section 1.5)."""
     return (torch.sigmoid(logits) - target).abs().mean()
+
+
+def segmentation_losses(logits: Tensor, target: Tensor, gamma: float) -> dict[str, Tensor]:
+    """Return focal and absolute loss of logits and target (B, h, w); their sum is minimised."""
+    return {"focal": focal_loss(logits, target, gamma), "absolute": absolute_loss(logits, target)}
