@@ -62,6 +62,11 @@ class TestAttentionalFusion:
             torch.nn.init.zeros_(branch[-1].weight)
         assert torch.equal(fusion(one, other), one + other)
 
+    def test_may_start_as_the_sum(self):
+        one, other = torch.randn(2, 3, 8, 5, 6)
+        assert torch.equal(AttentionalFusion(8, starts_even=True)(one, other), one + other)
+        assert not torch.allclose(AttentionalFusion(8)(one, other), one + other)
+
     def test_equal_terms_give_twice_the_term(self):
         fusion, one = AttentionalFusion(8), torch.randn(3, 8, 5, 6)
         torch.testing.assert_close(fusion(one, one), 2 * one)

@@ -11,6 +11,7 @@ parity: the input of the segmentation network is the product of the features; De
 first convolutions learn as well.
 parity: the calibration's branch starts with layer_scale 1; the released 1e-6 leaves it idle under these learning rates.
 parity: the student's encoder starts as an identity where aff is off, as DeSTSeg's does, and not where it is on.
+parity: the weights of aff start scattered unless aff_starts_even, although specification 4.4 calls it a plain sum.
 parity: probabilities come at a quarter of the tile's sides; the merge stage interpolates them to the image, aligning no
 corners, and the score of an image is that of the evaluation, not DeSTSeg's mean of the 100 highest probabilities.
 parity: anomalous tiles are rounded to 8 bits, which moves a value by at most half a grey value.

@@ -40,7 +40,7 @@ class AttentionBlock(nn.Module):
         self.branch = nn.Sequential(convolution(inputs, outputs, 3, stride), second, nn.BatchNorm2d(outputs))
         same = stride == 1 and inputs == outputs
         self.shortcut = nn.Identity() if same else convolution(inputs, outputs, 1, stride, relu=False)
-        self.fusion = AttentionalFusion(outputs, settings.aff_gain) if settings.aff else None
+        self.fusion = _fusion(outputs, settings)
         self.signed = signed
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
@@ -51,3 +51,9 @@ class AttentionBlock(nn.Module):
         branch, shortcut = self.branch(features), self.shortcut(features)
         out = branch + shortcut if self.fusion is None else self.fusion(branch, shortcut)
         return out if self.signed else torch.relu(out)
+
+
+def _fusion(channels: int, settings: AttentionSettings) -> AttentionalFusion | None:
+    if not settings.aff:
+        return None
+    return AttentionalFusion(channels, settings.aff_gain, starts_even=settings.aff_starts_even)

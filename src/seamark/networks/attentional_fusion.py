@@ -3,6 +3,8 @@
 Source: Dai et al., "Attentional feature fusion", WACV 2021 (PFADSeg specification, section 4.4).
 """
 
+from typing import cast
+
 from torch import Tensor, nn
 
 REDUCTION = 4
@@ -29,13 +31,19 @@ class AttentionalFusion(nn.Module):
         Channels of both.
     gain : float
         Factor of the weighted mean. With 2 and equal weights it is the plain sum.
+    starts_even : bool
+        Whether both terms start with equal weights everywhere. Otherwise the norms scatter the weights of a batch by
+        about 1.4 before the sigmoid, those behind the pooling even where all its images are alike.
     """
 
-    def __init__(self, channels: int, gain: float = 2.0) -> None:
+    def __init__(self, channels: int, gain: float = 2.0, *, starts_even: bool = False) -> None:
         super().__init__()
         self.gain = gain
         self.local = nn.Sequential(*_attention(channels))
         self.pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), *_attention(channels))
+        if starts_even:
+            for attention in (self.local, self.pooled):
+                nn.init.zeros_(cast("nn.BatchNorm2d", attention[-1]).weight)
 
     def forward(self, branch: Tensor, shortcut: Tensor) -> Tensor:
         """Fuse two maps (B, C, H, W) to one; in training B must be at least 2, for the norms behind the pooling."""

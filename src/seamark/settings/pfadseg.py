@@ -24,6 +24,11 @@ class AttentionSettings(Settings):
     aff_gain: float = Field(
         2.0, gt=0.0, description="parity: 2 as in the released code of aff, at first a plain sum; 1 as in its formula"
     )
+    aff_starts_even: bool = Field(
+        False,
+        description="whether aff starts as the plain sum of block and shortcut; parity: false starts it with random "
+        "weights, which few steps of small batches do not get over",
+    )
     layer_scale: float = Field(
         1.0,
         gt=0.0,
