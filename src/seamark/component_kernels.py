@@ -1,21 +1,15 @@
 """Compiled loops of the component count; importing this module imports numba.
 
-Machine code is kept beside this file, or in the user's cache folder where the package is read-only. Loops over short
-blocks of a row stand alone so that the compiler turns them into vector instructions.
+Loops over short blocks of a row stand alone so that the compiler turns them into vector instructions.
 """
 
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
-
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from seamark.compiled_loops import compiled, inlined
 from seamark.images import Float32Array, UInt8Array
 
 Int32Array = npt.NDArray[np.int32]
-P = ParamSpec("P")
-R = TypeVar("R")
 
 NEVER = 255
 """Step of a pixel that no mask contains."""
@@ -23,23 +17,6 @@ BLOCK_PX = 64
 JOINT = 1 << 30
 """Stands for the offset of a pixel that joins several groups of neighbours."""
 END = -1
-
-
-def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a loop that releases the interpreter lock, and keep the machine code where a folder allows it."""
-    compiler: Any = numba.njit
-    try:
-        loop: Callable[P, R] = compiler(cache=True, nogil=True)(function)
-    except RuntimeError:  # neither the package folder nor the user's cache folder can be written
-        loop = compiler(nogil=True)(function)
-    return loop
-
-
-def inlined(function: Callable[P, R]) -> Callable[P, R]:
-    """Paste a loop into its callers, without which the compiler does not see that its arrays do not overlap."""
-    compiler: Any = numba.njit
-    loop: Callable[P, R] = compiler(inline="always")(function)
-    return loop
 
 
 @compiled

@@ -13,6 +13,7 @@ import tifffile
 from PIL import Image
 
 from seamark.images import MAX_PIXELS
+from seamark.rounding import count_patterns
 
 FLOAT16_EXPONENT = 0x7C00
 """Exponent bits of a float16; all set means infinite or not a number."""
@@ -91,7 +92,7 @@ def inspect_map(name: str, path: Path, sizes: Sequence[tuple[int, int]]) -> File
         scores, fault = None, f"cannot be read as TIFF ({error})"
     if scores is None:
         return FileFacts((Violation("map_format", f"{name}: {fault}"),), size_bytes)
-    pixels = np.bincount(scores.view(np.uint16).ravel(), minlength=1 << 16)
+    pixels = count_patterns(scores)
     violations = []
     bits = np.arange(1 << 16)
     strange = int(pixels[bits & FLOAT16_EXPONENT == FLOAT16_EXPONENT].sum())

@@ -12,16 +12,8 @@ from seamark.errors import DataError
 KEYS = 1 << 16
 """Number of 16-bit keys."""
 
-ZERO_KEY = 0x8000
-"""Key of the score 0."""
-
 MAX_SCORE = 65504.0
 """Largest finite float16."""
-
-_TABLE = 1 << 25
-"""Bit patterns that are marked at a time: four octaves of float32."""
-_FEW = 1 << 20
-"""Scores that are sorted rather than marked."""
 
 Histogram = npt.NDArray[np.int64]
 
@@ -122,54 +114,10 @@ def score_histogram(scores: npt.NDArray[np.float32]) -> Histogram:
     return _count_bits(_rounded_bits(scores))
 
 
-def rounded_histogram(rounded: npt.NDArray[np.float16]) -> Histogram:
-    """Count the pixels of each key of scores that are rounded already.
-
-    Parameters
-    ----------
-    rounded : ndarray of float16, any shape
-        Finite scores.
-
-    Returns
-    -------
-    ndarray of int64, shape (65536,)
-        As :func:`score_histogram` gives it.
-    """
-    return _count_bits(rounded.view(np.uint16))
-
-
 def _count_bits(bits: npt.NDArray[np.uint16]) -> Histogram:
     counts: Histogram = np.zeros(KEYS, dtype=np.int64)
     np.add.at(counts, _KEY_OF_BITS, np.bincount(bits.ravel(), minlength=KEYS))
     return counts
-
-
-def distinct_scores(scores: npt.NDArray[np.float32]) -> int:
-    """Count the distinct scores, faster than sorting them would be.
-
-    Scores are marked in a table over a range of bit patterns, from the smallest pattern that is left, until the few
-    that remain are quicker to sort; most scores of one map lie in a few such ranges.
-
-    Parameters
-    ----------
-    scores : ndarray of float32, any shape
-        Finite scores; -0 counts as +0.
-
-    Returns
-    -------
-    int
-        Number of different values.
-    """
-    bits = (scores.ravel() + np.float32(0.0)).view(np.uint32)
-    distinct = 0
-    while bits.size > _FEW:
-        bits = bits - bits.min()
-        near = bits < _TABLE
-        seen = np.zeros(_TABLE, dtype=np.bool_)
-        seen[bits[near].astype(np.intp)] = True
-        distinct += int(np.count_nonzero(seen))
-        bits = bits[~near]
-    return distinct + int(np.unique(bits).size)
 
 
 def quantile(histogram: Histogram, q: float) -> float:

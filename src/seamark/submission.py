@@ -33,7 +33,8 @@ from seamark.images import read_mask, write_mask
 from seamark.inspection import FileFacts
 from seamark.manifests.base import write_manifest
 from seamark.manifests.submission import CheckReport, PrecisionRecord
-from seamark.scores import MAX_SCORE, ZERO_KEY, distinct_scores, rounded_histogram
+from seamark.rounding import round_scores
+from seamark.scores import MAX_SCORE
 from seamark.stored_maps import load_map
 from seamark.submitted_images import SubmittedImage
 
@@ -134,20 +135,17 @@ def _write_submitted_map(target: Path, image: SubmittedImage, map_scale: float) 
         scores = _resized(load_map(image.maps, image.anomaly_map), *scaled_size(image.width, image.height, map_scale))
     except SubmissionError as error:
         raise SubmissionError(f"{image.maps.parent / image.anomaly_map.file}: {error}") from error
-    rounded = scores.astype(np.float16)
-    tifffile.imwrite(target, rounded, byteorder="<", photometric="minisblack", metadata=None)
-    before = distinct_scores(scores)
-    pixels = rounded_histogram(rounded)
-    after = int(np.count_nonzero(pixels))
+    rounded = round_scores(scores)
+    tifffile.imwrite(target, rounded.scores, byteorder="<", photometric="minisblack", metadata=None)
     return PrecisionRecord(
         category=image.category,
         split=image.split,
         minimum=float(scores.min()),
         maximum=float(scores.max()),
-        distinct_float32=before,
-        distinct_float16=after,
-        tie_rate=1.0 - after / before,
-        underflow_px=int(np.count_nonzero(scores)) - (scores.size - int(pixels[ZERO_KEY])),
+        distinct_float32=rounded.distinct_before,
+        distinct_float16=rounded.distinct_after,
+        tie_rate=1.0 - rounded.distinct_after / rounded.distinct_before,
+        underflow_px=rounded.underflow_px,
     )
 
 

@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from seamark import scores
 from seamark.errors import DataError
-from seamark.scores import KEYS, distinct_scores, key_scores, quantile, score_histogram, score_keys
+from seamark.scores import KEYS, key_scores, quantile, score_histogram, score_keys
 
 finite_scores = arrays(
     np.float32, st.integers(1, 60), elements=st.floats(-65504, 65504, width=32, allow_nan=False, allow_infinity=False)
@@ -93,11 +92,3 @@ def test_quantile_needs_pixels_and_a_share():
 @given(finite_scores)
 def test_histogram_counts_keys(values):
     np.testing.assert_array_equal(score_histogram(values), np.bincount(score_keys(values), minlength=KEYS))
-
-
-@given(finite_scores)
-def test_distinct_scores_are_those_of_a_sort(values):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scores, "_FEW", 3)
-        patch.setattr(scores, "_TABLE", 1 << 20)
-        assert distinct_scores(values) == np.unique(values).size
