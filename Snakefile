@@ -479,8 +479,8 @@ rule evaluate:
 rule package:
     input:
         index=plan.per_category("00_index/{category}.json"),
-        maps=plan.per_category_and_split("45_fused", plan.submission_splits),
-        masks=plan.per_category_and_split("70_refined", plan.submission_splits),
+        maps=plan.packaged("45_fused"),
+        masks=plan.packaged("70_refined"),
     output:
         archive=f"submissions/{plan.run}.tar.gz",
         check=f"submissions/{plan.run}.check.json",
@@ -496,6 +496,7 @@ rule package:
         settings=plan.settings("package"),
         run=plan.run,
         root=plan.root,
+        challenges=plan.challenges,
         code=plan.code("package"),
     message:
         "Writing and checking submissions/{plan.run}.tar.gz"

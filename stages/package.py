@@ -17,6 +17,7 @@
 - ``settings``: ``PackageSettings``
 - ``run``: name of the run and of the folder
 - ``root``: data root, whose categories a complete submission covers
+- ``challenges``: what the rules of each challenge say about the settings of the run, ``ChallengeVerdict`` blocks
 
 Source: MVTec AD 2 specification, sections 1.3 and 2.1 to 2.3.
 """
@@ -25,13 +26,14 @@ from collections import Counter
 from pathlib import Path
 
 from seamark.artifacts import committed_folder, file_digest
+from seamark.errors import SubmissionError
 from seamark.expected_submission import PRIVATE_SPLITS, expected_submission
 from seamark.job import Job, run
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
-from seamark.manifests.submission import SubmissionProvenance
+from seamark.manifests.submission import ChallengeVerdict, SubmissionProvenance
 from seamark.provenance import package_versions
 from seamark.settings.package import PackageSettings
 from seamark.submission import pack_submission, write_submission
@@ -43,6 +45,9 @@ def main(job: Job) -> None:
     settings, archive = job.settings(PackageSettings), job.target("archive")
     for name in ("archive", "check", "provenance"):
         job.target(name).unlink(missing_ok=True)
+    challenges = tuple(ChallengeVerdict.model_validate(verdict) for verdict in job.params["challenges"])
+    if refusals := [refusal for verdict in challenges if (refusal := verdict.refusal())]:
+        raise SubmissionError("\n".join(refusals))
     indexes = [read_manifest(path, IndexManifest) for path in job.paths("index")]
     maps = {path: read_manifest(path, MapsManifest) for path in job.paths("maps")}
     masks = {path: read_manifest(path, MasksManifest) for path in job.paths("masks")}
@@ -56,7 +61,7 @@ def main(job: Job) -> None:
         written = write_submission(draft, images, expected, job.map)
     check = job.target("check")
     report, digest = pack_submission(
-        folder, expected, archive, check, job.map, known=written.facts, threads=job.threads
+        folder, expected, archive, check, job.map, known=written.facts, challenges=challenges, threads=job.threads
     )
     counts = Counter((image.category, image.split) for image in images)
     write_manifest(

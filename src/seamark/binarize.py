@@ -129,7 +129,7 @@ def mean_std_threshold(context: ImageContext, settings: MeanStdSettings) -> Thre
     return ThresholdRecord(
         rule="mean_std",
         value=statistics.mean + settings.k * statistics.std,
-        sees_test_images=settings.scope != "validation" and context.is_test,
+        sees_test_images=settings.sees_test_images and context.is_test,
     )
 
 
@@ -139,7 +139,9 @@ def _thresholds(scores: Float32Array, context: ImageContext, settings: BinarizeS
         yield mean_std_threshold(context, settings.mean_std)
     if settings.mebin.enabled:
         value = mebin_threshold(scores, context.split, settings.mebin)
-        yield ThresholdRecord(rule="mebin", value=value, sees_test_images=context.is_test)
+        yield ThresholdRecord(
+            rule="mebin", value=value, sees_test_images=settings.mebin.sees_test_images and context.is_test
+        )
 
 
 def _lowest_by_erosion(thresholds: tuple[ThresholdRecord, ...], settings: BinarizeSettings) -> dict[int, float]:

@@ -32,7 +32,7 @@ from seamark.expected_submission import ExpectedSubmission, scaled_size
 from seamark.images import read_mask, write_mask
 from seamark.inspection import FileFacts
 from seamark.manifests.base import write_manifest
-from seamark.manifests.submission import CheckReport, PrecisionRecord
+from seamark.manifests.submission import ChallengeVerdict, CheckReport, PrecisionRecord
 from seamark.rounding import round_scores
 from seamark.scores import MAX_SCORE
 from seamark.stored_maps import load_map
@@ -182,6 +182,7 @@ def pack_submission(
     map_files: MapImages,
     *,
     known: Mapping[str, FileFacts],
+    challenges: tuple[ChallengeVerdict, ...] = (),
     threads: int,
 ) -> tuple[CheckReport, str]:
     """Check a submission folder and, if it is accepted, write its archive and the check report.
@@ -198,6 +199,8 @@ def pack_submission(
         Applies a function to every file.
     known : mapping of str to FileFacts
         Facts on files that were inspected when they were written; the others are read now.
+    challenges : tuple of ChallengeVerdict
+        What the rules of challenges say about the settings; goes into the report as it is.
     threads : int
         Threads that compress the archive.
 
@@ -216,7 +219,8 @@ def pack_submission(
     """
     failed = check.with_suffix(".failed.json")
     failed.unlink(missing_ok=True)
-    report = check_submission(folder, expected, map_files, known)
+    found = check_submission(folder, expected, map_files, known)
+    report = found.model_copy(update={"challenges": challenges})
     _require_accepted(report, failed)
     with committed_file(archive) as draft:
         write_archive(draft, submission_files(folder), threads)

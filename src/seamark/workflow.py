@@ -7,11 +7,13 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import IO, Any
 
+from seamark.challenge_rules import challenge_verdicts
 from seamark.code_digest import code_digest
 from seamark.config import Config, check_overrides, load_config, resolve
 from seamark.devices import visible_gpus
 from seamark.errors import ConfigError, SeamarkError
 from seamark.layout import OFFICIAL_COUNTS, category_folders, find_images, listing_digest
+from seamark.manifests.submission import ChallengeVerdict
 from seamark.registry import DETECTORS
 from seamark.required_weights import RequiredWeights, detector_weights, distill_weights, refine_weights, require_all
 from seamark.settings.base import Settings
@@ -225,6 +227,30 @@ class Plan:
                 "use the target report_page or masks"
             )
         return [f"submissions/{self.run}.tar.gz", *self.report_files()]
+
+    def packaged(self, folder: str) -> Files:
+        """Return an input function for one stage's manifests of all that is submitted.
+
+        The function raises ConfigError, before anything runs, if the settings break the rules that ``package.rules``
+        names.
+        """
+
+        def files(_wildcards: Any) -> list[str]:
+            for verdict in self._verdicts:
+                if refusal := verdict.refusal():
+                    raise ConfigError(refusal)
+            return self.per_category_and_split(folder, self.submission_splits)
+
+        return files
+
+    def challenges(self, _wildcards: Any = None) -> list[dict[str, Any]]:
+        """Return what the rules of every challenge say about the settings, ready for JSON."""
+        return [verdict.model_dump(mode="json") for verdict in self._verdicts]
+
+    @cached_property
+    def _verdicts(self) -> tuple[ChallengeVerdict, ...]:
+        places = [(category, split) for category in self.categories for split in self.submission_splits]
+        return challenge_verdicts({place: self._resolved(*place) for place in places}) if places else ()
 
     def report_files(self, _wildcards: Any = None) -> list[str]:
         """Return the report and every manifest on the way to it."""

@@ -302,7 +302,7 @@ class SmallRun:
         stage("preview")(Job.for_test("preview", inputs, {"manifest": manifest}, params))
         return manifest
 
-    def check(self, verdict="accepted"):
+    def check(self, verdict="accepted", challenges=()):
         path = self.folder / "submissions" / "run.check.json"
         refused = verdict == "refused"
         rule = RuleResult(
@@ -322,6 +322,7 @@ class SmallRun:
             folders=(),
             total_bytes=1,
             archive_bytes=1,
+            challenges=challenges,
         )
         write_manifest(path, report)
         return path

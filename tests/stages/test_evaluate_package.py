@@ -17,7 +17,7 @@ from seamark.manifests.evaluation import EvaluationManifest
 from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MaskRecord, MasksManifest
-from seamark.manifests.submission import CheckReport, SubmissionProvenance
+from seamark.manifests.submission import ChallengeVerdict, CheckReport, RuleBreach, SubmissionProvenance
 
 STAGES = Path(__file__).resolve().parents[2] / "stages"
 SPLITS = ("test_private", "test_private_mixed")
@@ -122,7 +122,7 @@ class Run:
     def target(self, suffix):
         return self.folder / "submissions" / f"toy{suffix}"
 
-    def package(self, categories=tuple(SIZES), splits=SPLITS, threads=1, **settings):
+    def package(self, categories=tuple(SIZES), splits=SPLITS, threads=1, challenges=(), **settings):
         def chosen(name):
             return [
                 path
@@ -143,6 +143,7 @@ class Run:
                 "settings": {"map_scale": 1.0, "allow_partial": False} | settings,
                 "run": "toy",
                 "root": str(self.folder / "data"),
+                "challenges": [verdict.model_dump(mode="json") for verdict in challenges],
             },
             threads=threads,
         )
@@ -219,6 +220,25 @@ def test_a_refused_submission_leaves_a_report_and_no_archive(toy, monkeypatch):
     monkeypatch.undo()
     toy.package()
     assert toy.finished() == ["toy.check.json", "toy.provenance.json", "toy.tar.gz"]
+
+
+def verdict(enforced):
+    breach = RuleBreach(
+        rule="thresholds_without_test", setting="binarize.mebin.enabled", values={"*": True}, remedy="!"
+    )
+    return ChallengeVerdict(challenge="vand4", enforced=enforced, breaches=(breach,), cautions=())
+
+
+def test_the_verdict_of_a_challenge_is_recorded(toy):
+    toy.package(challenges=[verdict(enforced=False)])
+    assert read_manifest(toy.target(".check.json"), CheckReport).challenges == (verdict(enforced=False),)
+
+
+def test_settings_that_break_the_chosen_rules_are_refused(toy):
+    toy.package()
+    with pytest.raises(SubmissionError, match=r"vand4 refuses these settings:\n  - binarize\.mebin\.enabled"):
+        toy.package(challenges=[verdict(enforced=True)])
+    assert toy.finished() == []
 
 
 def _without_a_map(write_submission):

@@ -15,6 +15,7 @@ from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
 from seamark.manifests.preview import PreviewManifest
+from seamark.manifests.submission import ChallengeVerdict, RuleBreach
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +137,22 @@ def test_refused_submission_shows_the_broken_rule(finished):
     text, _ = finished.report(finished.check("refused"))
     assert 'class="badge bad">refused' in text
     assert "000_&lt;i&gt;.png: wrong name" in text
+
+
+def test_page_shows_which_settings_break_the_rules_of_a_challenge(finished):
+    facts = {"rule": "one_setting_for_all", "remedy": "give one value"}
+    breach = RuleBreach(setting="refine.method", values={"can": "none", "rice": "<sam>"}, **facts)
+    caution = RuleBreach(setting="binarize.peak_share", values={"*": 0.5}, **facts)
+    kept = ChallengeVerdict(challenge="vand3", enforced=False, breaches=(), cautions=())
+    broken = ChallengeVerdict(challenge="vand4", enforced=False, breaches=(breach,), cautions=(caution,))
+    text, _ = finished.report(finished.check(challenges=(kept, broken)))
+    assert 'VAND 3.0 <span class="badge good">kept' in text
+    assert 'VAND 4.0 <span class="badge warn">broken' in text
+    plain = html.unescape(text)
+    assert '<code>refine.method</code> (one_setting_for_all): "none" for can and "<sam>" for rice; give one' in plain
+    assert "<code>binarize.peak_share</code> (one_setting_for_all): 0.5; give one value" in plain
+    assert "<sam>" not in text
+    assert "Challenge rules" not in finished.report(finished.check())[0]
 
 
 def test_page_without_submission(finished):

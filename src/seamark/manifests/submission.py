@@ -1,9 +1,49 @@
 """Manifests of the package stage: the check report and the provenance of the archive."""
 
+import json
 from typing import Any, Literal
 
 from seamark.manifests.base import Manifest, Record
 from seamark.settings.base import Split
+from seamark.settings.package import Challenge
+
+
+class RuleBreach(Record):
+    """A setting that breaks a rule of a challenge."""
+
+    rule: Literal["complete_submission", "normal_training_images", "one_setting_for_all", "thresholds_without_test"]
+    setting: str
+    """Path of the setting, joined by dots."""
+    values: dict[str, Any]
+    """Its resolved value by category, ``*/split``, ``category/split``, or ``*`` where it is the same everywhere."""
+    remedy: str
+
+    def spelled(self) -> str:
+        """Name each value with the places that have it."""
+        places: dict[str, list[str]] = {}
+        for place, value in self.values.items():
+            places.setdefault(json.dumps(value), []).append(place)
+        return " and ".join(text if at == ["*"] else f"{text} for {', '.join(at)}" for text, at in places.items())
+
+
+class ChallengeVerdict(Record):
+    """Whether the settings of a run keep the rules of a challenge."""
+
+    challenge: Challenge
+    enforced: bool
+    """Whether ``package.rules`` names this challenge, so that a breach refuses the submission."""
+    breaches: tuple[RuleBreach, ...]
+    cautions: tuple[RuleBreach, ...]
+    """Settings on which the rules do not say a clear word."""
+
+    def refusal(self) -> str | None:
+        """Return what to say about a submission that these rules refuse, None if they do not."""
+        if not (self.enforced and self.breaches):
+            return None
+        return "\n".join(
+            [f"package.rules: {self.challenge} refuses these settings:"]
+            + [f"  - {breach.setting} ({breach.rule}): {breach.spelled()}; {breach.remedy}" for breach in self.breaches]
+        )
 
 
 class RuleResult(Record):
@@ -50,6 +90,8 @@ class CheckReport(Manifest):
     """Size of all maps and masks."""
     archive_bytes: int | None
     """Size of the .tar.gz file; None when only the folder was checked."""
+    challenges: tuple[ChallengeVerdict, ...] = ()
+    """What the challenges' rules say about the settings; empty when only the folder was checked."""
 
     @property
     def officially_accepted(self) -> bool:

@@ -19,6 +19,11 @@ class MeanStdSettings(Settings):
         "validation", description="validation: no test image is seen; split: RoBiS; image: each map alone"
     )
 
+    @property
+    def sees_test_images(self) -> bool:
+        """Whether test images have a part in the thresholds of a test split."""
+        return self.enabled and self.scope != "validation"
+
 
 class MebinSettings(Settings):
     """MEBin: the threshold at which the number of components stays constant the longest (RoBiS section E.2)."""
@@ -33,6 +38,11 @@ class MebinSettings(Settings):
     min_interval: int = Field(4, ge=1, le=64, description="shortest run of equal component counts, in steps")
     erode_px: int = Field(6, ge=0, le=64, description="side of the square erosion in map pixels, 0 for none")
     truncate: bool = Field(True, description="parity: round the threshold down to an integer of the 0..255 scale")
+
+    @property
+    def sees_test_images(self) -> bool:
+        """Whether test images have a part in the thresholds of a test split: always, the range is that of the split."""
+        return self.enabled
 
 
 class BinarizeSettings(Settings):

@@ -54,6 +54,11 @@ class MergeSettings(Settings):
     )
     released: ReleasedMergeSettings = Field(default_factory=ReleasedMergeSettings)
 
+    @property
+    def sees_test_images(self) -> bool:
+        """Whether the scale of a test split's maps comes from that split."""
+        return self.method == "released" and self.released.score_range == "split"
+
     def refusal(self, grid: GridSettings) -> str | None:
         """Say why these settings cannot merge the tiles of a grid, None if they can."""
         if self.method == "exact":
