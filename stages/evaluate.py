@@ -9,7 +9,8 @@
 **Outputs**
 
 - ``manifest``: ``EvaluationManifest`` (JSON): AucPro, AUROC, AP, IAP, SegF1, ClassF1 in 0..1
-  per split and light with their intervals, recall by size of defect, seams in raw score units, counts in px
+  per split and light with their intervals, recall by size of defect, seams in raw score units, counts in px;
+  beside it ``<category>.npy``, float64 (subsets, scores, resamples), the scores of every resample behind the intervals
 
 **Params**
 
@@ -32,6 +33,7 @@ from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest, TruthManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
+from seamark.score_resamples import draw_seed, save_resamples
 from seamark.settings.evaluate import EvaluateSettings
 from seamark.settings.grid import GridSettings
 
@@ -56,8 +58,10 @@ def main(job: Job) -> None:
     grids = [GridSettings.model_validate(grid) for grid in job.params["grids"]]
     outcomes = job.map(partial(evaluate_image, grids=grids), images, "images")
     detector, settings = next(iter(maps.values())).detector, job.settings(EvaluateSettings)
-    scores = evaluation(index.category, detector, settings, images, outcomes, seed=job.seed)
-    write_manifest(job.target("manifest"), scores)
+    seed, target = draw_seed(index.category), job.target("manifest")
+    scores, resampled = evaluation(index.category, detector, settings, images, outcomes, seed=seed)
+    record = save_resamples(target, resampled, seed)
+    write_manifest(target, scores.model_copy(update={"resampled": record}))
 
 
 run(main, globals())

@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from seamark.bootstrap import image_draws, percentile_interval, resampled_masks, resampled_scores
+from seamark.bootstrap import Float64Array, image_draws, percentile_interval, resampled_masks, resampled_scores
 from seamark.evaluated_images import TEST_SPLITS, EvaluatedImage
 from seamark.image_outcome import Outcome
 from seamark.manifests.evaluation import (
@@ -20,6 +20,7 @@ from seamark.metrics import MaskCounts, ScoreCounts
 from seamark.regions import SIZE_EDGES_PX
 from seamark.settings.base import Split
 from seamark.settings.evaluate import EvaluateSettings
+from seamark.summary import INTERVALS
 
 WHOLE_SPLIT = "all"
 """Stands for all light conditions."""
@@ -33,7 +34,7 @@ def evaluation(
     outcomes: Sequence[Outcome],
     *,
     seed: int,
-) -> EvaluationManifest:
+) -> tuple[EvaluationManifest, Float64Array]:
     """Pool the counts of the images into the scores of each split and each of its light conditions.
 
     Parameters
@@ -51,29 +52,34 @@ def evaluation(
 
     Returns
     -------
-    EvaluationManifest
+    manifest : EvaluationManifest
         Undefined scores are None.
+    resampled : ndarray of float64, shape (subsets, len(seamark.summary.INTERVALS), resamples)
+        Scores of every resample of every subset of the manifest; NaN where one is undefined.
     """
     pairs = list(zip(items, outcomes, strict=True))
-    return EvaluationManifest(
+    subsets = list(_subsets(pairs, settings, seed))
+    manifest = EvaluationManifest(
         category=category,
         detector=detector,
         **settings.model_dump(),
-        subsets=tuple(_subsets(pairs, settings, seed)),
+        subsets=tuple(subset for subset, _ in subsets),
         images=tuple(_image_scores(item, outcome) for item, outcome in pairs),
     )
+    resampled = np.array([values for _, values in subsets], dtype=np.float64)
+    return manifest, resampled.reshape(len(subsets), len(INTERVALS), settings.resamples)
 
 
 def _subsets(
     pairs: Sequence[tuple[EvaluatedImage, Outcome]], settings: EvaluateSettings, seed: int
-) -> Iterator[SubsetScores]:
+) -> Iterator[tuple[SubsetScores, Float64Array]]:
     for number, split in enumerate(TEST_SPLITS):
         outcomes = [(item.image.light, outcome) for item, outcome in pairs if item.image.split == split]
         lights = sorted({light for light, _ in outcomes})
         for place, light in enumerate([WHOLE_SPLIT, *lights] if outcomes else []):
             part = [outcome for name, outcome in outcomes if light in (name, WHOLE_SPLIT)]
-            intervals = _intervals(part, settings, (seed, number, place))
-            yield _subset(split, light, Outcome.pooled(part), settings, intervals)
+            resampled = _resampled(part, settings, (seed, number, place))
+            yield _subset(split, light, Outcome.pooled(part), settings, _intervals(resampled)), resampled
 
 
 def _subset(
@@ -128,13 +134,11 @@ def _defect_recalls(outcome: Outcome) -> tuple[DefectRecall, ...]:
     )
 
 
-def _intervals(
-    outcomes: Sequence[Outcome], settings: EvaluateSettings, seed: Sequence[int]
-) -> dict[str, tuple[float, float]]:
-    """Return the interval of every score of a set of images over the resamples that define it."""
+def _resampled(outcomes: Sequence[Outcome], settings: EvaluateSettings, seed: Sequence[int]) -> Float64Array:
+    """Return every score of every resample of a set of images, shape (scores, resamples); NaN where undefined."""
     draws = image_draws(np.array([outcome.scores.bad > 0 for outcome in outcomes]), settings.resamples, seed)
     if draws is None:
-        return {}
+        return np.full((len(INTERVALS), settings.resamples), np.nan)
     resamples = zip(
         resampled_scores([outcome.scores for outcome in outcomes], draws),
         resampled_masks([outcome.coarse for outcome in outcomes], draws),
@@ -142,8 +146,13 @@ def _intervals(
         strict=True,
     )
     rows = [_all_scores(scores, coarse, refined, settings) for scores, coarse, refined in resamples]
-    columns = {name: [value for row in rows if (value := row[name]) is not None] for name in rows[0]}
-    return {name: percentile_interval(values) for name, values in columns.items() if values}
+    return np.array([[row[name] for row in rows] for name in INTERVALS], dtype=np.float64)
+
+
+def _intervals(resampled: Float64Array) -> dict[str, tuple[float, float]]:
+    """Return the interval of every score over the resamples that define it."""
+    columns = {name: values[~np.isnan(values)] for name, values in zip(INTERVALS, resampled, strict=True)}
+    return {name: percentile_interval(values) for name, values in columns.items() if values.size}
 
 
 def _all_scores(

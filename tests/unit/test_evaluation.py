@@ -126,7 +126,7 @@ class World:
     def evaluation(self, **changes):
         images = self.images(**changes)
         outcomes = [evaluate_image(image, GRIDS) for image in images]
-        return evaluation(self.category, "d", SETTINGS, images, outcomes, seed=3)
+        return evaluation(self.category, "d", SETTINGS, images, outcomes, seed=3)[0]
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_image_scores(world):
 def test_undefined_scores_are_none(world):
     good = next(image for image in world.images() if image.id == "test_public/good/000_regular")
     write_mask(good.coarse, np.zeros((HEIGHT, WIDTH), bool))
-    result = evaluation("felt", "d", SETTINGS, [good], [evaluate_image(good, GRIDS)], seed=3)
+    result, _ = evaluation("felt", "d", SETTINGS, [good], [evaluate_image(good, GRIDS)], seed=3)
     (image,), subset = result.images, result.subsets[0]
     assert image.coarse_f1 is None
     assert subset.coarse.seg_f1 is subset.coarse.class_f1 is subset.auc_pro is subset.image_auroc is None
@@ -329,7 +329,7 @@ def test_intervals_depend_on_the_seed_alone_and_need_two_images_of_a_kind(world)
 
     def intervals(seed, resamples=7):
         settings = EvaluateSettings(resamples=resamples)
-        return evaluation("felt", "d", settings, images, outcomes, seed=seed).subsets[0].intervals
+        return evaluation("felt", "d", settings, images, outcomes, seed=seed)[0].subsets[0].intervals
 
     found = intervals(1)
     assert found == intervals(1) != intervals(2)

@@ -94,6 +94,20 @@ class ImageScores(Record):
     refined_false_negative_px: int
 
 
+class ResampledScores(Record):
+    """Every score of every resample behind the intervals, for intervals of differences between runs.
+
+    Runs whose seed and images are the same drew the same images for each resample.
+    """
+
+    file: str
+    """Array beside the manifest: float64 (subsets, scores, resamples), NaN where a score is undefined."""
+    sha256: str
+    scores: tuple[str, ...]
+    """Names of the scores, as in the summary, in the order of the second axis."""
+    seed: int
+
+
 class EvaluationManifest(Manifest):
     """Scores of one category on every split whose truth is known."""
 
@@ -105,3 +119,5 @@ class EvaluationManifest(Manifest):
     """Behind each interval."""
     subsets: tuple[SubsetScores, ...]
     images: tuple[ImageScores, ...]
+    resampled: ResampledScores | None = None
+    """None without resamples."""

@@ -1,0 +1,68 @@
+"""Compare finished runs on one page and in tables.
+
+**Inputs** (for Snakemake; which file belongs to which run is in ``runs``)
+
+- ``evaluation``, ``index``, ``truth``: manifests per category; the scores of every resample lie beside ``evaluation``
+- ``maps``, ``coarse``, ``refined``: manifests per category and split; float32 TIFFs and 0/255 PNGs lie beside them
+
+**Outputs**
+
+- ``page``: HTML, opens from the file system without a network; beside it ``images/``, the images that changed
+  most (JPEG), and ``plots/``, the data behind the charts (CSV)
+- ``table``: CSV with full precision, one row per run and category, split, light or mean
+- ``markdown``: the compact table, runs against splits and main scores
+
+**Params**
+
+- ``settings``: how many images are drawn
+- ``title``: heading of the page
+- ``runs``: per run its name, the YAML of the settings that differ from the first run, and its manifests
+- ``root``, ``truth_root``: data root and folder of the private truth (or null)
+"""
+
+from functools import partial
+from pathlib import Path
+
+from seamark.artifacts import committed_file, committed_folder
+from seamark.changed_images import compared_images, most_changed, write_image_pairs
+from seamark.comparison import RunFiles, read_runs
+from seamark.comparison_strips import comparison_strips, write_comparison_strip
+from seamark.comparison_tables import write_csv, write_markdown
+from seamark.job import Job, run
+from seamark.report.compare_page import Comparison, render_comparison
+from seamark.score_differences import compared_subsets
+from seamark.settings.comparison_page import ComparisonPageSettings
+
+
+def main(job: Job) -> None:
+    """Run the stage."""
+    files = [RunFiles.of(entry) for entry in job.params["runs"]]
+    changes = [entry.changes for entry in files]
+    runs = read_runs(files)
+    images, subsets = compared_images(runs), compared_subsets(runs)
+    page, truth_root = job.target("page"), job.params["truth_root"]
+    drawn = most_changed(images, job.settings(ComparisonPageSettings).images)
+    strips = comparison_strips(files, drawn, Path(job.params["root"]), Path(truth_root) if truth_root else None)
+    with committed_folder(page.parent / "images") as folder:
+        job.map(partial(write_comparison_strip, folder=folder), strips, "pictures")
+    plots = [None, *(page.parent / "plots" / f"run_{number}.csv" for number in range(1, len(runs)))]
+    with committed_folder(page.parent / "plots") as folder:
+        for number in range(1, len(runs)):
+            write_image_pairs(folder / f"run_{number}.csv", images, number)
+    comparison = Comparison(
+        title=job.params["title"],
+        runs=runs,
+        subsets=subsets,
+        images=images,
+        pictures={strip.id: page.parent / "images" / strip.file for strip in strips},
+        plots=plots,
+        table=job.target("table"),
+        markdown=job.target("markdown"),
+    )
+    write_csv(comparison.table, subsets, changes)
+    write_markdown(comparison.markdown, comparison.title, subsets, changes, comparison.fpr_limit)
+    with committed_file(page) as draft:
+        draft.write_text(render_comparison(comparison, page), encoding="utf-8")
+
+
+run(main, globals())
