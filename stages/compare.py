@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 
 from seamark.artifacts import committed_file, committed_folder
-from seamark.changed_images import compared_images, most_changed, write_image_pairs
+from seamark.changed_images import compared_images, most_changed, write_plots
 from seamark.comparison import RunFiles, read_runs
 from seamark.comparison_strips import comparison_strips, write_comparison_strip
 from seamark.comparison_tables import write_csv, write_markdown
@@ -37,7 +37,6 @@ from seamark.settings.comparison_page import ComparisonPageSettings
 def main(job: Job) -> None:
     """Run the stage."""
     files = [RunFiles.of(entry) for entry in job.params["runs"]]
-    changes = [entry.changes for entry in files]
     runs = read_runs(files)
     images, subsets = compared_images(runs), compared_subsets(runs)
     page, truth_root = job.target("page"), job.params["truth_root"]
@@ -45,20 +44,17 @@ def main(job: Job) -> None:
     strips = comparison_strips(files, drawn, Path(job.params["root"]), Path(truth_root) if truth_root else None)
     with committed_folder(page.parent / "images") as folder:
         job.map(partial(write_comparison_strip, folder=folder), strips, "pictures")
-    plots = [None, *(page.parent / "plots" / f"run_{number}.csv" for number in range(1, len(runs)))]
-    with committed_folder(page.parent / "plots") as folder:
-        for number in range(1, len(runs)):
-            write_image_pairs(folder / f"run_{number}.csv", images, number)
     comparison = Comparison(
         title=job.params["title"],
         runs=runs,
         subsets=subsets,
         images=images,
         pictures={strip.id: page.parent / "images" / strip.file for strip in strips},
-        plots=plots,
+        plots=write_plots(page.parent / "plots", images, len(runs)),
         table=job.target("table"),
         markdown=job.target("markdown"),
     )
+    changes = [entry.changes for entry in files]
     write_csv(comparison.table, subsets, changes)
     write_markdown(comparison.markdown, comparison.title, subsets, changes, comparison.fpr_limit)
     with committed_file(page) as draft:

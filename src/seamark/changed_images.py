@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from seamark.artifacts import committed_folder
 from seamark.comparison import ScoredRun, evaluated_splits
 from seamark.manifests.evaluation import ImageScores
 from seamark.settings.base import Split
@@ -116,18 +117,31 @@ def most_changed(images: Sequence[ComparedImage], count: int) -> list[ComparedIm
     return sorted(changed, key=lambda image: (-image.change, image.id))[:count]
 
 
-def write_image_pairs(target: Path, images: Sequence[ComparedImage], number: int) -> None:
-    """Write the results of the first run and of another one on every image, as CSV.
+def write_plots(folder: Path, images: Sequence[ComparedImage], runs: int) -> list[Path]:
+    """Write the results of the first run and of each other one on every image, as CSV.
 
     Parameters
     ----------
-    target : Path
-        File to write.
+    folder : Path
+        Folder that afterwards holds exactly these files.
     images : sequence of ComparedImage
-        All images; those that one of the two runs has no scores for are left out.
-    number : int
-        Place of the other run, from 1.
+        All images; those that one of the two runs has no scores for are left out of its file.
+    runs : int
+        Number of runs.
+
+    Returns
+    -------
+    list of Path
+        One file per run after the first.
     """
+    names = [f"run_{number}.csv" for number in range(1, runs)]
+    with committed_folder(folder) as draft:
+        for number, name in enumerate(names, start=1):
+            _write_pairs(draft / name, images, number)
+    return [folder / name for name in names]
+
+
+def _write_pairs(target: Path, images: Sequence[ComparedImage], number: int) -> None:
     with target.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         scores = ("refined_f1", "false_positive_share", "peak")

@@ -19,9 +19,9 @@ from seamark.manifests.masks import MasksManifest
 from seamark.panels import (
     BACKGROUND,
     MUTED,
-    REFINED,
     TEXT,
     TRUTH,
+    Colour,
     draw_contours,
     line_height,
     map_panel,
@@ -40,6 +40,8 @@ COLUMNS = 4
 """Panels side by side; more runs make more rows."""
 FONT_PX = 15
 JPEG_QUALITY = 85
+MASK: Colour = (92, 240, 120)
+"""Colour of the refined masks: green is no colour of a map."""
 
 PerCategory = TypeVar("PerCategory", IndexManifest, TruthManifest)
 PerSplit = TypeVar("PerSplit", MapsManifest, MasksManifest)
@@ -222,7 +224,7 @@ def _truth_panel(source: PreviewSource, photograph: UInt8Array) -> _Panel:
 def _run_panel(panel: RunPanel, size: tuple[int, int]) -> _Panel:
     source, scores = panel.source, panel.result.scores
     coloured = map_panel(load_map(source.manifests.maps, source.map), size, panel.score_range)
-    drawn = draw_contours(coloured, load_mask(source.manifests.refined, source.refined), REFINED, 1)
+    drawn = draw_contours(coloured, load_mask(source.manifests.refined, source.refined), MASK, 1)
     wrong = f"{scores.refined_false_positive_px:,} px too many, {scores.refined_false_negative_px:,} missed"
     return _Panel(panel.run, drawn, f"F1 {scores.refined_f1 or 0.0:.3f}, {wrong}" if scores.bad else wrong)
 

@@ -32,10 +32,10 @@ class Comparison:
         Scores of the runs.
     images : sequence of ComparedImage
         Results on every image.
-    pictures : mapping of str to Path
+    pictures : dict of str to Path
         Drawn images by their id, those that changed most first.
-    plots : sequence of Path or None
-        CSV behind the charts of each run; None for the first.
+    plots : sequence of Path
+        CSV behind the charts of each run after the first.
     table, markdown : Path
         The tables as files.
     """
@@ -45,7 +45,7 @@ class Comparison:
     subsets: Sequence[ComparedSubset]
     images: Sequence[ComparedImage]
     pictures: dict[str, Path]
-    plots: Sequence[Path | None]
+    plots: Sequence[Path]
     table: Path
     markdown: Path
 
@@ -93,9 +93,7 @@ def render_comparison(comparison: Comparison, page: Path) -> str:
         "groups": _by_category(comparison.subsets),
         "resamples": max((m.resamples for run in comparison.runs for _, m in run.evaluations.values()), default=0),
         "charts": [
-            _run_charts(comparison, number, plot, anchors)
-            for number, plot in enumerate(comparison.plots)
-            if plot is not None
+            _run_charts(comparison, number, plot, anchors) for number, plot in enumerate(comparison.plots, start=1)
         ],
         "anchors": anchors,
         "pictures": [(image, comparison.pictures[image.id]) for image in _drawn(comparison)],
