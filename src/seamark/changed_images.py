@@ -57,6 +57,11 @@ class ComparedImage:
         """The largest change of any run."""
         return max(change or 0.0 for change in self.changes)
 
+    @property
+    def most_changed_run(self) -> int:
+        """Place of the run with the largest change; the first of several."""
+        return [change or 0.0 for change in self.changes].index(self.change)
+
 
 def compared_images(runs: Sequence[ScoredRun]) -> list[ComparedImage]:
     """List every image that at least one run has scores for.

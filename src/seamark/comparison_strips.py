@@ -214,7 +214,7 @@ def write_comparison_strip(strip: ComparisonStrip, folder: Path) -> None:
 
 
 def _truth_panel(source: PreviewSource, photograph: UInt8Array) -> _Panel:
-    if source.truth is None or source.truth_file is None:
+    if source.truth is None or source.truth_file is None or not source.truth.defect_px:
         return _Panel("photograph", photograph, "no defect")
     mask = read_mask(source.truth_file)
     drawn = draw_contours(tint(photograph, mask, TRUTH), mask, TRUTH, 1)

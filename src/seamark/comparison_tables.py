@@ -84,6 +84,7 @@ def write_csv(target: Path, subsets: Sequence[ComparedSubset], changes: Sequence
         YAML of the settings that differ from the first run, per run.
     """
     scores = [f"{name}{end}" for name in INTERVALS for end in ENDS]
+    changed = ["; ".join(changed_settings(text)) for text in changes]
     with committed_file(target) as draft, draft.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         head = ("run", "changes", "category", "split", "light", "mean_over", "images", "bad_images")
@@ -94,7 +95,7 @@ def write_csv(target: Path, subsets: Sequence[ComparedSubset], changes: Sequence
                 facts = [subset.category, subset.split, subset.light, over, subset.images, subset.bad_images]
                 cells = [cell for name in INTERVALS for cell in _csv_cells(row.scores.get(name))]
                 paths = " ".join(path.as_posix() for path in row.paths)
-                writer.writerow([row.run, "; ".join(changed_settings(changes[row.number])), *facts, *cells, paths])
+                writer.writerow([row.run, changed[row.number], *facts, *cells, paths])
 
 
 def _csv_cells(score: ComparedScore | None) -> list[str]:

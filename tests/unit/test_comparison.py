@@ -291,6 +291,7 @@ def test_images_are_ranked_by_their_largest_change(pair):
     wrong = [int(example.refined.sum()) for example in (Example("cup", "test_public", 0, run) for run in (0, 1))]
     assert (good.category, good.split, good.name) == ("cup", "test_public", "000")
     assert good.change == pytest.approx(abs(wrong[1] - wrong[0]) / (SHAPE[0] * SHAPE[1]))
+    assert good.most_changed_run == int(good.change > 0.0)
     same = compared_images(read_runs([pair[0], replace(pair[0], name="again")]))
     assert most_changed(same, 5) == []
 
