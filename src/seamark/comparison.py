@@ -181,8 +181,8 @@ def _require_same_measure(first: ScoredRun, other: ScoredRun, category: str) -> 
     seeds = [manifest.resampled and manifest.resampled.seed for manifest in (one, two)]
     if seeds[0] != seeds[1]:
         raise ManifestError(
-            f"{path}: its resamples are not those of {first_path}; rebuild both with: "
-            f"snakemake --cores 2 -f {first_path} {path}"
+            f"{path}: its resamples are not those of {first_path}, as an earlier version wrote one of them; "
+            "run the evaluate stage of both runs again"
         )
 
 

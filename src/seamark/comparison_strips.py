@@ -30,7 +30,7 @@ from seamark.panels import (
     tint,
     write_text,
 )
-from seamark.preview import GAP_PX, PreviewManifests, PreviewSource, preview_sources
+from seamark.preview import PreviewManifests, PreviewSource, preview_sources
 from seamark.stored_maps import load_map
 from seamark.stored_masks import load_mask
 
@@ -39,6 +39,7 @@ PANEL_PX = 360
 COLUMNS = 4
 """Panels side by side; more runs make more rows."""
 FONT_PX = 15
+GAP_PX = 6
 JPEG_QUALITY = 85
 MASK: Colour = (92, 240, 120)
 """Colour of the refined masks: green is no colour of a map."""

@@ -260,6 +260,14 @@ def test_other_settings_of_the_evaluation_are_refused(tmp_path, pair, name, valu
         read_runs([pair[0], other])
 
 
+def test_an_evaluation_without_its_resamples_is_refused_beside_one_with_them(tmp_path, pair):
+    old = write_run(tmp_path, "old", 1, {"cup": examples("cup", 1)})
+    (path,) = old.evaluation
+    write_manifest(path, read_manifest(path, EvaluationManifest).model_copy(update={"resampled": None}))
+    with pytest.raises(ManifestError, match=r"old/90_eval.*run the evaluate stage of both runs again"):
+        read_runs([pair[0], old])
+
+
 def test_an_evaluation_whose_resamples_are_gone_or_changed_is_refused(tmp_path):
     run = write_run(tmp_path, "run", 1, {"cup": examples("cup", 1)})
     (path,) = run.evaluation
