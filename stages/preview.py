@@ -1,4 +1,4 @@
-"""Draw overlay strips and a contact sheet for one category and split.
+"""Draw overlay strips, the layers of the viewer and a contact sheet for one category and split.
 
 **Inputs**
 
@@ -9,11 +9,12 @@
 
 **Outputs**
 
-- ``manifest``: JSON; beside it, in a folder of the same name, ``<id>.jpg`` (sRGB) per image and ``contact_sheet.jpg``
+- ``manifest``: JSON; beside it, in a folder of the same name, ``<id>.jpg`` (sRGB) per image,
+  ``layers/<id>/`` with JPEG and PNG files that lie on each other, and ``contact_sheet.jpg``
 
 **Params**
 
-- ``settings``: panel size in px, columns of the contact sheet, JPEG quality
+- ``settings``: panel and layer size in px, columns of the contact sheet, JPEG quality
 - ``root``, ``truth_root``: data root and folder of the private truth (or null)
 """
 
@@ -27,7 +28,8 @@ from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.preview import PreviewManifest
 from seamark.panels import colour_range
-from seamark.preview import PreviewManifests, preview_sources, write_contact_sheet, write_strip
+from seamark.preview import write_contact_sheet, write_preview
+from seamark.preview_sources import PreviewManifests, preview_sources
 from seamark.settings.preview import PreviewSettings
 
 
@@ -40,19 +42,18 @@ def main(job: Job) -> None:
     sources = preview_sources(manifests, Path(job.params["root"]), None if truth_root is None else Path(truth_root))
     score_range = colour_range(read_manifest(job.path("calibration"), CalibrationManifest))
     target = job.target("manifest")
-    with committed_folder(target.with_suffix("")) as folder:
-        draw = partial(write_strip, folder=folder, score_range=score_range, settings=settings)
-        previews = job.map(draw, sources, "strips")
+    published = target.with_suffix("")
+    with committed_folder(published) as folder:
+        draw = partial(write_preview, folder=folder, published=published, score_range=score_range, settings=settings)
+        previews = job.map(draw, sources, "images")
         write_contact_sheet(previews, folder / "contact_sheet.jpg", settings)
     maps = read_manifest(job.path("maps"), MapsManifest)
     manifest = PreviewManifest(
         category=maps.category,
         split=maps.split,
-        contact_sheet=f"{target.stem}/contact_sheet.jpg",
+        contact_sheet=f"{published.name}/contact_sheet.jpg",
         colour_range=score_range,
-        strips=tuple(
-            preview.record.model_copy(update={"file": f"{target.stem}/{preview.record.file}"}) for preview in previews
-        ),
+        strips=tuple(preview.record for preview in previews),
     )
     write_manifest(target, manifest)
 

@@ -1,6 +1,7 @@
 """Panels of an overlay strip: photographs, colour-mapped scores and contours that stay visible at any scale."""
 
 import math
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -139,21 +140,50 @@ def draw_contours(panel: UInt8Array, mask: BoolArray, colour: Colour, line_px: i
         A copy with outlines; components that are tiny on the panel are circled.
     """
     drawn = panel.copy()
+    _draw_outlines(drawn, mask, (HALO, colour), line_px, cv2.LINE_AA)
+    return drawn
+
+
+def mask_panel(mask: BoolArray, size: tuple[int, int], line_px: int) -> UInt8Array:
+    """Scale a mask to a panel of four levels, with outlines as :func:`draw_contours` draws them.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (H, W)
+        Mask at the size of the photograph.
+    size : tuple of int
+        Height and width of the panel in px.
+    line_px : int
+        Width of the outlines on the panel.
+
+    Returns
+    -------
+    ndarray of uint8, shape (size[0], size[1])
+        0 beyond the mask, 1 inside it, 2 on the halo of an outline, 3 on the outline.
+    """
+    panel = np.array(cv2.resize(mask.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+    _draw_outlines(panel, mask, ((2,), (3,)), line_px, cv2.LINE_8)
+    return panel
+
+
+def _draw_outlines(
+    panel: UInt8Array, mask: BoolArray, shades: tuple[Sequence[int], Sequence[int]], line_px: int, line_type: int
+) -> None:
+    """Draw halo and line of all outlines of a mask in two shades onto a panel."""
     contours, hierarchy = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if not contours:
-        return drawn
+        return
     scale = np.array([panel.shape[1] / mask.shape[1], panel.shape[0] / mask.shape[0]])
     outlines = [(contour[:, 0, :] + 0.5) * scale - 0.5 for contour in contours]
     wide = [outline for outline in outlines if _extent(outline) >= TINY_PX]
     outer = [outline for outline, links in zip(outlines, hierarchy[0], strict=True) if links[3] < 0]
     circles = _tiny_centres(outer)
     # The halo of a tiny outline would cover the defect that it is about.
-    for lines, shade, width in ((wide, HALO, line_px + 2), (outlines, colour, line_px)):
+    for lines, shade, width in ((wide, shades[0], line_px + 2), (outlines, shades[1], line_px)):
         fixed = [np.rint(outline * (1 << FIXED_POINT_BITS)).astype(np.int32) for outline in lines]
-        cv2.polylines(drawn, fixed, True, shade, width, cv2.LINE_AA, FIXED_POINT_BITS)
+        cv2.polylines(panel, fixed, True, shade, width, line_type, FIXED_POINT_BITS)
         for centre in circles:
-            cv2.circle(drawn, centre, TINY_PX + 3 * line_px, shade, width, cv2.LINE_AA)
-    return drawn
+            cv2.circle(panel, centre, TINY_PX + 3 * line_px, shade, width, line_type)
 
 
 def _extent(outline: npt.NDArray[np.float64]) -> float:

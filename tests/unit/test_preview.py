@@ -22,7 +22,8 @@ from seamark.panels import (
     tint,
     write_text,
 )
-from seamark.preview import Preview, PreviewSource, write_contact_sheet
+from seamark.preview import Preview, write_contact_sheet
+from seamark.preview_sources import PreviewSource
 from seamark.settings.preview import PreviewSettings
 
 
@@ -136,8 +137,13 @@ def test_text_is_cut_to_its_room():
     assert not pixels[:, 102:].any()
 
 
+def strip_record(name):
+    paths = dict.fromkeys(("file", "sha256", "map", "coarse", "refined"), "x")
+    return StripRecord(id=name, layer_width=4, layer_height=3, layers=(), **paths)
+
+
 def contact_sheet(path, count, columns, shape=(60, 90, 3)):
-    preview = Preview(StripRecord(id="x", file="x.jpg", sha256="0"), np.full(shape, 200, np.uint8), ("x", "peak 1"))
+    preview = Preview(strip_record("x"), np.full(shape, 200, np.uint8), ("x", "peak 1"))
     write_contact_sheet([preview] * count, path, PreviewSettings(contact_columns=columns))
     return Image.open(path).size
 
