@@ -8,7 +8,8 @@
 
 **Outputs**
 
-- ``page``: HTML, opens from the file system without a network; images and data are linked relatively
+- ``page``: HTML, opens from the file system without a network; images and data are linked relatively; beside it, in
+  ``gallery/``, the scripts of gallery and viewer and what they show of every image
 - ``summary``: CSV, one row per category, split and light condition, then the means over the categories
 
 **Params**
@@ -21,9 +22,10 @@
 
 from pathlib import Path
 
-from seamark.artifacts import committed_file
+from seamark.artifacts import committed_file, committed_folder
 from seamark.job import Job, run
 from seamark.report.page import ReportFiles, render_page
+from seamark.report.viewer import write_galleries
 from seamark.settings.report import ReportSettings
 from seamark.summary import summary_rows, write_summary
 
@@ -34,11 +36,14 @@ def main(job: Job) -> None:
     inputs = ReportFiles(
         **{name: job.paths(name) for name in lists},
         check=next(iter(job.paths("check")), None),
+        summary=job.target("summary"),
         run_folder=Path(job.params["benchmarks"]).parent,
     )
     write_summary(job.target("summary"), summary_rows(list(inputs.evaluations.values())))
     page = job.target("page")
     html = render_page(inputs, page, job.params["run"], job.params["config"], job.settings(ReportSettings))
+    with committed_folder(page.parent / "gallery") as folder:
+        write_galleries(inputs.categories, folder, page.parent)
     with committed_file(page) as draft:
         draft.write_text(html, encoding="utf-8")
 

@@ -16,7 +16,8 @@ from seamark.manifests.preview import PreviewManifest, StripRecord
 from seamark.report.charts import Marker, Series, line_chart, score_chart, share_above, training_chart
 from seamark.report.cost import read_costs
 from seamark.report.gallery import galleries
-from seamark.report.page import duration, percent, relative_link
+from seamark.report.links import relative_link
+from seamark.report.page import duration, percent
 from seamark.report.thresholds import threshold_markers, threshold_rows
 from seamark.scores import score_histogram
 from seamark.settings.report import ReportSettings
@@ -245,7 +246,8 @@ def calibrated():
     calibration = CalibrationManifest.model_validate(
         {"category": "cup", "detector": "d", "histogram": "h.npy", "histogram_sha256": "0", "splits": [split]}
     )
-    strips = tuple(StripRecord(id=name, file=f"{name}.jpg", sha256="0") for name in peaks)
+    shared = {"sha256": "0", "layer_width": 4, "layer_height": 3, "layers": (), "map": "", "coarse": "", "refined": ""}
+    strips = tuple(StripRecord(id=name, file=f"{name}.jpg", **shared) for name in peaks)
     preview = PreviewManifest(
         category="cup", split="test_private", contact_sheet="c.jpg", colour_range=(0.0, 1.0), strips=strips
     )

@@ -1,37 +1,47 @@
 """The page itself: gathers what the manifests say, relates every number to its file, and fills the template."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from seamark.layers import COLOURS
 from seamark.manifests.base import AnyManifest, read_manifest
 from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.evaluation import EvaluationManifest
 from seamark.manifests.index import IndexManifest
 from seamark.manifests.masks import MasksManifest
 from seamark.manifests.model import ModelManifest
-from seamark.manifests.preview import PreviewManifest
+from seamark.manifests.preview import LayerName, PreviewManifest
 from seamark.manifests.submission import CheckReport
 from seamark.report.charts import read_histogram, score_chart, training_chart
 from seamark.report.cost import RunCost, read_costs
 from seamark.report.gallery import galleries
+from seamark.report.links import relative_link, relative_path
 from seamark.report.thresholds import threshold_markers, threshold_rows
+from seamark.report.viewer import CategoryFiles
 from seamark.scores import Histogram
 from seamark.settings.report import ReportSettings
 from seamark.summary import SummaryRow, summary_rows
 
 LISTS = ("index", "fit", "calibration", "coarse", "refined", "preview", "evaluation")
 """Names of the lists of manifests, in the order of the flow."""
+
+LAYERS: dict[LayerName, str] = {
+    "photograph": "Photograph",
+    "map": "Anomaly map",
+    "coarse": "Coarse mask",
+    "refined": "Refined mask",
+    "truth": "Truth",
+}
+"""Layers of the viewer from the lowest to the highest, with their titles."""
 
 RANDOM = "random"
 """Backbone digest of weights that were never trained."""
@@ -47,6 +57,8 @@ class ReportFiles:
         Manifests.
     check : Path, optional
         Report of the submission check; None when the run has no private split.
+    summary : Path
+        The table of all scores.
     run_folder : Path
         Folder below which the provenance files lie.
     """
@@ -59,6 +71,7 @@ class ReportFiles:
     evaluation: tuple[Path, ...]
     preview: tuple[Path, ...]
     check: Path | None
+    summary: Path
     run_folder: Path
 
     @cached_property
@@ -75,6 +88,40 @@ class ReportFiles:
     def calibrations(self) -> dict[Path, CalibrationManifest]:
         """Manifests of the calibrate stage by path."""
         return _read_all(self.calibration, CalibrationManifest)
+
+    @cached_property
+    def previews(self) -> dict[Path, PreviewManifest]:
+        """Manifests of the preview stage by path."""
+        return _read_all(self.preview, PreviewManifest)
+
+    @cached_property
+    def masks(self) -> dict[Path, MasksManifest]:
+        """Manifests of the binarize and refine stages by path."""
+        return _read_all((*self.coarse, *self.refined), MasksManifest)
+
+    @cached_property
+    def categories(self) -> dict[str, CategoryFiles]:
+        """What the gallery of each category is made of, by category."""
+        return {
+            manifest.category: self._of_category(path, manifest)
+            for path, manifest in _read_all(self.index, IndexManifest).items()
+        }
+
+    def _of_category(self, path: Path, index: IndexManifest) -> CategoryFiles:
+        category = index.category
+        masks = [(path, masks) for path, masks in self.masks.items() if masks.category == category]
+        return CategoryFiles(
+            index=(path, index),
+            calibration=next(pair for pair in self.calibrations.items() if pair[1].category == category),
+            evaluation=next((pair for pair in self.evaluations.items() if pair[1].category == category), None),
+            previews={
+                preview.split: (path, preview)
+                for path, preview in self.previews.items()
+                if preview.category == category
+            },
+            coarse={masks.split: (path, masks) for path, masks in masks if masks.stage == "coarse"},
+            refined={masks.split: (path, masks) for path, masks in masks if masks.stage == "refined"},
+        )
 
 
 def _read_all(paths: Sequence[Path], kind: type[AnyManifest]) -> dict[Path, AnyManifest]:
@@ -101,24 +148,6 @@ class CategoryCharts:
     histogram: Path
     training: tuple[tuple[ModelManifest, Path, tuple[tuple[str, Markup | None], ...]], ...]
     """Per detector: model, its manifest, and the phases with their chart, if any."""
-
-
-def relative_link(target: Path, folder: Path) -> str:
-    """Return a link from a page to a file that works from the file system, with every special character quoted.
-
-    Parameters
-    ----------
-    target : Path
-        File to link to.
-    folder : Path
-        Folder of the page.
-
-    Returns
-    -------
-    str
-        Relative URL.
-    """
-    return quote(Path(os.path.relpath(target, folder)).as_posix())
 
 
 def render_page(inputs: ReportFiles, page: Path, run: str, config: Mapping[str, Any], settings: ReportSettings) -> str:
@@ -151,9 +180,9 @@ def render_page(inputs: ReportFiles, page: Path, run: str, config: Mapping[str, 
         manifest.category: read_histogram(manifest, path.parent) for path, manifest in inputs.calibrations.items()
     }
     validation = {category: splits["validation"] for category, splits in histograms.items() if "validation" in splits}
-    thresholds = threshold_rows(_read_all(inputs.coarse, MasksManifest), validation)
-    categories = [manifest.category for manifest in _read_all(inputs.index, IndexManifest).values()]
-    methods = {manifest.method for manifest in _read_all(inputs.refined, MasksManifest).values()}
+    thresholds = threshold_rows({path: inputs.masks[path] for path in inputs.coarse}, validation)
+    categories = list(inputs.categories)
+    methods = {manifest.method for manifest in inputs.masks.values() if manifest.stage == "refined"}
     markers = {category: threshold_markers(thresholds, category) for category in categories}
     facts = {
         "run": run,
@@ -171,11 +200,14 @@ def render_page(inputs: ReportFiles, page: Path, run: str, config: Mapping[str, 
         ],
         "cost": _costs(inputs, categories),
         "galleries": galleries(
-            _read_all(inputs.preview, PreviewManifest),
+            inputs.previews,
             tuple(inputs.evaluations.values()),
             tuple(inputs.calibrations.values()),
             settings,
         ),
+        "image_galleries": inputs.categories,
+        "layers": [(name, title, COLOURS.get(name)) for name, title in LAYERS.items()],
+        "summary": inputs.summary,
         "check": None if inputs.check is None else read_manifest(inputs.check, CheckReport),
         "config": yaml.safe_dump(json.loads(json.dumps(config, default=str)), sort_keys=False, allow_unicode=True),
         "check_path": inputs.check,
@@ -193,13 +225,14 @@ def _environment(folder: Path) -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["link"] = lambda path: relative_link(path, folder)
-    environment.filters["relative"] = lambda path: Path(os.path.relpath(path, folder.parent)).as_posix()
+    environment.filters["relative"] = lambda path: relative_path(path, folder.parent)
     environment.filters["score"] = lambda value: "–" if value is None else f"{value:.3f}"
     environment.filters["raw"] = lambda value: "–" if value is None else f"{value:.4g}"
     environment.filters["percent"] = percent
     environment.filters["duration"] = duration
-    style = files("seamark.report").joinpath("templates", "report.css").read_text(encoding="utf-8")
-    environment.globals["style"] = Markup(style)  # the package's own file, not data
+    templates = files("seamark.report").joinpath("templates")
+    style = [templates.joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "gallery.css")]
+    environment.globals["style"] = Markup("\n".join(style))  # the package's own files, not data
     return environment
 
 
