@@ -39,6 +39,11 @@ def percent(page):
     return int(page.locator(".zoom output").text_content().split()[0])
 
 
+def wait_for_zoom_beyond(page, before):
+    zoomed = "before => parseInt(document.querySelector('.zoom output').textContent) > before"
+    page.wait_for_function(zoomed, arg=before)
+
+
 def wait_for_title(page, expected):
     page.wait_for_function("text => document.getElementById('viewer-title').textContent === text", arg=expected)
 
@@ -123,9 +128,7 @@ def test_the_wheel_zooms_about_the_pointer(viewer):
     before, point = percent(viewer), position_below(viewer, 300, 400)
     viewer.mouse.move(300, 400)
     viewer.mouse.wheel(0, -300)
-    viewer.wait_for_function(
-        "before => parseInt(document.querySelector('.zoom output').textContent) > before", arg=before
-    )
+    wait_for_zoom_beyond(viewer, before)
     assert position_below(viewer, 300, 400) == pytest.approx(point, abs=1e-3)
 
 
@@ -159,9 +162,7 @@ def test_two_fingers_zoom_about_their_middle(open_page, report):
     for reach in (40, 50, 60):
         touch("touchMove", reach)
     touch("touchEnd", 0)
-    page.wait_for_function(
-        "before => parseInt(document.querySelector('.zoom output').textContent) > before", arg=before
-    )
+    wait_for_zoom_beyond(page, before)
     assert percent(page) == pytest.approx(2 * before, rel=0.25)
     assert position_below(page, x, y) == pytest.approx(point, abs=0.02)
 

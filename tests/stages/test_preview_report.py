@@ -2,6 +2,7 @@
 
 import csv
 import html
+import json
 import re
 from urllib.parse import unquote
 
@@ -44,6 +45,36 @@ def test_every_image_has_a_strip_and_the_split_a_contact_sheet(finished):
     assert strip.width > 5 * 96
     without_truth = read_manifest(finished.path("80_preview", "grey", "test_private"), PreviewManifest).strips[0]
     assert Image.open(path.parent / without_truth.file).width < strip.width
+
+
+def test_layers_have_one_size_and_masks_are_clear_outside(finished):
+    path = finished.path("80_preview", "grey", "test_public")
+    bad = next(strip for strip in read_manifest(path, PreviewManifest).strips if strip.id == "bad/001_regular")
+    layers = {layer.name: Image.open(path.parent / layer.file) for layer in bad.layers}
+    assert list(layers) == ["thumbnail", "photograph", "map", "coarse", "refined", "truth"]
+    assert layers.pop("thumbnail").size == (96, 72)
+    assert {layer.size for layer in layers.values()} == {(bad.layer_width, bad.layer_height)} == {(80, 60)}
+    for name in ("coarse", "refined", "truth"):
+        drawn = np.asarray(layers[name].convert("RGBA"))
+        assert drawn[22, 32, 3] > 0
+        assert not drawn[50, 70, 3]
+
+
+def test_an_empty_mask_has_no_layer_and_layers_are_bounded(tmp_path):
+    run = SmallRun(tmp_path, categories=("grey",), images=2)
+    path = run.preview("grey", "test_public", layer_px=64)
+    good, bad = read_manifest(path, PreviewManifest).strips
+    assert [layer.name for layer in good.layers] == ["thumbnail", "photograph", "map"]
+    assert Image.open(path.parent / bad.layers[-1].file).size == (64, 48) == (bad.layer_width, bad.layer_height)
+
+
+def test_previews_name_the_files_that_they_show(finished):
+    path = finished.path("80_preview", "grey", "validation")
+    strip = read_manifest(path, PreviewManifest).strips[0]
+    files = [(path.parent / file).resolve() for file in (strip.map, strip.coarse, strip.refined)]
+    stages = [file.relative_to(finished.out.resolve()).parts[0] for file in files]
+    assert stages == ["45_fused", "60_coarse", "70_refined"]
+    assert all(file.is_file() for file in files)
 
 
 def test_strips_are_the_same_each_time(finished):
@@ -123,6 +154,59 @@ def test_every_link_of_the_page_leads_to_a_file_and_none_to_the_network(finished
     assert "https://" not in text
     assert "data:" not in re.sub(r"<pre>.*</pre>", "", text, flags=re.DOTALL)
     assert text.count('loading="lazy"') == text.count("<img ") > 0
+
+
+def gallery_data(page, category):
+    text = (page.parent / "gallery/images" / f"{category}.js").read_text(encoding="ascii")
+    return json.loads(re.fullmatch(r"seamark\.receive\((.*)\);\n", text).group(1))
+
+
+def test_the_gallery_holds_every_image_with_its_numbers_and_files(finished):
+    finished.report(finished.check())
+    page = finished.out / "report/index.html"
+    for category in finished.categories:
+        data = gallery_data(page, category)
+        assert data["category"] == category
+        assert [image["split"] for image in data["images"]] == [split for split in SPLITS for _ in range(4)]
+        files = [
+            (page.parent / unquote(data["splits"][image["split"]]["base"] + file)).resolve()
+            for image in data["images"]
+            for file in (*image["layers"].values(), *image["files"].values())
+        ]
+        assert [file for file in files if not file.is_file()] == []
+    bad = next(image for image in data["images"] if image["id"] == "bad/001_regular")
+    assert (bad["label"], bad["light"], bad["size"]) == ("bad", "regular", [80, 60])
+    assert (bad["scores"]["refined_f1"], bad["scores"]["defects"], bad["refined"]["px"]) == (1.0, 1, 25)
+    assert bad["thresholds"] == [["mean_std", 2.0]]
+    unknown = data["images"][-1]
+    assert (unknown["label"], unknown["scores"]) == (None, None)
+
+
+def test_the_report_is_the_same_each_time(finished):
+    def written():
+        finished.report(finished.check())
+        return {path: path.read_bytes() for path in (finished.out / "report").rglob("*") if path.is_file()}
+
+    assert written() == written()
+
+
+def test_report_refuses_previews_of_images_that_have_no_mask(tmp_path):
+    run = SmallRun(tmp_path, categories=("grey",), images=2)
+    run.lists["preview"] = [run.preview("grey", split) for split in SPLITS]
+    path = run.path("60_coarse", "grey", "test_private")
+    masks = read_manifest(path, MasksManifest)
+    write_manifest(path, masks.model_copy(update={"masks": masks.masks[:1]}))
+    with pytest.raises(ManifestError, match=r"test_private\.json: image 001_regular.*has no mask"):
+        run.report()
+
+
+def test_every_section_names_its_files(finished):
+    text, _ = finished.report(finished.check())
+    sections = re.findall(r'<section id="(\w+)">(.*?)</section>\s*(?=<section id|</main>)', text, flags=re.DOTALL)
+    assert [name for name, _ in sections] == ["metrics", "thresholds", "charts", "images", "cost", "provenance"]
+    assert [name for name, section in sections if 'href="../' not in section] == []
+    assert ">90_eval/summary.csv</a>" in text
+    assert ">50_calibration/grey.npy</a>" in text
 
 
 def test_names_are_escaped(finished):

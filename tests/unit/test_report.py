@@ -23,6 +23,11 @@ from seamark.scores import score_histogram
 from seamark.settings.report import ReportSettings
 
 
+def strip(name):
+    paths = dict.fromkeys(("sha256", "map", "coarse", "refined"), "x")
+    return StripRecord(id=name, file=f"s/{name}.jpg", layer_width=4, layer_height=3, layers=(), **paths)
+
+
 def svg_of(markup):
     return ElementTree.fromstring(re.search(r"<svg viewBox=\"0 0 480.*?</svg>(?=<ul)", str(markup), re.DOTALL).group())
 
@@ -156,7 +161,7 @@ def image(image_id, f1, *, bad=True, false_positive=1, peak=1.0):
 
 
 def gallery(images, worst, best):
-    strips = tuple(StripRecord(id=one.id, file=f"s/{one.id}.jpg", sha256="0") for one in images)
+    strips = tuple(strip(one.id) for one in images)
     preview = PreviewManifest(
         category="cup", split="test_public", contact_sheet="s/c.jpg", colour_range=(0.0, 1.0), strips=strips
     )
@@ -246,8 +251,7 @@ def calibrated():
     calibration = CalibrationManifest.model_validate(
         {"category": "cup", "detector": "d", "histogram": "h.npy", "histogram_sha256": "0", "splits": [split]}
     )
-    shared = {"sha256": "0", "layer_width": 4, "layer_height": 3, "layers": (), "map": "", "coarse": "", "refined": ""}
-    strips = tuple(StripRecord(id=name, file=f"{name}.jpg", **shared) for name in peaks)
+    strips = tuple(strip(name) for name in peaks)
     preview = PreviewManifest(
         category="cup", split="test_private", contact_sheet="c.jpg", colour_range=(0.0, 1.0), strips=strips
     )
