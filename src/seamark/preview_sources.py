@@ -160,14 +160,25 @@ def read_pixels(source: PreviewSource) -> PreviewPixels:
         If the anomaly map or a mask is not the one that its manifest describes.
     """
     image = read_image(source.image_file)
-    masks = []
-    for manifest, record in ((source.manifests.coarse, source.coarse), (source.manifests.refined, source.refined)):
-        masks.append(load_mask(manifest, record))
-        _require_same_size(manifest, record.file, masks[-1], image)
-    truth = None if source.truth_file is None else read_mask(source.truth_file)
-    if source.truth_file is not None and truth is not None:
-        _require_same_size(source.truth_file.parent, source.truth_file.name, truth, image)
-    return PreviewPixels(image, load_map(source.manifests.maps, source.map), *masks, truth)
+    return PreviewPixels(
+        image=image,
+        coarse=_mask_of(source.manifests.coarse, source.coarse, image),
+        refined=_mask_of(source.manifests.refined, source.refined, image),
+        truth=None if source.truth_file is None else _truth_of(source.truth_file, image),
+        scores=load_map(source.manifests.maps, source.map),
+    )
+
+
+def _mask_of(manifest: Path, record: MaskRecord, image: UInt8Array) -> BoolArray:
+    mask = load_mask(manifest, record)
+    _require_same_size(manifest, record.file, mask, image)
+    return mask
+
+
+def _truth_of(path: Path, image: UInt8Array) -> BoolArray:
+    mask = read_mask(path)
+    _require_same_size(path.parent, path.name, mask, image)
+    return mask
 
 
 def _require_same_size(folder: Path, name: str, mask: BoolArray, image: UInt8Array) -> None:
