@@ -30,7 +30,7 @@ from seamark.panels import (
     tint,
     write_text,
 )
-from seamark.preview import PreviewManifests, PreviewSource, preview_sources
+from seamark.preview_sources import PreviewManifests, PreviewSource, preview_sources
 from seamark.stored_maps import load_map
 from seamark.stored_masks import load_mask
 
