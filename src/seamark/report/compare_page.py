@@ -1,11 +1,9 @@
 """The page that compares runs: tables with differences, a scatter per run, and the images that changed most."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -13,6 +11,7 @@ from markupsafe import Markup
 from seamark.changed_images import ComparedImage
 from seamark.comparison import ScoredRun
 from seamark.comparison_tables import DASH, MAIN_SCORES, changed_settings, score_labels
+from seamark.report.links import relative_link, relative_path
 from seamark.report.scatter import Point, scatter_chart
 from seamark.score_differences import ComparedSubset, missing_parts
 from seamark.summary import MEAN, WHOLE_SPLIT
@@ -151,8 +150,8 @@ def _environment(folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["link"] = lambda path: quote(Path(os.path.relpath(path, folder)).as_posix())
-    environment.filters["relative"] = lambda path: Path(os.path.relpath(path, folder.parent)).as_posix()
+    environment.filters["link"] = lambda path: relative_link(path, folder)
+    environment.filters["relative"] = lambda path: relative_path(path, folder.parent)
     environment.filters["score"] = lambda value: DASH if value is None else f"{value:.3f}"
     environment.filters["signed"] = _signed
     style = files("seamark.report").joinpath("templates", "report.css").read_text(encoding="utf-8")
