@@ -8,7 +8,7 @@ sys.path.insert(0, str(PROJECT / "src"))
 
 from seamark.outcome import print_outcome
 from seamark.teachers import teacher_path
-from seamark.workflow import Plan, prepare_environment
+from seamark.workflow import Plan, hide_places, prepare_environment
 
 
 configfile: "config.yaml"
@@ -16,7 +16,7 @@ configfile: "config.yaml"
 
 prepare_environment(PROJECT)
 plan = Plan(config, PROJECT)
-OUT = plan.out
+RUN, OUT = plan.out, "out/{place}"
 tile_file = str if plan.config.keep_tiles else temp
 (
     workflow.register_resource("gpu", plan.gpus)
@@ -42,11 +42,7 @@ def refine_memory_mb(wildcards):
 
 
 wildcard_constraints:
-    category="|".join(plan.categories),
-    detector="|".join(plan.detectors),
-    teacher="[0-9a-f]{16}",
-    grid="|".join(plan.config.grids),
-    split="|".join(("train", *plan.splits)),
+    **plan.wildcards,
 
 
 localrules:
@@ -128,9 +124,9 @@ rule demo:
     output:
         manifest=plan.demo_manifest,
     log:
-        f"{OUT}/logs/demo.log",
+        f"{RUN}/logs/demo.log",
     benchmark:
-        f"{OUT}/benchmarks/demo.tsv"
+        f"{RUN}/benchmarks/demo.tsv"
     threads: 2
     resources:
         mem_mb=600,
@@ -149,11 +145,11 @@ rule index:
     input:
         demo=plan.index_inputs,
     output:
-        manifest=f"{OUT}/00_index/{{category}}.json",
+        manifest=f"{RUN}/00_index/{{category}}.json",
     log:
-        f"{OUT}/logs/index/{{category}}.log",
+        f"{RUN}/logs/index/{{category}}.log",
     benchmark:
-        f"{OUT}/benchmarks/index/{{category}}.tsv"
+        f"{RUN}/benchmarks/index/{{category}}.tsv"
     threads: 1
     resources:
         mem_mb=500,
@@ -174,11 +170,11 @@ rule truth:
     input:
         index=rules.index.output.manifest,
     output:
-        manifest=f"{OUT}/00_index/{{category}}.truth.json",
+        manifest=f"{RUN}/00_index/{{category}}.truth.json",
     log:
-        f"{OUT}/logs/truth/{{category}}.log",
+        f"{RUN}/logs/truth/{{category}}.log",
     benchmark:
-        f"{OUT}/benchmarks/truth/{{category}}.tsv"
+        f"{RUN}/benchmarks/truth/{{category}}.tsv"
     threads: 1
     resources:
         mem_mb=500,
@@ -207,7 +203,7 @@ rule crop:
     resources:
         mem_mb=600,
     params:
-        settings=plan.grid_settings,
+        settings=plan.settings("grid"),
         root=plan.root,
         code=plan.code("crop"),
     message:
@@ -247,10 +243,10 @@ rule distill:
 rule train:
     input:
         teacher=plan.teacher,
-        train=plan.tiles(".json", "train"),
-        train_npy=plan.tiles(".npy", "train"),
-        validation=plan.tiles(".json", "validation"),
-        validation_npy=plan.tiles(".npy", "validation"),
+        train=plan.made("crop", rules.crop.output.manifest, "train"),
+        train_npy=plan.made("crop", rules.crop.output.tiles, "train"),
+        validation=plan.made("crop", rules.crop.output.manifest, "validation"),
+        validation_npy=plan.made("crop", rules.crop.output.tiles, "validation"),
     output:
         manifest=f"{OUT}/20_models/{{detector}}/{{category}}/fit.json",
         model=f"{OUT}/20_models/{{detector}}/{{category}}/model.safetensors",
@@ -264,7 +260,7 @@ rule train:
         gpu=1,
         mem_mb=3000,
     params:
-        settings=plan.detector_settings,
+        settings=plan.settings("detector"),
         detector=plan.detector_class,
         name="{detector}",
         seed=plan.config.seed,
@@ -277,11 +273,11 @@ rule train:
 
 rule infer:
     input:
-        model=rules.train.output.manifest,
-        weights=rules.train.output.model,
+        model=plan.made("train", rules.train.output.manifest),
+        weights=plan.made("train", rules.train.output.model),
         teacher=plan.teacher,
-        tiles=plan.tiles(".json"),
-        tiles_npy=plan.tiles(".npy"),
+        tiles=plan.made("crop", rules.crop.output.manifest),
+        tiles_npy=plan.made("crop", rules.crop.output.tiles),
     output:
         manifest=f"{OUT}/30_tilemaps/{{detector}}/{{category}}/{{split}}.json",
         maps=f"{OUT}/30_tilemaps/{{detector}}/{{category}}/{{split}}.npy",
@@ -295,7 +291,7 @@ rule infer:
         gpu=1,
         mem_mb=2000,
     params:
-        settings=plan.detector_settings,
+        settings=plan.settings("detector"),
         detector=plan.detector_class,
         name="{detector}",
         seed=plan.config.seed,
@@ -308,9 +304,9 @@ rule infer:
 
 rule merge:
     input:
-        tiles=plan.tiles(".json"),
-        tilemaps=rules.infer.output.manifest,
-        tilemaps_npy=rules.infer.output.maps,
+        tiles=plan.made("crop", rules.crop.output.manifest),
+        tilemaps=plan.made("infer", rules.infer.output.manifest),
+        tilemaps_npy=plan.made("infer", rules.infer.output.maps),
     output:
         manifest=f"{OUT}/40_maps/{{detector}}/{{category}}/{{split}}.json",
     log:
@@ -331,8 +327,8 @@ rule merge:
 
 rule fuse:
     input:
-        maps=plan.member_maps(),
-        validation=plan.member_maps("validation"),
+        maps=plan.made("merge", rules.merge.output.manifest),
+        validation=plan.made("merge", rules.merge.output.manifest, "validation"),
     output:
         manifest=f"{OUT}/45_fused/{{category}}/{{split}}.json",
     log:
@@ -353,7 +349,7 @@ rule fuse:
 
 rule calibrate:
     input:
-        maps=plan.per_split("45_fused"),
+        maps=plan.made("fuse", rules.fuse.output.manifest, "every"),
     output:
         manifest=f"{OUT}/50_calibration/{{category}}.json",
         histogram=f"{OUT}/50_calibration/{{category}}.npy",
@@ -375,8 +371,8 @@ rule calibrate:
 
 rule binarize:
     input:
-        maps=rules.fuse.output.manifest,
-        calibration=rules.calibrate.output.manifest,
+        maps=plan.made("fuse", rules.fuse.output.manifest),
+        calibration=plan.made("calibrate", rules.calibrate.output.manifest),
     output:
         manifest=f"{OUT}/60_coarse/{{category}}/{{split}}.json",
     log:
@@ -398,7 +394,7 @@ rule binarize:
 rule refine:
     input:
         index=rules.index.output.manifest,
-        masks=rules.binarize.output.manifest,
+        masks=plan.made("binarize", rules.binarize.output.manifest),
     output:
         manifest=f"{OUT}/70_refined/{{category}}/{{split}}.json",
     log:
@@ -424,10 +420,10 @@ rule preview:
     input:
         index=rules.index.output.manifest,
         truth=rules.truth.output.manifest,
-        maps=rules.fuse.output.manifest,
-        calibration=rules.calibrate.output.manifest,
-        coarse=rules.binarize.output.manifest,
-        refined=rules.refine.output.manifest,
+        maps=plan.made("fuse", rules.fuse.output.manifest),
+        calibration=plan.made("calibrate", rules.calibrate.output.manifest),
+        coarse=plan.made("binarize", rules.binarize.output.manifest),
+        refined=plan.made("refine", rules.refine.output.manifest),
     output:
         manifest=f"{OUT}/80_preview/{{category}}/{{split}}.json",
     log:
@@ -452,9 +448,9 @@ rule evaluate:
     input:
         index=rules.index.output.manifest,
         truth=rules.truth.output.manifest,
-        maps=plan.per_split("45_fused"),
-        coarse=plan.per_split("60_coarse"),
-        refined=plan.per_split("70_refined"),
+        maps=plan.made("fuse", rules.fuse.output.manifest, "every"),
+        coarse=plan.made("binarize", rules.binarize.output.manifest, "every"),
+        refined=plan.made("refine", rules.refine.output.manifest, "every"),
     output:
         manifest=f"{OUT}/90_eval/{{category}}.json",
     log:
@@ -466,7 +462,7 @@ rule evaluate:
         mem_mb=900,
     params:
         settings=plan.settings("evaluate"),
-        grids=plan.member_grids,
+        grids=plan.settings("grids"),
         root=plan.root,
         truth_root=plan.truth_root,
         code=plan.code("evaluate"),
@@ -486,9 +482,9 @@ rule package:
         check=f"submissions/{plan.run}.check.json",
         provenance=f"submissions/{plan.run}.provenance.json",
     log:
-        f"{OUT}/logs/package.log",
+        f"{RUN}/logs/package.log",
     benchmark:
-        f"{OUT}/benchmarks/package.tsv"
+        f"{RUN}/benchmarks/package.tsv"
     threads: 4
     resources:
         mem_mb=800,
@@ -515,22 +511,25 @@ rule report:
         preview=plan.per_category_and_split("80_preview"),
         check=plan.check_report(),
     output:
-        page=f"{OUT}/report/index.html",
-        summary=f"{OUT}/90_eval/summary.csv",
+        page=f"{RUN}/report/index.html",
+        summary=f"{RUN}/90_eval/summary.csv",
     log:
-        f"{OUT}/logs/report.log",
+        f"{RUN}/logs/report.log",
     benchmark:
-        f"{OUT}/benchmarks/report.tsv"
+        f"{RUN}/benchmarks/report.tsv"
     threads: 1
     resources:
         mem_mb=800,
     params:
         settings=plan.settings("report"),
         run=plan.run,
-        benchmarks=f"{OUT}/benchmarks",
+        benchmarks=f"{RUN}/benchmarks",
         config=plan.resolved_config(),
         code=plan.code("report"),
     message:
-        "Writing the report {OUT}/report/index.html"
+        "Writing the report {RUN}/report/index.html"
     script:
         "stages/report.py"
+
+
+hide_places(workflow.rules)

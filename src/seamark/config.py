@@ -13,6 +13,7 @@ from seamark.registry import DETECTORS
 from seamark.settings.base import Settings, Split
 from seamark.settings.binarize import BinarizeSettings
 from seamark.settings.calibrate import CalibrateSettings
+from seamark.settings.comparison import NAME, CompareSettings, Variations
 from seamark.settings.data import DataSettings
 from seamark.settings.demo import DemoSettings
 from seamark.settings.evaluate import EvaluateSettings
@@ -42,7 +43,7 @@ def detector_settings_class(name: str) -> type[Settings]:
 class Config(Settings):
     """The whole configuration; sections stand in the order of the stages."""
 
-    run: str = Field("demo", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="name of the output folder out/<run>")
+    run: str = Field("demo", pattern=NAME, description="name of the output folder out/<run>")
     seed: int = Field(1, ge=0, le=2**31 - 1, description="seed from which the seed of every job is derived")
     data: DataSettings = Field(default_factory=DataSettings, description="where the images are")
     demo: DemoSettings = Field(
@@ -65,6 +66,14 @@ class Config(Settings):
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
     package: PackageSettings = Field(default_factory=PackageSettings)
     report: ReportSettings = Field(default_factory=ReportSettings)
+    compare: CompareSettings = Field(
+        default_factory=CompareSettings, description="what the target compare puts beside the run"
+    )
+    ablate: Variations = Field(
+        default_factory=dict,
+        description="variations of the target ablate by name: settings, or a list of preset files and settings, laid "
+        "over the run; null drops one",
+    )
     overrides: dict[str, dict[str, Any] | None] = Field(
         default_factory=dict,
         description='settings per "category", "category/split" or "*/split", laid over the sections; null drops one',

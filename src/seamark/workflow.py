@@ -1,7 +1,7 @@
 """What the Snakefile asks: names, targets, settings and code digests. Plans in seconds: no NumPy, OpenCV or torch."""
 
-import fcntl
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
@@ -9,29 +9,42 @@ from typing import IO, Any
 
 from seamark.challenge_rules import challenge_verdicts
 from seamark.code_digest import code_digest
-from seamark.config import Config, check_overrides, load_config, resolve
+from seamark.config import check_overrides, load_config
 from seamark.devices import visible_gpus
-from seamark.errors import ConfigError, SeamarkError
+from seamark.errors import ConfigError
 from seamark.layout import OFFICIAL_COUNTS, category_folders, find_images, listing_digest
 from seamark.manifests.submission import ChallengeVerdict
+from seamark.planned_comparison import PlannedComparison
+from seamark.planned_teachers import PlannedTeachers
 from seamark.registry import DETECTORS
 from seamark.required_weights import RequiredWeights, detector_weights, distill_weights, refine_weights, require_all
+from seamark.run_lock import claimed
 from seamark.settings.base import Settings
 from seamark.settings.demo import DEMO_CATEGORIES
 from seamark.settings.teacher import TeacherSettings
-from seamark.teachers import (
-    files_digest,
-    folder_digest,
-    teacher_key,
-    teacher_path,
-    training_photographs,
-    wanted_teacher,
-    with_teacher,
-)
+from seamark.shared_stages import EVERY, OWN, SharedStages, Source
+from seamark.teachers import wanted_teacher
+from seamark.variations import Variation, plain, read_variations
 
 PRIVATE_SPLITS = ("test_private", "test_private_mixed")
 Params = Callable[[Any], Any]
 Files = Callable[[Any], list[str]]
+
+
+def hide_places(rules: Iterable[Any]) -> None:
+    """Hide from the scripts of all rules at which place they work.
+
+    The seed of a job depends on its wildcards. A job gives the same bytes at any place, so that a variation ends as a
+    run of the same settings does.
+
+    Parameters
+    ----------
+    rules : iterable of Snakemake's rules
+        Those with the wildcard ``place`` are changed.
+    """
+    for rule in rules:
+        if "place" in rule.wildcard_names:
+            rule.run_func = _without_place(rule.run_func)
 
 
 def prepare_environment(project: Path) -> None:
@@ -70,18 +83,36 @@ class Plan:
     def __init__(self, raw: Mapping[str, Any], project: Path) -> None:
         self.raw = dict(raw)
         self._lock: IO[str] | None = None
-        self.config: Config = load_config(self.raw)
+        self.config = load_config(self.raw)
         self.stages = project / "stages"
         self.run = self.config.run
         self.out = f"out/{self.run}"
         self.root = str(self.config.data.root)
         self.truth_root = None if self.config.data.truth_root is None else str(self.config.data.truth_root)
-        self.detectors = tuple(self.config.detectors)
         self.splits = self.config.data.splits
         self.categories = self._categories()
-        check_overrides(self.raw, (*self._available, *OFFICIAL_COUNTS, *DEMO_CATEGORIES))
+        known = (*self._available, *OFFICIAL_COUNTS, *DEMO_CATEGORIES)
+        check_overrides(self.raw, known)
+        self._teaching = PlannedTeachers(self.config)
+        self._own = Variation(self.run, self.run, self.raw, self._teaching)
+        self._varied = read_variations(self._own, (Path(), project), known)
+        self._variations = {row.place: row for row in (self._own, *self._varied["ablate"], *self._varied["compare"])}
+        self._shared = SharedStages(list(self._variations.values()), self.splits)
         if not self.config.data.demo:
             self._check_splits()
+
+    @property
+    def wildcards(self) -> dict[str, str]:
+        """What wildcards may stand for, as regular expressions."""
+        configs = [variation.config for variation in self._variations.values()]
+        choices = {
+            "place": self._variations,
+            "category": self.categories,
+            "detector": dict.fromkeys(name for config in configs for name in config.detectors),
+            "grid": dict.fromkeys(name for config in configs for name in config.grids),
+            "split": ("train", *self.splits),
+        }
+        return {"teacher": "[0-9a-f]{16}"} | {name: "|".join(map(re.escape, words)) for name, words in choices.items()}
 
     @property
     def demo_manifest(self) -> str:
@@ -103,41 +134,21 @@ class Plan:
         """Number of GPUs that jobs may use."""
         return len(visible_gpus())
 
-    def settings(self, section: str) -> Params:
-        """Return a params function that gives the resolved block of one section."""
+    def settings(self, name: str) -> Params:
+        """Return a params function that gives resolved settings by the name that ``Variation.settings`` knows."""
 
-        def block(wildcards: Any) -> dict[str, Any]:
-            resolved = self._resolved(getattr(wildcards, "category", None), getattr(wildcards, "split", None))
-            return _plain(getattr(resolved, section))
+        def block(wildcards: Any) -> Any:
+            return self._variation(wildcards).settings(name, wildcards)
 
         return block
 
-    def grid_settings(self, wildcards: Any) -> dict[str, Any]:
-        """Return the resolved block of a job's grid."""
-        return _plain(self._resolved(wildcards.category).grids[wildcards.grid])
-
-    def member_grids(self, wildcards: Any) -> list[dict[str, Any]]:
-        """Return the resolved grid blocks of all fused members of a job's category, each grid once."""
-        resolved = self._resolved(wildcards.category)
-        names = [getattr(resolved.detector_blocks[member], "grid") for member in resolved.fuse.members]  # noqa: B009
-        return [_plain(resolved.grids[name]) for name in dict.fromkeys(names)]
-
-    def detector_settings(self, wildcards: Any) -> dict[str, Any]:
-        """Return the resolved block of a job's detector, with the path of its teacher where one is distilled for it."""
-        block = self._detector(wildcards.category, wildcards.detector)
-        wanted = wanted_teacher(block)
-        return _plain(with_teacher(block, self._teacher_key(wanted)) if wanted else block)
-
     def teacher(self, wildcards: Any) -> list[str]:
         """Return the files of the teacher that a job's detector needs distilled; nothing for other detectors."""
-        wanted = wanted_teacher(self._detector(wildcards.category, wildcards.detector))
-        if wanted is None:
-            return []
-        return [teacher_path(self._teacher_key(wanted), suffix) for suffix in (".json", ".safetensors")]
+        return self._teaching.files(self._detector(wildcards))
 
     def teacher_settings(self, wildcards: Any) -> dict[str, Any]:
         """Return the settings of a teacher."""
-        return _plain(self._teachers[wildcards.teacher])
+        return plain(self._teachers[wildcards.teacher])
 
     def detector_class(self, wildcards: Any) -> str:
         """Return ``module:Class`` of a job's detector."""
@@ -167,30 +178,28 @@ class Plan:
         folder = Path(self.truth_root) / wildcards.category
         return listing_digest(folder) if folder.is_dir() else None
 
-    def tiles(self, suffix: str, split: str | None = None) -> Files:
-        """Return an input function for the tiles that a job's detector reads, of a fixed split or of the job's own."""
+    def made(self, stage: str, pattern: str, split: str = OWN) -> Files:
+        """Return an input function for what another stage made, at the job's own place or where it is shared.
+
+        Parameters
+        ----------
+        stage : str
+            Name of its rule.
+        pattern : str
+            Its output, with wildcards.
+        split : str
+            ``own`` for the job's own split, ``every`` for one file per split, or the name of a split.
+
+        Returns
+        -------
+        callable
+            Takes wildcards, returns paths by split, then by detector.
+        """
 
         def files(wildcards: Any) -> list[str]:
-            grid = getattr(self._detector(wildcards.category, wildcards.detector), "grid")  # noqa: B009 (not of Settings)
-            return [f"{self.out}/10_tiles/{grid}/{wildcards.category}/{split or wildcards.split}{suffix}"]
-
-        return files
-
-    def member_maps(self, split: str | None = None) -> Files:
-        """Return an input function for the maps of all fused members, of a fixed split or of the job's own."""
-
-        def files(wildcards: Any) -> list[str]:
-            members = self._resolved(wildcards.category).fuse.members
-            base = f"{self.out}/40_maps"
-            return [f"{base}/{member}/{wildcards.category}/{split or wildcards.split}.json" for member in members]
-
-        return files
-
-    def per_split(self, folder: str) -> Files:
-        """Return an input function for one manifest per split of a job's category."""
-
-        def files(wildcards: Any) -> list[str]:
-            return [f"{self.out}/{folder}/{wildcards.category}/{split}.json" for split in self.splits]
+            place = self._variation(wildcards).place
+            jobs = self._shared.jobs(place, Source(stage, split), wildcards)
+            return [pattern.format(place=self._shared.owner(place, job), **job._asdict()) for job in jobs]
 
         return files
 
@@ -208,7 +217,7 @@ class Plan:
         return [
             f"{self.out}/20_models/{member}/{category}/fit.json"
             for category in self.categories
-            for member in self._resolved(category).fuse.members
+            for member in self._own.members(category)
         ]
 
     def archive(self, _wildcards: Any = None) -> list[str]:
@@ -250,7 +259,7 @@ class Plan:
     @cached_property
     def _verdicts(self) -> tuple[ChallengeVerdict, ...]:
         places = [(category, split) for category in self.categories for split in self.submission_splits]
-        return challenge_verdicts({place: self._resolved(*place) for place in places}) if places else ()
+        return challenge_verdicts({place: self._own.resolved(*place) for place in places}) if places else ()
 
     def report_files(self, _wildcards: Any = None) -> list[str]:
         """Return the report and every manifest on the way to it."""
@@ -264,11 +273,11 @@ class Plan:
         """Manifests of the stages that run once per detector; tiles only if they are kept."""
         paths = self.fits()
         for category in self.categories:
-            for member in self._resolved(category).fuse.members:
+            for member in self._own.members(category):
                 base = [f"{member}/{category}/{split}.json" for split in self.splits]
                 paths += [f"{self.out}/{stage}/{name}" for stage in ("30_tilemaps", "40_maps") for name in base]
                 if self.config.keep_tiles:
-                    grid = getattr(self._detector(category, member), "grid")  # noqa: B009 (not of Settings)
+                    grid = self._own.grid(category, member)
                     paths += [
                         f"{self.out}/10_tiles/{grid}/{category}/{split}.json" for split in ("train", *self.splits)
                     ]
@@ -279,29 +288,20 @@ class Plan:
         return [f"submissions/{self.run}.check.json"] if self.submission_splits else []
 
     def resolved_config(self) -> dict[str, Any]:
-        """Return the whole configuration with defaults filled in, ready for JSON."""
-        blocks = {name: _plain(block) for name, block in self.config.detector_blocks.items()}
-        return {**_plain(self.config), "detectors": blocks, "categories": list(self.categories)}
+        """Return the whole configuration of the run with defaults filled in, ready for JSON."""
+        own = self.config.model_dump(mode="json", exclude={"compare", "ablate"})
+        blocks = {name: plain(block) for name, block in self.config.detector_blocks.items()}
+        return {**own, "detectors": blocks, "categories": list(self.categories)}
 
     def claim_run_folder(self) -> None:
-        """Hold the run folder against a second Snakemake until this process ends, however it ends.
+        """Hold the run folder, and with it those of its variations, until this process ends, however it ends.
 
         Raises
         ------
         SeamarkError
             If another Snakemake works on the same run.
         """
-        folder = Path(self.out)
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / ".running").open("a+")
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            stream.close()
-            raise SeamarkError(
-                f"{folder}: another snakemake works on this run; wait for it or choose another run name"
-            ) from error
-        self._lock = stream
+        self._lock = claimed(Path(self.out))
 
     def require_weights(self, jobs: Iterable[Any]) -> None:
         """Check that the pretrained weights of all jobs are there, before the first of them runs.
@@ -324,39 +324,22 @@ class Plan:
         if rule == "distill":
             return distill_weights(self._teachers[wildcards.teacher])
         if rule in ("train", "infer"):
-            return detector_weights(wildcards.detector, self._detector(wildcards.category, wildcards.detector))
+            return detector_weights(wildcards.detector, self._detector(wildcards))
         if rule == "refine":
-            return refine_weights(self._resolved(wildcards.category, wildcards.split).refine)
+            resolved = self._variation(wildcards).resolved(wildcards.category, wildcards.split)
+            return refine_weights(resolved.refine)
         return ()
 
     @cached_property
     def _teachers(self) -> dict[str, TeacherSettings]:
-        """Teachers of all categories' members by key."""
+        """Teachers of the members of all categories and variations by key."""
         blocks = [
-            self._detector(category, member)
+            variation.detector(category, member)
+            for variation in self._variations.values()
             for category in self.categories
-            for member in self._resolved(category).fuse.members
+            for member in variation.members(category)
         ]
-        return {self._teacher_key(wanted): wanted for block in blocks if (wanted := wanted_teacher(block))}
-
-    def _teacher_key(self, settings: TeacherSettings) -> str:
-        return teacher_key(settings, self._photographs(settings.distill.image_folder), self.config.seed)
-
-    @cached_property
-    def _photographs(self) -> Callable[[str | None], str]:
-        """Digest of the photographs that a teacher learns from, of a folder or of the data root."""
-        data = self.config.data
-
-        def digest(folder: str | None) -> str:
-            if folder is not None:
-                return folder_digest(Path(folder).expanduser())
-            if data.demo:
-                return f"{self.root} {self.config.demo.model_dump_json()} {data.train_images}"
-            return files_digest(
-                training_photographs(data.root, self._folders, data.layout, data.train_images, self.config.seed)
-            )
-
-        return cache(digest)
+        return {self._teaching.key(wanted): wanted for block in blocks if (wanted := wanted_teacher(block))}
 
     @cached_property
     def _available(self) -> tuple[str, ...]:
@@ -388,15 +371,12 @@ class Plan:
                     f"category {category}: no image for {', '.join(missing)}; add them or shorten data.splits"
                 )
 
-    def _detector(self, category: str, detector: str) -> Settings:
-        return self._resolved(category).detector_blocks[detector]
+    def _variation(self, wildcards: Any) -> Variation:
+        """Variation whose job has such wildcards; rules without a place work for the run itself."""
+        return self._variations[getattr(wildcards, "place", self.run)]
 
-    def _resolved(self, category: str | None, split: str | None = None) -> Config:
-        return self.config if category is None else self._resolve_once(category, split)
-
-    @cached_property
-    def _resolve_once(self) -> Callable[[str, str | None], Config]:
-        return cache(lambda category, split: resolve(self.raw, category, split))
+    def _detector(self, wildcards: Any) -> Settings:
+        return self._variation(wildcards).detector(wildcards.category, wildcards.detector)
 
 
 @cache
@@ -404,5 +384,11 @@ def _cached_digest(script: Path, extra: tuple[str, ...]) -> str:
     return code_digest(script, extra)
 
 
-def _plain(block: Settings) -> dict[str, Any]:
-    return block.model_dump(mode="json")
+def _without_place(run: Callable[..., None]) -> Callable[..., None]:
+    """Wrap what Snakemake calls for a job: with input, output, params, wildcards and more."""
+
+    def run_anywhere(inputs: Any, outputs: Any, params: Any, wildcards: Any, *others: Any) -> None:
+        kept = {name: value for name, value in wildcards.items() if name != "place"}
+        run(inputs, outputs, params, type(wildcards)(fromdict=kept), *others)
+
+    return run_anywhere

@@ -64,9 +64,9 @@ def repaired(root):
 
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_robis_trains_as_section_h4_says(robis, category):
-    grid = robis.grid_settings(Wildcards(category))
+    grid = robis.settings("grid")(Wildcards(category))
     assert grid == {"layout": "padded", "window_px": 1024, "overlap": 0.1, "input_px": 518}
-    detector = robis.detector_settings(Wildcards(category))
+    detector = robis.settings("detector")(Wildcards(category))
     assert detector["backbone"] == "dinov2_vitb14_reg"
     assert detector["layers"] == [2, 3, 4, 5, 6, 7, 8, 9]
     assert detector["groups"] == [[0, 1, 2, 3], [4, 5, 6, 7]]

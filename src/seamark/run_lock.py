@@ -1,0 +1,37 @@
+"""The lock of a run's folder, which ends with the process that holds it."""
+
+import fcntl
+from pathlib import Path
+from typing import IO
+
+from seamark.errors import SeamarkError
+
+
+def claimed(folder: Path) -> IO[str]:
+    """Hold a run folder against a second Snakemake, for as long as the returned file stays open.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the run; made if it is not there.
+
+    Returns
+    -------
+    text stream
+        The locked file; a process that ends closes it, however it ends.
+
+    Raises
+    ------
+    SeamarkError
+        If another Snakemake works on the same run.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    stream = (folder / ".running").open("a+")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        stream.close()
+        raise SeamarkError(
+            f"{folder}: another snakemake works on this run; wait for it or choose another run name"
+        ) from error
+    return stream

@@ -1,0 +1,29 @@
+"""Settings of the comparisons: variations of a run, and other runs."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from seamark.settings.base import Settings
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+"""What the name of a run, and of a variation of it, looks like."""
+
+Name = Annotated[str, Field(pattern=NAME)]
+Overlay = dict[str, Any] | tuple[str | dict[str, Any], ...]
+"""Settings, or preset files and settings, each laid over what stands before it."""
+Variations = dict[Name, Overlay | None]
+
+
+class CompareSettings(Settings):
+    """What the target compare puts beside the run, and how the pages of both compare and ablate look."""
+
+    presets: Variations = Field(
+        default_factory=dict,
+        description="by name: preset files and settings, laid over the run in this order, whose name, data and seed "
+        "stay; null drops one",
+    )
+    runs: tuple[Name, ...] = Field((), description="names of other, finished runs, taken from out/<name> as they are")
+    images: int = Field(
+        12, ge=0, le=1000, description="images shown whose result changed most, on the pages of compare and ablate"
+    )
