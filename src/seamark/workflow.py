@@ -22,7 +22,7 @@ from seamark.run_lock import claimed
 from seamark.settings.base import Settings
 from seamark.settings.demo import DEMO_CATEGORIES
 from seamark.settings.teacher import TeacherSettings
-from seamark.shared_stages import EVERY, OWN, SharedStages, Source
+from seamark.shared_stages import OWN, SharedStages, Source
 from seamark.teachers import wanted_teacher
 from seamark.variations import Variation, plain, read_variations
 
@@ -286,6 +286,27 @@ class Plan:
     def check_report(self) -> list[str]:
         """Return the check report of the archive, or nothing when the run has no private split."""
         return [f"submissions/{self.run}.check.json"] if self.submission_splits else []
+
+    def comparison_settings(self) -> dict[str, Any]:
+        """Return the settings of the pages of compare and ablate."""
+        return {"images": self.config.compare.images}
+
+    def compared_files(self, target: str) -> Callable[[Any], dict[str, list[str]]]:
+        """Return an input function that gives the files of all rows of ``compare`` or ``ablate`` by input name."""
+        return lambda _wildcards: self._comparison(target).files()
+
+    def compared_rows(self, target: str) -> Params:
+        """Return a params function that gives name, changes and files of every row of ``compare`` or ``ablate``."""
+        return lambda _wildcards: self._comparison(target).rows()
+
+    def _comparison(self, target: str) -> PlannedComparison:
+        """Rows of a target: those of its own section only."""
+        runs = self.config.compare.runs if target == "compare" else ()
+        if not self._varied[target] and not runs:
+            raise ConfigError(
+                f"{target}: this section of the configuration is empty; config.yaml says what it may hold"
+            )
+        return PlannedComparison([self._own, *self._varied[target]], runs, self._shared, self.categories, self.splits)
 
     def resolved_config(self) -> dict[str, Any]:
         """Return the whole configuration of the run with defaults filled in, ready for JSON."""

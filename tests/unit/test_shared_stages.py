@@ -1,0 +1,142 @@
+"""Which jobs the variations of a run share, setting by setting."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from seamark.config import deep_merge, load_config
+from seamark.planned_teachers import PlannedTeachers
+from seamark.shared_stages import STAGES, SharedStages, StageJob
+from seamark.variations import Variation
+
+ROOT = Path(__file__).parents[2]
+CATEGORIES = ("bolt", "cloth")
+SPLITS = ("validation", "test_private")
+RUN = {
+    "run": "base",
+    "grids": {"tile": {"window_px": 64, "input_px": 64}, "other": {"layout": "whole", "input_px": 64}},
+    "detectors": {"feature_bank": {"grid": "tile"}, "urd": {"grid": "other"}},
+    "fuse": {"members": ["feature_bank", "urd"]},
+    "refine": {"method": "grabcut"},
+}
+EVERYWHERE = {"fuse", "calibrate", "binarize", "refine", "preview", "evaluate"}
+LATE = {"binarize", "refine", "preview", "evaluate"}
+LAST = {"refine", "preview", "evaluate"}
+UNREFINED = {"refine": {"method": "none"}}
+
+
+def shared(*overlays):
+    """The run and one variation per overlay, named v0, v1, ..."""
+    run = Variation("base", "base", RUN, PlannedTeachers(load_config(RUN)))
+    rows = [run.varied(f"v{number}", deep_merge(RUN, overlay), "") for number, overlay in enumerate(overlays)]
+    return SharedStages([run, *rows], SPLITS)
+
+
+def all_jobs(members=("feature_bank", "urd")):
+    grids = {"feature_bank": "tile", "urd": "other"}
+    for category in CATEGORIES:
+        for name, stage in STAGES.items():
+            splits = (*SPLITS, *(("train",) if name == "crop" else ())) if "split" in stage.wildcards else (None,)
+            for split in splits:
+                for member in members if stage.wildcards & {"detector", "grid"} else (None,):
+                    detector = member if "detector" in stage.wildcards else None
+                    yield StageJob(name, category, split, detector, grids[member] if name == "crop" else None)
+
+
+def changed(overlay):
+    """Jobs that a variation does not share with the run."""
+    stages = shared(overlay)
+    return {job for job in all_jobs() if stages.owner("base+v0", job) != "base"}
+
+
+def of(stages, **wildcards):
+    """All jobs of stages with certain wildcards, where a stage has them."""
+    return {
+        job
+        for job in all_jobs()
+        if job.stage in stages and all(getattr(job, name) in {value, None} for name, value in wildcards.items())
+    }
+
+
+@pytest.mark.parametrize(
+    ("overlay", "expected"),
+    [
+        ({"fuse": {"how": "max"}}, of(EVERYWHERE)),
+        ({"calibrate": {"quantiles": [0.5]}}, of({"calibrate"} | LATE)),
+        ({"binarize": {"mean_std": {"k": 4.0}}}, of(LATE)),
+        (UNREFINED, of(LAST)),
+        ({"preview": {"panel_px": 100}}, of({"preview"})),
+        ({"evaluate": {"resamples": 10}}, of({"evaluate"})),
+        ({"merge": {"scale": 0.5}}, of({"merge"} | EVERYWHERE)),
+        (
+            {"detectors": {"urd": {"steps": 7}}},
+            of({"train", "infer", "merge"}, detector="urd") | of(EVERYWHERE),
+        ),
+        (
+            {"grids": {"tile": {"overlap": 0.2}}},
+            of({"crop"}, grid="tile") | of({"train", "infer", "merge"}, detector="feature_bank") | of(EVERYWHERE),
+        ),
+        ({"overrides": {"bolt": UNREFINED}}, of(LAST, category="bolt")),
+        (
+            {"overrides": {"bolt/test_private": {"binarize": {"mean_std": {"k": 9.0}}}}},
+            of(LATE, category="bolt", split="test_private"),
+        ),
+        ({"overrides": {"*/validation": UNREFINED}}, of(LAST, split="validation")),
+        ({"detectors": {"constant": {}}}, set()),
+        ({}, set()),
+    ],
+)  # fmt: skip
+def test_a_setting_changes_the_stages_behind_it_and_no_other(overlay, expected):
+    assert changed(overlay) == expected
+
+
+def test_every_setting_that_a_rule_reads_is_part_of_its_signature():
+    text = (ROOT / "Snakefile").read_text()
+    for name, stage in STAGES.items():
+        rule = re.search(rf"^rule {name}:.*?^    script:", text, re.MULTILINE | re.DOTALL)[0]
+        assert set(re.findall(r'=plan\.settings\("(\w+)"\)', rule)) == set(stage.settings), name
+        read = re.findall(r'plan\.made\("(\w+)", [\w.]+(?:, "(\w+)")?\)', rule)
+        assert {(source, split or "own") for source, split in read} == {tuple(source) for source in stage.sources}, name
+        assert set(re.findall(r"rules\.(\w+)\.", rule)) <= {"index", "truth", *(source for source, _ in read)}, name
+
+
+def test_variations_share_with_each_other_what_the_run_has_not():
+    stages = shared({"merge": {"scale": 0.5}}, {"merge": {"scale": 0.5}, "refine": {"method": "none"}})
+    job = StageJob("merge", "bolt", "test_private", "urd")
+    assert stages.owner("base+v1", job) == "base+v0"
+    assert stages.owner("base+v1", StageJob("infer", "bolt", "test_private", "urd")) == "base"
+    assert stages.owner("base+v1", StageJob("refine", "bolt", "test_private")) == "base+v1"
+
+
+def test_a_run_never_owns_the_work_of_a_detector_that_it_does_not_use():
+    """A block under detectors that is no member of the run is the variation's own."""
+    overlay = {"detectors": {"aurd": {"grid": "other"}}, "fuse": {"members": ["aurd"]}}
+    run = Variation(
+        "base", "base", deep_merge(RUN, {"detectors": overlay["detectors"]}), PlannedTeachers(load_config(RUN))
+    )
+    stages = SharedStages([run, run.varied("v", deep_merge(RUN, overlay), "")], SPLITS)
+    assert stages.owner("base+v", StageJob("train", "bolt", detector="aurd")) == "base+v"
+    assert stages.owner("base+v", StageJob("crop", "bolt", "train", grid="other")) == "base"
+
+
+def test_a_grid_of_the_run_that_only_the_variation_uses_is_cut_at_the_variation():
+    raw = deep_merge(RUN, {"fuse": {"members": ["feature_bank"]}})
+    run = Variation("base", "base", raw, PlannedTeachers(load_config(raw)))
+    varied = run.varied("v", deep_merge(raw, {"fuse": {"members": ["urd"]}}), "")
+    assert (
+        SharedStages([run, varied], SPLITS).owner("base+v", StageJob("crop", "bolt", "train", grid="other")) == "base+v"
+    )
+
+
+def test_a_changed_teacher_changes_the_detector_that_learns_from_it(tmp_path):
+    for split in ("train", "validation"):
+        (tmp_path / "bolt" / split / "good").mkdir(parents=True)
+        (tmp_path / "bolt" / split / "good/000_regular.png").touch()
+    efficientad = {"detectors": {"efficientad": {"grid": "tile"}}, "fuse": {"members": ["efficientad"]}}
+    raw = deep_merge(RUN, efficientad | {"data": {"root": str(tmp_path)}})
+    run = Variation("base", "base", raw, PlannedTeachers(load_config(raw)))
+    overlay = {"detectors": {"efficientad": {"distill": {"steps": 3}}}}
+    stages = SharedStages([run, run.varied("v", deep_merge(raw, overlay), "")], SPLITS)
+    assert stages.owner("base+v", StageJob("train", "bolt", detector="efficientad")) == "base+v"
+    assert stages.owner("base+v", StageJob("crop", "bolt", "train", grid="tile")) == "base"
