@@ -6,9 +6,10 @@ from pathlib import Path
 PROJECT = Path(workflow.basedir)
 sys.path.insert(0, str(PROJECT / "src"))
 
+from seamark.job_surroundings import hide_places, prepare_environment
 from seamark.outcome import print_outcome
 from seamark.teachers import teacher_path
-from seamark.workflow import Plan, hide_places, prepare_environment
+from seamark.workflow import Plan
 
 
 configfile: "config.yaml"
