@@ -533,4 +533,53 @@ rule report:
         "stages/report.py"
 
 
+rule compare:
+    input:
+        unpack(plan.compared_files("compare")),
+    output:
+        page=f"{RUN}/comparison/index.html",
+        table=f"{RUN}/comparison/table.csv",
+        markdown=f"{RUN}/comparison/table.md",
+    log:
+        f"{RUN}/logs/compare.log",
+    benchmark:
+        f"{RUN}/benchmarks/compare.tsv"
+    threads: 2
+    resources:
+        mem_mb=900,
+    params:
+        settings=plan.comparison_settings(),
+        title=f"{plan.run} and others",
+        runs=plan.compared_rows("compare"),
+        root=plan.root,
+        truth_root=plan.truth_root,
+        code=plan.code("compare"),
+    message:
+        "Writing the comparison {output.page}"
+    script:
+        "stages/compare.py"
+
+
+use rule compare as ablate with:
+    input:
+        unpack(plan.compared_files("ablate")),
+    output:
+        page=f"{RUN}/ablation/index.html",
+        table=f"{RUN}/ablation/table.csv",
+        markdown=f"{RUN}/ablation/table.md",
+    log:
+        f"{RUN}/logs/ablate.log",
+    benchmark:
+        f"{RUN}/benchmarks/ablate.tsv"
+    params:
+        settings=plan.comparison_settings(),
+        title=f"{plan.run}: ablation",
+        runs=plan.compared_rows("ablate"),
+        root=plan.root,
+        truth_root=plan.truth_root,
+        code=plan.code("compare"),
+    message:
+        "Writing the ablation {output.page}"
+
+
 hide_places(workflow.rules)

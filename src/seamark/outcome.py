@@ -28,6 +28,8 @@ def print_outcome(run: str, stream: TextIO = sys.stderr) -> None:
         "check": Path("submissions") / f"{run}.check.json",
         "report": Path("out") / run / "report" / "index.html",
         "scores": summary,
+        "compared": Path("out") / run / "comparison" / "index.html",
+        "ablated": Path("out") / run / "ablation" / "index.html",
     }
     stream.write("\n")
     for name, path in places.items():

@@ -19,6 +19,7 @@ from seamark.registry import DETECTORS
 from seamark.required_weights import RequiredWeights, detector_weights, distill_weights, refine_weights, require_all
 from seamark.run_lock import claimed
 from seamark.settings.base import Settings
+from seamark.settings.comparison_page import ComparisonPageSettings
 from seamark.settings.demo import DEMO_CATEGORIES
 from seamark.settings.teacher import TeacherSettings
 from seamark.shared_stages import OWN, SharedStages, Source
@@ -64,17 +65,18 @@ class Plan:
         self._teaching = PlannedTeachers(self.config)
         self._own = Variation(self.run, self.run, self.raw, self._teaching)
         self._varied = read_variations(self._own, (Path(), project), known)
-        self._variations = {row.place: row for row in (self._own, *self._varied["ablate"], *self._varied["compare"])}
-        self._shared = SharedStages(list(self._variations.values()), self.splits)
+        self.variations = (self._own, *self._varied["ablate"], *self._varied["compare"])
+        self._by_place = {variation.place: variation for variation in self.variations}
+        self.shared = SharedStages(self.variations, self.splits)
         if not self.config.data.demo:
             self._check_splits()
 
     @property
     def wildcards(self) -> dict[str, str]:
         """What wildcards may stand for, as regular expressions."""
-        configs = [variation.config for variation in self._variations.values()]
+        configs = [variation.config for variation in self.variations]
         choices = {
-            "place": self._variations,
+            "place": self._by_place,
             "category": self.categories,
             "detector": dict.fromkeys(name for config in configs for name in config.detectors),
             "grid": dict.fromkeys(name for config in configs for name in config.grids),
@@ -166,8 +168,8 @@ class Plan:
 
         def files(wildcards: Any) -> list[str]:
             place = self._variation(wildcards).place
-            jobs = self._shared.jobs(place, Source(stage, split), wildcards)
-            return [pattern.format(place=self._shared.owner(place, job), **job._asdict()) for job in jobs]
+            jobs = self.shared.jobs(place, Source(stage, split), wildcards)
+            return [pattern.format(place=self.shared.owner(place, job), **job._asdict()) for job in jobs]
 
         return files
 
@@ -257,7 +259,7 @@ class Plan:
 
     def comparison_settings(self) -> dict[str, Any]:
         """Return the settings of the pages of compare and ablate."""
-        return {"images": self.config.compare.images}
+        return self.config.compare.model_dump(mode="json", include=set(ComparisonPageSettings.model_fields))
 
     def compared_files(self, target: str) -> Callable[[Any], dict[str, list[str]]]:
         """Return an input function that gives the files of all rows of ``compare`` or ``ablate`` by input name."""
@@ -271,10 +273,8 @@ class Plan:
         """Rows of a target: those of its own section only."""
         runs = self.config.compare.runs if target == "compare" else ()
         if not self._varied[target] and not runs:
-            raise ConfigError(
-                f"{target}: this section of the configuration is empty; config.yaml says what it may hold"
-            )
-        return PlannedComparison([self._own, *self._varied[target]], runs, self._shared, self.categories, self.splits)
+            raise ConfigError(f"{target}: this section is empty; name a variation in it, or a run to compare with")
+        return PlannedComparison([self._own, *self._varied[target]], runs, self.shared, self.categories, self.splits)
 
     def resolved_config(self) -> dict[str, Any]:
         """Return the whole configuration of the run with defaults filled in, ready for JSON."""
@@ -324,7 +324,7 @@ class Plan:
         """Teachers of the members of all categories and variations by key."""
         blocks = [
             variation.detector(category, member)
-            for variation in self._variations.values()
+            for variation in self.variations
             for category in self.categories
             for member in variation.members(category)
         ]
@@ -362,7 +362,7 @@ class Plan:
 
     def _variation(self, wildcards: Any) -> Variation:
         """Variation whose job has such wildcards; rules without a place work for the run itself."""
-        return self._variations[getattr(wildcards, "place", self.run)]
+        return self._by_place[getattr(wildcards, "place", self.run)]
 
     def _detector(self, wildcards: Any) -> Settings:
         return self._variation(wildcards).detector(wildcards.category, wildcards.detector)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from seamark.settings.base import Settings
+from seamark.settings.comparison_page import ComparisonPageSettings
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 """What the name of a run, and of a variation of it, looks like."""
@@ -15,8 +15,8 @@ Overlay = dict[str, Any] | tuple[str | dict[str, Any], ...]
 Variations = dict[Name, Overlay | None]
 
 
-class CompareSettings(Settings):
-    """What the target compare puts beside the run, and how the pages of both compare and ablate look."""
+class CompareSettings(ComparisonPageSettings):
+    """What the target compare puts beside the run, and what its page and that of ablate show."""
 
     presets: Variations = Field(
         default_factory=dict,
@@ -24,6 +24,3 @@ class CompareSettings(Settings):
         "stay; null drops one",
     )
     runs: tuple[Name, ...] = Field((), description="names of other, finished runs, taken from out/<name> as they are")
-    images: int = Field(
-        12, ge=0, le=1000, description="images shown whose result changed most, on the pages of compare and ablate"
-    )

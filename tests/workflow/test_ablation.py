@@ -1,0 +1,159 @@
+"""Variations of a run in one flow: what they share, what a change makes again, and that each is what a run would be."""
+
+import csv
+import re
+from collections import Counter
+
+import pytest
+import yaml
+from tests.workflow.project import Project
+
+SETTINGS = {
+    "data": {
+        "root": "photographs",
+        "truth_root": "truth",
+        "demo": False,
+        "categories": ["bolt"],
+        "splits": ["validation", "test_private"],
+    },
+    "detectors": {"constant": {"backbone": "efficientnet_lite0", "bump": 1.0, "brightness": 1.0}},
+    "fuse": {"members": ["constant"]},
+    "refine": {"method": "grabcut"},
+    "evaluate": {"resamples": 20},
+}
+UNREFINED = {"refine": {"method": "none"}}
+ABLATE = {
+    "unrefined": UNREFINED,
+    "rougher": {"merge": {"smooth_sigma_px": 0.0}},
+    "rougher_unrefined": [{"merge": {"smooth_sigma_px": 0.0}}, "unrefined.yaml"],
+    "nothing": {},
+}
+PER_SPLIT = 2
+
+
+def jobs(project, target, *options):
+    """Number of jobs per rule that a dry run announces."""
+    result = project.snakemake(target, options=("-n", *options))
+    return Counter({rule: int(n) for rule, n in re.findall(r"^(\w+)\s+(\d+)$", result.stdout + result.stderr, re.M)})
+
+
+def refusal(project, target="ablate"):
+    result = project.snakemake(target, options=("-n",), check=False)
+    assert result.returncode != 0
+    return result.stdout + result.stderr
+
+
+def vary(project, ablate):
+    """Set the variations; other settings stay."""
+    path = project.folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"ablate": ablate}, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    project = Project.fresh(tmp_path_factory.mktemp("ablation"))
+    path = project.folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | SETTINGS))
+    (project.folder / "unrefined.yaml").write_text(yaml.safe_dump(UNREFINED | {"run": "mine", "data": {"root": "no"}}))
+    vary(project, ABLATE)
+    return project
+
+
+@pytest.fixture(scope="module")
+def ablated(fresh, tmp_path_factory):
+    """A finished ablation; never change it."""
+    project = fresh.copy(tmp_path_factory.mktemp("ablated"))
+    project.snakemake("ablate")
+    return project
+
+
+@pytest.fixture
+def project(ablated, tmp_path):
+    return ablated.copy(tmp_path / "project")
+
+
+def test_one_flow_shares_every_stage_that_a_variation_does_not_touch(fresh):
+    planned = jobs(fresh, "ablate")
+    assert planned["crop"] == 1 + PER_SPLIT
+    assert planned["index"] == planned["truth"] == planned["train"] == planned["ablate"] == 1
+    assert planned["infer"] == PER_SPLIT
+    assert planned["merge"] == planned["fuse"] == planned["binarize"] == 2 * PER_SPLIT, "the run and rougher"
+    assert planned["calibrate"] == 2
+    assert planned["refine"] == 4 * PER_SPLIT
+    assert planned["evaluate"] == 4, "nothing is the run itself"
+
+
+def test_the_table_has_a_row_for_the_run_and_every_variation(ablated):
+    folder = ablated.out / "ablation"
+    assert (folder / "index.html").is_file()
+    with (folder / "table.csv").open(newline="") as stream:
+        assert {row["run"] for row in csv.DictReader(stream)} == {"tiny", *ABLATE}
+    assert "unrefined.yaml" in (folder / "index.html").read_text()
+    assert {path.name for path in ablated.out.parent.iterdir()} == {
+        "tiny", "tiny+unrefined", "tiny+rougher", "tiny+rougher_unrefined",
+    }  # fmt: skip
+    assert sorted(path.name for path in (ablated.out.parent / "tiny+rougher_unrefined").iterdir()) == [
+        "70_refined", "90_eval", "benchmarks", "logs",
+    ]  # fmt: skip
+
+
+def test_a_second_call_does_nothing(ablated):
+    assert jobs(ablated, "ablate") == Counter()
+    assert jobs(ablated, "evaluation") == Counter()
+
+
+def test_a_changed_variation_runs_its_own_stages_and_the_table(project):
+    vary(project, ABLATE | {"rougher_unrefined": {"merge": {"smooth_sigma_px": 0.0}, "refine": {"top_n": 1}}})
+    assert jobs(project, "ablate") == Counter(refine=PER_SPLIT, evaluate=1, ablate=1, total=PER_SPLIT + 2)
+
+
+def test_a_new_variation_runs_what_is_new(project):
+    vary(project, ABLATE | {"strict": {"binarize": {"mean_std": {"k": 5.0}}}})
+    planned = jobs(project, "ablate")
+    assert planned == Counter(
+        binarize=PER_SPLIT, refine=PER_SPLIT, evaluate=1, ablate=1, total=2 * PER_SPLIT + 2
+    )  # fmt: skip
+
+
+def test_a_dropped_variation_only_writes_the_table_anew(project):
+    vary(project, ABLATE | {"unrefined": None, "nothing": None})
+    assert jobs(project, "ablate") == Counter(ablate=1, total=1)
+
+
+def test_a_variation_is_byte_for_byte_what_a_run_of_its_settings_is(project):
+    """Seeds do not depend on where a job works."""
+    project.configure({"run": "alone", "merge": {"smooth_sigma_px": 0.0}})
+    project.snakemake("evaluation")
+    out = project.folder / "out"
+    varied = {path.relative_to(out / "tiny+rougher"): path for path in (out / "tiny+rougher").rglob("*")}
+    compared = 0
+    for name, path in varied.items():
+        if path.is_file() and name.parts[0][:2].isdigit() and not path.name.endswith(".prov.json"):
+            assert path.read_bytes() == (out / "alone" / name).read_bytes(), name
+            compared += 1
+    assert compared > 10
+
+
+def test_compare_puts_presets_and_finished_runs_beside_the_run(project):
+    project.configure({"run": "other"})
+    project.configure({"compare": {"presets": {"raw": ["unrefined.yaml"]}, "runs": ["tiny"], "images": 1}})
+    planned = jobs(project, "compare")
+    assert planned["compare"] == 1
+    assert planned["refine"] == 2 * PER_SPLIT
+    (project.out / "70_refined/bolt/validation.json").unlink()
+    text = refusal(project, "compare")
+    assert "compare.runs: tiny is not finished, it lacks out/tiny/70_refined/bolt/validation.json" in text
+    assert "-- evaluation" in text
+
+
+@pytest.mark.parametrize(
+    ("ablate", "message"),
+    [
+        ({"a": {"merge": {"blnd": "mean"}}}, "merge.blnd: unknown key; did you mean blend?"),
+        ({}, "ablate: this section is empty"),
+    ],
+)
+def test_bad_variations_are_refused_before_anything_runs(fresh, tmp_path, ablate, message):
+    project = fresh.copy(tmp_path)
+    vary(project, ablate)
+    assert message in refusal(project)
