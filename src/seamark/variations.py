@@ -30,7 +30,7 @@ class Variation:
     teachers : PlannedTeachers
         Teachers of the plan.
     changes : str
-        What the variation changes, for people to read; empty for the run itself.
+        What the variation changes, as YAML; empty for the run itself.
 
     Raises
     ------
@@ -170,8 +170,7 @@ def _laid_over(
     raw = {key: value for key, value in run.raw.items() if key not in ("ablate", "compare")}
     for part in parts:
         raw = deep_merge(raw, _own_settings(part) if isinstance(part, dict) else _read_preset(part, folders))
-    changes = "\n".join(part if isinstance(part, str) else _as_text(part) for part in parts)
-    variation = run.varied(name, raw, changes)
+    variation = run.varied(name, raw, _as_text(parts))
     check_overrides(raw, categories)
     return variation
 
@@ -197,5 +196,10 @@ def _read_preset(file: str, folders: Sequence[Path]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in OF_THE_RUN}
 
 
-def _as_text(overlay: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(dict(overlay), sort_keys=False, default_flow_style=None, width=1000).strip()
+def _as_text(parts: Sequence[str | dict[str, Any]]) -> str:
+    """Return what is laid over a run as YAML: names of presets, then settings."""
+    files = [part for part in parts if isinstance(part, str)]
+    text: dict[str, Any] = {"presets": files} if files else {}
+    for part in parts:
+        text = text if isinstance(part, str) else deep_merge(text, part)
+    return yaml.safe_dump(text, sort_keys=False, default_flow_style=None, width=1000).strip() if text else ""

@@ -81,7 +81,7 @@ def test_presets_come_from_the_working_folder_first_and_leave_the_data_alone(roo
     assert row.config.fuse.members == ("urd",)
     assert (row.config.run, row.config.seed, str(row.config.data.root)) == ("demo", 1, str(root))
     assert row.config.report.best_images == 3
-    assert row.changes == "presets/feature_bank.yaml\nrefine: {constrain_px: 3}\npresets/urd_small_backbone.yaml"
+    assert yaml.safe_load(row.changes) == {"presets": [files[0], files[2]], "refine": {"constrain_px": 3}}
 
 
 def test_a_variation_that_is_null_is_dropped(root):
