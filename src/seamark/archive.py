@@ -1,13 +1,19 @@
 """A submission folder as a .tar.gz file whose bytes depend on nothing but the files' names and contents."""
 
+import hashlib
+import io
 import struct
 import tarfile
 import zlib
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
+
+from seamark.deflate import deflated
+from seamark.errors import SubmissionError
 
 CHUNK_BYTES = 1 << 20
 """What is compressed at a time; the bytes of an archive depend on it."""
@@ -16,48 +22,66 @@ _HEADER = b"\x1f\x8b\x08" + bytes(5) + b"\x04\xff"
 """A gzip header without name, time or operating system; 4 stands for fast compression."""
 
 
-class _GzipStream:
-    """Compress what is written into one gzip member, in blocks that threads compress independently.
+@dataclass(frozen=True)
+class WrittenArchive:
+    """What is known of an archive from its stream of bytes, without reading the file.
 
-    Blocks end at byte borders with an empty stored block and refer to nothing before them, so the bytes do not depend
-    on the number of threads. Float16 scores hold next to no repeated byte strings, so run lengths and Huffman codes
-    alone are two to three times as fast as the usual search for matches and give files a tenth larger.
+    Parameters
+    ----------
+    members : tuple of TarInfo
+        Read from the headers in the stream, in its order.
+    size_bytes : int
+        Size of the archive.
+    sha256 : str
+        Digest of the archive.
+    """
+
+    members: tuple[tarfile.TarInfo, ...]
+    size_bytes: int
+    sha256: str
+
+
+class _GzipStream:
+    """Compress what is written into one gzip member, in parts that threads compress and inflate independently.
+
+    Parts end at byte borders and refer to nothing before them, so the bytes do not depend on the number of threads.
     """
 
     def __init__(self, stream: BinaryIO, pool: Executor, threads: int) -> None:
         self._stream, self._pool = stream, pool
         self._most_waiting = 2 * threads
         self._waiting: deque[Future[bytes]] = deque()
-        self._block = bytearray()
+        self._part = bytearray()
         self._check_sum = self._size = 0
-        stream.write(_HEADER)
+        self._digest = hashlib.sha256()
+        self.size_bytes = 0
+        self._put(_HEADER)
 
     def write(self, content: bytes) -> None:
         self._check_sum = zlib.crc32(content, self._check_sum)
         self._size += len(content)
-        self._block += content
-        while len(self._block) >= CHUNK_BYTES:
-            self._submit(bytes(self._block[:CHUNK_BYTES]), zlib.Z_SYNC_FLUSH)
-            del self._block[:CHUNK_BYTES]
+        self._part += content
+        while len(self._part) >= CHUNK_BYTES:
+            self._submit(bytes(self._part[:CHUNK_BYTES]), last=False)
+            del self._part[:CHUNK_BYTES]
 
-    def finish(self) -> None:
-        self._submit(bytes(self._block), zlib.Z_FINISH)
+    def finish(self) -> str:
+        """Write what is left and return the digest of all."""
+        self._submit(bytes(self._part), last=True)
         while self._waiting:
-            self._write_next()
-        self._stream.write(struct.pack("<II", self._check_sum, self._size & 0xFFFFFFFF))
+            self._put(self._waiting.popleft().result())
+        self._put(struct.pack("<II", self._check_sum, self._size & 0xFFFFFFFF))
+        return self._digest.hexdigest()
 
-    def _submit(self, block: bytes, ending: int) -> None:
-        self._waiting.append(self._pool.submit(_compressed, block, ending))
+    def _submit(self, part: bytes, *, last: bool) -> None:
+        self._waiting.append(self._pool.submit(deflated, part, last))
         while len(self._waiting) > self._most_waiting:
-            self._write_next()
+            self._put(self._waiting.popleft().result())
 
-    def _write_next(self) -> None:
-        self._stream.write(self._waiting.popleft().result())
-
-
-def _compressed(block: bytes, ending: int) -> bytes:
-    compressor = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
-    return compressor.compress(block) + compressor.flush(ending)
+    def _put(self, content: bytes) -> None:
+        self._stream.write(content)
+        self._digest.update(content)
+        self.size_bytes += len(content)
 
 
 def submission_files(folder: Path) -> dict[str, Path]:
@@ -77,8 +101,12 @@ def submission_files(folder: Path) -> dict[str, Path]:
     return dict(sorted(files.items()))
 
 
-def write_archive(target: Path, files: Mapping[str, Path], threads: int = 1) -> None:
+def write_archive(target: Path, files: Mapping[str, Path], threads: int = 1) -> WrittenArchive:
     """Write files into a .tar.gz one after the other, without time stamps, owners or folder entries.
+
+    Every compressed part is inflated and compared with its content by the thread that compressed it, and every header
+    is read again from the stream, so the archive need not be read back. What a disk or memory does to the bytes after
+    that is not noticed here; the digest, or reading the archive with the checker, shows it.
 
     Parameters
     ----------
@@ -88,17 +116,48 @@ def write_archive(target: Path, files: Mapping[str, Path], threads: int = 1) -> 
         File by its name in the archive, in the order to write.
     threads : int
         Threads that compress; the archive does not depend on it.
+
+    Returns
+    -------
+    WrittenArchive
+        Members, size and digest.
+
+    Raises
+    ------
+    SubmissionError
+        If a file changes while it is packed, or a compressed part does not inflate to its content.
     """
     with target.open("wb") as stream, ThreadPoolExecutor(threads) as pool:
         compressed = _GzipStream(stream, pool, threads)
-        # Writing in a stream needs nothing of a file but write().
-        with tarfile.open(fileobj=compressed, mode="w|", format=tarfile.PAX_FORMAT, bufsize=CHUNK_BYTES) as archive:  # type: ignore[call-overload]
-            for name, path in files.items():
-                entry = tarfile.TarInfo(name)
-                entry.size = path.stat().st_size
-                with path.open("rb") as content:
-                    archive.addfile(entry, content)
-        compressed.finish()
+        members = tuple([_write_member(compressed, name, path) for name, path in files.items()])
+        size = sum(member.offset_data + _padded(member.size, tarfile.BLOCKSIZE) for member in members)
+        compressed.write(bytes(_padded(size + 2 * tarfile.BLOCKSIZE, tarfile.RECORDSIZE) - size))
+        digest = compressed.finish()
+    return WrittenArchive(members, compressed.size_bytes, digest)
+
+
+def _write_member(stream: _GzipStream, name: str, path: Path) -> tarfile.TarInfo:
+    """Write header and content, and return what a reader makes of the header."""
+    entry = tarfile.TarInfo(name)
+    entry.size = path.stat().st_size
+    header = entry.tobuf(tarfile.PAX_FORMAT)
+    stream.write(header)
+    written = 0
+    with path.open("rb") as content:
+        while part := content.read(CHUNK_BYTES):
+            stream.write(part)
+            written += len(part)
+    if written != entry.size:
+        raise SubmissionError(
+            f"{path}: {written} bytes instead of {entry.size}, changed while it was packed; run again"
+        )
+    stream.write(bytes(_padded(written, tarfile.BLOCKSIZE) - written))
+    with tarfile.open(fileobj=io.BytesIO(header), mode="r:") as archive:
+        return next(iter(archive))
+
+
+def _padded(size: int, unit: int) -> int:
+    return -(-size // unit) * unit
 
 
 def archive_violations(archive: Path, prefix: str, files: Mapping[str, Path]) -> Iterator[str]:
@@ -118,16 +177,39 @@ def archive_violations(archive: Path, prefix: str, files: Mapping[str, Path]) ->
     str
         One sentence per violation, naming the archive and the member.
     """
-    seen: set[str] = set()
     try:
         with tarfile.open(archive, "r|gz", bufsize=CHUNK_BYTES) as members:
-            for member in members:
-                yield from (f"{archive.name}: {member.name}: {fault}" for fault in _faults(member, prefix, files, seen))
-                seen.add(member.name)
+            yield from member_violations(archive.name, members, prefix, files)
     except (tarfile.TarError, OSError, EOFError) as error:
         yield f"{archive.name}: damaged or not a gzip-compressed tar file ({error})"
-        return
-    yield from (f"{archive.name}: {name}: missing in the archive" for name in files if name not in seen)
+
+
+def member_violations(
+    archive: str, members: Iterable[tarfile.TarInfo], prefix: str, files: Mapping[str, Path]
+) -> Iterator[str]:
+    """Compare the members of an archive with the folder it was made from.
+
+    Parameters
+    ----------
+    archive : str
+        What to call the archive.
+    members : iterable of TarInfo
+        All members.
+    prefix : str
+        Name of the submission folder, which every member must lie in.
+    files : mapping of str to Path
+        Files that must be in it, by name.
+
+    Yields
+    ------
+    str
+        One sentence per violation, naming the archive and the member.
+    """
+    seen: set[str] = set()
+    for member in members:
+        yield from (f"{archive}: {member.name}: {fault}" for fault in _faults(member, prefix, files, seen))
+        seen.add(member.name)
+    yield from (f"{archive}: {name}: missing in the archive" for name in files if name not in seen)
 
 
 def _faults(member: tarfile.TarInfo, prefix: str, files: Mapping[str, Path], seen: set[str]) -> Iterator[str]:

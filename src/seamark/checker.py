@@ -9,7 +9,7 @@ submission must be a complete one for MVTec AD 2. Exit status 0 means accepted.
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -286,19 +286,22 @@ def with_archive(report: CheckReport, archive: Path, folder: Path) -> CheckRepor
     CheckReport
         With the rule ``archive``, the archive's size, and a verdict over both.
     """
-    found = [
-        Violation(ARCHIVE_RULE, text) for text in archive_violations(archive, folder.name, submission_files(folder))
-    ]
-    size = archive.stat().st_size
+    found = archive_violations(archive, folder.name, submission_files(folder))
+    return with_archive_rule(report, found, archive.stat().st_size)
+
+
+def with_archive_rule(report: CheckReport, found: Iterable[str], size_bytes: int) -> CheckReport:
+    """Add what was found in an archive of a known size, like :func:`with_archive`, to the report on its folder."""
+    violations = [Violation(ARCHIVE_RULE, text) for text in found]
     warnings = report.warnings
-    if size > LARGE_ARCHIVE_BYTES:
-        warnings += (f"the archive has {size / 1e9:.1f} GB, more than any known to be accepted; lower map_scale",)
+    if size_bytes > LARGE_ARCHIVE_BYTES:
+        warnings += (f"the archive has {size_bytes / 1e9:.1f} GB, more than any known to be accepted; lower map_scale",)
     return report.model_copy(
         update={
-            "rules": (*report.rules, _result(ARCHIVE_RULE, "extra", ARCHIVE_MEANING, found)),
-            "verdict": "refused" if found else report.verdict,
+            "rules": (*report.rules, _result(ARCHIVE_RULE, "extra", ARCHIVE_MEANING, violations)),
+            "verdict": "refused" if violations else report.verdict,
             "warnings": warnings,
-            "archive_bytes": size,
+            "archive_bytes": size_bytes,
         }
     )
 

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from seamark.archive import submission_files, write_archive
-from seamark.artifacts import committed_file, file_digest
+from seamark.archive import member_violations, submission_files, write_archive
+from seamark.artifacts import committed_file
 from seamark.checker import (
     MAPS_FOLDER,
     MASKS_FOLDER,
@@ -25,7 +25,7 @@ from seamark.checker import (
     expected_files,
     inspect_file,
     report_lines,
-    with_archive,
+    with_archive_rule,
 )
 from seamark.errors import DataError, ManifestError, SubmissionError
 from seamark.expected_submission import ExpectedSubmission, scaled_size
@@ -194,7 +194,8 @@ def pack_submission(
     expected : ExpectedSubmission
         What it should hold.
     archive, check : Path
-        Targets. The archive appears last, only after it has been read back and compared with the folder.
+        Targets. The archive appears last, only after every part of it has been
+        inflated and its members compared with the folder.
     map_files : callable
         Applies a function to every file.
     known : mapping of str to FileFacts
@@ -223,12 +224,12 @@ def pack_submission(
     report = found.model_copy(update={"challenges": challenges})
     _require_accepted(report, failed)
     with committed_file(archive) as draft:
-        write_archive(draft, submission_files(folder), threads)
-        report = with_archive(report, draft, folder)
+        written = write_archive(draft, submission_files(folder), threads)
+        found = member_violations(archive.name, written.members, folder.name, submission_files(folder))
+        report = with_archive_rule(report, found, written.size_bytes)
         _require_accepted(report, failed)
-        digest = file_digest(draft)
         write_manifest(check, report)
-    return report, digest
+    return report, written.sha256
 
 
 def _require_accepted(report: CheckReport, failed: Path) -> None:

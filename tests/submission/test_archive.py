@@ -1,14 +1,18 @@
 """The archive: same bytes for same files, and strange members noticed."""
 
 import gzip
+import hashlib
 import io
 import os
 import tarfile
 
 import pytest
 
-from seamark.archive import archive_violations, submission_files, write_archive
+from seamark import deflate
+from seamark.archive import archive_violations, member_violations, submission_files, write_archive
 from seamark.checker import check_submission, with_archive
+from seamark.errors import SubmissionError
+from seamark.submission import pack_submission
 
 
 def names(archive):
@@ -59,6 +63,79 @@ def test_contents_survive(submission, tmp_path):
     with tarfile.open(tmp_path / "a.tar.gz") as archive:
         for name, path in files.items():
             assert archive.extractfile(name).read() == path.read_bytes()
+
+
+def test_what_is_known_while_writing_is_what_a_reader_finds(submission, tmp_path):
+    (submission / ("long" * 40)).write_bytes(bytes(3000))
+    (submission / "grün").write_bytes(b"")
+    files = submission_files(submission)
+    known = write_archive(tmp_path / "a.tar.gz", files, threads=2)
+    content = (tmp_path / "a.tar.gz").read_bytes()
+    assert (known.size_bytes, known.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    with tarfile.open(tmp_path / "a.tar.gz") as archive:
+        read = archive.getmembers()
+    assert [(m.name, m.size, m.type) for m in known.members] == [(m.name, m.size, m.type) for m in read]
+    assert not list(member_violations("a.tar.gz", known.members, "toy", files))
+
+
+def test_the_tar_file_is_the_one_that_tarfile_writes(submission, tmp_path):
+    files = submission_files(submission)
+    write_archive(tmp_path / "a.tar.gz", files)
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        for name, path in files.items():
+            archive.addfile(*entry(name, path.read_bytes()))
+    assert gzip.decompress((tmp_path / "a.tar.gz").read_bytes()) == (tmp_path / "a.tar").read_bytes()
+
+
+def test_members_are_judged_as_those_of_a_finished_archive(submission, tmp_path):
+    files = submission_files(submission)
+    known = write_archive(tmp_path / "a.tar.gz", dict(list(files.items())[1:]))
+    found = list(member_violations("a.tar.gz", [*known.members, *known.members[:1]], "toy", files))
+    assert [text.split(": ")[-1] for text in found] == ["stored twice", "missing in the archive"]
+    assert len(list(member_violations("a.tar.gz", known.members, "other", files))) == len(files)
+
+
+def test_a_file_that_grows_while_it_is_packed_is_refused(submission, tmp_path, monkeypatch):
+    files = submission_files(submission)
+    path = list(files.values())[3]
+    tobuf = tarfile.TarInfo.tobuf
+
+    def growing(member, *arguments):
+        if member.name.endswith(path.name):
+            path.write_bytes(path.read_bytes() + b"x")
+        return tobuf(member, *arguments)
+
+    monkeypatch.setattr(tarfile.TarInfo, "tobuf", growing)
+    with pytest.raises(SubmissionError, match="changed while it was packed"):
+        write_archive(tmp_path / "a.tar.gz", files)
+
+
+def pack(submission, expected, target):
+    def sequentially(function, items, _):
+        return [function(item) for item in items]
+
+    check = target.with_name("check.json")
+    return pack_submission(submission, expected, target, check, sequentially, known={}, threads=2)
+
+
+def test_a_part_that_does_not_inflate_leaves_no_archive(submission, expected, tmp_path, monkeypatch):
+    coded = deflate._coded
+    monkeypatch.setattr(deflate, "_coded", lambda content, last: coded(content[:-1] + b"?", last))
+    with pytest.raises(SubmissionError, match="does not inflate"):
+        pack(submission, expected, tmp_path / "packed" / "toy.tar.gz")
+    assert not list((tmp_path / "packed").iterdir())
+
+
+def test_a_file_that_comes_while_packing_refuses_the_archive(submission, expected, tmp_path, monkeypatch):
+    def late(*arguments):
+        known = write_archive(*arguments)
+        (submission / "log.txt").write_bytes(b"x")
+        return known
+
+    monkeypatch.setattr("seamark.submission.write_archive", late)
+    with pytest.raises(SubmissionError, match=r"rule archive .*\n.*toy\.tar\.gz: toy/log\.txt: missing in the archive"):
+        pack(submission, expected, tmp_path / "packed" / "toy.tar.gz")
+    assert [path.name for path in (tmp_path / "packed").iterdir()] == ["check.failed.json"]
 
 
 def entry(name, content=b"x", **attributes):
