@@ -1,21 +1,7 @@
 """A headless Chromium for the tests of the report."""
 
-import shutil
-
 import pytest
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-PATIENCE_MS = 180_000
-"""Only so that a broken page ends a test at all; nothing is said about speed."""
+from tests.browser.chromium import FLAGS, PATIENCE_MS, PROGRAMS, find_chromium
 
 
 @pytest.fixture(scope="session")
@@ -23,9 +9,9 @@ def browser():
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="Playwright is not installed: pip install playwright"
     )
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    program = find_chromium()
     if program is None:
-        pytest.skip(f"no Chromium on the path (looked for {', '.join(BROWSERS)}); on Debian: apt-get install chromium")
+        pytest.skip(f"no Chromium on the path (looked for {', '.join(PROGRAMS)}); on Debian: apt-get install chromium")
     with playwright.sync_playwright() as driver:
         started = driver.chromium.launch(executable_path=program, args=list(FLAGS), timeout=PATIENCE_MS)
         yield started
