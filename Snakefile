@@ -454,6 +454,7 @@ rule evaluate:
         refined=plan.made("refine", rules.refine.output.manifest, "every"),
     output:
         manifest=f"{OUT}/90_eval/{{category}}.json",
+        curves=f"{OUT}/90_eval/{{category}}.curves.csv",
     log:
         f"{OUT}/logs/evaluate/{{category}}.log",
     benchmark:
@@ -509,10 +510,12 @@ rule report:
         coarse=plan.per_category_and_split("60_coarse"),
         refined=plan.per_category_and_split("70_refined"),
         evaluation=plan.per_category("90_eval/{category}.json"),
+        curves=plan.per_category("90_eval/{category}.curves.csv"),
         preview=plan.per_category_and_split("80_preview"),
         check=plan.check_report(),
     output:
         page=f"{RUN}/report/index.html",
+        plots=f"{RUN}/report/plots/plots.json",
         summary=f"{RUN}/90_eval/summary.csv",
     log:
         f"{RUN}/logs/report.log",

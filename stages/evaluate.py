@@ -11,6 +11,7 @@
 - ``manifest``: ``EvaluationManifest`` (JSON): AucPro, AUROC, AP, IAP, SegF1, ClassF1 in 0..1
   per split and light with their intervals, recall by size of defect, seams in raw score units, counts in px;
   beside it ``<category>.npy``, float64 (subsets, scores, resamples), the scores of every resample behind the intervals
+- ``curves``: CSV, good and defect pixels and mean overlap of the regions above some hundred thresholds per split
 
 **Params**
 
@@ -25,6 +26,7 @@ instance average precision as in the URD and PFADSeg specification, section 5.
 from functools import partial
 from pathlib import Path
 
+from seamark.curves import split_curves, write_curves
 from seamark.evaluated_images import images_to_evaluate
 from seamark.evaluation import evaluation
 from seamark.image_outcome import evaluate_image
@@ -60,6 +62,7 @@ def main(job: Job) -> None:
     detector, settings = next(iter(maps.values())).detector, job.settings(EvaluateSettings)
     seed, target = draw_seed(index.category), job.target("manifest")
     scores, resampled = evaluation(index.category, detector, settings, images, outcomes, seed=seed)
+    write_curves(job.target("curves"), split_curves(images, outcomes))
     record = save_resamples(target, resampled, seed)
     write_manifest(target, scores.model_copy(update={"resampled": record}))
 

@@ -4,12 +4,14 @@
 
 - ``index``, ``fit``, ``calibration``, ``coarse``, ``refined``, ``evaluation``, ``preview``: manifests, lists over
   categories, detectors and splits
+- ``curves``: threshold curves (CSV), one per evaluation
 - ``check``: JSON of the submission check; empty when the run has no private split
 
 **Outputs**
 
 - ``page``: HTML, opens from the file system without a network; images and data are linked relatively; beside it, in
   ``gallery/``, the scripts of gallery and viewer and what they show of every image
+- ``plots``: ``PlotsManifest`` (JSON); beside it the figures as SVG and PNG and the CSV behind each
 - ``summary``: CSV, one row per category, split and light condition, then the means over the categories
 
 **Params**
@@ -24,7 +26,10 @@ from pathlib import Path
 
 from seamark.artifacts import committed_file, committed_folder
 from seamark.job import Job, run
+from seamark.manifests.base import write_manifest
 from seamark.report.page import ReportFiles, render_page
+from seamark.report.plots import write_plots
+from seamark.report.run_figures import page_figures, plots_of
 from seamark.report.viewer import write_galleries
 from seamark.settings.report import ReportSettings
 from seamark.summary import summary_rows, write_summary
@@ -32,7 +37,7 @@ from seamark.summary import summary_rows, write_summary
 
 def main(job: Job) -> None:
     """Run the stage."""
-    lists = ("index", "fit", "calibration", "coarse", "refined", "evaluation", "preview")
+    lists = ("index", "fit", "calibration", "coarse", "refined", "evaluation", "preview", "curves")
     inputs = ReportFiles(
         **{name: job.paths(name) for name in lists},
         check=next(iter(job.paths("check")), None),
@@ -40,8 +45,14 @@ def main(job: Job) -> None:
         run_folder=Path(job.params["benchmarks"]).parent,
     )
     write_summary(job.target("summary"), summary_rows(list(inputs.evaluations.values())))
+    with committed_folder(job.target("plots").parent) as folder:
+        plots = write_plots(folder, plots_of(inputs))
+    write_manifest(job.target("plots"), plots)
+    figures = page_figures(inputs, plots, job.target("plots"))
     page = job.target("page")
-    html = render_page(inputs, page, job.params["run"], job.params["config"], job.settings(ReportSettings))
+    html = render_page(
+        inputs, page, job.params["run"], job.params["config"], job.settings(ReportSettings), figures=figures
+    )
     with committed_folder(page.parent / "gallery") as folder:
         write_galleries(inputs.categories, folder, page.parent)
     with committed_file(page) as draft:

@@ -220,8 +220,8 @@ def pack_submission(
     """
     failed = check.with_suffix(".failed.json")
     failed.unlink(missing_ok=True)
-    found = check_submission(folder, expected, map_files, known)
-    report = found.model_copy(update={"challenges": challenges})
+    checked = check_submission(folder, expected, map_files, known)
+    report = checked.model_copy(update={"challenges": challenges})
     _require_accepted(report, failed)
     with committed_file(archive) as draft:
         written = write_archive(draft, submission_files(folder), threads)

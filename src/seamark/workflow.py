@@ -237,7 +237,8 @@ class Plan:
         per_split = [path for stage in stages for path in self.per_category_and_split(stage)]
         patterns = ("00_index/{category}.json", "00_index/{category}.truth.json", "50_calibration/{category}.json")
         per_category = [path for pattern in patterns for path in self.per_category(pattern)]
-        return [f"{self.out}/report/index.html", *per_category, *self._per_member(), *per_split]
+        report = [f"{self.out}/report/index.html", f"{self.out}/report/plots/plots.json"]
+        return [*report, *per_category, *self._per_member(), *per_split]
 
     def _per_member(self) -> list[str]:
         """Manifests of the stages that run once per detector; tiles only if they are kept."""

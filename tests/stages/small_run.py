@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from seamark.curves import threshold_curve, write_curves
 from seamark.images import array_digest, write_map
 from seamark.job import Job
 from seamark.manifests.base import write_manifest
@@ -24,7 +25,9 @@ from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, T
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MasksManifest, ThresholdRecord
 from seamark.manifests.model import ModelManifest, PhaseRecord
+from seamark.manifests.plots import PlotsManifest
 from seamark.manifests.submission import CheckReport, RuleResult
+from seamark.metrics import ScoreCounts
 from seamark.scores import quantile, score_histogram
 from seamark.stored_masks import save_mask
 
@@ -76,15 +79,16 @@ class SmallRun:
 
     def __post_init__(self):
         self.out, self.data, self.truth = self.folder / "out/run", self.folder / "data", self.folder / "truth"
-        for name in ("index", "evaluation", "preview"):
+        for name in ("index", "evaluation", "preview", "curves"):
             self.lists[name] = []
         for category in self.categories:
             self.build(category)
-        self.lists["evaluation"] = sorted(self.lists["evaluation"])
+        for name in ("evaluation", "curves"):
+            self.lists[name] = sorted(self.lists[name])
         self.write_provenance()
 
     def build(self, category):
-        records, truths, rows, statistics, scored = [], [], [], [], []
+        records, truths, rows, statistics, scored, counts = [], [], [], [], [], {}
         for split in SPLITS:
             maps, coarse, refined, histogram = [], [], [], np.zeros(65536, np.int64)
             for number in range(self.images):
@@ -106,6 +110,7 @@ class SmallRun:
                     listed.append(save_mask(draft, split, image_id, mask, thresholds=kept))
                 histogram += score_histogram(scores)
                 if split in self.evaluated:
+                    counts.setdefault(split, []).append(ScoreCounts.of(scores, truth))
                     scored.append((split, image_id, light, truth, found, fine, float(scores.max())))
             head = {"category": category, "split": split}
             write_manifest(self.path("45_fused", category, split), MapsManifest(detector="bank", maps=maps, **head))
@@ -116,6 +121,9 @@ class SmallRun:
             rows.append(histogram)
             statistics.append(self.statistics(split, maps, histogram))
         self.write_category(category, records, truths, rows, statistics, scored)
+        curves = self.out / "90_eval" / f"{category}.curves.csv"
+        write_curves(curves, {split: threshold_curve(ScoreCounts.pooled(parts)) for split, parts in counts.items()})
+        self.lists["curves"].append(curves)
 
     def path(self, stage_name, category, split):
         return self.out / stage_name / category / f"{split}.json"
@@ -327,7 +335,8 @@ class SmallRun:
         write_manifest(path, report)
         return path
 
-    def report(self, check=None, worst=2, best=1):
+    def report(self, check=None, worst=2, best=1, plots=False):
+        """Write the page, and the plots beside it where they are asked for: drawing them takes seconds."""
         page, summary = self.out / "report/index.html", self.out / "90_eval/summary.csv"
         inputs = {**self.lists, "check": [check] if check else []}
         params = {
@@ -336,7 +345,11 @@ class SmallRun:
             "benchmarks": str(self.out / "benchmarks"),
             "config": {"run": "run", "data": {"root": "<data>"}},
         }
-        stage("report")(Job.for_test("report", inputs, {"page": page, "summary": summary}, params))
+        outputs = {"page": page, "summary": summary, "plots": self.out / "report/plots/plots.json"}
+        main = stage("report")
+        if not plots:
+            main.__globals__["write_plots"] = lambda folder, listed: PlotsManifest(plots=(), absent=())
+        main(Job.for_test("report", inputs, outputs, params))
         return page.read_text(encoding="utf-8"), summary
 
 

@@ -26,7 +26,8 @@ def evaluate(run):
         }
         roots = {"root": str(run.data), "truth_root": str(run.truth)}
         params = {"settings": {"resamples": 20}, "grids": [], **roots}
-        stage("evaluate")(Job.for_test("evaluate", inputs, {"manifest": path}, params))
+        outputs = {"manifest": path, "curves": path.with_suffix(".curves.csv")}
+        stage("evaluate")(Job.for_test("evaluate", inputs, outputs, params))
 
 
 def entry(run, name, changes, categories):

@@ -301,7 +301,7 @@ def evaluate(toy, threads):
             "coarse": refined,
             "refined": refined,
         },
-        outputs={"manifest": target},
+        outputs={"manifest": target, "curves": target.with_suffix(".curves.csv")},
         params={
             "settings": {"fpr_limit": 0.05, "resamples": 30},
             "grids": [{"window_px": 16, "input_px": 8}],

@@ -15,6 +15,7 @@ from seamark.errors import DataError, ManifestError
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
+from seamark.manifests.plots import PlotsManifest
 from seamark.manifests.preview import PreviewManifest
 from seamark.manifests.submission import ChallengeVerdict, RuleBreach
 
@@ -263,11 +264,33 @@ def test_page_warns_of_a_random_segmenter_and_of_weights_that_were_not_verified(
 def test_page_without_any_truth(tmp_path):
     run = SmallRun(tmp_path, categories=("grey",), images=2, evaluated=())
     run.lists["preview"] = [run.preview("grey", split) for split in SPLITS]
-    text, summary = run.report(run.check())
+    text, summary = run.report(run.check(), plots=True)
     assert "No truth is known" in text
+    assert "grey/overlap_curve is absent: no truth is known for any split of grey" in text
     assert "Highest peak scores" in text
     assert [target for target in links(run.out / "report/index.html", text) if not target.is_file()] == []
     assert len(summary.read_text().splitlines()) == 1
+
+
+def test_plots_lie_beside_the_page(finished):
+    text, _ = finished.report(plots=True)
+    manifest = read_manifest(finished.out / "report/plots/plots.json", PlotsManifest)
+    kinds = ("score_histograms", "threshold_curves", "overlap_curve", "precision_recall", "training_bank")
+    expected = {f"{category}/{kind}" for category in finished.categories for kind in kinds}
+    assert {plot.name for plot in manifest.plots} == {"scores", "cost", *expected}
+    assert manifest.absent == ()
+    linked = set(links(finished.out / "report/index.html", text))
+    files = {path.resolve() for path in (finished.out / "report/plots").rglob("*.*") if path.suffix != ".json"}
+    assert len(files) == 3 * len(manifest.plots)
+    assert files <= linked
+
+
+def test_page_shows_scores_by_truth_and_masks_by_threshold(finished):
+    text, _ = finished.report()
+    for category in finished.categories:
+        assert f'aria-label="scores of {html.escape(category)} test_public"' in text
+        assert f'aria-label="masks of {html.escape(category)} test_public by threshold"' in text
+    assert "scores of grey test_private" not in text
 
 
 def test_summary_holds_the_scores(finished):

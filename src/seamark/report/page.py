@@ -23,6 +23,7 @@ from seamark.manifests.preview import LayerName, PreviewManifest
 from seamark.manifests.submission import CheckReport
 from seamark.report.charts import read_histogram, score_chart, training_chart
 from seamark.report.cost import RunCost, read_costs
+from seamark.report.curve_charts import PageFigures
 from seamark.report.gallery import galleries
 from seamark.report.links import relative_link, relative_path
 from seamark.report.thresholds import threshold_markers, threshold_rows
@@ -55,6 +56,8 @@ class ReportFiles:
     ----------
     index, fit, calibration, coarse, refined, evaluation, preview : tuple of Path
         Manifests.
+    curves : tuple of Path
+        Threshold curves (CSV), in the order of the evaluations.
     check : Path, optional
         Report of the submission check; None when the run has no private split.
     summary : Path
@@ -70,6 +73,7 @@ class ReportFiles:
     refined: tuple[Path, ...]
     evaluation: tuple[Path, ...]
     preview: tuple[Path, ...]
+    curves: tuple[Path, ...]
     check: Path | None
     summary: Path
     run_folder: Path
@@ -150,7 +154,15 @@ class CategoryCharts:
     """Per detector: model, its manifest, and the phases with their chart, if any."""
 
 
-def render_page(inputs: ReportFiles, page: Path, run: str, config: Mapping[str, Any], settings: ReportSettings) -> str:
+def render_page(
+    inputs: ReportFiles,
+    page: Path,
+    run: str,
+    config: Mapping[str, Any],
+    settings: ReportSettings,
+    *,
+    figures: PageFigures,
+) -> str:
     """Render the report.
 
     Parameters
@@ -165,6 +177,8 @@ def render_page(inputs: ReportFiles, page: Path, run: str, config: Mapping[str, 
         Resolved configuration, ready for JSON.
     settings : ReportSettings
         How many images to show.
+    figures : PageFigures
+        Charts over thresholds, and the plots that lie beside the page.
 
     Returns
     -------
@@ -186,6 +200,7 @@ def render_page(inputs: ReportFiles, page: Path, run: str, config: Mapping[str, 
     markers = {category: threshold_markers(thresholds, category) for category in categories}
     facts = {
         "run": run,
+        "figures": figures,
         "categories": categories,
         "models": inputs.models,
         "detectors": sorted({model.detector for model in inputs.models.values()}),
