@@ -50,5 +50,5 @@ def test_the_small_backbone_needs_no_weights_of_ones_own(tmp_path, monkeypatch):
     for presets in [("pfadseg", "pfadseg_small_backbone"), ("pfadseg_small_backbone",)]:
         config = load_config(laid_over(*presets))
         assert config.fuse.members == ("pfadseg",)
-        assert config.detector_blocks["pfadseg"].attention == AttentionSettings()
+        assert config.detector_blocks["pfadseg"].attention == AttentionSettings(aff_starts_even=True)
         require_all(detector_weights("pfadseg", config.detector_blocks["pfadseg"]))
