@@ -87,12 +87,24 @@ def test_scaled_sizes(scale, size):
     assert scaled_size(WIDTH, HEIGHT, scale) == size
 
 
-def test_masks_stay_at_image_size(tmp_path):
+@pytest.mark.parametrize("mode", ["L", "1", "P"])
+def test_masks_stay_at_image_size_and_become_grey(tmp_path, mode):
     mask = np.random.default_rng(0).random((HEIGHT, WIDTH)) < 0.2
-    write_submission(tmp_path / "out", [image(tmp_path, random_map(), mask)], expectation(0.25), sequentially)
-    with Image.open(tmp_path / "out/anomaly_images_thresholded/felt/test_private/000_regular.png") as png:
+    listed = image(tmp_path, random_map(), mask)
+    if mode != "L":
+        Image.fromarray(mask * np.uint8(255)).convert(mode).save(listed.mask)
+    facts = write_submission(tmp_path / "out", [listed], expectation(0.25), sequentially).facts
+    submitted = tmp_path / "out/anomaly_images_thresholded/felt/test_private/000_regular.png"
+    assert submitted.read_bytes() == encoded(tmp_path, mask)
+    assert not any(fact.violations for fact in facts.values())
+    with Image.open(submitted) as png:
         assert png.mode == "L"
         np.testing.assert_array_equal(np.asarray(png), mask * np.uint8(255))
+
+
+def encoded(folder, mask):
+    write_mask(folder / "alone.png", mask)
+    return (folder / "alone.png").read_bytes()
 
 
 @pytest.mark.parametrize("value", [65505.0, -70000.0])
