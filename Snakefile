@@ -38,10 +38,6 @@ def refine_threads(wildcards):
     return 3 if plan.gpus and refines_with_network(wildcards) else 1
 
 
-def refine_memory_mb(wildcards):
-    return 8000 if refines_with_network(wildcards) else 800
-
-
 wildcard_constraints:
     **plan.wildcards,
 
@@ -58,6 +54,11 @@ localrules:
 
 onstart:
     plan.require_weights(workflow.dag.needrun_jobs())
+    plan.forecast.require_room(
+        workflow.dag.needrun_jobs(),
+        workflow.global_resources,
+        local=workflow.local_exec,
+    )
     plan.claim_run_folder()
 
 
@@ -130,7 +131,7 @@ rule demo:
         f"{RUN}/benchmarks/demo.tsv"
     threads: 2
     resources:
-        mem_mb=600,
+        mem_mb=plan.memory("demo"),
     params:
         settings=plan.settings("demo"),
         root=plan.root,
@@ -153,7 +154,7 @@ rule index:
         f"{RUN}/benchmarks/index/{{category}}.tsv"
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=plan.memory("index"),
     params:
         root=plan.root,
         layout=plan.config.data.layout,
@@ -178,7 +179,7 @@ rule truth:
         f"{RUN}/benchmarks/truth/{{category}}.tsv"
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=plan.memory("truth"),
     params:
         root=plan.root,
         truth_root=plan.truth_root,
@@ -202,7 +203,7 @@ rule crop:
         f"{OUT}/benchmarks/crop/{{grid}}/{{category}}/{{split}}.tsv"
     threads: 1
     resources:
-        mem_mb=600,
+        mem_mb=plan.memory("crop"),
     params:
         settings=plan.settings("grid"),
         root=plan.root,
@@ -227,7 +228,7 @@ rule distill:
     threads: 4 if plan.gpus else 1
     resources:
         gpu=1,
-        mem_mb=4000,
+        mem_mb=plan.memory("distill"),
     params:
         settings=plan.teacher_settings,
         root=plan.root,
@@ -259,7 +260,7 @@ rule train:
     threads: 4 if plan.gpus else 1
     resources:
         gpu=1,
-        mem_mb=3000,
+        mem_mb=plan.memory("train"),
     params:
         settings=plan.settings("detector"),
         detector=plan.detector_class,
@@ -290,7 +291,7 @@ rule infer:
     threads: 3 if plan.gpus else 1
     resources:
         gpu=1,
-        mem_mb=2000,
+        mem_mb=plan.memory("infer"),
     params:
         settings=plan.settings("detector"),
         detector=plan.detector_class,
@@ -316,7 +317,7 @@ rule merge:
         f"{OUT}/benchmarks/merge/{{detector}}/{{category}}/{{split}}.tsv"
     threads: 1
     resources:
-        mem_mb=800,
+        mem_mb=plan.memory("merge"),
     params:
         settings=plan.settings("merge"),
         code=plan.code("merge"),
@@ -338,7 +339,7 @@ rule fuse:
         f"{OUT}/benchmarks/fuse/{{category}}/{{split}}.tsv"
     threads: 1
     resources:
-        mem_mb=800,
+        mem_mb=plan.memory("fuse"),
     params:
         settings=plan.settings("fuse"),
         code=plan.code("fuse"),
@@ -360,7 +361,7 @@ rule calibrate:
         f"{OUT}/benchmarks/calibrate/{{category}}.tsv"
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=plan.memory("calibrate"),
     params:
         settings=plan.settings("calibrate"),
         code=plan.code("calibrate"),
@@ -382,7 +383,7 @@ rule binarize:
         f"{OUT}/benchmarks/binarize/{{category}}/{{split}}.tsv"
     threads: 1
     resources:
-        mem_mb=600,
+        mem_mb=plan.memory("binarize"),
     params:
         settings=plan.settings("binarize"),
         code=plan.code("binarize"),
@@ -406,7 +407,7 @@ rule refine:
     threads: refine_threads
     resources:
         gpu=refine_gpus,
-        mem_mb=refine_memory_mb,
+        mem_mb=plan.memory("refine"),
     params:
         settings=plan.settings("refine"),
         root=plan.root,
@@ -433,7 +434,7 @@ rule preview:
         f"{OUT}/benchmarks/preview/{{category}}/{{split}}.tsv"
     threads: 1
     resources:
-        mem_mb=800,
+        mem_mb=plan.memory("preview"),
     params:
         settings=plan.settings("preview"),
         root=plan.root,
@@ -461,7 +462,7 @@ rule evaluate:
         f"{OUT}/benchmarks/evaluate/{{category}}.tsv"
     threads: 1
     resources:
-        mem_mb=900,
+        mem_mb=plan.memory("evaluate"),
     params:
         settings=plan.settings("evaluate"),
         grids=plan.settings("grids"),
@@ -489,7 +490,7 @@ rule package:
         f"{RUN}/benchmarks/package.tsv"
     threads: 4
     resources:
-        mem_mb=800,
+        mem_mb=plan.memory("package"),
     params:
         settings=plan.settings("package"),
         run=plan.run,
@@ -523,7 +524,7 @@ rule report:
         f"{RUN}/benchmarks/report.tsv"
     threads: 1
     resources:
-        mem_mb=800,
+        mem_mb=plan.memory("report"),
     params:
         settings=plan.settings("report"),
         run=plan.run,
@@ -549,7 +550,7 @@ rule compare:
         f"{RUN}/benchmarks/compare.tsv"
     threads: 2
     resources:
-        mem_mb=900,
+        mem_mb=plan.memory("compare"),
     params:
         settings=plan.comparison_settings(),
         title=f"{plan.run} and others",

@@ -11,9 +11,11 @@ from seamark.code_digest import code_digest
 from seamark.config import check_overrides, load_config
 from seamark.devices import visible_gpus
 from seamark.errors import ConfigError
+from seamark.forecast.photographs import DataSetSizes
 from seamark.layout import OFFICIAL_COUNTS, category_folders, find_images, listing_digest
 from seamark.manifests.submission import ChallengeVerdict
 from seamark.planned_comparison import PlannedComparison
+from seamark.planned_forecast import PlannedForecast
 from seamark.planned_teachers import PlannedTeachers
 from seamark.registry import DETECTORS
 from seamark.required_weights import RequiredWeights, detector_weights, distill_weights, refine_weights, require_all
@@ -103,6 +105,16 @@ class Plan:
     def gpus(self) -> int:
         """Number of GPUs that jobs may use."""
         return len(visible_gpus())
+
+    @cached_property
+    def forecast(self) -> PlannedForecast:
+        """What jobs will take."""
+        sizes = DataSetSizes(self.config, {} if self.config.data.demo else self._folders)
+        return PlannedForecast(self._by_place, self.categories, sizes, self._teaching)
+
+    def memory(self, rule: str) -> Callable[[Any], int]:
+        """Return a resource function that gives the memory in MB that a rule's jobs ask for."""
+        return self.forecast.memory(rule)
 
     def settings(self, name: str) -> Params:
         """Return a params function that gives resolved settings by the name that ``Variation.settings`` knows."""

@@ -7,7 +7,7 @@ from tests.workflow.project import CATEGORIES, SPLITS, Project
 
 SAM = {"refine": {"method": "sam", "sam": {"weights": "random"}}}
 
-
+GRABCUT_MB, NETWORK_MB = 300, 4000
 MESSAGE = '    message:\n        "Refining the masks of {wildcards.category} {wildcards.split}"\n'
 
 
@@ -35,12 +35,12 @@ def refine_resources(project, gpus):
 
 
 def test_grabcut_leaves_the_gpu_to_others(project):
-    assert set(refine_resources(project, "0").values()) == {(0, 800, 1)}
+    assert set(refine_resources(project, "0").values()) == {(0, GRABCUT_MB, 1)}
 
 
-@pytest.mark.parametrize(("gpus", "given"), [("0", (1, 8000, 2)), ("", (0, 8000, 1))])
+@pytest.mark.parametrize(("gpus", "given"), [("0", (1, NETWORK_MB, 2)), ("", (0, NETWORK_MB, 1))])
 def test_a_network_gets_a_gpu_where_there_is_one_and_only_for_the_jobs_that_use_it(project, gpus, given):
     project.configure(SAM | {"overrides": {"cloth": {"refine": {"method": "none"}}}})
     found = refine_resources(project, gpus)
     assert {facts for (category, _), facts in found.items() if category == "bolt"} == {given}
-    assert {facts for (category, _), facts in found.items() if category == "cloth"} == {(0, 800, 1)}
+    assert {facts for (category, _), facts in found.items() if category == "cloth"} == {(0, GRABCUT_MB, 1)}

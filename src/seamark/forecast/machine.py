@@ -1,0 +1,35 @@
+"""What this machine has: memory, free disk space. Free of NumPy, as planning is."""
+
+import os
+import shutil
+from pathlib import Path
+
+CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Where control groups of either version say how much memory they allow."""
+
+
+def memory_mb(limits: tuple[Path, ...] = CGROUP_LIMITS) -> float:
+    """Return the memory that processes may take here, in MB: the machine's, or that of the control group if it is less.
+
+    Parameters
+    ----------
+    limits : tuple of Path
+        Files that may hold a limit in bytes.
+    """
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for path in limits:
+        try:
+            found.append(int(path.read_text(encoding="ascii")))
+        except (OSError, ValueError):
+            continue  # no control groups of this version, or the word for no limit
+    return min(found) / 1e6
+
+
+def existing_parent(path: Path) -> Path:
+    """Return the path itself if it exists, otherwise the nearest folder above it that does."""
+    return next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
+
+
+def free_mb(path: Path) -> float:
+    """Return the free space in MB on the file system of a path, which need not exist yet."""
+    return shutil.disk_usage(existing_parent(path)).free / 1e6

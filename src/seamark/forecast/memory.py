@@ -1,0 +1,96 @@
+"""Peak memory of a job of any stage.
+
+A stage without a network takes its imports and a few bytes per pixel of the photograph or map that each of its threads
+works on. The coefficients were fitted to the peak memory in the provenance of small rehearsals at full and at half size
+and of the demo: ``python benchmarks/forecast.py <run folder>`` puts both side by side.
+"""
+
+import math
+from dataclasses import dataclass
+
+from seamark.forecast.learning import Memory, learning_memory
+from seamark.forecast.work import Work
+
+MARGIN = 1.2
+"""Room beyond the expected peak in what a job asks for."""
+SNAKEMAKE_MB = 150.0
+"""On a cluster a job's process starts another one, which counts as well."""
+STEP_MB = 50
+"""What a job asks for is a multiple of this."""
+
+
+@dataclass(frozen=True)
+class _Appetite:
+    """Memory in MB: at least, per million pixels, channel values or map pixels of the largest, and per photograph."""
+
+    base: float
+    per_megapixel: float = 0.0
+    per_million_values: float = 0.0
+    per_map_megapixel: float = 0.0
+    per_photograph: float = 0.0
+
+
+_APPETITES = {
+    "demo": _Appetite(110.0, per_megapixel=150.0),
+    "index": _Appetite(80.0, per_megapixel=3.0),
+    "truth": _Appetite(80.0, per_megapixel=3.0),
+    "crop": _Appetite(80.0, per_million_values=3.2),
+    "merge": _Appetite(95.0, per_map_megapixel=13.0),
+    "fuse": _Appetite(74.0),
+    "calibrate": _Appetite(80.0, per_map_megapixel=13.5),
+    "binarize": _Appetite(80.0, per_megapixel=9.0),
+    "refine": _Appetite(85.0, per_megapixel=11.0, per_million_values=0.8),
+    "preview": _Appetite(100.0, per_megapixel=9.5, per_million_values=2.8, per_photograph=0.3),
+    "evaluate": _Appetite(85.0, per_megapixel=18.5),
+    "package": _Appetite(208.0, per_map_megapixel=15.7),
+    "report": _Appetite(150.0, per_photograph=0.02),
+    "compare": _Appetite(200.0, per_megapixel=30.0, per_photograph=0.02),
+}
+_FUSING = _Appetite(74.0, per_map_megapixel=28.0)
+_MEBIN = _Appetite(200.0, per_megapixel=15.0)
+_NETWORK_STAGES = ("distill", "train", "infer")
+
+
+def memory(work: Work, threads: int = 1) -> Memory:
+    """Return the peak memory of a job.
+
+    Parameters
+    ----------
+    work : Work
+        The job.
+    threads : int
+        Photographs that it works on at a time.
+
+    Returns
+    -------
+    Memory
+        In MB.
+    """
+    if uses_network(work):
+        return learning_memory(work)
+    appetite, photographs = _appetite(work), work.photographs
+    per_thread = (
+        appetite.per_megapixel * photographs.largest_pixels
+        + appetite.per_million_values * photographs.largest_pixels * photographs.channels
+        + appetite.per_map_megapixel * photographs.largest_map_pixels(work.scale)
+    ) / 1e6
+    return Memory(appetite.base + threads * per_thread + appetite.per_photograph * photographs.count)
+
+
+def uses_network(work: Work) -> bool:
+    """Return whether a job loads a network and so can use a GPU."""
+    return work.stage in _NETWORK_STAGES or (work.stage == "refine" and work.config.refine.method == "sam")
+
+
+def requested_mb(work: Work, threads: int = 1) -> int:
+    """Return the memory that a job asks Snakemake for, in MB."""
+    wanted = MARGIN * memory(work, threads).peak + SNAKEMAKE_MB
+    return STEP_MB * math.ceil(wanted / STEP_MB)
+
+
+def _appetite(work: Work) -> _Appetite:
+    if work.stage == "fuse" and len(work.config.fuse.members) > 1:
+        return _FUSING
+    if work.stage == "binarize" and work.config.binarize.mebin.enabled:
+        return _MEBIN
+    return _APPETITES["compare" if work.stage == "ablate" else work.stage]

@@ -1,0 +1,178 @@
+"""How many photographs a category has and how large they are, without decoding any. Free of NumPy, as planning is."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from seamark.config import Config
+from seamark.expected_submission import OFFICIAL_SIZES
+from seamark.geometry import map_shape, tile_count
+from seamark.layout import find_images, limited
+from seamark.settings.base import Split
+from seamark.settings.grid import GridSettings
+
+DEMO_SIZES = {"woven": (1480, 840, 1), "washers": (1040, 1280, 3)}
+"""Width and height in px and channels of a full-size photograph of the demo."""
+LIGHTS = 6
+"""Photographs of each public scene of the demo."""
+LARGEST_OFFICIAL = (2448, 2048, 3)
+"""What is assumed of a photograph whose header cannot be read: the most pixels that MVTec AD 2 has."""
+
+Size = tuple[int, int, int]
+"""Width and height in px, channels."""
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Sizes of some photographs.
+
+    Parameters
+    ----------
+    sizes : tuple of ((width, height, channels), number)
+        Every size with the number of photographs that have it, or are taken to have it; px.
+    """
+
+    sizes: tuple[tuple[Size, int], ...]
+
+    @classmethod
+    def of(cls, sizes: Iterable[Size]) -> "Photographs":
+        """Count photographs of some sizes."""
+        return cls(tuple(sorted(Counter(sizes).items())))
+
+    def __add__(self, other: "Photographs") -> "Photographs":
+        counts = Counter(dict(self.sizes))
+        counts.update(dict(other.sizes))
+        return Photographs(tuple(sorted(counts.items())))
+
+    @property
+    def count(self) -> int:
+        """Number of photographs."""
+        return sum(number for _, number in self.sizes)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of all photographs."""
+        return sum(width * height * number for (width, height, _), number in self.sizes)
+
+    @property
+    def largest_pixels(self) -> int:
+        """Pixels of the largest photograph; 0 without any."""
+        return max((width * height for (width, height, _), _ in self.sizes), default=0)
+
+    @property
+    def channels(self) -> int:
+        """1 if all are grey, otherwise 3."""
+        return max((channels for (_, _, channels), _ in self.sizes), default=1)
+
+    def map_pixels(self, scale: float) -> int:
+        """Return the pixels of all anomaly maps at a share of the photographs' size."""
+        return sum(_area(map_shape((height, width), scale)) * number for (width, height, _), number in self.sizes)
+
+    def largest_map_pixels(self, scale: float) -> int:
+        """Return the pixels of the largest anomaly map; 0 without any."""
+        return max((_area(map_shape((height, width), scale)) for (width, height, _), _ in self.sizes), default=0)
+
+    def tiles(self, grid: GridSettings) -> int:
+        """Return the number of tiles of all photographs."""
+        return sum(tile_count(width, height, grid) * number for (width, height, _), number in self.sizes)
+
+    def most_tiles(self, grid: GridSettings) -> int:
+        """Return the number of tiles of the photograph that has most of them; 0 without any."""
+        return max((tile_count(width, height, grid) for (width, height, _), _ in self.sizes), default=0)
+
+
+NONE = Photographs(())
+
+
+def _area(shape: tuple[int, int]) -> int:
+    return shape[0] * shape[1]
+
+
+class DataSetSizes:
+    """Sizes of the photographs of a run by category and split.
+
+    The demo's are known before it is drawn. Otherwise the index manifest of a category tells them, if it lists the
+    files that are there; if not, the largest file of each split is opened and all photographs of the split are taken to
+    be of its size. An unreadable header is no error here: ``index`` will say what is wrong with the file.
+
+    Parameters
+    ----------
+    config : Config
+        Of the run.
+    folders : mapping of str to Path
+        Folder of every category; not used for the demo.
+    """
+
+    def __init__(self, config: Config, folders: Mapping[str, Path]) -> None:
+        self._config, self._folders = config, folders
+        self._known: dict[str, dict[Split, Photographs]] = {}
+
+    def of(self, category: str, splits: Sequence[Split]) -> Photographs:
+        """Return the photographs of some splits of a category."""
+        if category not in self._known:
+            self._known[category] = self._demo(category) if self._config.data.demo else self._found(category)
+        total = NONE
+        for split in splits:
+            total += self._known[category].get(split, NONE)
+        return total
+
+    def _demo(self, category: str) -> dict[Split, Photographs]:
+        settings = self._config.demo
+        width, height, channels = DEMO_SIZES[category]
+        size = round(width * settings.scale), round(height * settings.scale), channels
+        private = settings.private_good + settings.private_bad
+        kept = self._config.data.train_images
+        counts: dict[Split, int] = {
+            "train": settings.train if kept is None else min(kept, settings.train),
+            "validation": settings.validation,
+            "test_public": LIGHTS * (settings.public_good + settings.public_bad),
+            "test_private": private,
+            "test_private_mixed": private,
+        }
+        return {split: Photographs(((size, count),)) for split, count in counts.items()}
+
+    def _found(self, category: str) -> dict[Split, Photographs]:
+        data = self._config.data
+        listed = limited(
+            find_images(data.root, self._folders[category], data.layout), data.train_images, self._config.seed
+        )
+        files: dict[Split, list[str]] = {}
+        for image in listed:
+            files.setdefault(image.split, []).append(image.file)
+        indexed = self._indexed(category)
+        found = {}
+        for split, names in files.items():
+            known = [indexed[name] for name in names if name in indexed]
+            found[split] = (
+                Photographs.of(known)
+                if len(known) == len(names)
+                else Photographs(((self._largest(category, names), len(names)),))
+            )
+        return found
+
+    def _indexed(self, category: str) -> dict[str, Size]:
+        """Sizes of the photographs by file as the index manifest tells them; nothing without a readable one."""
+        path = Path("out") / self._config.run / "00_index" / f"{category}.json"
+        try:
+            images = json.loads(path.read_bytes())["images"]
+            return {image["file"]: (image["width"], image["height"], image["channels"]) for image in images}
+        except (OSError, ValueError, TypeError, KeyError):
+            return {}
+
+    def _largest(self, category: str, names: Sequence[str]) -> Size:
+        path = max((self._config.data.root / name for name in names), key=lambda file: file.stat().st_size)
+        official = (*OFFICIAL_SIZES[category], 3) if category in OFFICIAL_SIZES else LARGEST_OFFICIAL
+        return header_size(path) or official
+
+
+def header_size(path: Path) -> Size | None:
+    """Return width and height in px and channels from an image's header, None if it cannot be read."""
+    from PIL import Image  # noqa: PLC0415  (planning the demo, or what is indexed, never needs it)
+
+    try:
+        with Image.open(path) as image:
+            return image.width, image.height, 1 if image.mode == "L" else 3
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None

@@ -1,0 +1,149 @@
+"""What the jobs of a plan will take, as the Snakefile asks for it. Free of NumPy and torch, as planning is."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from seamark.forecast.disk import KINDS
+from seamark.forecast.machine import memory_mb
+from seamark.forecast.memory import requested_mb
+from seamark.forecast.photographs import NONE, DataSetSizes, Photographs
+from seamark.forecast.room import MemoryLimit, PlannedJob, ResourceError, room_problems
+from seamark.forecast.work import Work
+from seamark.planned_teachers import PlannedTeachers
+from seamark.settings.base import Split
+from seamark.teachers import wanted_teacher
+from seamark.variations import Variation
+
+EVERYTHING: tuple[Split, ...] = ("train", "validation", "test_public", "test_private", "test_private_mixed")
+PRIVATE: tuple[Split, ...] = ("test_private", "test_private_mixed")
+THREADS = {"demo": 2, "package": 4, "compare": 2, "ablate": 2}
+"""Threads of the rules that work on several photographs at a time."""
+
+
+class PlannedForecast:
+    """Answers what a job will take.
+
+    Parameters
+    ----------
+    variations : mapping of str to Variation
+        By place, the run itself first.
+    categories : sequence of str
+        Categories of the run.
+    sizes : DataSetSizes
+        Its photographs.
+    teaching : PlannedTeachers
+        Its teachers.
+    """
+
+    def __init__(
+        self,
+        variations: Mapping[str, Variation],
+        categories: Sequence[str],
+        sizes: DataSetSizes,
+        teaching: PlannedTeachers,
+    ) -> None:
+        self._variations, self._categories, self._sizes, self._teaching = variations, categories, sizes, teaching
+        self._own = next(iter(variations.values()))
+
+    def memory(self, rule: str) -> Callable[[Any], int]:
+        """Return a resource function that gives the memory in MB that a rule's jobs ask for."""
+
+        def megabytes(wildcards: Any) -> int:
+            return requested_mb(self.work(rule, wildcards), THREADS.get(rule, 1))
+
+        return megabytes
+
+    def work(self, rule: str, wildcards: Any) -> Work:
+        """Return what a job does.
+
+        Parameters
+        ----------
+        rule : str
+            Name of its rule.
+        wildcards : object
+            Its wildcards.
+
+        Returns
+        -------
+        Work
+            With overrides applied.
+        """
+        given = {name: str(getattr(wildcards, name, None) or "") for name in ("category", "split", "detector", "grid")}
+        variation = self._variations[getattr(wildcards, "place", self._own.place)]
+        detector = given["detector"]
+        if rule == "distill":
+            variation, detector = self._taught_by(str(wildcards.teacher)), "efficientad"
+        return Work(
+            stage=rule,
+            config=variation.resolved(given["category"] or None, given["split"] or None),
+            photographs=self._photographs(rule, given["category"], given["split"]),
+            training=self._sizes.of(given["category"], ("train",)) if detector and given["category"] else NONE,
+            category=given["category"],
+            split=given["split"],
+            detector=detector,
+            grid_name=given["grid"],
+        )
+
+    def _photographs(self, rule: str, category: str, split: str) -> Photographs:
+        splits: Mapping[str, Sequence[Split]] = {
+            "demo": EVERYTHING,
+            "index": EVERYTHING,
+            "truth": EVERYTHING[2:],
+            "distill": ("train",),
+            "train": ("train", "validation"),
+            "package": [name for name in PRIVATE if name in self._own.config.data.splits],
+        }
+        chosen = splits.get(rule, self._own.config.data.splits)
+        if split:
+            chosen = [name for name in EVERYTHING if name == split]
+        total = NONE
+        for name in (category,) if category else self._categories:
+            total += self._sizes.of(name, chosen)
+        return total
+
+    def _taught_by(self, teacher: str) -> Variation:
+        """Return the first variation with a detector that learns from a teacher."""
+        for variation in self._variations.values():
+            block = variation.config.detector_blocks.get("efficientad")
+            wanted = None if block is None else wanted_teacher(block)
+            if wanted and self._teaching.key(wanted) == teacher:
+                return variation
+        return self._own
+
+    def require_room(self, jobs: Iterable[Any], resources: Mapping[str, Any], *, local: bool) -> None:
+        """Check, before the first job runs, that nothing is started that cannot fit.
+
+        Parameters
+        ----------
+        jobs : iterable of Snakemake's jobs
+            Those that are about to run.
+        resources : mapping
+            What Snakemake may use; ``mem_mb`` limits memory, if it is there.
+        local : bool
+            Whether jobs run on this machine; the memory of others is not known.
+
+        Raises
+        ------
+        ResourceError
+            Naming everything that does not fit and the setting that would make it fit.
+        """
+        planned = [
+            PlannedJob(self.work(job.rule.name, job.wildcards), tuple(Path(str(file)) for file in job.output))
+            for job in jobs
+            if job.rule.name in KINDS
+        ]
+        cores = resources["_cores"].value or 1
+        limit = memory_limit(resources) if local else None
+        problems = room_problems(planned, limit, lambda work: min(cores, THREADS.get(work.stage, 1)))
+        if problems:
+            raise ResourceError("\n".join(["the run does not fit:", *(f"  - {problem}" for problem in problems)]))
+
+
+def memory_limit(resources: Mapping[str, Any]) -> MemoryLimit:
+    """Return the memory that a job may take: what this machine has, or ``--resources mem_mb`` if that is less."""
+    available = memory_mb()
+    allowed = float(resources["mem_mb"].value) if "mem_mb" in resources else available
+    if allowed < available:
+        return MemoryLimit(allowed, "--resources mem_mb allows")
+    return MemoryLimit(available, "this machine has")
