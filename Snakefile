@@ -206,6 +206,7 @@ rule crop:
         mem_mb=plan.memory("crop"),
     params:
         settings=plan.settings("grid"),
+        relight=plan.settings("relight"),
         root=plan.root,
         code=plan.code("crop"),
     message:
@@ -351,7 +352,7 @@ rule fuse:
 
 rule calibrate:
     input:
-        maps=plan.made("fuse", rules.fuse.output.manifest, "every"),
+        maps=plan.made("fuse", rules.fuse.output.manifest, "calibrated"),
     output:
         manifest=f"{OUT}/50_calibration/{{category}}.json",
         histogram=f"{OUT}/50_calibration/{{category}}.npy",

@@ -12,17 +12,21 @@
 **Params**
 
 - ``settings``: the grid: layout, window in px, overlap as a share of it, input size in px.
+- ``relight``: photometric variants that the split has besides its photographs, or None.
 - ``root``: the data root.
 
 Source: Swin-Cropping, RoBiS specification section A.
 """
 
+from functools import partial
 from pathlib import Path
 
 from seamark.job import Job, run
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest
+from seamark.relight import relit
 from seamark.settings.grid import GridSettings
+from seamark.settings.relight import RELIT_VALIDATION, RelightSettings
 from seamark.tile_plan import images_of, plan_tiles
 from seamark.tiles import tiles_manifest, write_tiles
 
@@ -32,10 +36,13 @@ def main(job: Job) -> None:
     root = Path(job.params["root"])
     target = job.target("tiles")
     index = read_manifest(job.path("index"), IndexManifest)
-    images = images_of(index, job.wildcards["split"], root)
-    plan = plan_tiles(images, job.settings(GridSettings), target.parent, job.threads)
-    write_tiles(target, plan, root, job.map)
-    write_manifest(job.target("manifest"), tiles_manifest(plan, index.category, target))
+    split, relight = job.wildcards["split"], RelightSettings.model_validate(job.params["relight"] or {})
+    only_variants = split == RELIT_VALIDATION
+    versions = tuple(range(int(only_variants), relight.variants(split) + 1))
+    images = images_of(index, "validation" if only_variants else split, root)
+    plan = plan_tiles(images, job.settings(GridSettings), target.parent, job.threads, versions)
+    write_tiles(target, plan, root, job.map, partial(relit, relight.wide, index.category))
+    write_manifest(job.target("manifest"), tiles_manifest(plan, index.category, target, split))
 
 
 run(main, globals())

@@ -77,15 +77,19 @@ def expose_and_add_noise(tile: UInt8Array, settings: AugmentationSettings, rando
     return pixels.astype(np.uint8)
 
 
-def wide_variant(tile: UInt8Array, settings: WideSettings, random: np.random.Generator) -> UInt8Array:
-    """Show a tile as another lamp and camera would: gamma, gain and a linear gradient of the light.
+def wide_variant(picture: UInt8Array, settings: WideSettings, random: np.random.Generator) -> UInt8Array:
+    """Show a tile or photograph as another lamp and camera would.
+
+    The families, each drawn uniformly from its range: gamma and gain (of their logarithms), a linear gradient of the
+    light in any direction, a vignette that falls with the squared distance from the middle, gains of the colours, and
+    Gaussian noise.
 
     Parameters
     ----------
-    tile : ndarray of uint8, shape (H, W, C)
-        Pixels; zeros (padding) stay zeros.
+    picture : ndarray of uint8, shape (H, W, C)
+        Pixels; zeros (padding) stay zeros but for noise.
     settings : WideSettings
-        Ranges.
+        Ranges. A family whose range is 0 draws nothing.
     random : Generator
         Source of the variant.
 
@@ -96,14 +100,29 @@ def wide_variant(tile: UInt8Array, settings: WideSettings, random: np.random.Gen
     """
     gamma = float(np.exp(random.uniform(*settings.log_gamma)))
     gain = float(np.exp(random.uniform(*settings.log_gain)))
+    curve = (255.0 * gain * (np.arange(256) / 255.0) ** gamma).astype(np.float32)
+    light = _light(picture.shape, settings, random)
+    if settings.log_white_balance and picture.shape[2] > 1:
+        logarithms = random.uniform(-settings.log_white_balance, settings.log_white_balance, picture.shape[2])
+        light = light * np.exp(logarithms).astype(np.float32)
+    lit: Float32Array = curve[picture] * light
+    if settings.noise_std:
+        std = float(random.uniform(0.0, settings.noise_std))
+        lit += random.standard_normal(lit.shape, dtype=np.float32) * np.float32(std)
+    return np.asarray(np.clip(lit + np.float32(0.5), 0.0, 255.0).astype(np.uint8), np.uint8)
+
+
+def _light(shape: tuple[int, ...], settings: WideSettings, random: np.random.Generator) -> Float32Array:
+    """Return the factor of the light at each place, shape (H, W, 1)."""
     slope = float(random.uniform(0.0, settings.gradient))
     angle = float(random.uniform(0.0, 2.0 * np.pi))
-    curve = (255.0 * gain * (np.arange(256) / 255.0) ** gamma).astype(np.float32)
-    height, width = tile.shape[:2]
-    down = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, np.newaxis, np.newaxis]
-    across = np.linspace(-1.0, 1.0, width, dtype=np.float32)[np.newaxis, :, np.newaxis]
+    down = np.linspace(-1.0, 1.0, shape[0], dtype=np.float32)[:, np.newaxis, np.newaxis]
+    across = np.linspace(-1.0, 1.0, shape[1], dtype=np.float32)[np.newaxis, :, np.newaxis]
     light = 1.0 + np.float32(slope) * (np.float32(np.sin(angle)) * down + np.float32(np.cos(angle)) * across)
-    return np.clip(curve[tile] * light + np.float32(0.5), 0.0, 255.0).astype(np.uint8)
+    if settings.vignette:
+        loss = np.float32(random.uniform(0.0, settings.vignette))
+        light = light * (1.0 - loss * (down**2 + across**2) / 2.0)
+    return np.asarray(light, np.float32)
 
 
 def augment(tile: UInt8Array, settings: AugmentationSettings, random: np.random.Generator) -> UInt8Array:

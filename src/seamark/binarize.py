@@ -1,4 +1,4 @@
-"""From anomaly maps to coarse masks: mean + k std OR MEBin, each with an optional erosion, and an area filter.
+"""From anomaly maps to coarse masks: the union of all rules, each with an optional erosion, growth, and an area filter.
 
 Source: RoBiS specification section E. Erosion and MEBin's counting happen at the scale of the map; with ``at: native``
 the map, eroded where the rule asks for it, is brought to image size before it is thresholded, so that a small defect
@@ -6,24 +6,23 @@ keeps its outline.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from seamark.calibration import statistics_for
-from seamark.components import drop_small, erode_scores, open_scores, trim_halos
+from seamark.components import drop_small, erode_scores, grow_components, open_scores, trim_halos
 from seamark.errors import ManifestError
 from seamark.images import BoolArray, Float32Array
-from seamark.manifests.calibration import CalibrationManifest, ImageStatistics, SplitStatistics
+from seamark.manifests.calibration import CalibrationManifest, SplitStatistics
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MaskRecord, ThresholdRecord
-from seamark.mebin import SCALE, mebin_threshold
-from seamark.settings.binarize import BinarizeSettings, MeanStdSettings
+from seamark.mebin import SCALE
+from seamark.settings.binarize import BinarizeSettings
 from seamark.stored_maps import load_map
 from seamark.stored_masks import save_mask
+from seamark.thresholds import ImageContext, find_thresholds, growing_threshold
 
 
 def enlarge_map(scores: Float32Array, shape: tuple[int, int]) -> Float32Array:
@@ -87,68 +86,11 @@ def exceeds(scores: Float32Array, threshold: float | None, shape: tuple[int, int
     return _enlarge_mask(scores > _largest_float32(threshold), shape)
 
 
-@dataclass(frozen=True)
-class ImageContext:
-    """What the thresholds of one image may be derived from.
-
-    Attributes
-    ----------
-    validation, split : SplitStatistics
-        Statistics of the validation split and of the image's own split.
-    image : ImageStatistics
-        Statistics of the image's own map.
-    """
-
-    validation: SplitStatistics
-    split: SplitStatistics
-    image: ImageStatistics
-
-    @property
-    def is_test(self) -> bool:
-        """Whether the image belongs to a test split."""
-        return self.split.split.startswith("test")
-
-
-def mean_std_threshold(context: ImageContext, settings: MeanStdSettings) -> ThresholdRecord:
-    """Return mean + k population standard deviations over the pixels in scope (RoBiS specification section E.1).
-
-    Parameters
-    ----------
-    context : ImageContext
-        Statistics to choose from.
-    settings : MeanStdSettings
-        k and the scope.
-
-    Returns
-    -------
-    ThresholdRecord
-        Threshold in raw score units; ``sees_test_images`` unless the scope or the image is validation.
-    """
-    scopes = {"validation": context.validation, "split": context.split, "image": context.image}
-    statistics = scopes[settings.scope]
-    return ThresholdRecord(
-        rule="mean_std",
-        value=statistics.mean + settings.k * statistics.std,
-        sees_test_images=settings.sees_test_images and context.is_test,
-    )
-
-
-def _thresholds(scores: Float32Array, context: ImageContext, settings: BinarizeSettings) -> Iterator[ThresholdRecord]:
-    """Yield the threshold of each enabled rule."""
-    if settings.mean_std.enabled:
-        yield mean_std_threshold(context, settings.mean_std)
-    if settings.mebin.enabled:
-        value = mebin_threshold(scores, context.split, settings.mebin)
-        yield ThresholdRecord(
-            rule="mebin", value=value, sees_test_images=settings.mebin.sees_test_images and context.is_test
-        )
-
-
 def _lowest_by_erosion(thresholds: tuple[ThresholdRecord, ...], settings: BinarizeSettings) -> dict[int, float]:
     """Return the lowest threshold for each side of the erosion: of masks of one map, it gives their union."""
     lowest: dict[int, float] = {}
     for threshold in thresholds:
-        side_px = settings.erode_px if threshold.rule == "mean_std" else settings.mebin.erode_px
+        side_px = settings.mebin.erode_px if threshold.rule == "mebin" else settings.erode_px
         if threshold.value is not None:
             lowest[side_px] = min(threshold.value, lowest.get(side_px, math.inf))
     return lowest
@@ -173,20 +115,24 @@ def binarize_map(
     context : ImageContext
         Statistics for the thresholds.
     settings : BinarizeSettings
-        Rules, erosion, scale and area filter.
+        Rules, erosion, growth, scale and area filter.
 
     Returns
     -------
     tuple
-        Mask of bool, shape (H, W), and the threshold of each enabled rule. Heights above the mean of the validation
-        maps say what ``peak_share`` trims.
+        Mask of bool, shape (H, W), and the threshold of each enabled rule and of the growth. Heights above the mean of
+        the validation maps say what ``peak_share`` trims.
     """
-    thresholds = tuple(_thresholds(scores, context, settings))
+    thresholds = find_thresholds(scores, context, settings)
+    native = settings.at == "native"
     mask = np.zeros(shape, dtype=np.bool_)
     for side_px, threshold in _lowest_by_erosion(thresholds, settings).items():
-        mask |= exceeds(_eroded(scores, side_px, settings), threshold, shape, native=settings.at == "native")
+        mask |= exceeds(_eroded(scores, side_px, settings), threshold, shape, native=native)
+    if growing := growing_threshold(thresholds, context, settings):
+        mask = grow_components(mask, exceeds(scores, growing.value, shape, native=native))
+        thresholds = (*thresholds, growing)
     if settings.peak_share:
-        mask = trim_halos(mask, enlarge_map(scores, shape), context.validation.mean, settings.peak_share)
+        mask = trim_halos(mask, enlarge_map(scores, shape), context.base, settings.peak_share)
     return drop_small(mask, settings.min_area_px), thresholds
 
 
@@ -216,7 +162,7 @@ class Binarizer:
     Raises
     ------
     ManifestError
-        If the calibration was not taken from these maps, lacks the validation split, or tells that the scores do not
+        If the calibration was not taken from these maps, lacks the normal images, or tells that the scores do not
         lie on the scale that the settings say.
     """
 
@@ -231,15 +177,15 @@ class Binarizer:
         self._maps_path = maps_path
         self._settings = settings
         split = statistics_for(maps, maps.split, calibration, calibration_path)
-        validation = statistics_for(maps, "validation", calibration, calibration_path)
+        base = statistics_for(maps, "validation", calibration, calibration_path).mean
+        normal = statistics_for(maps, settings.normal, calibration, calibration_path)
         _check_scale(split, settings, calibration_path)
-        self._contexts = {image.id: ImageContext(validation, split, image) for image in split.images}
+        self._contexts = {image.id: ImageContext(normal, split, image, base) for image in split.images}
 
     @property
     def method(self) -> str:
         """The enabled rules joined by ``+``."""
-        rules = {"mean_std": self._settings.mean_std.enabled, "mebin": self._settings.mebin.enabled}
-        return "+".join(rule for rule, enabled in rules.items() if enabled)
+        return "+".join(self._settings.enabled_rules)
 
     def write(self, record: MapRecord, folder: Path, published_as: str) -> MaskRecord:
         """Binarize one map and write its mask into a folder.

@@ -98,6 +98,28 @@ def drop_small(mask: BoolArray, min_area_px: int) -> BoolArray:
     return np.asarray(stays[components.labels], dtype=np.bool_)
 
 
+def grow_components(seeds: BoolArray, wider: BoolArray) -> BoolArray:
+    """Add the 8-connected components of a wider mask that hold a seed (hysteresis).
+
+    Parameters
+    ----------
+    seeds, wider : ndarray of bool, shape (H, W)
+        Foreground of a high and of a low threshold.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+        The seeds and every component of ``wider`` that has at least one of them.
+    """
+    if not seeds.any():
+        return seeds
+    number, labels = cv2.connectedComponents(np.ascontiguousarray(wider).view(np.uint8), connectivity=8)
+    stays = np.zeros(number, dtype=np.bool_)
+    stays[labels[seeds]] = True
+    stays[0] = False
+    return np.asarray(stays[labels] | seeds, dtype=np.bool_)
+
+
 def trim_halos(mask: BoolArray, scores: Float32Array, base: float, share: float) -> BoolArray:
     """Keep of every 8-connected component what rises to a share of its own peak.
 

@@ -4,13 +4,13 @@ import difflib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
-from typing import Any, Self, get_args
+from typing import Any, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from seamark.errors import ConfigError
 from seamark.registry import DETECTORS
-from seamark.settings.base import Settings, Split
+from seamark.settings.base import SPLITS, Settings
 from seamark.settings.binarize import BinarizeSettings
 from seamark.settings.calibrate import CalibrateSettings
 from seamark.settings.comparison import NAME, CompareSettings, Variations
@@ -23,9 +23,10 @@ from seamark.settings.merge import MergeSettings
 from seamark.settings.package import PackageSettings
 from seamark.settings.preview import PreviewSettings
 from seamark.settings.refine import RefineSettings
+from seamark.settings.relight import RelightSettings
 from seamark.settings.report import ReportSettings
 
-CATEGORY_SECTIONS = ("grids", "detectors", "merge", "fuse", "calibrate", "binarize", "refine", "preview")
+CATEGORY_SECTIONS = ("relight", "grids", "detectors", "merge", "fuse", "calibrate", "binarize", "refine", "preview")
 """Sections that an override of a category may change."""
 SPLIT_SECTIONS = ("binarize", "refine")
 """Sections that an override of a split may change; earlier ones keep one score scale for all splits."""
@@ -48,6 +49,9 @@ class Config(Settings):
     data: DataSettings = Field(default_factory=DataSettings, description="where the images are")
     demo: DemoSettings = Field(
         default_factory=DemoSettings, description="the generated data set, drawn when data.demo is true"
+    )
+    relight: RelightSettings = Field(
+        default_factory=RelightSettings, description="photometric variants of train and validation photographs"
     )
     grids: dict[str, GridSettings] = Field(
         default_factory=lambda: {"tile": GridSettings()}, description="named tilings"
@@ -109,6 +113,7 @@ class Config(Settings):
         ]
         if self.merge.alpha is not None and "efficientad" not in self.fuse.members:
             problems.append("merge.alpha: weighs the maps of efficientad, which is not among fuse.members")
+        problems += self.binarize.refusals(self.calibrate, self.relight)
         if refusal := self.refine.refusal(self.merge, self.binarize):
             problems.append(refusal)
         if problems:
@@ -190,7 +195,7 @@ def check_overrides(raw: Mapping[str, Any], categories: Sequence[str]) -> None:
     ConfigError
         Listing every problem.
     """
-    splits = [name for name in get_args(Split) if name != "train"]
+    splits = [name for name in SPLITS if name != "train"]
     problems: list[str] = []
     given = {key: block for key, block in (raw.get("overrides") or {}).items() if block is not None}
     for key, block in given.items():

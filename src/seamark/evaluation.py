@@ -121,7 +121,12 @@ def _map_scores(scores: ScoreCounts, settings: EvaluateSettings) -> dict[str, fl
 
 def _mask_scores(counts: MaskCounts) -> MaskScores:
     pixels = {field.name: getattr(counts, field.name) for field in fields(counts) if field.name.endswith("_px")}
-    return MaskScores(seg_f1=counts.seg_f1(), class_f1=counts.class_f1(), **pixels)
+    return MaskScores(
+        seg_f1=counts.seg_f1(),
+        class_f1=counts.class_f1(),
+        flagged_normal_images=counts.false_positive_images,
+        **pixels,
+    )
 
 
 def _defect_recalls(outcome: Outcome) -> tuple[DefectRecall, ...]:

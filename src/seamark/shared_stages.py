@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from seamark.settings.relight import RELIT_VALIDATION
 from seamark.variations import Variation
 
-OWN, EVERY = "own", "every"
-"""A source of the job's own split, and one for each split; else a source names its split."""
+OWN, EVERY, CALIBRATED = "own", "every", "calibrated"
+"""A source of the job's own split, one for each split, and one for these and the variants of validation; else a source
+names its split."""
 
 
 class StageJob(NamedTuple):
@@ -48,12 +50,12 @@ def _stage(wildcards: str, settings: str, *sources: Source) -> Stage:
 
 
 STAGES: Mapping[str, Stage] = {
-    "crop": _stage("grid split", "grid"),
+    "crop": _stage("grid split", "grid relight"),
     "train": _stage("detector", "detector", Source("crop", "train"), Source("crop", "validation")),
     "infer": _stage("detector split", "detector", Source("train"), Source("crop")),
     "merge": _stage("detector split", "merge", Source("crop"), Source("infer")),
     "fuse": _stage("split", "fuse", Source("merge"), Source("merge", "validation")),
-    "calibrate": _stage("", "calibrate", Source("fuse", EVERY)),
+    "calibrate": _stage("", "calibrate", Source("fuse", CALIBRATED)),
     "binarize": _stage("split", "binarize", Source("fuse"), Source("calibrate")),
     "refine": _stage("split", "refine", Source("binarize")),
     "preview": _stage("split", "preview", Source("fuse"), Source("calibrate"), Source("binarize"), Source("refine")),
@@ -122,7 +124,7 @@ class SharedStages:
         splits: Sequence[str | None] = [None]
         if "split" in wanted:
             own = [wildcards.split] if source.split == OWN else [source.split]
-            splits = self._splits if source.split == EVERY else own
+            splits = self._every_split(variation, source, category) if source.split in (EVERY, CALIBRATED) else own
         detectors: Sequence[str | None] = [None]
         if wanted & {"detector", "grid"}:
             detectors = [detector] if detector else variation.members(category)
@@ -137,6 +139,10 @@ class SharedStages:
             for split in splits
             for name in detectors
         ]
+
+    def _every_split(self, variation: Variation, source: Source, category: str) -> Sequence[str]:
+        relit = source.split == CALIBRATED and variation.resolved(category).relight.validation_variants
+        return [*self._splits, RELIT_VALIDATION] if relit else self._splits
 
     def signature(self, place: str, job: StageJob) -> str:
         """Return a digest of all settings on which the result of a variation's job depends.

@@ -21,6 +21,8 @@ class PlannedImage:
     """Windows in image px."""
     first_tile: int
     """Index of its first tile in the tile array."""
+    versions: tuple[int, ...] = (0,)
+    """Its variants by number, 0 for itself; their tiles follow each other."""
 
     @property
     def id(self) -> str:
@@ -38,7 +40,7 @@ class TilePlan:
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Tiles, height, width and channels of the array."""
-        tiles = sum(len(image.boxes) for image in self.images)
+        tiles = sum(len(image.boxes) * len(image.versions) for image in self.images)
         return tiles, *self.grid.input_shape, self.images[0].record.channels
 
 
@@ -85,8 +87,8 @@ def _check_channels(records: Sequence[ImageRecord]) -> None:
             )
 
 
-def _check_disk(records: Sequence[ImageRecord], grid: GridSettings, folder: Path) -> None:
-    tiles = sum(tile_count(record.width, record.height, grid) for record in records)
+def _check_disk(records: Sequence[ImageRecord], grid: GridSettings, folder: Path, versions: int) -> None:
+    tiles = versions * sum(tile_count(record.width, record.height, grid) for record in records)
     needed = tile_bytes(tiles, grid.input_shape, records[0].channels)
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
@@ -110,7 +112,9 @@ def _check_memory(records: Sequence[ImageRecord], grid: GridSettings, workers: i
         )
 
 
-def plan_tiles(records: Sequence[ImageRecord], grid: GridSettings, folder: Path, workers: int) -> TilePlan:
+def plan_tiles(
+    records: Sequence[ImageRecord], grid: GridSettings, folder: Path, workers: int, versions: tuple[int, ...] = (0,)
+) -> TilePlan:
     """Lay out the tile array of a split before any pixel is read.
 
     Parameters
@@ -123,6 +127,8 @@ def plan_tiles(records: Sequence[ImageRecord], grid: GridSettings, folder: Path,
         Where the tile array will be written; made when it is missing.
     workers : int
         Images that are cut at the same time.
+    versions : tuple of int
+        Variants of each image by number, 0 for itself.
 
     Returns
     -------
@@ -138,11 +144,11 @@ def plan_tiles(records: Sequence[ImageRecord], grid: GridSettings, folder: Path,
     """
     _check_channels(records)
     _check_memory(records, grid, workers)
-    _check_disk(records, grid, folder)
+    _check_disk(records, grid, folder, len(versions))
     planned: list[PlannedImage] = []
     first_tile = 0
     for record in records:
         boxes = tuple(tile_boxes(record.width, record.height, grid))
-        planned.append(PlannedImage(record, boxes, first_tile))
-        first_tile += len(boxes)
+        planned.append(PlannedImage(record, boxes, first_tile, versions))
+        first_tile += len(boxes) * len(versions)
     return TilePlan(grid, tuple(planned))

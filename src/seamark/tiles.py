@@ -15,6 +15,8 @@ from seamark.geometry import Box
 from seamark.images import UInt8Array, decode_image
 from seamark.manifests.index import ImageRecord
 from seamark.manifests.tiles import TiledImage, TilesManifest
+from seamark.relight import variant_id
+from seamark.settings.base import Split
 from seamark.tile_plan import PlannedImage, TilePlan
 
 
@@ -24,6 +26,15 @@ class MapImages(Protocol):
     def __call__(self, function: Callable[[Any], Any], items: Sequence[Any], what: str) -> list[Any]:
         """Return ``[function(item) for item in items]``."""
         ...
+
+
+Relight = Callable[[UInt8Array, str, int], UInt8Array]
+"""Makes a variant of a photograph from its pixels, id and number."""
+
+
+def as_it_is(photograph: UInt8Array, _image_id: str, _version: int) -> UInt8Array:
+    """Return a photograph as it is."""
+    return photograph
 
 
 def cut_tiles(image: UInt8Array, boxes: Sequence[Box], input_shape: tuple[int, int]) -> UInt8Array:
@@ -97,8 +108,8 @@ def _start_array(path: Path, shape: tuple[int, ...]) -> int:
         return stream.tell()
 
 
-def write_tiles(path: Path, plan: TilePlan, root: Path, map_images: MapImages) -> None:
-    """Cut all images of a plan and write the tile array, complete or not at all.
+def write_tiles(path: Path, plan: TilePlan, root: Path, map_images: MapImages, relight: Relight = as_it_is) -> None:
+    """Cut all images of a plan, and their variants, and write the tile array, complete or not at all.
 
     Every image is decoded once and its tiles are written to their own part of the file, so memory holds one image per
     worker, and the file does not depend on the order of the work. Plain writes are used rather than a writable memory
@@ -114,6 +125,8 @@ def write_tiles(path: Path, plan: TilePlan, root: Path, map_images: MapImages) -
         Data root.
     map_images : MapImages
         Runs the work, for example :meth:`seamark.job.Job.map`.
+    relight : callable
+        Takes pixels, id and number of a variant and returns the variant.
 
     Raises
     ------
@@ -125,15 +138,17 @@ def write_tiles(path: Path, plan: TilePlan, root: Path, map_images: MapImages) -
         values_start = _start_array(draft, plan.shape)
 
         def cut(image: PlannedImage) -> None:
-            tiles = cut_tiles(read_indexed(image.record, root), image.boxes, plan.grid.input_shape)
+            photograph = read_indexed(image.record, root)
             with draft.open("r+b") as stream:
                 stream.seek(values_start + image.first_tile * tile_size)
-                stream.write(tiles.data)
+                for version in image.versions:
+                    variant = relight(photograph, image.id, version)
+                    stream.write(cut_tiles(variant, image.boxes, plan.grid.input_shape).data)
 
         map_images(cut, plan.images, "images cut")
 
 
-def tiles_manifest(plan: TilePlan, category: str, path: Path) -> TilesManifest:
+def tiles_manifest(plan: TilePlan, category: str, path: Path, split: Split | None = None) -> TilesManifest:
     """Describe a tile array that :func:`write_tiles` wrote.
 
     Parameters
@@ -144,6 +159,8 @@ def tiles_manifest(plan: TilePlan, category: str, path: Path) -> TilesManifest:
         Name of the category.
     path : Path
         The .npy file.
+    split : str, optional
+        What the images are called together; that of the index without it.
 
     Returns
     -------
@@ -152,17 +169,18 @@ def tiles_manifest(plan: TilePlan, category: str, path: Path) -> TilesManifest:
     """
     images = tuple(
         TiledImage(
-            id=image.id,
+            id=variant_id(image.id, version),
             width=image.record.width,
             height=image.record.height,
             sha256=image.record.sha256,
             boxes_xyxy=image.boxes,
         )
         for image in plan.images
+        for version in image.versions
     )
     return TilesManifest(
         category=category,
-        split=plan.images[0].record.split,
+        split=split or plan.images[0].record.split,
         grid=plan.grid,
         file=path.name,
         shape=plan.shape,

@@ -65,7 +65,8 @@ class Variation:
         Parameters
         ----------
         name : str
-            A section; ``grid`` and ``detector`` are the blocks of the job's own, ``grids`` those of all members.
+            A section, ``relight`` as None for splits without variants; ``grid`` and ``detector`` are the blocks of the
+            job's own, ``grids`` those of all members.
         wildcards : object
             With the attributes ``category``, ``split``, ``grid`` and ``detector``, as far as the job has them.
 
@@ -79,6 +80,8 @@ class Variation:
             return plain(resolved.grids[wildcards.grid])
         if name == "detector":
             return plain(self._teachers.taught(resolved.detector_blocks[wildcards.detector]))
+        if name == "relight":
+            return plain(resolved.relight) if resolved.relight.variants(wildcards.split) else None
         if name == "grids":
             grids = dict.fromkeys(self.grid(wildcards.category, member) for member in resolved.fuse.members)
             return [plain(resolved.grids[grid]) for grid in grids]

@@ -1,6 +1,7 @@
 """What the Snakefile asks: names, targets, settings and code digests. Plans in seconds: no NumPy, OpenCV or torch."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
@@ -23,6 +24,7 @@ from seamark.run_lock import claimed
 from seamark.settings.base import Settings
 from seamark.settings.comparison_page import ComparisonPageSettings
 from seamark.settings.demo import DEMO_CATEGORIES
+from seamark.settings.relight import RELIT_VALIDATION
 from seamark.settings.teacher import TeacherSettings
 from seamark.shared_stages import OWN, SharedStages, Source
 from seamark.teachers import wanted_teacher
@@ -70,7 +72,10 @@ class Plan:
         self.variations = (self._own, *self._varied["ablate"], *self._varied["compare"])
         self._by_place = {variation.place: variation for variation in self.variations}
         self.shared = SharedStages(self.variations, self.splits)
-        if not self.config.data.demo:
+        if self.config.data.demo:
+            for category in self.categories:
+                self._check_normal_images(category, self.config.demo.validation)
+        else:
             self._check_splits()
 
     @property
@@ -82,7 +87,7 @@ class Plan:
             "category": self.categories,
             "detector": dict.fromkeys(name for config in configs for name in config.detectors),
             "grid": dict.fromkeys(name for config in configs for name in config.grids),
-            "split": ("train", *self.splits),
+            "split": ("train", RELIT_VALIDATION, *self.splits),
         }
         return {"teacher": "[0-9a-f]{16}"} | {name: "|".join(map(re.escape, words)) for name, words in choices.items()}
 
@@ -170,7 +175,8 @@ class Plan:
         pattern : str
             Its output, with wildcards.
         split : str
-            ``own`` for the job's own split, ``every`` for one file per split, or the name of a split.
+            ``own`` for the job's own split, ``every`` for one file per split, ``calibrated`` for these and the variants
+            of validation photographs, or the name of a split.
 
         Returns
         -------
@@ -364,14 +370,21 @@ class Plan:
     def _check_splits(self) -> None:
         """Refuse splits without images before anything runs."""
         for category in self.categories:
-            found = {
-                image.split for image in find_images(Path(self.root), self._folders[category], self.config.data.layout)
-            }
+            images = find_images(Path(self.root), self._folders[category], self.config.data.layout)
+            found = Counter(image.split for image in images)
+            self._check_normal_images(category, found["validation"])
             missing = [split for split in self.splits if split not in found]
             if missing:
                 raise ConfigError(
                     f"category {category}: no image for {', '.join(missing)}; add them or shorten data.splits"
                 )
+
+    def _check_normal_images(self, category: str, found: int) -> None:
+        """Refuse a promise that so few validation images cannot keep."""
+        for variation in self.variations:
+            conformal = variation.resolved(category).binarize.conformal
+            if conformal.enabled and (refusal := conformal.refusal(found)):
+                raise ConfigError(f"category {category}: {refusal}")
 
     def _variation(self, wildcards: Any) -> Variation:
         """Variation whose job has such wildcards; rules without a place work for the run itself."""

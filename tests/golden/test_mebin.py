@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from seamark.binarize import ImageContext, binarize_map, exceeds
+from seamark.binarize import binarize_map, exceeds
 from seamark.calibration import image_statistics, pooled_moments
 from seamark.component_tree import component_counts, first_steps
 from seamark.components import count_components, erode_scores, find_components
@@ -12,6 +12,7 @@ from seamark.images import write_mask
 from seamark.manifests.calibration import SplitStatistics
 from seamark.mebin import PeakScale, choose_interval, entry_scores, mebin_threshold, stable_threshold
 from seamark.settings.binarize import BinarizeSettings, MebinSettings
+from seamark.thresholds import ImageContext
 
 SETTINGS = MebinSettings(enabled=True)
 
@@ -212,7 +213,7 @@ def test_e8_fused_mask_contains_each_branch():
     strong[30:32, 5:55] = 250  # too thin for MEBin's erosion
     maps = [strong, block((60, 60), (5, 24), (5, 24), 80)]
     split = split_of(maps)
-    context = ImageContext(split, split, split.images[0])
+    context = ImageContext(split, split, split.images[0], split.mean)
     both = {"mean_std": {"k": 2.5}, "mebin": {"enabled": True}}
     fused, thresholds = binarize_map(strong, (120, 120), context, BinarizeSettings.model_validate(both))
     for single in ({"mebin": {"enabled": False}}, {"mean_std": {"enabled": False}}):
@@ -227,7 +228,7 @@ def test_e8_masks_hold_0_and_255_only(tmp_path):
     maps = [block((72, 88), (5, 24), (5, 24), 200), block((72, 88), (5, 24), (5, 24), 80)]
     split = split_of(maps)
     both = BinarizeSettings.model_validate({"erode_px": 6, "mebin": {"enabled": True}})
-    mask, _ = binarize_map(maps[0], (72, 88), ImageContext(split, split, split.images[0]), both)
+    mask, _ = binarize_map(maps[0], (72, 88), ImageContext(split, split, split.images[0], split.mean), both)
     write_mask(tmp_path / "mask.png", mask)
     stored = cv2.imread(str(tmp_path / "mask.png"), cv2.IMREAD_UNCHANGED)
     assert (stored.dtype, stored.shape) == (np.uint8, (72, 88))

@@ -361,4 +361,5 @@ def mask_scores(part, column):
         true_positive_px=int((masks & truths).sum()),
         false_positive_px=int((masks & ~truths).sum()),
         false_negative_px=int((truths & ~masks).sum()),
+        flagged_normal_images=int((masks.any(axis=(1, 2)) & ~truths.any(axis=(1, 2))).sum()),
     )

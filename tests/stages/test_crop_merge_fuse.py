@@ -10,13 +10,14 @@ from PIL import Image
 
 from seamark.artifacts import file_digest
 from seamark.errors import DataError, ManifestError
-from seamark.images import read_map
+from seamark.images import read_image, read_map
 from seamark.job import Job
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import ImageRecord, IndexManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.tilemaps import CellGeometry, TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
+from seamark.tiles import cut_tiles
 
 STAGES = Path(__file__).resolve().parents[2] / "stages"
 GRID = {"layout": "padded", "window_px": 32, "overlap": 0.25, "input_px": 16}
@@ -56,16 +57,49 @@ def build_index(root):
     return manifest
 
 
-def crop_job(root, index, split="test_public", threads=1, grid=None):
+def crop_job(root, index, split="test_public", threads=1, grid=None, relight=None):
     folder = root / "out" / "10_tiles" / "grid" / "can"
     return Job.for_test(
         "crop",
         inputs={"index": index},
         outputs={"manifest": folder / f"{split}.json", "tiles": folder / f"{split}.npy"},
-        params={"settings": grid or GRID, "root": str(root / "data")},
+        params={"settings": grid or GRID, "root": str(root / "data"), "relight": relight},
         wildcards={"grid": "grid", "category": "can", "split": split},
         threads=threads,
     )
+
+
+@pytest.mark.parametrize("split", ["train", "validation_relit", "validation"])
+def test_variants_of_photographs_are_tiles_of_their_own(tmp_path, split):
+    shown = "validation" if split == "validation_relit" else split
+    index = build_index(tmp_path)
+    listed = read_manifest(index, IndexManifest)
+    images = tuple(image.model_copy(update={"split": shown}) for image in listed.images)
+    write_manifest(index, listed.model_copy(update={"images": images}))
+    stage("crop")(crop_job(tmp_path, index, split))
+    folder = tmp_path / "out/10_tiles/grid/can"
+    plain, originals = np.load(folder / f"{split}.npy"), [image.id for image in images]
+    if split != "validation_relit":
+        assert [image.id for image in read_manifest(folder / f"{split}.json", TilesManifest).images] == originals
+    relight = {"train_variants": 2, "validation_variants": 2, "wide": {"noise_std": 3.0}}
+    stage("crop")(crop_job(tmp_path, index, split, relight=relight))
+    tiles, manifest = np.load(folder / f"{split}.npy"), read_manifest(folder / f"{split}.json", TilesManifest)
+    assert manifest.split == split
+    versions = {"train": ("", "~1", "~2"), "validation": ("",), "validation_relit": ("~1", "~2")}[split]
+    assert [image.id for image in manifest.images] == [f"{name}{version}" for name in originals for version in versions]
+    place = 0
+    for image in manifest.images:
+        own = tiles[place : place + len(image.boxes_xyxy)]
+        place += len(image.boxes_xyxy)
+        file = next(record.file for record in images if record.id == image.id.partition("~")[0])
+        photograph = read_image(tmp_path / "data" / file)
+        same = np.array_equal(own, cut_tiles(photograph, image.boxes_xyxy, own.shape[1:3]))
+        assert same == ("~" not in image.id)
+    assert place == len(tiles)
+    if split == "validation":
+        assert np.array_equal(tiles, plain)
+    stage("crop")(crop_job(tmp_path, index, split, threads=3, relight=relight))
+    assert np.array_equal(np.load(folder / f"{split}.npy"), tiles)
 
 
 def write_tilemaps(root, tiles_path, detector, function, cells=32, split="test_public"):

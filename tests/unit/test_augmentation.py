@@ -40,6 +40,35 @@ def test_wide_variant_without_ranges_is_the_tile():
     assert np.array_equal(wide_variant(tile, settings, np.random.default_rng(0)), tile)
 
 
+def still(**families):
+    """Only the named families change anything."""
+    return WideSettings(log_gamma=(0.0, 0.0), log_gain=(0.0, 0.0), gradient=0.0, **families)
+
+
+def test_a_vignette_darkens_the_corners_alike_and_not_the_middle():
+    lit = wide_variant(np.full((41, 61, 1), 200, np.uint8), still(vignette=0.5), np.random.default_rng(2))[..., 0]
+    assert lit[20, 30] == 200
+    assert lit[0, 0] == lit[0, -1] == lit[-1, 0] == lit[-1, -1] == lit.min() < 200
+    assert lit.min() >= 100
+
+
+def test_white_balance_scales_colours_and_leaves_grey_photographs_alone():
+    settings = still(log_white_balance=0.3)
+    colour = wide_variant(np.full((8, 8, 3), 100, np.uint8), settings, np.random.default_rng(2))
+    assert len({int(value) for value in colour[0, 0]}) == 3
+    assert (colour == colour[0, 0]).all()
+    grey = np.full((8, 8, 1), 100, np.uint8)
+    assert np.array_equal(wide_variant(grey, settings, np.random.default_rng(2)), grey)
+
+
+def test_noise_has_the_strength_it_was_given():
+    noisy = wide_variant(np.full((200, 200, 1), 128, np.uint8), still(noise_std=8.0), np.random.default_rng(2))
+    strength = np.random.default_rng(2)
+    for _ in range(4):  # gamma, gain, slope and angle come first
+        strength.uniform()
+    assert noisy.std() == pytest.approx(strength.uniform(0.0, 8.0), rel=0.03)
+
+
 def test_wide_gradient_is_symmetric_about_the_middle():
     tile = np.full((65, 65, 1), 100, np.uint8)
     settings = WideSettings(log_gamma=(0.0, 0.0), log_gain=(0.0, 0.0), gradient=0.5)

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seamark.binarize import Binarizer, ImageContext, binarize_map, exceeds, mean_std_threshold
+from seamark.binarize import Binarizer, binarize_map, exceeds
 from seamark.components import drop_small, erode_scores, find_components, open_scores, trim_halos
 from seamark.errors import ManifestError
 from seamark.manifests.calibration import ImageStatistics, SplitStatistics
 from seamark.mebin import PeakScale, mebin_threshold, stable_threshold
 from seamark.settings.binarize import BinarizeSettings, MeanStdSettings, MebinSettings
+from seamark.thresholds import ImageContext, mean_std_threshold
 
 
 def statistics(split, mean=1.0, std=2.0, peaks=(40.0, 200.0)):
@@ -34,7 +35,7 @@ def statistics(split, mean=1.0, std=2.0, peaks=(40.0, 200.0)):
 def context_for(split, **facts):
     own = statistics(split, mean=5.0, std=3.0, **facts)
     validation = own if split == "validation" else statistics("validation")
-    return ImageContext(validation, own, own.images[-1])
+    return ImageContext(validation, own, own.images[-1], validation.mean)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_union_of_the_enabled_rules(mean_std, mebin):
     scores[30, 30] = 199  # too small for MEBin's erosion
     wanted = {"mean_std": {"enabled": mean_std, "k": 60.0}, "mebin": {"enabled": mebin}}
     if not (mean_std or mebin):
-        with pytest.raises(ValueError, match="enable mean_std, mebin or both"):
+        with pytest.raises(ValueError, match="without a rule every mask would be empty"):
             BinarizeSettings.model_validate(wanted)
         return
     context = context_for("test_public", peaks=(40.0, 200.0))

@@ -15,6 +15,7 @@ from seamark.manifests.model import PhaseRecord
 from seamark.manifests.preview import PreviewManifest, StripRecord
 from seamark.report.charts import Marker, Series, line_chart, score_chart, share_above, training_chart
 from seamark.report.cost import read_costs
+from seamark.report.false_alarms import false_alarm_rows
 from seamark.report.gallery import galleries
 from seamark.report.links import relative_link
 from seamark.report.page import duration, percent
@@ -118,6 +119,47 @@ def test_equal_thresholds_of_several_splits_are_one_row():
     assert row.validation_shares == (0.1,)
     assert row.paths == (Path("a"), Path("b"))
     assert threshold_markers([row], "cup") == (Marker("mean_std 90", 90.0),)
+
+
+def test_a_threshold_from_variants_says_so():
+    manifest = coarse("validation", [90.0], sees=False)
+    (mask,) = manifest.masks
+    threshold = mask.thresholds[0].model_copy(update={"from_variants": True})
+    relit = manifest.model_copy(update={"masks": (mask.model_copy(update={"thresholds": (threshold,)}),)})
+    (row,) = threshold_rows({Path("a"): relit}, VALIDATION)
+    assert row.scope == "variants of validation images only"
+
+
+def test_false_alarms_of_validation_are_counted_beside_the_promise():
+    manifest = coarse("validation", [90.0, 90.0, 90.0], sees=False, rule="evt")
+    promise = {"promised_image_rate": 0.1}
+    masks = tuple(
+        mask.model_copy(
+            update={
+                "foreground_px": pixels,
+                "thresholds": (
+                    mask.thresholds[0].model_copy(update=promise),
+                    ThresholdRecord(rule="grow", value=80.0, sees_test_images=False),
+                ),
+            }
+        )
+        for mask, pixels in zip(manifest.masks, (0, 7, 1), strict=True)
+    )
+    coarse_masks = manifest.model_copy(update={"masks": masks})
+    refined = coarse_masks.model_copy(update={"stage": "refined", "masks": manifest.masks})
+    (row,) = false_alarm_rows({Path("a"): coarse_masks, Path("b"): refined}, {})
+    assert (row.normal_images, row.coarse, row.refined, row.path) == (3, 2, 0, Path("a"))
+    assert (row.promises, row.promised) == ((("evt", 0.1),), 0.1)
+    both = tuple(
+        mask.model_copy(
+            update={
+                "thresholds": (*mask.thresholds, ThresholdRecord(rule="mean_std", value=1.0, sees_test_images=False))
+            }
+        )
+        for mask in masks
+    )
+    mixed = coarse_masks.model_copy(update={"masks": both})
+    assert false_alarm_rows({Path("a"): mixed, Path("b"): refined}, {})[0].promised is None
 
 
 def test_threshold_of_the_whole_test_split():

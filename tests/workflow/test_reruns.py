@@ -3,7 +3,11 @@
 from collections import Counter
 
 import pytest
-from tests.workflow.project import SPLITS, draw
+from tests.workflow.project import CATEGORIES, SPLITS, draw
+
+from seamark.manifests.base import read_manifest
+from seamark.manifests.calibration import CalibrationManifest
+from seamark.manifests.masks import MasksManifest
 
 LATE_STAGES = ("binarize", "refine", "preview")
 
@@ -31,6 +35,24 @@ def test_one_threshold_of_one_category_replans_the_late_stages_of_that_category_
 def test_one_threshold_of_one_split_replans_that_split_only(project):
     project.configure({"overrides": {"bolt/test_private": {"binarize": {"mean_std": {"k": 3.5}}}}})
     assert project.planned() == late_jobs("bolt", ("test_private",))
+
+
+def test_thresholds_from_variants_of_validation_train_nothing_anew(project):
+    project.configure({"relight": {"validation_variants": 2}, "binarize": {"normal": "validation_relit"}})
+    planned = project.planned("masks")
+    for category in CATEGORIES:
+        new = {(stage, category) for stage in ("crop", "infer", "merge", "fuse")}
+        assert {job[:2] for job in planned if job[2] is None and job[1] == category} >= new | {("calibrate", category)}
+    assert not any(job[0] == "train" for job in planned)
+    project.snakemake("out/tiny/60_coarse/bolt/test_private.json")
+    calibration = read_manifest(project.out / "50_calibration/bolt.json", CalibrationManifest)
+    relit = calibration.of("validation_relit")
+    assert [image.id for image in relit.images] == [
+        f"{image.id}~{number}" for image in calibration.of("validation").images for number in (1, 2)
+    ]
+    masks = read_manifest(project.out / "60_coarse/bolt/test_private.json", MasksManifest)
+    (threshold,) = masks.masks[0].thresholds
+    assert (threshold.value, threshold.from_variants) == (relit.mean + 3.0 * relit.std, True)
 
 
 def test_a_deleted_output_is_made_again_with_what_follows(project):

@@ -14,6 +14,8 @@ class MaskScores(Record):
     true_positive_px: int
     false_positive_px: int
     false_negative_px: int
+    flagged_normal_images: int
+    """Images without a defect in which a pixel is foreground."""
 
 
 class DefectRecall(Record):

@@ -9,11 +9,18 @@ from seamark.settings.base import Split
 class ThresholdRecord(Record):
     """One threshold of one image, in raw score units."""
 
-    rule: Literal["mean_std", "mebin"]
+    rule: Literal["mean_std", "quantile", "evt", "conformal", "mebin", "grow"]
+    """``grow`` is what components were grown down to, around what the other rules found."""
     value: float | None
     """Pixels above it are foreground; None when the rule found no threshold, so it contributes nothing."""
     sees_test_images: bool
     """Whether a test image had a part in it."""
+    from_variants: bool = False
+    """Whether it comes from variants of the validation photographs and not from these."""
+    promised_image_rate: float | None = None
+    """Largest share of normal images that the rule flags on average; None where it promises none."""
+    promised_pixel_rate: float | None = None
+    """Largest share of the pixels of the normal images it saw that lie above; None where it promises none."""
 
 
 class MaskRecord(Record):

@@ -24,6 +24,7 @@ from seamark.manifests.submission import CheckReport
 from seamark.report.charts import read_histogram, score_chart, training_chart
 from seamark.report.cost import RunCost, read_costs
 from seamark.report.curve_charts import PageFigures
+from seamark.report.false_alarms import false_alarm_rows
 from seamark.report.gallery import galleries
 from seamark.report.links import relative_link, relative_path
 from seamark.report.thresholds import threshold_markers, threshold_rows
@@ -209,6 +210,7 @@ def render_page(
         "metrics": metric_groups(inputs.evaluations),
         "means": mean_rows(tuple(inputs.evaluations.values())),
         "thresholds": thresholds,
+        "false_alarms": false_alarm_rows(inputs.masks, inputs.evaluations),
         "charts": [
             _category_charts(path, manifest, histograms[manifest.category], markers, inputs.models)
             for path, manifest in inputs.calibrations.items()

@@ -10,6 +10,7 @@ from seamark.scores import Histogram
 
 SCOPES = {
     "validation": "validation images only",
+    "variants": "variants of validation images only",
     "split": "all images of the split together",
     "image": "each image for itself",
 }
@@ -79,17 +80,19 @@ def _row(path: Path, manifest: MasksManifest, rule: str, histogram: Histogram | 
         low=ends[0] if ends else None,
         high=ends[-1] if ends else None,
         without=sum(record.value is None for record in records),
-        scope=_scope(len(values), sees_test_images),
+        scope=_scope(len(values), sees_test_images, any(record.from_variants for record in records)),
         sees_test_images=sees_test_images,
         validation_shares=() if histogram is None else tuple(share_above(histogram, value) for value in ends),
         paths=(path,),
     )
 
 
-def _scope(distinct: int, sees_test_images: bool) -> str:
+def _scope(distinct: int, sees_test_images: bool, from_variants: bool) -> str:
     if distinct > 1:
         return SCOPES["image"]
-    return SCOPES["split"] if sees_test_images else SCOPES["validation"]
+    if sees_test_images:
+        return SCOPES["split"]
+    return SCOPES["variants" if from_variants else "validation"]
 
 
 def threshold_markers(rows: Sequence[ThresholdRow], category: str) -> tuple[Marker, ...]:

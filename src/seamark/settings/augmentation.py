@@ -8,14 +8,26 @@ from seamark.settings.base import Settings
 
 
 class WideSettings(Settings):
-    """Wide photometric variants that imitate another lamp: drawn anew for every variant of a tile."""
+    """Wide photometric variants that imitate another lamp and camera: drawn anew for every variant of a picture."""
 
     log_gamma: tuple[float, float] = Field(
         (-0.5, 0.5), description="range of the natural logarithm of the gamma exponent"
     )
     log_gain: tuple[float, float] = Field((-0.65, 0.5), description="range of the natural logarithm of the gain")
     gradient: float = Field(
-        0.3, ge=0.0, lt=1.0, description="largest relative change of light from the middle of a tile to its border"
+        0.3, ge=0.0, lt=1.0, description="largest relative change of light from the middle of a picture to its border"
+    )
+    vignette: float = Field(
+        0.0, ge=0.0, lt=1.0, description="largest relative loss of light from the middle of a picture to its corners"
+    )
+    log_white_balance: float = Field(
+        0.0,
+        ge=0.0,
+        le=2.0,
+        description="largest natural logarithm of the gain of each colour, either way; not for grey",
+    )
+    noise_std: float = Field(
+        0.0, ge=0.0, le=255.0, description="largest standard deviation of noise in grey values, per pixel and channel"
     )
 
 

@@ -1,13 +1,19 @@
 """Settings of the binarize stage."""
 
+import math
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from seamark.settings.base import Settings
+from seamark.settings.calibrate import CalibrateSettings
+from seamark.settings.relight import RELIT_VALIDATION, RelightSettings
 
 Scope = Literal["validation", "split", "image"]
-"""Whose pixels a statistic is taken over; only ``validation`` never sees a test image."""
+"""Whose pixels a statistic is taken over; only ``validation``, the normal images, never sees a test image."""
+
+RULES = ("mean_std", "quantile", "evt", "conformal", "mebin")
+"""Blocks of the binarize section that each give a threshold."""
 
 
 class MeanStdSettings(Settings):
@@ -16,7 +22,8 @@ class MeanStdSettings(Settings):
     enabled: bool = Field(True, description="whether this rule contributes to the mask")
     k: float = Field(3.0, ge=0.0, le=100.0, description="number of standard deviations above the mean")
     scope: Scope = Field(
-        "validation", description="validation: no test image is seen; split: RoBiS; image: each map alone"
+        "validation",
+        description="validation: the normal images, no test image is seen; split: RoBiS; image: each map alone",
     )
 
     @property
@@ -45,19 +52,82 @@ class MebinSettings(Settings):
         return self.enabled
 
 
-class BinarizeSettings(Settings):
-    """How anomaly maps become coarse masks: mean + k std OR MEBin."""
+class QuantileSettings(Settings):
+    """Threshold that a share of the pixels of normal images does not exceed."""
 
+    enabled: bool = Field(False, description="whether this rule contributes to the mask")
+    q: float = Field(
+        0.999, ge=0.0, le=1.0, description="share of the validation pixels up to the threshold; in calibrate.quantiles"
+    )
+
+
+class EvtSettings(Settings):
+    """Threshold from an extreme-value (Gumbel) fit of the peaks of normal images."""
+
+    enabled: bool = Field(False, description="whether this rule contributes to the mask")
+    image_rate: float = Field(
+        0.1, gt=0.0, lt=1.0, description="share of normal images that it may flag, if their peaks follow the fit"
+    )
+
+
+class ConformalSettings(Settings):
+    """Threshold that a further normal image exceeds with a probability of at most alpha, whatever the distribution."""
+
+    enabled: bool = Field(False, description="whether this rule contributes to the mask")
+    alpha: float = Field(
+        0.2,
+        gt=0.0,
+        lt=1.0,
+        description="share of normal images that it may flag; needs 1 / alpha - 1 validation images",
+    )
+
+    @property
+    def images_needed(self) -> int:
+        """Fewest normal images for which the guarantee can be given."""
+        return math.ceil(round(1.0 / self.alpha - 1.0, 9))
+
+    def refusal(self, count: int) -> str | None:
+        """Return why so many normal images are too few, or None if they suffice."""
+        if count >= self.images_needed:
+            return None
+        return (
+            f"binarize.conformal.alpha {self.alpha:g} needs at least {self.images_needed} validation images, there are "
+            f"{count}; add some, or choose alpha >= {math.ceil(1e4 / (count + 1)) / 1e4:g}"
+        )
+
+    def rank(self, count: int) -> int:
+        """Return which of so many peaks, counted from the lowest as 1, is the threshold."""
+        return math.ceil(round((count + 1) * (1.0 - self.alpha), 9))
+
+
+class BinarizeSettings(Settings):
+    """How anomaly maps become coarse masks: the union of all enabled rules."""
+
+    normal: Literal["validation", "validation_relit"] = Field(
+        "validation",
+        description="normal images that thresholds come from, where a rule does not say otherwise: the photographs, or "
+        "their variants (relight.validation_variants)",
+    )
     at: Literal["native", "map"] = Field(
         "native", description="native: bring the map to image size first; map: threshold, then enlarge"
     )
     mean_std: MeanStdSettings = Field(default_factory=MeanStdSettings)
+    quantile: QuantileSettings = Field(default_factory=QuantileSettings)
+    evt: EvtSettings = Field(default_factory=EvtSettings)
+    conformal: ConformalSettings = Field(default_factory=ConformalSettings)
     mebin: MebinSettings = Field(default_factory=MebinSettings)
     erode_px: int = Field(
-        0, ge=0, le=64, description="square erosion of the mean + k std mask in map pixels, 0 for none (RoBiS: 6)"
+        0, ge=0, le=64, description="square erosion before all rules but MEBin in map pixels, 0 for none (RoBiS: 6)"
     )
     compensate_erosion: bool = Field(
         False, description="dilate eroded masks back by the mirrored square; parity: false, they stay shrunken"
+    )
+    grow_share: float = Field(
+        1.0,
+        gt=0.0,
+        le=1.0,
+        description="grow components down to this share of the lowest threshold's height above the validation mean; "
+        "1 for none",
     )
     peak_share: float = Field(
         0.0,
@@ -67,8 +137,22 @@ class BinarizeSettings(Settings):
     )
     min_area_px: int = Field(0, ge=0, description="drop components smaller than this many image pixels")
 
+    def refusals(self, calibrate: CalibrateSettings, relight: RelightSettings) -> list[str]:
+        """Return what the settings of other stages lack for these, one sentence each."""
+        refusals = []
+        if self.quantile.enabled and self.quantile.q not in calibrate.quantiles:
+            refusals.append(f"binarize.quantile.q {self.quantile.q:g}: add it to calibrate.quantiles")
+        if self.normal == RELIT_VALIDATION and not relight.validation_variants:
+            refusals.append(f"binarize.normal {self.normal}: needs relight.validation_variants of at least 1")
+        return refusals
+
+    @property
+    def enabled_rules(self) -> tuple[str, ...]:
+        """Names of the rules whose masks are united."""
+        return tuple(rule for rule in RULES if getattr(self, rule).enabled)
+
     @model_validator(mode="after")
     def _at_least_one_rule(self) -> "BinarizeSettings":
-        if not (self.mean_std.enabled or self.mebin.enabled):
-            raise ValueError("enable mean_std, mebin or both: without a rule every mask would be empty")
+        if not self.enabled_rules:
+            raise ValueError(f"enable at least one of {', '.join(RULES)}: without a rule every mask would be empty")
         return self

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from seamark.settings.base import Settings, Split
+from seamark.settings.base import SPLITS, Settings, Split
 
 
 class DataSettings(Settings):
@@ -35,6 +35,8 @@ class DataSettings(Settings):
     def _splits_make_sense(self) -> "DataSettings":
         if "validation" not in self.splits or "train" in self.splits or len(set(self.splits)) != len(self.splits):
             raise ValueError(f"splits {list(self.splits)}: validation must be listed, train must not, and none twice")
+        if not set(self.splits) <= set(SPLITS):
+            raise ValueError(f"splits {list(self.splits)}: variants come in by relight.validation_variants")
         if self.demo and self.truth_root is None:
             raise ValueError("demo: true also needs truth_root, the folder for the private ground truth of the demo")
         return self

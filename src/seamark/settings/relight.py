@@ -1,0 +1,27 @@
+"""Settings of photometric variants of photographs."""
+
+from pydantic import Field
+
+from seamark.settings.augmentation import WideSettings
+from seamark.settings.base import Settings, Split
+
+RELIT_VALIDATION: Split = "validation_relit"
+"""The split of the variants of validation photographs: it gets maps and statistics, nothing else."""
+
+
+class RelightSettings(Settings):
+    """Photographs shown once more as another lamp and camera would: more to learn from, and to set thresholds by."""
+
+    train_variants: int = Field(
+        0, ge=0, le=16, description="variants of each training photograph that detectors learn from, besides itself"
+    )
+    validation_variants: int = Field(
+        0, ge=0, le=16, description="variants of each validation photograph that thresholds may come from"
+    )
+    wide: WideSettings = Field(default_factory=WideSettings, description="how variants differ from the photograph")
+
+    def variants(self, split: str) -> int:
+        """Return how many variants of its photographs a split has."""
+        if split == RELIT_VALIDATION:
+            return self.validation_variants
+        return self.train_variants if split == "train" else 0
