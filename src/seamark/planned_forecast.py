@@ -12,11 +12,14 @@ from seamark.forecast.room import MemoryLimit, PlannedJob, ResourceError, room_p
 from seamark.forecast.work import Work
 from seamark.planned_teachers import PlannedTeachers
 from seamark.settings.base import Split
+from seamark.settings.relight import RELIT_VALIDATION
 from seamark.teachers import wanted_teacher
 from seamark.variations import Variation
 
 EVERYTHING: tuple[Split, ...] = ("train", "validation", "test_public", "test_private", "test_private_mixed")
 PRIVATE: tuple[Split, ...] = ("test_private", "test_private_mixed")
+WITH_VARIANTS = {"crop", "train", "infer", "merge", "fuse"}
+"""Rules that work on variants of photographs as on photographs."""
 THREADS = {"demo": 2, "package": 4, "compare": 2, "ablate": 2}
 """Threads of the rules that work on several photographs at a time."""
 
@@ -77,15 +80,15 @@ class PlannedForecast:
         return Work(
             stage=rule,
             config=variation.resolved(given["category"] or None, given["split"] or None),
-            photographs=self._photographs(rule, given["category"], given["split"]),
-            training=self._sizes.of(given["category"], ("train",)) if detector and given["category"] else NONE,
+            photographs=self._photographs(variation, rule, given["category"], given["split"]),
+            training=self._shown(variation, given["category"], ("train",)) if detector and given["category"] else NONE,
             category=given["category"],
             split=given["split"],
             detector=detector,
             grid_name=given["grid"],
         )
 
-    def _photographs(self, rule: str, category: str, split: str) -> Photographs:
+    def _photographs(self, variation: Variation, rule: str, category: str, split: str) -> Photographs:
         splits: Mapping[str, Sequence[Split]] = {
             "demo": EVERYTHING,
             "index": EVERYTHING,
@@ -96,10 +99,23 @@ class PlannedForecast:
         }
         chosen = splits.get(rule, self._own.config.data.splits)
         if split:
-            chosen = [name for name in EVERYTHING if name == split]
+            chosen = [name for name in (*EVERYTHING, RELIT_VALIDATION) if name == split]
+        if rule in WITH_VARIANTS and category:
+            return self._shown(variation, category, chosen)
         total = NONE
         for name in (category,) if category else self._categories:
             total += self._sizes.of(name, chosen)
+        return total
+
+    def _shown(self, variation: Variation, category: str, splits: Sequence[Split]) -> Photographs:
+        """Return photographs together with their variants."""
+        relight, total = variation.resolved(category).relight, NONE
+        for split in splits:
+            variants = relight.variants(split)
+            if split == RELIT_VALIDATION:
+                total += self._sizes.of(category, ("validation",)).times(variants)
+            else:
+                total += self._sizes.of(category, (split,)).times(1 + variants)
         return total
 
     def _taught_by(self, teacher: str) -> Variation:

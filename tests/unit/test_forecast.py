@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,8 +21,11 @@ from seamark.forecast.remedies import disk_mb, disk_refusal, gpu_refusals, memor
 from seamark.forecast.room import MemoryLimit, PlannedJob, present_mb, room_problems
 from seamark.forecast.work import Work
 from seamark.geometry import tile_boxes
+from seamark.planned_forecast import PlannedForecast
+from seamark.planned_teachers import PlannedTeachers
 from seamark.tile_plan import plan_tiles
 from seamark.tiles import write_tiles
+from seamark.variations import Variation
 
 ROOT = Path(__file__).parents[2]
 CONFIG = load_config(
@@ -236,3 +240,22 @@ def test_networks_are_those_of_the_backbones():
     for name in ("efficientnet_lite0", "resnet18"):
         backbone = load_backbone(name, "random")
         assert NETWORKS[name].parameters == sum(tensor.numel() for tensor in backbone.parameters())
+
+
+def test_variants_count_as_photographs_where_they_are_tiles():
+    raw = {"data": {"demo": True, "truth_root": "truth"}, "relight": {"train_variants": 2, "validation_variants": 3}}
+    config = load_config(raw)
+    teaching = PlannedTeachers(config)
+    places = {"demo": Variation("demo", "demo", raw, teaching)}
+    planned = PlannedForecast(places, ("woven", "washers"), DataSetSizes(config, {}), teaching)
+
+    def count(rule, split="", detector=""):
+        place = SimpleNamespace(place="demo", category="woven", split=split, detector=detector)
+        return planned.work(rule, place).photographs.count
+
+    train, validation = config.demo.train, config.demo.validation
+    assert count("crop", "train") == 3 * train
+    assert count("crop", "validation") == count("merge", "validation") == count("binarize", "validation") == validation
+    assert count("fuse", "validation_relit") == 3 * validation
+    assert count("train", detector="inp_former") == 3 * train + validation
+    assert planned.work("index", SimpleNamespace(category="woven")).photographs.count < 100

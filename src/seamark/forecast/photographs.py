@@ -46,6 +46,10 @@ class Photographs:
         counts.update(dict(other.sizes))
         return Photographs(tuple(sorted(counts.items())))
 
+    def times(self, number: int) -> "Photographs":
+        """Return as many of each photograph."""
+        return Photographs(tuple((size, count * number) for size, count in self.sizes if number))
+
     @property
     def count(self) -> int:
         """Number of photographs."""
