@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from seamark.artifacts import file_digest
 from seamark.backbones import BACKBONES, load_backbone
+from seamark.convolutional_backbone import run_parts
 from seamark.errors import ConfigError, DataError, WeightsError
 from seamark.networks.efficientnet_lite import build_efficientnet_lite0, published_names
 from seamark.weights import load_strictly
@@ -362,3 +363,14 @@ def test_weights_are_verified_only_against_a_published_digest(lite0, hub, tmp_pa
     publish(monkeypatch, name, path, sha256=None)
     unknown = load_backbone(name)
     assert (unknown.digest, unknown.verified) == (file_digest(path), False)
+
+
+@pytest.mark.parametrize("shape", [(64, 96), (46, 46), (45, 64), (33, 31)], ids=str)
+def test_convolutions_in_one_pass_give_the_bits_of_single_steps(lite0, shape):
+    batch = torch.randn(1, 3, *shape, generator=torch.Generator().manual_seed(4))
+    batch = batch.contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        fused = run_parts(lite0.parts, batch, range(4))
+    single = run_parts(lite0.parts, batch.requires_grad_(), range(4))
+    assert all(level.requires_grad for level in single)
+    assert all(torch.equal(one, two) for one, two in zip(fused, single, strict=True))

@@ -10,6 +10,7 @@ from seamark.torchvision_operators import declare_torchvision_operators
 
 declare_torchvision_operators()
 import timm  # noqa: E402  (timm imports torchvision, which needs the declaration above)
+from timm.layers.conv2d_same import Conv2dSame  # noqa: E402
 
 _WITHOUT_EXPANSION = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 _WITH_EXPANSION = {
@@ -75,9 +76,10 @@ def published_names(network: nn.Module) -> dict[str, str]:
 
 
 def _fold(parent: nn.Module, convolution_name: str, norm_name: str) -> None:
-    """Fold a batch norm into the convolution before it and leave the activation in its place."""
+    """Fold a batch norm into the convolution before it and keep its activation."""
     activation = parent.get_submodule(f"{norm_name}.act")
-    fold_batch_norm(parent, convolution_name, norm_name, activation)
+    same = isinstance(parent.get_submodule(convolution_name), Conv2dSame)
+    fold_batch_norm(parent, convolution_name, norm_name, activation, same=same)
 
 
 def fold_batch_norms(network: nn.Module) -> None:

@@ -8,6 +8,16 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 _ONEDNN = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+_IN_ONE_PASS: dict[type[nn.Module], tuple[str, list[float]]] = {
+    nn.ReLU: ("relu", []),
+    nn.ReLU6: ("hardtanh", [0.0, 6.0]),
+}
+"""What oneDNN can do to a value of a convolution before it writes it, by activation."""
+
+
+def _settled(features: Tensor) -> bool:
+    """Say whether oneDNN is the library to name."""
+    return _ONEDNN and features.device.type == "cpu" and features.dtype == torch.float32
 
 
 class _Pointwise(nn.Module):
@@ -24,13 +34,49 @@ class _Pointwise(nn.Module):
         self.stride = (convolution.stride[0], convolution.stride[1])
 
     def forward(self, features: Tensor) -> Tensor:
-        settled = features.device.type == "cpu" and features.dtype == torch.float32
-        if settled and _ONEDNN:
+        if _settled(features):
             return torch.mkldnn_convolution(features, self.weight, self.bias, (0, 0), self.stride, (1, 1), 1)
         return functional.conv2d(features, self.weight, self.bias, self.stride)
 
 
-def fold_batch_norm(parent: nn.Module, convolution_name: str, norm_name: str, activation: nn.Module) -> None:
+class _Fused(nn.Module):
+    """A convolution and its activation; on the CPU both in one pass over the features, and without a padded copy.
+
+    Bits are those of one after the other. TensorFlow's "same" padding with stride 2 adds one more row and column at the
+    far sides than at the near ones; a kernel with a row and a column of zeros before its own does the same with equal
+    padding on all sides.
+    """
+
+    wide: Tensor
+
+    def __init__(self, plain: nn.Module, convolution: nn.Conv2d, activation: nn.Module, *, same: bool) -> None:
+        super().__init__()
+        self.plain, self.activation = plain, activation
+        self.stride, self.groups, self.same = convolution.stride, convolution.groups, same
+        half = [side // 2 for side in convolution.kernel_size]
+        self.padding = half if same else [int(side) for side in convolution.padding]
+        weight = convolution.weight.detach()
+        self.register_buffer("wide", functional.pad(weight, (1, 0, 1, 0)) if same else weight, persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        if not self._in_one_pass(features):
+            return cast(Tensor, self.activation(self.plain(features)))
+        name, bounds = _IN_ONE_PASS[type(self.activation)]
+        found: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            features, self.wide, self.plain.bias, self.padding, self.stride, (1, 1), self.groups, name, bounds, ""
+        )
+        return found
+
+    def _in_one_pass(self, features: Tensor) -> bool:
+        """Say whether there is such a pass: it has no gradient and no mixed precision, and odd sides pad otherwise."""
+        even = features.shape[2] % 2 == 0 and features.shape[3] % 2 == 0
+        plainly = features.requires_grad or torch.is_autocast_enabled("cpu")
+        return _settled(features) and not plainly and (even or not self.same)
+
+
+def fold_batch_norm(
+    parent: nn.Module, convolution_name: str, norm_name: str, activation: nn.Module, *, same: bool = False
+) -> None:
     """Fold a batch norm into the convolution before it, in place.
 
     Parameters
@@ -40,7 +86,9 @@ def fold_batch_norm(parent: nn.Module, convolution_name: str, norm_name: str, ac
     convolution_name, norm_name : str
         Their names within it.
     activation : Module
-        Takes the place of the batch norm.
+        Follows the batch norm; ReLU and ReLU6 become one with the convolution.
+    same : bool
+        Whether the convolution has stride 2 and TensorFlow's "same" padding, which depends on the input.
     """
     convolution = cast(nn.Conv2d, parent.get_submodule(convolution_name))
     norm = cast(nn.BatchNorm2d, parent.get_submodule(norm_name))
@@ -49,6 +97,7 @@ def fold_batch_norm(parent: nn.Module, convolution_name: str, norm_name: str, ac
         convolution.weight, convolution.bias, mean, variance, norm.eps, norm.weight, norm.bias
     )
     convolution.weight, convolution.bias = folded
-    pointwise = convolution.kernel_size == (1, 1)
-    setattr(parent, convolution_name, _Pointwise(convolution) if pointwise else convolution)
-    setattr(parent, norm_name, activation)
+    settled = _Pointwise(convolution) if convolution.kernel_size == (1, 1) else convolution
+    fused = type(activation) in _IN_ONE_PASS
+    setattr(parent, convolution_name, _Fused(settled, convolution, activation, same=same) if fused else settled)
+    setattr(parent, norm_name, nn.Identity() if fused else activation)
