@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from time import time
 
 PROJECT = Path(workflow.basedir)
 sys.path.insert(0, str(PROJECT / "src"))
@@ -44,6 +45,7 @@ wildcard_constraints:
 
 localrules:
     submission,
+    plan,
     report_page,
     evaluation,
     previews,
@@ -120,6 +122,32 @@ rule models:
         plan.fits(),
     message:
         "Every model is trained"
+
+
+rule plan:
+    output:
+        plan=f"{RUN}/plan.json",
+        text=f"{RUN}/plan.txt",
+    log:
+        f"{RUN}/logs/plan.log",
+    benchmark:
+        f"{RUN}/benchmarks/plan.tsv"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=plan.forecast.measuring,
+    params:
+        config=plan.raw,
+        project=str(PROJECT),
+        limits=plan.forecast.limits(
+            workflow.global_resources, local=workflow.local_exec
+        ),
+        asked_at=time(),
+        code=plan.code("plan"),
+    message:
+        "Measuring what the target submission will take"
+    script:
+        "stages/plan.py"
 
 
 rule demo:

@@ -1,15 +1,17 @@
 """What the jobs of a plan will take, as the Snakefile asks for it. Free of NumPy and torch, as planning is."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from seamark.forecast.disk import KINDS
 from seamark.forecast.machine import memory_mb
-from seamark.forecast.memory import requested_mb
+from seamark.forecast.memory import requested_mb, uses_network
 from seamark.forecast.photographs import NONE, DataSetSizes, Photographs
 from seamark.forecast.room import MemoryLimit, PlannedJob, ResourceError, room_problems
 from seamark.forecast.work import Work
+from seamark.planned_jobs import RunOutline
 from seamark.planned_teachers import PlannedTeachers
 from seamark.settings.base import Split
 from seamark.settings.relight import RELIT_VALIDATION
@@ -37,6 +39,8 @@ class PlannedForecast:
         Its photographs.
     teaching : PlannedTeachers
         Its teachers.
+    gpus : int
+        GPUs that jobs may use.
     """
 
     def __init__(
@@ -45,9 +49,10 @@ class PlannedForecast:
         categories: Sequence[str],
         sizes: DataSetSizes,
         teaching: PlannedTeachers,
+        gpus: int,
     ) -> None:
         self._variations, self._categories, self._sizes, self._teaching = variations, categories, sizes, teaching
-        self._own = next(iter(variations.values()))
+        self._own, self._gpus = next(iter(variations.values())), gpus
 
     def memory(self, rule: str) -> Callable[[Any], int]:
         """Return a resource function that gives the memory in MB that a rule's jobs ask for."""
@@ -88,16 +93,70 @@ class PlannedForecast:
             grid_name=given["grid"],
         )
 
+    def submission(self) -> list[PlannedJob]:
+        """Return all jobs of the target ``submission``, in the order of the flow."""
+        jobs = self._outline().jobs()
+        return [
+            PlannedJob(
+                work=(work := self.work(job.rule, job.wildcards)),
+                outputs=tuple(Path(file) for file in job.outputs),
+                name=job.name,
+                needs=tuple(other.name for other in jobs if job.waits_for(other)),
+                threads=self._threads(work),
+                gpus=int(uses_network(work)),
+            )
+            for job in jobs
+        ]
+
+    def _outline(self) -> RunOutline:
+        own, data = self._own, self._own.config.data
+        members = {
+            category: tuple((member, own.grid(category, member)) for member in own.members(category))
+            for category in self._categories
+        }
+        blocks = (own.detector(category, member) for category, pairs in members.items() for member, _ in pairs)
+        wanted = filter(None, map(wanted_teacher, blocks))
+        return RunOutline(
+            run=own.config.run,
+            demo_manifest=f"{data.root}.json" if data.demo else "",
+            members=members,
+            teachers=tuple(dict.fromkeys(self._teaching.key(settings) for settings in wanted)),
+            splits=data.splits,
+            relit=tuple(name for name in self._categories if own.resolved(name).relight.validation_variants),
+            packaged=any(split in PRIVATE for split in data.splits),
+        )
+
+    def _threads(self, work: Work) -> int:
+        """Threads that the Snakefile gives a job."""
+        if self._gpus and uses_network(work):
+            return 4 if work.stage in ("train", "distill") else 3
+        return THREADS.get(work.stage, 1)
+
+    def measuring(self, _wildcards: Any = None) -> int:
+        """Return the memory in MB that ``plan`` asks for, which trains every detector for a moment."""
+        return max(requested_mb(job.work) for job in self.submission() if job.work.stage == "train")
+
+    def limits(self, resources: Mapping[str, Any], *, local: bool) -> dict[str, Any]:
+        """Return what Snakemake may use, ready for JSON: cores, GPUs, and memory of a job where jobs run here."""
+        limit = asdict(memory_limit(resources)) if local else None
+        gpus = min(self._gpus, int(resources["gpu"].value)) if "gpu" in resources else self._gpus
+        cores = resources["_cores"].value or 1
+        return {"cores": cores, "gpus": gpus, "memory": limit}
+
     def _photographs(self, variation: Variation, rule: str, category: str, split: str) -> Photographs:
+        data = self._own.config.data
+        private = [name for name in PRIVATE if name in data.splits]
+        public = [name for name in data.splits if name == "test_public"]
         splits: Mapping[str, Sequence[Split]] = {
             "demo": EVERYTHING,
             "index": EVERYTHING,
             "truth": EVERYTHING[2:],
             "distill": ("train",),
             "train": ("train", "validation"),
-            "package": [name for name in PRIVATE if name in self._own.config.data.splits],
+            "package": private,
+            "evaluate": [*public, *(private if data.truth_root else [])],
         }
-        chosen = splits.get(rule, self._own.config.data.splits)
+        chosen = splits.get(rule, data.splits)
         if split:
             chosen = [name for name in (*EVERYTHING, RELIT_VALIDATION) if name == split]
         if rule in WITH_VARIANTS and category:
@@ -144,16 +203,15 @@ class PlannedForecast:
         ResourceError
             Naming everything that does not fit and the setting that would make it fit.
         """
-        planned = [
-            PlannedJob(self.work(job.rule.name, job.wildcards), tuple(Path(str(file)) for file in job.output))
-            for job in jobs
-            if job.rule.name in KINDS
-        ]
-        cores = resources["_cores"].value or 1
+        planned = [self._planned(job) for job in jobs if job.rule.name in KINDS]
         limit = memory_limit(resources) if local else None
-        problems = room_problems(planned, limit, lambda work: min(cores, THREADS.get(work.stage, 1)))
+        problems = room_problems(planned, limit, resources["_cores"].value or 1)
         if problems:
             raise ResourceError("\n".join(["the run does not fit:", *(f"  - {problem}" for problem in problems)]))
+
+    def _planned(self, job: Any) -> PlannedJob:
+        work = self.work(job.rule.name, job.wildcards)
+        return PlannedJob(work, tuple(Path(str(file)) for file in job.output), threads=self._threads(work))
 
 
 def memory_limit(resources: Mapping[str, Any]) -> MemoryLimit:

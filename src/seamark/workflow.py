@@ -115,7 +115,7 @@ class Plan:
     def forecast(self) -> PlannedForecast:
         """What jobs will take."""
         sizes = DataSetSizes(self.config, {} if self.config.data.demo else self._folders)
-        return PlannedForecast(self._by_place, self.categories, sizes, self._teaching)
+        return PlannedForecast(self._by_place, self.categories, sizes, self._teaching, self.gpus)
 
     def memory(self, rule: str) -> Callable[[Any], int]:
         """Return a resource function that gives the memory in MB that a rule's jobs ask for."""

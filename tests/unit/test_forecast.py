@@ -218,7 +218,7 @@ def test_older_results_make_room_for_those_that_replace_them(tmp_path):
 def test_problems_of_disk_and_memory_are_told_together(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     huge = replace(work("merge"), photographs=Photographs((((100_000, 100_000, 3), 10_000),)))
-    problems = room_problems([PlannedJob(huge, (Path("out/a.json"),))], MemoryLimit(1000.0, "there are"), lambda _: 1)
+    problems = room_problems([PlannedJob(huge, (Path("out/a.json"),))], MemoryLimit(1000.0, "there are"), 1)
     assert [problem.split(":")[0] for problem in problems] == ["disk", "memory"]
     assert "out needs" in problems[0]
 
@@ -247,7 +247,7 @@ def test_variants_count_as_photographs_where_they_are_tiles():
     config = load_config(raw)
     teaching = PlannedTeachers(config)
     places = {"demo": Variation("demo", "demo", raw, teaching)}
-    planned = PlannedForecast(places, ("woven", "washers"), DataSetSizes(config, {}), teaching)
+    planned = PlannedForecast(places, ("woven", "washers"), DataSetSizes(config, {}), teaching, 0)
 
     def count(rule, split="", detector=""):
         place = SimpleNamespace(place="demo", category="woven", split=split, detector=detector)

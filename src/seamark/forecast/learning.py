@@ -113,7 +113,7 @@ def _appetite(work: Work) -> _Appetite:
 def _train(work: Work) -> Memory:
     block, network = work.block, _network(work.block)
     batch = min(batch_size(block), work.training.tiles(work.grid))
-    cached = _cached_mb(work)
+    cached = kept_features_mb(work)
     parameters = trained_parameters(work)
     if isinstance(block, EfficientAdSettings):
         step = batch * work.tile_megapixels * (11_000.0 if block.penalty == "cdo" else 5000.0) * block.width / PDN_WIDTH
@@ -194,8 +194,8 @@ def _inp_decoder_mb(block: InpFormerSettings, network: Network) -> float:
     return 4 * _inp_width(block, network) / stride**2 * copies
 
 
-def _cached_mb(work: Work) -> float:
-    """Frozen features that are kept while training."""
+def kept_features_mb(work: Work, *, limited: bool = True) -> float:
+    """Return the memory in MB of frozen features that are kept while training; ``limited`` by ``feature_cache_mb``."""
     block, network, tiles = work.block, _network(work.block), work.training.tiles(work.grid)
     if isinstance(block, EfficientAdSettings):
         floats = block.channels * PDN_CELLS
@@ -208,4 +208,5 @@ def _cached_mb(work: Work) -> float:
         tiles = int(min(tiles * (1 + (variants or 0)), steps * block.batch_size))
     else:
         return 0.0
-    return min(float(block.feature_cache_mb), _CACHE_OVERHEAD * tiles * work.tile_megapixels * 4 * floats)
+    wanted = _CACHE_OVERHEAD * tiles * work.tile_megapixels * 4 * floats
+    return min(float(block.feature_cache_mb), wanted) if limited else wanted

@@ -2,10 +2,22 @@
 
 import os
 import shutil
+import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Where control groups of either version say how much memory they allow."""
+
+
+@dataclass(frozen=True)
+class MachineSpeed:
+    """What :func:`seamark.forecast.machine_speed.measure_machine` measured."""
+
+    slowness: float
+    """CPU seconds for the same work, relative to the machine of the coefficients."""
+    disk_mb_s: float
+    """MB per second that a file takes until it is on the disk."""
 
 
 def memory_mb(limits: tuple[Path, ...] = CGROUP_LIMITS) -> float:
@@ -33,3 +45,13 @@ def existing_parent(path: Path) -> Path:
 def free_mb(path: Path) -> float:
     """Return the free space in MB on the file system of a path, which need not exist yet."""
     return shutil.disk_usage(existing_parent(path)).free / 1e6
+
+
+def gpu_memory_mb() -> float | None:
+    """Return the memory in MB of the smallest GPU as its driver's tool tells it, None where there is no such tool."""
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+        return min(float(line) for line in result.stdout.split()) * 1024 * 1024 / 1e6
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None

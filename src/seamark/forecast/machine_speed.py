@@ -1,31 +1,21 @@
 """A short measurement of this machine: how fast it works on images, and how fast it writes to a disk."""
 
 import os
-import statistics
 import tempfile
 import time
 import zlib
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from seamark.forecast.machine import MachineSpeed
+
 REFERENCE_S = 0.043
 """CPU seconds of one round on the machine where the coefficients of :mod:`seamark.forecast.seconds` were measured."""
 ROUNDS = 9
 WRITTEN_MB = 128
-
-
-@dataclass(frozen=True)
-class MachineSpeed:
-    """What was measured."""
-
-    slowness: float
-    """CPU seconds for the same work, relative to the machine of the coefficients."""
-    disk_mb_s: float
-    """MB per second that a file takes, until they are on the disk."""
 
 
 def measure_machine(folder: Path) -> MachineSpeed:
@@ -38,7 +28,7 @@ def measure_machine(folder: Path) -> MachineSpeed:
     """
     cv2.setNumThreads(1)
     noise = np.random.default_rng(0).normal(128.0, 12.0, (1024, 1024)).clip(0, 255).astype(np.uint8)
-    seconds = statistics.median(_round(noise) for _ in range(ROUNDS))
+    seconds = min(_round(noise) for _ in range(ROUNDS))
     return MachineSpeed(seconds / REFERENCE_S, _disk_mb_s(folder))
 
 

@@ -1,12 +1,12 @@
 """Whether jobs that are about to run fit into memory and onto the disk; looks at sizes only, measures nothing."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from seamark.errors import SeamarkError
-from seamark.forecast.machine import existing_parent, free_mb
-from seamark.forecast.remedies import disk_refusal, memory_refusals
+from seamark.forecast.machine import existing_parent, free_mb, gpu_memory_mb
+from seamark.forecast.remedies import disk_refusal, gpu_refusals, memory_refusals
 from seamark.forecast.work import Work
 
 
@@ -16,10 +16,21 @@ class ResourceError(SeamarkError):
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """A job and the files that it declares."""
+    """A job, the files that it declares, and when it can run."""
 
     work: Work
     outputs: tuple[Path, ...]
+    name: str = ""
+    """Unique within the run."""
+    needs: tuple[str, ...] = ()
+    """Names of the jobs that must be done before."""
+    threads: int = 1
+    gpus: int = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether its first file is there; whether that is up to date, only Snakemake knows."""
+        return self.outputs[0].exists()
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,7 @@ class MemoryLimit:
     """Where the limit comes from, for messages."""
 
 
-def room_problems(jobs: Sequence[PlannedJob], limit: MemoryLimit | None, threads: Callable[[Work], int]) -> list[str]:
+def room_problems(jobs: Sequence[PlannedJob], limit: MemoryLimit | None, cores: int) -> list[str]:
     """Say what does not fit.
 
     Parameters
@@ -40,8 +51,8 @@ def room_problems(jobs: Sequence[PlannedJob], limit: MemoryLimit | None, threads
         Jobs that are about to run.
     limit : MemoryLimit or None
         Memory for a job; None where jobs run elsewhere.
-    threads : callable
-        Threads of a job.
+    cores : int
+        Most threads that a job gets.
 
     Returns
     -------
@@ -50,8 +61,16 @@ def room_problems(jobs: Sequence[PlannedJob], limit: MemoryLimit | None, threads
     """
     problems = [problem for group in _by_disk(jobs) if (problem := _disk_problem(group))]
     if limit is not None:
-        problems += memory_refusals([job.work for job in jobs], limit.megabytes, threads, limit.words)
+        threads = {job.work.stage: min(cores, job.threads) for job in jobs}
+        works = [job.work for job in jobs]
+        problems += memory_refusals(works, limit.megabytes, lambda work: threads[work.stage], limit.words)
     return problems
+
+
+def gpu_problems(jobs: Sequence[PlannedJob], gpus: int) -> list[str]:
+    """Say which jobs need more memory than the GPUs have; nothing without GPUs, or where theirs is not known."""
+    available = gpu_memory_mb() if gpus else None
+    return [] if available is None else gpu_refusals([job.work for job in jobs], available)
 
 
 def _by_disk(jobs: Iterable[PlannedJob]) -> list[list[PlannedJob]]:

@@ -106,8 +106,8 @@ def read_costs(folder: Path, categories: Collection[str], detectors: Collection[
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             unreadable.append(path)
             continue
-        if job.stage == "report":
-            continue  # of an earlier page: this one is not finished
+        if job.stage in ("report", "plan"):
+            continue  # of an earlier page: this one is not finished; and of what tells the cost beforehand
         if job.category in {None, *categories} and wildcards.get("detector") in {None, *detectors}:
             jobs.append(job)
     return RunCost(stage_costs(jobs), tuple(unreadable))

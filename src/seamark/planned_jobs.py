@@ -1,0 +1,130 @@
+"""Every job of the target ``submission`` with what it needs, as far as a forecast cares. Free of NumPy and torch."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+from seamark.settings.relight import RELIT_VALIDATION
+from seamark.teachers import teacher_path
+
+NEEDS = {
+    "index": ("demo",),
+    "truth": ("index",),
+    "crop": ("index",),
+    "distill": ("demo",),
+    "train": ("distill", "crop"),
+    "infer": ("train", "crop"),
+    "merge": ("infer",),
+    "fuse": ("merge",),
+    "calibrate": ("fuse",),
+    "binarize": ("fuse", "calibrate"),
+    "refine": ("binarize",),
+    "preview": ("refine", "truth"),
+    "evaluate": ("refine", "truth"),
+    "package": ("refine",),
+    "report": ("package", "evaluate", "preview"),
+}
+"""Stages whose jobs a job waits for: those of its category, split and detector, as far as both have them."""
+FOLDERS = {
+    "crop": "10_tiles",
+    "train": "20_models",
+    "infer": "30_tilemaps",
+    "merge": "40_maps",
+    "fuse": "45_fused",
+    "calibrate": "50_calibration",
+    "binarize": "60_coarse",
+    "refine": "70_refined",
+    "preview": "80_preview",
+    "evaluate": "90_eval",
+}
+
+
+@dataclass(frozen=True)
+class RunJob:
+    """A job of a run."""
+
+    rule: str
+    category: str = ""
+    split: str = ""
+    detector: str = ""
+    grid: str = ""
+    teacher: str = ""
+    outputs: tuple[str, ...] = field(default=(), compare=False)
+    """Its manifest first."""
+
+    @property
+    def wildcards(self) -> SimpleNamespace:
+        """Its wildcards as Snakemake would give them."""
+        names = ("category", "split", "detector", "grid", "teacher")
+        return SimpleNamespace(**{name: value for name in names if (value := getattr(self, name))})
+
+    @property
+    def name(self) -> str:
+        """Rule and wildcards in one line, unique within a run."""
+        return " ".join((self.rule, self.category, self.split, self.detector, self.grid, self.teacher))
+
+    def waits_for(self, other: "RunJob") -> bool:
+        """Return whether another job must be done before this one can start."""
+        if other.rule not in NEEDS.get(self.rule, ()):
+            return False
+        if self.rule == "train" and other.rule == "crop" and other.split not in ("train", "validation"):
+            return False
+        alike = (
+            (self.category, other.category),
+            (self.split, other.split),
+            (self.detector, other.detector),
+        )
+        return all(not mine or not theirs or mine == theirs for mine, theirs in alike)
+
+
+@dataclass(frozen=True)
+class RunOutline:
+    """What the jobs of a run follow from."""
+
+    run: str
+    demo_manifest: str
+    """Empty unless the demo is drawn."""
+    members: dict[str, tuple[tuple[str, str], ...]]
+    """Detectors of each category, each with its grid."""
+    teachers: tuple[str, ...]
+    splits: Sequence[str]
+    relit: tuple[str, ...]
+    """Categories with variants of validation photographs, which get maps and no masks."""
+    packaged: bool
+    """Whether there is an archive."""
+
+    def jobs(self) -> list[RunJob]:
+        """Return all jobs, each once, in the order of the flow."""
+        found = [RunJob("demo", outputs=(self.demo_manifest,))] if self.demo_manifest else []
+        found += [
+            RunJob("distill", teacher=key, outputs=tuple(teacher_path(key, end) for end in (".json", ".safetensors")))
+            for key in self.teachers
+        ]
+        for category, members in self.members.items():
+            found += self._of_category(category, members)
+        if self.packaged:
+            found.append(RunJob("package", outputs=(f"submissions/{self.run}.tar.gz",)))
+        found.append(RunJob("report", outputs=(f"out/{self.run}/report/index.html",)))
+        return list(dict.fromkeys(found))
+
+    def _of_category(self, category: str, members: Sequence[tuple[str, str]]) -> Iterator[RunJob]:
+        out = f"out/{self.run}"
+        mapped = (*self.splits, RELIT_VALIDATION) if category in self.relit else tuple(self.splits)
+        yield RunJob("index", category, outputs=(f"{out}/00_index/{category}.json",))
+        yield RunJob("truth", category, outputs=(f"{out}/00_index/{category}.truth.json",))
+        for detector, grid in members:
+            for split in ("train", *mapped):
+                base = f"{out}/{FOLDERS['crop']}/{grid}/{category}/{split}"
+                yield RunJob("crop", category, split, grid=grid, outputs=(f"{base}.json", f"{base}.npy"))
+            base = f"{out}/{FOLDERS['train']}/{detector}/{category}"
+            outputs = (f"{base}/fit.json", f"{base}/model.safetensors")
+            yield RunJob("train", category, detector=detector, outputs=outputs)
+            for rule in ("infer", "merge"):
+                for split in mapped:
+                    manifest = f"{out}/{FOLDERS[rule]}/{detector}/{category}/{split}.json"
+                    yield RunJob(rule, category, split, detector, outputs=(manifest,))
+        for rule in ("fuse", "binarize", "refine", "preview"):
+            for split in mapped if rule == "fuse" else self.splits:
+                yield RunJob(rule, category, split, outputs=(f"{out}/{FOLDERS[rule]}/{category}/{split}.json",))
+        for rule in ("calibrate", "evaluate"):
+            yield RunJob(rule, category, outputs=(f"{out}/{FOLDERS[rule]}/{category}.json",))
