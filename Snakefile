@@ -16,15 +16,13 @@ from seamark.workflow import Plan
 configfile: "config.yaml"
 
 
-prepare_environment(PROJECT)
+prepare_environment(PROJECT, on_node=workflow.remote_exec)
 plan = Plan(config, PROJECT)
 RUN, OUT = plan.out, "out/{place}"
 tile_file = str if plan.config.keep_tiles else temp
-(
+if "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", plan.gpus)
-    if "gpu" not in workflow.global_resources
-    else None
-)
+GPUS = workflow.global_resources["gpu"].value
 
 
 def refines_with_network(wildcards):
@@ -36,7 +34,7 @@ def refine_gpus(wildcards):
 
 
 def refine_threads(wildcards):
-    return 3 if plan.gpus and refines_with_network(wildcards) else 1
+    return 3 if GPUS and refines_with_network(wildcards) else 1
 
 
 wildcard_constraints:
@@ -254,7 +252,7 @@ rule distill:
     benchmark:
         teacher_path("{teacher}", ".tsv")
     priority: 40
-    threads: 4 if plan.gpus else 1
+    threads: 4 if GPUS else 1
     resources:
         gpu=1,
         mem_mb=plan.memory("distill"),
@@ -286,7 +284,7 @@ rule train:
     benchmark:
         f"{OUT}/benchmarks/train/{{detector}}/{{category}}.tsv"
     priority: 30
-    threads: 4 if plan.gpus else 1
+    threads: 4 if GPUS else 1
     resources:
         gpu=1,
         mem_mb=plan.memory("train"),
@@ -317,7 +315,7 @@ rule infer:
     benchmark:
         f"{OUT}/benchmarks/infer/{{detector}}/{{category}}/{{split}}.tsv"
     priority: 20
-    threads: 3 if plan.gpus else 1
+    threads: 3 if GPUS else 1
     resources:
         gpu=1,
         mem_mb=plan.memory("infer"),

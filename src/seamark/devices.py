@@ -13,13 +13,16 @@ from typing import IO
 from seamark.errors import SeamarkError
 
 POLL_S = 0.5
+HIDDEN = ("", "-1", "NoDevFiles")
+"""Entries of CUDA_VISIBLE_DEVICES that stand for no device; the last one is SLURM's."""
 
 
 def visible_gpus() -> tuple[int, ...]:
     """Return the CUDA indices that jobs may use, found without importing torch.
 
-    ``SEAMARK_GPUS`` (for example ``0,1``, or empty for none) wins over ``CUDA_VISIBLE_DEVICES``, which wins over the
-    device files of the driver.
+    ``SEAMARK_GPUS`` (for example ``0,1``, or empty for none) wins over what SLURM gave to the job, which wins over
+    ``CUDA_VISIBLE_DEVICES``, which wins over the device files of the driver. A SLURM job that asked for no GPU has
+    none, whatever device files its node shows.
 
     Returns
     -------
@@ -37,16 +40,40 @@ def visible_gpus() -> tuple[int, ...]:
             return tuple(int(part) for part in named.split(",") if part.strip())
         except ValueError as error:
             raise SeamarkError(f"SEAMARK_GPUS={named!r}: expected integers separated by commas, e.g. 0,1") from error
-    files = sorted(path for path in Path("/dev").glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name))
+    return tuple(range(len(_cards())))
+
+
+def _cards() -> list[str]:
+    """Names of the cards in the order in which torch counts them, the same for all processes of this machine."""
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    listed = [part.strip() for part in (allowed or "").split(",") if part.strip() not in HIDDEN]
+    if allowed is not None and not listed:
+        return []
+    if "SLURM_JOB_ID" in os.environ:
+        return _given_by_slurm(listed)
+    files = _device_files()
     if allowed is None:
-        return tuple(range(len(files)))
-    listed = [part for part in allowed.split(",") if part.strip() and part.strip() != "-1"]
-    return tuple(range(len(listed))) if files else ()
+        return [str(index) for index in range(len(files))]
+    return listed if files else []
+
+
+def _device_files() -> list[str]:
+    return [path.name for path in Path("/dev").glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name)]
+
+
+def _given_by_slurm(listed: list[str]) -> list[str]:
+    """Cards of this SLURM job: where jobs see their own cards only, all of them call the first one 0."""
+    numbers = os.environ.get("SLURM_STEP_GPUS") or os.environ.get("SLURM_JOB_GPUS") or ""
+    on_node = [number.strip() for number in numbers.split(",") if number.strip()]
+    if listed and len(listed) != len(on_node):
+        return listed
+    return on_node or [str(index) for index in range(int(os.environ.get("SLURM_GPUS_ON_NODE", "0")))]
 
 
 def _slot_file(index: int) -> Path:
-    return Path(tempfile.gettempdir()) / f"seamark-{os.getuid()}-gpu-{index}.lock"
+    cards = _cards()
+    card = cards[index] if index < len(cards) else str(index)
+    return Path(tempfile.gettempdir()) / f"seamark-{os.getuid()}-gpu-{re.sub(r'[^A-Za-z0-9-]', '_', card)}.lock"
 
 
 def _try_lock(stream: IO[str]) -> bool:

@@ -22,7 +22,7 @@ def hide_places(rules: Iterable[Any]) -> None:
             rule.run_func = _without_place(rule.run_func)
 
 
-def prepare_environment(project: Path) -> None:
+def prepare_environment(project: Path, on_node: bool = False) -> None:
     """Set what interpreters and libraries read when they start; every job inherits it.
 
     Jobs import the very modules whose digests the plan holds. Idle OpenMP threads that spin would take the cores from
@@ -32,7 +32,12 @@ def prepare_environment(project: Path) -> None:
     ----------
     project : Path
         Folder of the Snakefile.
+    on_node : bool
+        Whether a cluster started this process for one job. ``SEAMARK_GPUS`` tells of the machine where it was set, so
+        it is dropped here: the cluster has given the job its GPU.
     """
+    if on_node:
+        os.environ.pop("SEAMARK_GPUS", None)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(project / "src"), os.environ.get("PYTHONPATH")]))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
