@@ -102,6 +102,26 @@ class SharedStages:
                 return earlier
         return place
 
+    def path(self, pattern: str, place: str, job: StageJob) -> str:
+        """Return the path of what a job of a variation makes.
+
+        Parameters
+        ----------
+        pattern : str
+            The rule's output. What a storage of Snakemake puts before it is left out: Snakemake puts it there again.
+        place : str
+            Place of the variation.
+        job : StageJob
+            The job.
+
+        Returns
+        -------
+        str
+            Path at the place where the job is done.
+        """
+        plain = pattern[pattern.index("out/{place}/") :]
+        return plain.format(place=self.owner(place, job), **job._asdict())
+
     def jobs(self, place: str, source: Source, wildcards: Any) -> list[StageJob]:
         """Return the jobs of a source that a job of a variation reads.
 

@@ -187,7 +187,7 @@ class Plan:
         def files(wildcards: Any) -> list[str]:
             place = self._variation(wildcards).place
             jobs = self.shared.jobs(place, Source(stage, split), wildcards)
-            return [pattern.format(place=self.shared.owner(place, job), **job._asdict()) for job in jobs]
+            return [self.shared.path(pattern, place, job) for job in jobs]
 
         return files
 

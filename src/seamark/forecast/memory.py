@@ -13,8 +13,8 @@ from seamark.forecast.work import Work
 
 MARGIN = 1.2
 """Room beyond the expected peak in what a job asks for."""
-SNAKEMAKE_MB = 150.0
-"""On a cluster a job's process starts another one, which counts as well."""
+SNAKEMAKE_MB = 400.0
+"""On a cluster a job is started by Snakemakes that count as well: two of 175 MB each and srun's processes on SLURM."""
 STEP_MB = 50
 """What a job asks for is a multiple of this."""
 
