@@ -187,7 +187,7 @@ def kept_share(forms: Forms, tiles: int, steps: int) -> float:
     """Return the share of a training's tiles whose features are kept when they come, by playing through its steps."""
     reader = TileReader(np.zeros((tiles, 1, 1, 3), np.uint8), forms.detector.backbone.normalise, "cpu", 0)
     sizes = FeatureCache(forms.detector.targets, forms.settings.feature_cache_mb)
-    room = int(sizes.room // forms.detector.targets(forms.image(0)).nbytes)
+    room = int(sizes.room // forms.detector.packed_targets(forms.image(0)).nbytes)
     kept: set[Key] = set()
     hits = 0
     for step in range(steps):

@@ -30,7 +30,8 @@ def main(job: Job) -> None:
     tiles = read_manifest(job.path("tiles"), TilesManifest)
     model = read_manifest(job.path("model"), ModelManifest)
     kind = load_detector_class(job.params["detector"])
-    detector = read_model(job.path("weights"), kind, job.settings(kind.Settings), tiles.shape[1:3])
+    settings = job.settings(kind.Settings)
+    detector = read_model(job.path("weights"), kind, settings, tiles.shape[1:3])
     target = job.target("maps")
     components_path(target).unlink(missing_ok=True)
     with ExitStack() as drafts:
@@ -39,7 +40,9 @@ def main(job: Job) -> None:
         if isinstance(detector, ComponentDetector):
             parts = drafts.enter_context(committed_file(components_path(target)))
         pixels = np.load(job.path("tiles_npy"), mmap_mode="r")
-        minimum, maximum = score_tiles(detector, pixels, draft, job.device, job.track, components=parts)
+        minimum, maximum = score_tiles(
+            detector, pixels, draft, job.device, job.track, autocast=settings.autocast, components=parts
+        )
     manifest = TilemapsManifest(
         detector=model.detector,
         category=tiles.category,

@@ -68,10 +68,13 @@ class Backbone(nn.Module, ABC):
         Features D per token, a multiple of 8.
     layers : int
         Number of token tensors and of pyramid levels.
+    slices : tuple of slice
+        Features that each token tensor fills, with zeros elsewhere; empty where every one fills all.
     """
 
     mean: Tensor
     std: Tensor
+    slices: tuple[slice, ...] = ()
 
     def __init__(self, entry: BackboneEntry, digest: str, chosen: tuple[int, ...], embed_dim: int) -> None:
         super().__init__()

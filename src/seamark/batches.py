@@ -2,9 +2,10 @@
 
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from seamark.errors import DataError
 from seamark.images import UInt8Array
 from seamark.settings.augmentation import AugmentationSettings
 
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 Key = tuple[int, int]
 """Tile and version of it; version 0 is the tile itself."""
 
@@ -76,7 +79,15 @@ class TileReader:
 
     def images(self, pixels: Sequence[UInt8Array]) -> Tensor:
         """Return normalised float32 (B, 3, H, W) of B tiles given as uint8 (H, W, 3)."""
+        return self.uploaded(self.stacked(pixels))
+
+    def stacked(self, pixels: Sequence[UInt8Array]) -> Tensor:
+        """Return uint8 (B, H, W, 3) of B tiles, in memory from which a GPU copies while it computes."""
         stacked = torch.from_numpy(np.stack(pixels))
+        return stacked.pin_memory() if self.device.type == "cuda" else stacked
+
+    def uploaded(self, stacked: Tensor) -> Tensor:
+        """Return normalised float32 (B, 3, H, W) of what :meth:`stacked` gave, on the device."""
         return self.normalise(stacked.to(self.device, non_blocking=True))
 
 
@@ -202,8 +213,34 @@ def batch_tiles(seed: int, phase: str, step: int, tiles: int, batch_size: int) -
     return [int(tile) for tile in order[place * batch_size : (place + 1) * batch_size]]
 
 
-def _prepared(make: Callable[[int], Batch], step: int) -> Batch:
-    return make(step).prepare()
+def ahead(make: Callable[[Item], Made], items: Iterable[Item], workers: int) -> Iterator[Made]:
+    """Make something of each item, in order, with a few made ahead in threads.
+
+    Parameters
+    ----------
+    make : callable
+        Turns an item into what is wanted.
+    items : iterable
+        What there is to do.
+    workers : int
+        Threads; 0 to make each only when it is asked for.
+
+    Yields
+    ------
+    object
+        The same for any number of workers.
+    """
+    if workers < 1:
+        yield from map(make, items)
+        return
+    waiting: deque[Future[Made]] = deque()
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        for item in items:
+            waiting.append(pool.submit(make, item))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def batches_ahead(make: Callable[[int], Batch], steps: range, workers: int) -> Iterator[Batch]:
@@ -223,17 +260,7 @@ def batches_ahead(make: Callable[[int], Batch], steps: range, workers: int) -> I
     Batch
         The same batches for any number of workers.
     """
-    if workers < 1:
-        yield from map(make, steps)
-        return
-    waiting: deque[Future[Batch]] = deque()
-    with ThreadPoolExecutor(max_workers=workers) as pool:
-        for step in steps:
-            waiting.append(pool.submit(_prepared, make, step))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    return ahead((lambda step: make(step).prepare()) if workers > 0 else make, steps, workers)
 
 
 class FeatureCache:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterable, Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -155,7 +156,8 @@ class ConvolutionalBackbone(Backbone):
     ) -> None:
         widths = [entry.channels[layer] for layer in chosen]
         super().__init__(entry, digest, chosen, sum(widths))
-        self.widths = tuple(widths)
+        ends = list(accumulate(widths))
+        self.slices = tuple(slice(end - width, end) for end, width in zip(ends, widths, strict=True))
         lengths = (
             [entry.lengths[layer] for layer in chosen] if entry.lengths else [math.sqrt(self.embed_dim)] * len(chosen)
         )
@@ -176,10 +178,8 @@ class ConvolutionalBackbone(Backbone):
     def tokens(self, batch: Tensor) -> list[Tensor]:  # noqa: D102
         grid = self.grid_shape(*batch.shape[2:])
         stack = []
-        start = 0
-        for level, width, scale in zip(self.pyramid(batch), self.widths, self.scales, strict=True):
+        for level, filled, scale in zip(self.pyramid(batch), self.slices, self.scales, strict=True):
             resized = level if level.shape[2:] == grid else functional.interpolate(level, grid, mode="bilinear")
             tokens = resized.flatten(2).transpose(1, 2) * scale
-            stack.append(functional.pad(tokens, (start, self.embed_dim - start - width)))
-            start += width
+            stack.append(functional.pad(tokens, (filled.start, self.embed_dim - filled.stop)))
         return stack

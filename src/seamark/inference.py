@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from seamark.batches import TileReader
+from seamark.batches import TileReader, ahead
 from seamark.component_maps import ComponentDetector
-from seamark.detectors.base import Detector, use_device
+from seamark.detectors.base import Detector, arithmetic, use_device
 from seamark.errors import DataError
 from seamark.images import UInt8Array
 from seamark.phases import Track
@@ -23,6 +23,7 @@ def score_tiles(
     device: str = "cpu",
     track: Track = lambda items, _: items,
     *,
+    autocast: str = "none",
     components: Path | None = None,
 ) -> tuple[float, float]:
     """Score all tiles and write the maps to a .npy file as they come.
@@ -39,6 +40,8 @@ def score_tiles(
         ``cpu`` or ``cuda:<index>``.
     track : callable
         Reports progress.
+    autocast : str
+        Arithmetic on a GPU, ``none`` for float32 or ``bfloat16``; on the CPU it is always float32.
     components : Path, optional
         Another file to write for a detector with two maps per tile: float32 (T, 2, h, w).
 
@@ -51,11 +54,13 @@ def score_tiles(
     ------
     DataError
         If a score is not finite.
+    ConfigError
+        If the GPU has no such arithmetic.
     """
     use_device(device)
     detector.to(device).eval()
     reader = TileReader(tiles, detector.backbone.normalise, device, detector.seed)
-    size = 1 if reader.device.type == "cpu" else GPU_BATCH
+    size, workers = (1, 0) if reader.device.type == "cpu" else (GPU_BATCH, 1)
     shape = (len(reader), *detector.map_shape)
     maps = np.lib.format.open_memmap(target, mode="w+", dtype=np.float32, shape=shape)
     parts = None
@@ -64,10 +69,11 @@ def score_tiles(
             components, mode="w+", dtype=np.float32, shape=(shape[0], 2, *detector.map_shape)
         )
     lowest, highest = np.inf, -np.inf
-    with torch.inference_mode():
-        for start in track(range(0, len(reader), size), "batches of tiles"):
-            rows = range(start, min(start + size, len(reader)))
-            images = reader.images([reader.pixels(row) for row in rows])
+    batches = [range(start, min(start + size, len(reader))) for start in range(0, len(reader), size)]
+    read = ahead(lambda rows: reader.stacked([reader.pixels(row) for row in rows]), batches, workers)
+    with torch.inference_mode(), arithmetic(reader.device, autocast):
+        for rows, stacked in zip(track(batches, "batches of tiles"), read, strict=True):
+            start, images = rows.start, reader.uploaded(stacked)
             if parts is not None and isinstance(detector, ComponentDetector):
                 both = detector.component_scores(images).float().cpu().numpy()
                 parts[start : start + len(rows)] = both

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from seamark.batches import Batch, TileReader, TrainingTiles, batch_tiles, batches_ahead, counted_random
 from seamark.checkpoints import Checkpoint
-from seamark.detectors.base import Detector, use_device
+from seamark.detectors.base import Detector, arithmetic, use_device
 from seamark.errors import TrainingError
 from seamark.images import UInt8Array
 from seamark.manifests.model import PhaseRecord
@@ -183,9 +183,7 @@ class Training:
         return phase.batch(self.tiles.train, step, tiles)
 
     def _arithmetic(self) -> AbstractContextManager[Any]:
-        if self.device.type == "cpu" or self.settings.autocast == "none":
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=getattr(torch, self.settings.autocast))
+        return arithmetic(self.device, self.settings.autocast)
 
     def _save(self, step: int, phase: Mapping[str, Any], curve: Curve) -> None:
         self.checkpoint.save(

@@ -131,6 +131,14 @@ class TestDetector:
         alone = torch.cat([detector.score(batch[i : i + 1]) for i in range(3)])
         torch.testing.assert_close(detector.score(batch), alone, rtol=1e-4, atol=1e-5)
 
+    def test_scores_in_bfloat16_are_close(self, name, trained):
+        detector, _ = trained[name]
+        expected = detector.score(images(detector))
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed = detector.score(images(detector)).float()
+        assert torch.isfinite(mixed).all()
+        assert (mixed - expected).norm() < 0.05 * expected.norm()
+
     def test_backbone_is_frozen_and_not_saved(self, name, trained):
         detector, _ = trained[name]
         detector.train()

@@ -9,8 +9,6 @@ from seamark.batches import TileReader
 from seamark.checkpoints import Checkpoint
 from seamark.detectors.inp_former import (
     InpFormer,
-    InpNetwork,
-    ReluAttention,
     coherence_loss,
     head_count,
     mining_weights,
@@ -19,6 +17,7 @@ from seamark.detectors.inp_former import (
     with_outliers,
 )
 from seamark.errors import ConfigError
+from seamark.networks.inp_network import InpNetwork, ReluAttention
 from seamark.settings.inp_former import InpFormerSettings
 from seamark.training import Training
 
@@ -162,6 +161,23 @@ def test_n3_fused_is_the_mean_of_all_layers():
     torch.testing.assert_close(targets[:, 0], layers[0])
     torch.testing.assert_close(targets[:, 1], layers[1:].mean(dim=0))
     torch.testing.assert_close(detector.fused(targets), layers.mean(dim=0))
+
+
+@pytest.mark.parametrize(
+    ("groups", "kept"), [(None, 1), ([[0, 2], [1]], 1), ([[0], [2]], 1), ([[0, 1], [1, 2]], 2)], ids=str
+)
+def test_kept_targets_are_the_targets_without_their_zeros(groups, kept):
+    detector = toy(layers=[1, 2, 3], groups=groups)
+    images = torch.randn(2, 3, 64, 64)
+    packed = detector.packed_targets(images)
+    assert packed.shape[1] == kept
+    assert torch.equal(detector.unpacked(packed), detector.targets(images))
+
+
+def test_kept_targets_of_a_transformer_are_the_targets():
+    detector, images = transformer(range(4)), torch.randn(1, 3, 56, 42)
+    assert torch.equal(detector.packed_targets(images), detector.targets(images))
+    assert torch.equal(detector.unpacked(detector.targets(images)), detector.targets(images))
 
 
 def transformer(layers, groups=None, seed=3):

@@ -1,14 +1,15 @@
 """The training loop: batches, caching, checkpoints, resume, curves, non-finite losses."""
 
 import logging
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 
-from seamark.batches import Batch, FeatureCache, TileReader, batch_tiles, batches_ahead, counted_random
+from seamark.batches import Batch, FeatureCache, TileReader, ahead, batch_tiles, batches_ahead, counted_random
 from seamark.checkpoints import Checkpoint
-from seamark.detectors.base import Detector, cells_with_content, load_detector_class
+from seamark.detectors.base import Detector, arithmetic, cells_with_content, load_detector_class
 from seamark.errors import ConfigError, DataError, TrainingError
 from seamark.phases import ComputedPhase, GradientPhase
 from seamark.settings.augmentation import AugmentationSettings
@@ -366,3 +367,31 @@ def test_cells_with_content():
 def test_unknown_detector(target):
     with pytest.raises(ConfigError, match="module:Class"):
         load_detector_class(target)
+
+
+class TestArithmetic:
+    gpu = torch.device("cuda", 0)
+
+    def test_the_cpu_always_computes_in_float32(self):
+        assert isinstance(arithmetic(torch.device("cpu"), "bfloat16"), nullcontext)
+
+    def test_none_is_float32(self):
+        assert isinstance(arithmetic(self.gpu, "none"), nullcontext)
+
+    @pytest.mark.filterwarnings("ignore::UserWarning")
+    def test_a_gpu_computes_as_configured(self, monkeypatch):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+        block = arithmetic(self.gpu, "bfloat16")
+        assert (block.device, block.fast_dtype) == ("cuda", torch.bfloat16)
+
+    def test_a_gpu_without_bfloat16_is_refused(self, monkeypatch):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "an old GPU")
+        with pytest.raises(ConfigError, match="an old GPU has none; set autocast: none"):
+            arithmetic(self.gpu, "bfloat16")
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_what_is_made_ahead_comes_in_order(workers):
+    made = ahead(lambda item: item**2, range(20), workers)
+    assert list(made) == [item**2 for item in range(20)]

@@ -3,6 +3,7 @@
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -134,6 +135,35 @@ def use_device(device: str) -> None:
     else:
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
+
+
+def arithmetic(device: torch.device, autocast: str) -> AbstractContextManager[Any]:
+    """Return a block in which forward passes run in the configured arithmetic.
+
+    Parameters
+    ----------
+    device : device
+        Where they run; on the CPU it is always float32.
+    autocast : str
+        ``none`` or ``bfloat16``.
+
+    Returns
+    -------
+    context manager
+        For one use.
+
+    Raises
+    ------
+    ConfigError
+        If the GPU has no such arithmetic.
+    """
+    if device.type == "cpu" or autocast == "none":
+        return nullcontext()
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise ConfigError(
+            f"autocast: {autocast}, but {torch.cuda.get_device_name(device)} has none; set autocast: none"
+        )
+    return torch.autocast(device.type, dtype=getattr(torch, autocast))
 
 
 def load_detector_class(target: str) -> type[Detector]:
