@@ -6,11 +6,10 @@ their own; one map from small matrices against levels that are interpolated and 
 steps on EfficientNet-Lite0 at 256 x 256 px: amplification against a loop that runs the backbone twice, for the teacher
 and for the amplified teacher, and the residual on all cells; distillation with features kept against without. Before a
 part is timed, its results must agree. Both forms run in turn; the smallest time of each counts. Prints the table and
-appends it to ``benchmarks/aand_speed.csv``. Run: ``python benchmarks/aand_speed.py``.
+appends it to ``history/aand_speed.csv``. Run: ``python benchmarks/aand_speed.py``.
 """
 
 import argparse
-import csv
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from typing import cast
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
+from history import append, history_of
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
@@ -199,22 +199,16 @@ def steps(batch: int, repeats: int) -> Iterator[Row]:
 def main() -> None:
     """Measure, print, append."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--csv", type=Path, default=Path(__file__).with_suffix(".csv"), help="table to append to")
+    parser.add_argument("--csv", type=Path, default=history_of(__file__), help="table to append to")
     parser.add_argument("--repeats", type=int, default=5, help="times that each form runs")
     parser.add_argument("--batch", type=int, default=4, help="tiles at once; 16 in the paper")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    fresh = not arguments.csv.exists()
-    with arguments.csv.open("a", newline="", encoding="utf-8") as stream:
-        for make in (amplification_parts, other_parts, steps):
-            for row in make(arguments.batch, arguments.repeats):
-                print("  ".join(f"{value:>10}" if name != "part" else f"{value:48}" for name, value in row.items()))
-                writer = csv.DictWriter(stream, row)
-                if fresh:
-                    writer.writeheader()
-                fresh = False
-                writer.writerow(row)
+    for make in (amplification_parts, other_parts, steps):
+        for row in make(arguments.batch, arguments.repeats):
+            print("  ".join(f"{value:>10}" if name != "part" else f"{value:48}" for name, value in row.items()))
+            append(arguments.csv, [row])
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """Time the exact evaluation of 24 maps of 2448 x 2048 px against a literal sort-based AucPro on a smaller set.
 
-Prints one line and appends it to ``benchmarks/auc_pro.csv``: seconds, Mpx/s of both, their ratio, peak memory of
+Prints one line and appends it to ``history/auc_pro.csv``: seconds, Mpx/s of both, their ratio, peak memory of
 the exact evaluation in MB, and the difference of the two results. Run: ``python benchmarks/auc_pro.py``.
 """
 
 import argparse
-import csv
 import resource
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from history import append, history_of
 from scipy import ndimage
 
 from seamark.metrics import ScoreCounts
@@ -94,16 +94,11 @@ def measure() -> dict[str, float]:
 def main() -> None:
     """Measure, print, append."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--csv", type=Path, default=Path(__file__).with_suffix(".csv"), help="table to append to")
+    parser.add_argument("--csv", type=Path, default=history_of(__file__), help="table to append to")
     table = parser.parse_args().csv
     row = {name: f"{value:.4g}" for name, value in measure().items()}
     print(", ".join(f"{name} {value}" for name, value in row.items()))
-    fresh = not table.exists()
-    with table.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, row)
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
+    append(table, [row])
 
 
 if __name__ == "__main__":

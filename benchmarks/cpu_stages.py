@@ -4,14 +4,13 @@ For every category a few photographs and tile maps are drawn at the official siz
 run (files, digests, manifests and all), and ``benchmarks/literal`` does what the specification says, step by step, on
 the same files. Printed per image: CPU seconds of both and their ratio, wall seconds of both, the MB/s that our stage
 leaves on disk by the wall clock, and the load of the machine. Seconds are the least of the repeats; the process
-keeps to one core. The table is written to ``benchmarks/cpu_stages.csv``.
+keeps to one core. The rows are appended to ``history/cpu_stages.csv``.
 
     python benchmarks/cpu_stages.py                       # all eight categories
     python benchmarks/cpu_stages.py --categories rice --repeat 3
 """
 
 import argparse
-import csv
 import os
 import runpy
 import shutil
@@ -28,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 import torch
+from history import append, history_of
 from literal import binarization, cropping, merging, writing
 from PIL import Image
 
@@ -369,7 +369,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--categories", nargs="+", choices=OFFICIAL_SIZES, default=list(OFFICIAL_SIZES))
     parser.add_argument("--repeat", type=int, default=2, help="runs of everything, of which the quickest counts")
-    parser.add_argument("--csv", type=Path, default=Path(__file__).with_suffix(".csv"), help="table to write")
+    parser.add_argument("--csv", type=Path, default=history_of(__file__), help="table to append to")
     options = parser.parse_args()
     if os.environ.get("OMP_NUM_THREADS") != "1":
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"OMP_NUM_THREADS": "1"})
@@ -377,10 +377,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     measured = list(rows(options.categories, options.repeat))
-    with options.csv.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, measured[0])
-        writer.writeheader()
-        writer.writerows(measured)
+    append(options.csv, measured)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Time EfficientAD on tiles of 256 x 256 px beside a literal form of it, on one core.
 
-Prints one row and appends it to ``benchmarks/efficientad_speed.csv``: processor seconds per tile of scoring and per
+Prints one row and appends it to ``history/efficientad_speed.csv``: processor seconds per tile of scoring and per
 training step, ratios to the literal form, and how far the scores of both are apart. Literal means: teacher and student
 are two networks that run one after the other in torch's default layout with both halves of the student's head; the
 teacher's features are normalised behind it and computed anew in every step; each of the three forms of a tile (as it
@@ -10,7 +10,6 @@ Both forms run in turns, so other work on the machine disturbs both alike. Weigh
 """
 
 import argparse
-import csv
 import os
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from history import append, history_of
 from torch import Tensor
 from torch.nn import functional
 
@@ -135,7 +135,7 @@ def measure(network: str, repeats: int) -> dict[str, float]:
 def main() -> None:
     """Measure, print, append."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--csv", type=Path, default=Path(__file__).with_suffix(".csv"), help="table to append to")
+    parser.add_argument("--csv", type=Path, default=history_of(__file__), help="table to append to")
     parser.add_argument("--network", choices=("small", "medium"), default="small")
     parser.add_argument("--repeats", type=int, default=5, help="calls of each form")
     arguments = parser.parse_args()
@@ -143,12 +143,7 @@ def main() -> None:
     row = measure(arguments.network, arguments.repeats) | {"load": os.getloadavg()[0]}
     texts = {"network": arguments.network} | {name: f"{value:.3g}" for name, value in row.items()}
     print("\n".join(f"{name:18} {text}" for name, text in texts.items()))
-    fresh = not arguments.csv.exists()
-    with arguments.csv.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, texts)
-        if fresh:
-            writer.writeheader()
-        writer.writerow(texts)
+    append(arguments.csv, [texts])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Images per second that finished runs score, detector beside detector, with two processes side by side.
 
-Prints one row per run and appends it to ``benchmarks/inference_speed.csv``. Every model of a run's category is loaded
+Prints one row per run and appends it to ``history/inference_speed.csv``. Every model of a run's category is loaded
 and scores drawn tiles of the run's size, one by one, as the infer stage does on the CPU; each of the processes keeps to
 one thread. Rounds go through all runs in turns, so other work on the machine disturbs all alike; the fastest counts.
 Reading, cutting, merging and all that follows is not in it. Run, in the folder that holds ``out``:
@@ -8,7 +8,6 @@ Reading, cutting, merging and all that follows is not in it. Run, in the folder 
 """
 
 import argparse
-import csv
 import json
 import multiprocessing
 import os
@@ -20,6 +19,7 @@ from threading import Barrier
 
 import numpy as np
 import torch
+from history import append, history_of
 from safetensors import safe_open
 
 from seamark.batches import TileReader
@@ -136,13 +136,7 @@ def main() -> None:
         jobs = [pool.submit(work, arguments, together) for _ in range(arguments.processes)]
         measured = [measurement for job in jobs for measurement in job.result()]
     table = rows(measured, arguments.category, arguments.processes)
-    target = Path(__file__).with_suffix(".csv")
-    fresh = not target.exists()
-    with target.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, list(table[0]))
-        if fresh:
-            writer.writeheader()
-        writer.writerows(table)
+    append(history_of(__file__), table)
     for line in sorted(table, key=lambda line: -float(str(line["images_per_second"]))):
         print("  ".join(str(value) for value in line.values()))
 

@@ -4,12 +4,11 @@ The reference thresholds, erodes, labels and counts once per level, and takes me
 reads the latter from the statistics of the split. Both run in turn in this process, a pair at a time; seconds are CPU
 seconds of the thread, the least of the repeats, so that what else the machine does counts as little as can be. Extra
 bytes are the peak of allocated memory beside the map. Prints a line per case and appends it to
-``benchmarks/mebin.csv``. Run: ``python benchmarks/mebin.py``; with ``--maps`` and the folder of the maps of a split it
+``history/mebin.csv``. Run: ``python benchmarks/mebin.py``; with ``--maps`` and the folder of the maps of a split it
 compares the thresholds of these instead.
 """
 
 import argparse
-import csv
 import itertools
 import os
 import time
@@ -22,6 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from history import append, history_of
 
 from seamark.binarize import ImageContext, binarize_map
 from seamark.calibration import image_statistics, pooled_moments
@@ -182,7 +182,7 @@ def cases(repeats: int) -> Iterator[dict[str, str | float]]:
 def main() -> None:
     """Measure, print, append."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--csv", type=Path, default=Path(__file__).with_suffix(".csv"), help="table to append to")
+    parser.add_argument("--csv", type=Path, default=history_of(__file__), help="table to append to")
     parser.add_argument("--maps", type=Path, action="append", help="folder of the maps of a split to compare on")
     parser.add_argument("--repeats", type=int, default=5, help="pairs of runs per case")
     arguments = parser.parse_args()
@@ -195,15 +195,9 @@ def main() -> None:
     start = time.perf_counter()
     mebin_threshold(small, split, SETTINGS.mebin)
     print(f"first call, which loads or compiles the loops: {time.perf_counter() - start:.2f} s")
-    fresh = not arguments.csv.exists()
-    with arguments.csv.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        for row in cases(arguments.repeats):
-            print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
-            if fresh:
-                writer.writerow(row)
-                fresh = False
-            writer.writerow(row.values())
+    for row in cases(arguments.repeats):
+        print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+        append(arguments.csv, [row])
 
 
 if __name__ == "__main__":

@@ -4,13 +4,12 @@ Draws smooth noise maps (2448 x 2048 px, float32) and masks into a folder, then,
 and packs them as the stage does; does the same plainly, one question per pass, as the stage once did (NumPy's rounding
 and counts, zlib's run lengths, the finished archive read back); and writes the same bytes to the same disk in large
 blocks. All three end with the files on disk (fsync). CPU seconds are those of all threads and of no other process.
-Prints a line per form and writes ``benchmarks/package_speed.csv``.
+Prints a line per form and appends it to ``history/package_speed.csv``.
 
     python benchmarks/package_speed.py --folder <an empty folder> --maps 6 --threads 2
 """
 
 import argparse
-import csv
 import os
 import shutil
 import tarfile
@@ -26,6 +25,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import tifffile
+from history import append, history_of
 
 from seamark.archive import archive_violations, submission_files
 from seamark.artifacts import file_digest
@@ -246,7 +246,7 @@ def main() -> None:
     parser.add_argument("--maps", type=int, default=6)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--repeat", type=int, default=2, help="runs of every form, of which the quickest counts")
-    parser.add_argument("--csv", type=Path, default=Path(__file__).with_suffix(".csv"), help="table to write")
+    parser.add_argument("--csv", type=Path, default=history_of(__file__), help="table to append to")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -257,10 +257,7 @@ def main() -> None:
         shutil.rmtree(path)
     for row in table:
         print("  ".join(f"{name} {value}" for name, value in row.items() if value))
-    with options.csv.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, table[0])
-        writer.writeheader()
-        writer.writerows(table)
+    append(options.csv, table)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,10 @@ paper's networks; the attention along rows and columns from sums of rows and col
 phases against a loop in the manner of DeSTSeg that runs every network in both phases and propagates gradients into
 the student in the second, without and with every part as it is written down. Before a part is timed, its results must
 agree. Both forms run in turn; the smallest time of each counts. Prints the table and appends it to
-``benchmarks/pfadseg_speed.csv``. Run: ``python benchmarks/pfadseg_speed.py``.
+``history/pfadseg_speed.csv``. Run: ``python benchmarks/pfadseg_speed.py``.
 """
 
 import argparse
-import csv
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
+from history import append, history_of
 from torch import Tensor
 
 from seamark.backbones import Backbone, load_pyramid
@@ -201,7 +201,7 @@ def steps(side: int, batch: int, repeats: int) -> Iterator[Row]:
 def main() -> None:
     """Measure, print, append."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--csv", type=Path, default=Path(__file__).with_suffix(".csv"), help="table to append to")
+    parser.add_argument("--csv", type=Path, default=history_of(__file__), help="table to append to")
     parser.add_argument("--side", type=int, default=256, help="sides of the tiles in px, a multiple of 32")
     parser.add_argument("--batch", type=int, default=2, help="tiles per step, at least 2")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each form")
@@ -216,12 +216,7 @@ def main() -> None:
     ):
         rows.append(row)
         print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
-    fresh = not arguments.csv.exists()
-    with arguments.csv.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, rows[0])
-        if fresh:
-            writer.writeheader()
-        writer.writerows(rows)
+    append(arguments.csv, rows)
 
 
 if __name__ == "__main__":

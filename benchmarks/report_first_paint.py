@@ -5,14 +5,13 @@ its own name and numbers, and the files of four images serve all. A headless Chr
 in turn, each time with an empty profile; before, all files are written back and dropped from the system's memory, so
 that they come from disk. Milliseconds are the browser's own, from the start of the navigation. They grow with whatever
 else the machine does, so the empty page, CPU milliseconds of the page's main thread and the load stand beside them.
-Prints a line and appends it to ``benchmarks/report_first_paint.csv``.
+Prints a line and appends it to ``history/report_first_paint.csv``.
 
     python benchmarks/report_first_paint.py
     python benchmarks/report_first_paint.py --images 2000 --categories 8
 """
 
 import argparse
-import csv
 import os
 import statistics
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from history import append, history_of
 from tests.browser.chromium import FLAGS, PATIENCE_MS, find_chromium
 from tests.browser.many_images import report_of_many_images
 
@@ -115,13 +115,7 @@ def main() -> None:
             "load": f"{os.getloadavg()[0]:.1f}",
         }
     print(", ".join(f"{key} {value}" for key, value in row.items()))
-    target = Path(__file__).with_suffix(".csv")
-    new = not target.exists()
-    with target.open("a", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+    append(history_of(__file__), [row])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Time what a synthetic anomaly on a tile of 256 x 256 px costs, part by part, on one core.
 
-Prints the parts and appends one row to ``benchmarks/synthesis.csv``: milliseconds of processor time per sample for the
+Prints the parts and appends one row to ``history/synthesis.csv``: milliseconds of processor time per sample for the
 generator, the mask, the drawn texture, a photographed texture that is in memory, the blending, the cascade of masks,
 the target of a segmentation network, the whole sample (its cascade and target besides) with drawn and with photographed
 textures, noise patches; milliseconds per tile for foregrounds, which are found once. The reference is the smallest part
@@ -9,7 +9,6 @@ on a sample and its clean twin. Run: ``python benchmarks/synthesis.py``.
 """
 
 import argparse
-import csv
 import os
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from tempfile import TemporaryDirectory
 import cv2
 import numpy as np
 import torch
+from history import append, history_of
 from PIL import Image
 
 from seamark.backbones import load_pyramid
@@ -126,7 +126,7 @@ def measure(repeats: int, folder: Path) -> dict[str, float]:
 def main() -> None:
     """Measure, print, append."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--csv", type=Path, default=Path(__file__).with_suffix(".csv"), help="table to append to")
+    parser.add_argument("--csv", type=Path, default=history_of(__file__), help="table to append to")
     parser.add_argument("--repeats", type=int, default=1000, help="samples per part")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -135,12 +135,7 @@ def main() -> None:
         row = measure(arguments.repeats, Path(folder)) | {"load": os.getloadavg()[0]}
     texts = {name: f"{value:.3g}" for name, value in row.items()}
     print("\n".join(f"{name:26} {text}" for name, text in texts.items()))
-    fresh = not arguments.csv.exists()
-    with arguments.csv.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, texts)
-        if fresh:
-            writer.writeheader()
-        writer.writerow(texts)
+    append(arguments.csv, [texts])
 
 
 if __name__ == "__main__":
