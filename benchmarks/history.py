@@ -47,7 +47,7 @@ def append(table: Path, rows: Sequence[Mapping[str, object]]) -> None:
     if table.exists():
         with table.open(newline="", encoding="utf-8") as stream:
             known = list(csv.DictReader(stream))
-    every = [*known, *({**circumstances(), **row} for row in rows)]
+    every: list[Mapping[str, object]] = [*known, *({**circumstances(), **row} for row in rows)]
     columns = list(dict.fromkeys(name for row in every for name in row))
     table.parent.mkdir(parents=True, exist_ok=True)
     with table.open("w", newline="", encoding="utf-8") as stream:
