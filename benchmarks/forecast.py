@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from history import append, history_of
+
 from seamark.planned_jobs import FOLDERS
 
 FOLDER_OF = {**FOLDERS, "index": "00_index", "truth": "", "report": "report"}
@@ -112,6 +114,7 @@ def main() -> None:
     out = options.out.resolve()
     table = rows(json.loads((out / "plan.json").read_text(encoding="utf-8")), measured(out))
     print_table(table)
+    append(history_of(__file__), table)
     with (out / "forecast.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, table[0])
         writer.writeheader()

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from history import append, history_of
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from seamark.batches import TileReader
 from seamark.component_maps import ComponentDetector
@@ -29,18 +30,20 @@ from seamark.manifests.base import read_manifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.tilemaps import TilemapsManifest
-from seamark.models import HEADER, read_model
+from seamark.models import HEADER
 from seamark.registry import DETECTORS
 
 SPLIT = "test_public"
 
 
 def load(model: Path, side: int) -> Detector:
-    """Return the detector of a model file."""
+    """Return the detector of a model file; settings that are younger than the run have their defaults."""
     kind = load_detector_class(DETECTORS[model.parent.parent.name].target)
     with safe_open(model, framework="pt") as stream:
-        settings = json.loads(stream.metadata()[HEADER])["settings"]
-    return read_model(model, kind, kind.Settings.model_validate(settings), (side, side)).eval()
+        facts = json.loads(stream.metadata()[HEADER])
+    detector = kind(kind.Settings.model_validate(facts["settings"]), (side, side), facts["seed"])
+    detector.load(load_file(model))
+    return detector.eval()
 
 
 def model_files(run: Path, category: str) -> list[Path]:

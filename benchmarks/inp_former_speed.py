@@ -7,12 +7,11 @@ training steps must agree. Then, in turns in one process on one thread: processo
 training step. A step costs less when its features are kept, so it is timed with all and with none of them kept, and the
 mean step of a training follows from how many of its tiles are not yet kept when they come (``--tiles``, ``--steps``).
 Last, on two cores: literal scores with two threads, Seamark in two processes side by side, as its jobs run, each on one
-thread; wall seconds per tile of both. Prints a row and appends it to ``benchmarks/inp_former_speed.csv``. Run:
+thread; wall seconds per tile of both. Prints a row and appends it to ``history/inp_former_speed.csv``. Run:
 ``python benchmarks/inp_former_speed.py``.
 """
 
 import argparse
-import csv
 import multiprocessing
 import os
 import time
@@ -26,6 +25,7 @@ from typing import cast
 import numpy as np
 import torch
 import yaml
+from history import append, history_of
 from literal import inp_former as literal
 from torch import Tensor, nn
 
@@ -248,7 +248,7 @@ def measure(settings: InpFormerSettings, tiles: int, steps: int, repeats: int) -
 def main() -> None:
     """Measure, print, append."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--csv", type=Path, default=Path(__file__).with_suffix(".csv"), help="table to append to")
+    parser.add_argument("--csv", type=Path, default=history_of(__file__), help="table to append to")
     parser.add_argument("--paper", action="store_true", help="INP-Former's own settings instead of the demo's")
     parser.add_argument("--tiles", type=int, default=96, help="training tiles of a category; the demo has 96")
     parser.add_argument("--steps", type=int, default=400, help="steps of a training; the demo makes 400")
@@ -260,12 +260,7 @@ def main() -> None:
     row = measure(settings, arguments.tiles, arguments.steps, arguments.repeats) | {"load": os.getloadavg()[0]}
     texts = {"settings": "paper" if arguments.paper else "demo"} | {name: f"{value:.3g}" for name, value in row.items()}
     print("\n".join(f"{name:20} {text}" for name, text in texts.items()))
-    fresh = not arguments.csv.exists()
-    with arguments.csv.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, texts)
-        if fresh:
-            writer.writeheader()
-        writer.writerow(texts)
+    append(arguments.csv, [texts])
 
 
 if __name__ == "__main__":

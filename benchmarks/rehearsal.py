@@ -29,6 +29,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import yaml
+from history import append, history_of
 
 from seamark.expected_submission import OFFICIAL_LIGHTS, OFFICIAL_SIZES, scaled_size
 from seamark.layout import OFFICIAL_COUNTS
@@ -287,6 +288,7 @@ def main() -> None:
     growth = 1.0 / options.scale**2
     rows = table(stage_costs(folder), growth)
     print_table(rows)
+    append(history_of(__file__), rows)
     with (folder / "rehearsal.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, rows[0])
         writer.writeheader()

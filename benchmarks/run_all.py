@@ -31,7 +31,7 @@ QUICK: dict[str, str] = {
     "runtime_and_memory": "--category {category} --warm-up 2 --calls 5 {runs}",
     "beside_anomalib": "--backbone resnet18 --batch 1 --repeats 2",
 }
-"""Options of every script that takes minutes; rehearsal.py takes hours."""
+"""Options of every script that takes minutes; forecast.py and rehearsal.py need a whole run that is made for them."""
 
 
 def missing(script: str, options: argparse.Namespace) -> str | None:
