@@ -9,6 +9,8 @@ sys.path.insert(0, str(PROJECT / "src"))
 
 from seamark.job_surroundings import hide_places, prepare_environment
 from seamark.outcome import print_outcome
+from seamark.planned_artifacts import expected_params
+from seamark.repair import export_configuration
 from seamark.teachers import teacher_path
 from seamark.workflow import Plan
 
@@ -17,6 +19,9 @@ configfile: "config.yaml"
 
 
 prepare_environment(PROJECT, on_node=workflow.remote_exec)
+export_configuration(
+    workflow.config_settings.configfiles, workflow.config_settings.config
+)
 plan = Plan(config, PROJECT)
 RUN, OUT = plan.out, "out/{place}"
 tile_file = str if plan.config.keep_tiles else temp
@@ -611,6 +616,25 @@ use rule compare as ablate with:
         code=plan.code("compare"),
     message:
         "Writing the ablation {output.page}"
+
+
+rule verify:
+    """Every artifact that is there, against its manifest and its provenance; makes nothing."""
+    log:
+        f"{RUN}/logs/verify.log",
+    threads: 16
+    resources:
+        mem_mb=1500,
+    params:
+        run=plan.run,
+        root=plan.root,
+        truth_root=plan.truth_root,
+        demo=plan.index_inputs,
+        expected=expected_params(plan, workflow.rules),
+    message:
+        "Comparing every artifact with its manifest"
+    script:
+        "stages/verify.py"
 
 
 hide_places(workflow.rules)

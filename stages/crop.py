@@ -41,7 +41,7 @@ def main(job: Job) -> None:
     versions = tuple(range(int(only_variants), relight.variants(split) + 1))
     images = images_of(index, "validation" if only_variants else split, root)
     plan = plan_tiles(images, job.settings(GridSettings), target.parent, job.threads, versions)
-    write_tiles(target, plan, root, job.map, partial(relit, relight.wide, index.category))
+    write_tiles(target, plan, root, job.map, partial(relit, relight.wide, index.category), index=job.path("index"))
     write_manifest(job.target("manifest"), tiles_manifest(plan, index.category, target, split))
 
 

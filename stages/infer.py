@@ -10,8 +10,6 @@ beside them, for a detector whose score is the mean of two maps, ``<split>.compo
 
 from contextlib import ExitStack
 
-import numpy as np
-
 from seamark.artifacts import committed_file, file_digest
 from seamark.component_maps import ComponentDetector
 from seamark.detectors.base import load_detector_class
@@ -22,6 +20,7 @@ from seamark.manifests.model import ModelManifest
 from seamark.manifests.tilemaps import TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
 from seamark.models import read_model
+from seamark.stored_tiles import open_tiles
 from seamark.tilemaps import components_path
 
 
@@ -39,7 +38,7 @@ def main(job: Job) -> None:
         parts = None
         if isinstance(detector, ComponentDetector):
             parts = drafts.enter_context(committed_file(components_path(target)))
-        pixels = np.load(job.path("tiles_npy"), mmap_mode="r")
+        pixels = open_tiles(job.path("tiles_npy"), tiles)
         minimum, maximum = score_tiles(
             detector, pixels, draft, job.device, job.track, autocast=settings.autocast, components=parts
         )

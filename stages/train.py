@@ -10,8 +10,6 @@ While it runs, a checkpoint lies beside the model; it is used only for the same 
 
 import hashlib
 
-import numpy as np
-
 from seamark.artifacts import committed_file, file_digest
 from seamark.checkpoints import Checkpoint
 from seamark.detectors.base import count_numbers, load_detector_class
@@ -20,6 +18,7 @@ from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.tiles import TilesManifest
 from seamark.models import write_model
+from seamark.stored_tiles import open_tiles
 from seamark.training import Training
 
 
@@ -42,8 +41,8 @@ def main(job: Job) -> None:
     training = Training(
         detector,
         settings,
-        train=np.load(job.path("train_npy"), mmap_mode="r"),
-        validation=np.load(job.path("validation_npy"), mmap_mode="r"),
+        train=open_tiles(job.path("train_npy"), train),
+        validation=open_tiles(job.path("validation_npy"), validation),
         checkpoint=checkpoint,
         device=job.device,
         workers=job.threads,

@@ -1,11 +1,17 @@
 """Files that are complete or absent: temporary siblings, swapped or renamed into place."""
 
+import errno
 import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from seamark.errors import DiskFullError
+
+LITTLE_BYTES = 1 << 16
+"""A disk with less than this is full, whatever the error of the library that could not write."""
 
 
 def file_digest(path: Path) -> str:
@@ -72,8 +78,11 @@ def committed_file(path: Path) -> Iterator[Path]:
         yield draft
         _flush(draft)
         draft.replace(path)
-    except BaseException:
+    except BaseException as error:
+        full = _disk_full(error, draft, path)
         _drop(draft)
+        if full is not None:
+            raise full from error
         raise
 
 
@@ -101,6 +110,66 @@ def committed_folder(folder: Path) -> Iterator[Path]:
         draft.replace(folder)
         _flush(folder.parent)
         _drop(retired)
-    except BaseException:
+    except BaseException as error:
+        full = _disk_full(error, draft, folder)
         _drop(draft)
+        if full is not None:
+            raise full from error
         raise
+
+
+def reserve(draft: Path, size: int) -> None:
+    """Take the space of a file before it is filled, so that a full disk is noticed at once and by an error.
+
+    A memory map that is written to while the disk is full kills the process instead.
+
+    Parameters
+    ----------
+    draft : Path
+        A file that is there; what it holds stays.
+    size : int
+        Its size in the end, in bytes.
+
+    Raises
+    ------
+    DiskFullError
+        Naming the disk and how much is missing.
+    """
+    status, free = draft.stat(), shutil.disk_usage(draft.parent).free
+    missing = size - status.st_blocks * 512 - free
+    if missing > 0:  # taking what there is would fill the disk for everybody else
+        raise DiskFullError(_on_full_disk(draft, f"{_megabytes(missing)} are missing"))
+    with draft.open("r+b") as stream:
+        os.posix_fallocate(stream.fileno(), 0, size)
+
+
+def _disk_full(error: BaseException, draft: Path, target: Path) -> DiskFullError | None:
+    """Return what to say if a full disk is behind an error; libraries do not always tell."""
+    if isinstance(error, DiskFullError) or not isinstance(error, Exception):
+        return None
+    told = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if not told and shutil.disk_usage(target.parent).free >= LITTLE_BYTES:
+        return None
+    written = sum(path.stat().st_size for path in (draft, *draft.rglob("*")) if path.is_file())
+    done = getattr(error, "share_done", 0.0)
+    missing = f"about {_megabytes(round(written / done - written))} are missing" if done else "more is needed"
+    full = DiskFullError(_on_full_disk(target, f"{_megabytes(written)} of it were written, {missing}"))
+    for note in getattr(error, "__notes__", ()):
+        full.add_note(note)
+    return full
+
+
+def _on_full_disk(path: Path, what: str) -> str:
+    """Name the disk that a file lies on, and what is missing on it."""
+    mount = path.parent.resolve()
+    while not mount.is_mount():
+        mount = mount.parent
+    free, total = (_megabytes(size) for size in (shutil.disk_usage(mount).free, shutil.disk_usage(mount).total))
+    return (
+        f"{path}: No space left, the disk mounted at {mount} is full ({free} of {total} free): {what}; free some space "
+        "and repeat; what is finished stays"
+    )
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size} bytes"

@@ -11,6 +11,7 @@ from seamark.errors import DataError, ManifestError
 from seamark.images import Float32Array
 from seamark.manifests.calibration import CalibrationManifest, ImageStatistics, SplitStatistics
 from seamark.manifests.maps import MapRecord, MapsManifest
+from seamark.repair import repair_command
 from seamark.scores import KEYS, Histogram, quantile, score_histogram
 from seamark.settings.base import Split
 from seamark.stored_maps import load_map
@@ -169,7 +170,7 @@ def statistics_for(maps: MapsManifest, split: Split, calibration: CalibrationMan
     ManifestError
         If the calibration is of another category or detector, lacks the split or has other images.
     """
-    remedy = f"rebuild it with: snakemake --cores 2 -f {path}"
+    remedy = f"rebuild it with: {repair_command(path)}"
     found, wanted = (calibration.category, calibration.detector), (maps.category, maps.detector)
     if found != wanted:
         raise ManifestError(

@@ -1,5 +1,6 @@
 """Checkpoints of a training: written by rename, loaded without unpickling code, kept only for the same work."""
 
+import hashlib
 import logging
 import pickle
 from collections.abc import Mapping
@@ -9,9 +10,11 @@ from typing import Any
 
 import torch
 
-from seamark.artifacts import committed_file
+from seamark.artifacts import committed_file, file_digest
 
 LOG = logging.getLogger(__name__)
+DIGEST_BYTES = 64
+"""The file ends with the SHA-256 of all before it: torch itself does not notice flipped bits."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,9 @@ class Checkpoint:
         """
         with committed_file(self.path) as draft:
             torch.save({"key": dict(self.key), "progress": dict(progress)}, draft)
+            digest = file_digest(draft)
+            with draft.open("ab") as stream:
+                stream.write(digest.encode())
 
     def load(self) -> dict[str, Any] | None:
         """Return the saved progress, with tensors on the CPU.
@@ -47,11 +53,14 @@ class Checkpoint:
         Returns
         -------
         dict or None
-            None if there is no checkpoint, if it cannot be read or if it belongs to other work; the log says which.
+            None if there is no checkpoint, if it is damaged or if it belongs to other work; the log says which.
         """
         if not self.path.exists():
             return None
         try:
+            if not self._intact():
+                LOG.warning("%s: the checkpoint is damaged (other bytes than were written); starting afresh", self.path)
+                return None
             stored = torch.load(self.path, map_location="cpu", weights_only=True)
             key, progress = stored["key"], stored["progress"]
         except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
@@ -62,6 +71,14 @@ class Checkpoint:
             LOG.info("%s: belongs to other %s; starting afresh", self.path, ", ".join(changed))
             return None
         return dict(progress)
+
+    def _intact(self) -> bool:
+        digest, left = hashlib.sha256(), self.path.stat().st_size - DIGEST_BYTES
+        with self.path.open("rb") as stream:
+            while left > 0 and (part := stream.read(min(left, 1 << 20))):
+                digest.update(part)
+                left -= len(part)
+            return stream.read() == digest.hexdigest().encode()
 
     def remove(self) -> None:
         """Remove the file, once the training's output is complete."""

@@ -10,6 +10,7 @@ from seamark.evaluated_images import TEST_SPLITS
 from seamark.manifests.base import read_manifest
 from seamark.manifests.evaluation import EvaluationManifest, ImageScores
 from seamark.manifests.index import ImageRecord, IndexManifest
+from seamark.repair import repair_command
 from seamark.score_resamples import Float64Array, load_resamples
 from seamark.settings.base import Split
 from seamark.summary import SummaryRow, summary_rows
@@ -155,7 +156,7 @@ def _read_run(files: RunFiles) -> ScoredRun:
             if (image.split, image.id) not in photographs.get(category, {}):
                 raise ManifestError(
                     f"{path}: {image.split}/{image.id} is not in the index of {category} of run {files.name}; "
-                    f"rebuild it with: snakemake --cores 2 -f {path}"
+                    f"rebuild it with: {repair_command(path)}"
                 )
     subsets = {key: subset for path, manifest in evaluations.values() for key, subset in _subsets(path, manifest)}
     return ScoredRun(files, evaluations, photographs, subsets)

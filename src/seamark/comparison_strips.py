@@ -11,7 +11,8 @@ from PIL import Image
 from seamark.changed_images import ComparedImage, ImageResult
 from seamark.comparison import RunFiles
 from seamark.errors import ManifestError
-from seamark.images import UInt8Array, read_image, read_mask
+from seamark.images import UInt8Array, read_mask
+from seamark.indexed_images import read_indexed
 from seamark.manifests.base import Manifest, read_manifest
 from seamark.manifests.index import IndexManifest, TruthManifest
 from seamark.manifests.maps import MapsManifest
@@ -31,6 +32,7 @@ from seamark.panels import (
     write_text,
 )
 from seamark.preview_sources import PreviewManifests, PreviewSource, preview_sources
+from seamark.repair import repair_command
 from seamark.stored_maps import load_map
 from seamark.stored_masks import load_mask
 
@@ -137,7 +139,7 @@ def _run_panels(
             if image.name not in sources or result is None:
                 raise ManifestError(
                     f"{manifests.maps}: run {run.name} was scored on {image.id}, but has no map of it; "
-                    f"rebuild it with: snakemake --cores 2 -f {manifests.maps}"
+                    f"rebuild it with: {repair_command(manifests.maps)}"
                 )
             source = sources[image.name]
             panels[image.name] += (RunPanel(run.name, source, _score_range(maps, source), result),)
@@ -205,7 +207,8 @@ def write_comparison_strip(strip: ComparisonStrip, folder: Path) -> None:
     ManifestError
         If a map or a mask is not the one that its manifest describes.
     """
-    photograph = read_image(strip.panels[0].source.image_file)
+    source = strip.panels[0].source
+    photograph = read_indexed(source.image, source.root, source.manifests.index)
     size = panel_size(photograph.shape, PANEL_PX)
     panels = [_truth_panel(strip.panels[0].source, photograph_panel(photograph, size))]
     panels += [_run_panel(panel, size) for panel in strip.panels]

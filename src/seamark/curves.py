@@ -17,6 +17,7 @@ from seamark.errors import ManifestError
 from seamark.evaluated_images import TEST_SPLITS, EvaluatedImage
 from seamark.image_outcome import Outcome
 from seamark.metrics import ScoreCounts
+from seamark.repair import repair_command
 from seamark.scores import key_scores
 from seamark.settings.base import Split
 
@@ -179,7 +180,7 @@ def read_curves(path: Path) -> dict[str, ThresholdCurve]:
     ManifestError
         If the file is missing or damaged.
     """
-    remedy = f"rebuild it with: snakemake --cores 2 -f {path}"
+    remedy = f"rebuild it with: {repair_command(path)}"
     by_split: dict[str, list[list[str]]] = {}
     try:
         with path.open(newline="", encoding="utf-8") as stream:

@@ -17,6 +17,10 @@ class ManifestError(SeamarkError):
     """An artifact of an earlier stage is missing, damaged or does not match its manifest."""
 
 
+class DiskFullError(SeamarkError, OSError):
+    """A file does not fit on its disk."""
+
+
 class WeightsError(SeamarkError):
     """Pretrained weights are missing or are not the weights that were asked for."""
 

@@ -20,6 +20,7 @@ from seamark.evaluated_images import EvaluatedImage
 from seamark.images import read_mask
 from seamark.metrics import MaskCounts, ScoreCounts
 from seamark.regions import FoundRegions, Regions
+from seamark.repair import owner_command
 from seamark.seams import ScoreJumps
 from seamark.settings.grid import GridSettings
 from seamark.stored_maps import load_map
@@ -147,9 +148,9 @@ def _read_predicted(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]
     try:
         mask = read_mask(path)
     except DataError as error:
-        raise ManifestError(f"{error}; rebuild the stage that wrote it") from error
+        raise ManifestError(f"{error}; or rebuild it with: {owner_command(path)}") from error
     if mask.shape != shape:
         raise ManifestError(
-            f"{path}: mask of shape {mask.shape}, its image has {shape}; rebuild the stage that wrote it"
+            f"{path}: mask of shape {mask.shape}, its image has {shape}; rebuild it with: {owner_command(path)}"
         )
     return mask

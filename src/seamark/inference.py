@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from seamark.artifacts import reserve
 from seamark.batches import TileReader, ahead
 from seamark.component_maps import ComponentDetector
 from seamark.detectors.base import Detector, arithmetic, use_device
@@ -68,6 +69,9 @@ def score_tiles(
         parts = np.lib.format.open_memmap(
             components, mode="w+", dtype=np.float32, shape=(shape[0], 2, *detector.map_shape)
         )
+    for path in (target, components):
+        if path is not None:
+            reserve(path, path.stat().st_size)
     lowest, highest = np.inf, -np.inf
     batches = [range(start, min(start + size, len(reader))) for start in range(0, len(reader), size)]
     read = ahead(lambda rows: reader.stacked([reader.pixels(row) for row in rows]), batches, workers)

@@ -4,7 +4,6 @@ import fcntl
 import hashlib
 import json
 import logging
-import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,10 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from seamark.artifacts import committed_file
 from seamark.devices import claimed_device
-from seamark.errors import ManifestError, SeamarkError
+from seamark.errors import SeamarkError
+from seamark.evidence import recorded
 from seamark.progress import Progress
 from seamark.provenance import Stopwatch, provenance
+from seamark.repair import snakemake_command
 from seamark.settings.base import Settings
 
 Item = TypeVar("Item")
@@ -153,7 +155,9 @@ class Job:
                     with _naming(item):
                         results.append(future.result())
                     progress.advance()
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, OSError):
+                    error.share_done = len(results) / len(items)  # type: ignore[attr-defined]  # for a full disk
                 pool.shutdown(cancel_futures=True)
                 raise
         return results
@@ -260,12 +264,15 @@ def _wait_for_other_writer(stream: Any, job: Job) -> None:
 def _run_logged(main: Callable[[Job], None], job: Job, snakemake: SnakemakeScript) -> None:
     stopwatch = Stopwatch()
     repeat = _repeat_command(job)
+    inputs = recorded(path for paths in job.inputs.values() for path in paths if path.suffix == ".json")
     try:
         with claimed_device(int(getattr(snakemake.resources, "gpu", 0) or 0)) as device:
             job = replace(job, device=device)
             LOG.info("%s on %s with %d thread(s), seed %d", job.label, job.device, job.threads, job.seed)
             _limit_library_threads()
             main(job)
+        if job.outputs:
+            _write_provenance(job, _facts(job, stopwatch, repeat, inputs), Path(str(snakemake.log[0])))
     except (SeamarkError, OSError) as error:
         _log_failure(job, error, repeat)
         sys.exit(1)
@@ -273,10 +280,13 @@ def _run_logged(main: Callable[[Job], None], job: Job, snakemake: SnakemakeScrip
         LOG.exception("%s failed; repeat with: %s", job.label, repeat)
         error.add_note(f"{job.label} failed; repeat with: {repeat}")
         raise
+    LOG.info("done in %.1f s wall, %.1f s CPU, peak %.0f MB", *stopwatch.totals())
+
+
+def _facts(job: Job, stopwatch: Stopwatch, repeat: str, inputs: Mapping[str, object]) -> dict[str, object]:
     facts = provenance(job.params, job.wildcards, stopwatch)
     facts |= {"rule": job.rule, "threads": job.threads, "device": job.device, "seed": job.seed, "command": repeat}
-    _write_provenance(job, facts, Path(str(snakemake.log[0])))
-    LOG.info("done in %.1f s wall, %.1f s CPU, peak %.0f MB", *stopwatch.totals())
+    return facts | {"inputs": inputs, "outputs": recorded(job.outputs.values())}
 
 
 def _limit_library_threads() -> None:
@@ -286,8 +296,9 @@ def _limit_library_threads() -> None:
 
 
 def _repeat_command(job: Job) -> str:
-    first = next(iter(job.outputs.values()))
-    return f"snakemake --cores {job.threads} -f {shlex.quote(str(first))}"
+    if not job.outputs:
+        return snakemake_command(job.rule, cores=job.threads)
+    return snakemake_command("-f", str(next(iter(job.outputs.values()))), cores=job.threads)
 
 
 def _log_failure(job: Job, error: BaseException, repeat: str) -> None:
@@ -300,7 +311,5 @@ def _log_failure(job: Job, error: BaseException, repeat: str) -> None:
 def _write_provenance(job: Job, facts: Mapping[str, object], log_path: Path) -> None:
     manifest = job.outputs.get("manifest")
     path = manifest.with_suffix(".prov.json") if manifest else log_path.with_suffix(".prov.json")
-    try:
-        path.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot write the provenance ({error})") from error
+    with committed_file(path) as draft:
+        draft.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from seamark.detectors.base import Detector
 from seamark.errors import ManifestError
+from seamark.repair import repair_command
 from seamark.settings.training import DetectorSettings
 
 HEADER = "seamark"
@@ -60,14 +61,15 @@ def read_model(path: Path, kind: type[Detector], settings: DetectorSettings, til
     ManifestError
         If the file cannot be read, or was trained with another backbone or other settings.
     """
+    again = f"train it again with: {repair_command(path)}"
     try:
         with safe_open(path, framework="pt") as stream:
             header = json.loads((stream.metadata() or {})[HEADER])
         state = load_file(path)
     except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise ManifestError(f"{path}: cannot read the model ({error!r}); train it again") from error
+        raise ManifestError(f"{path}: cannot read the model ({error!r}); {again}") from error
     if header["settings"] != settings.model_dump(mode="json"):
-        raise ManifestError(f"{path}: trained with other settings; train it again")
+        raise ManifestError(f"{path}: trained with other settings; {again}")
     detector = kind(settings, tile_shape, header["seed"])
     if header["backbone_digest"] != detector.backbone.digest:
         raise ManifestError(

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 from seamark.errors import DataError, ManifestError
-from seamark.images import BoolArray, Float32Array, UInt8Array, read_image, read_mask
+from seamark.images import BoolArray, Float32Array, UInt8Array, read_mask
+from seamark.indexed_images import read_indexed
 from seamark.manifests.base import read_manifest
 from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MaskRecord, MasksManifest
+from seamark.repair import repair_command
 from seamark.stored_maps import load_map
 from seamark.stored_masks import load_mask
 
@@ -33,7 +35,8 @@ class PreviewSource:
     id: str
     manifests: PreviewManifests
     image: ImageRecord
-    image_file: Path
+    root: Path
+    """Data root."""
     map: MapRecord
     coarse: MaskRecord
     refined: MaskRecord
@@ -89,7 +92,7 @@ def preview_sources(manifests: PreviewManifests, root: Path, truth_root: Path | 
             id=record.id,
             manifests=manifests,
             image=images[record.id],
-            image_file=root / images[record.id].file,
+            root=root,
             map=record,
             coarse=coarse_masks[record.id],
             refined=refined_masks[record.id],
@@ -109,8 +112,7 @@ def _require_same_images(
         for record in maps.maps:
             if record.id not in records:
                 raise ManifestError(
-                    f"{path}: image {record.id} of {manifests.maps} is missing; "
-                    f"rebuild it with: snakemake --cores 2 -f {path}"
+                    f"{path}: image {record.id} of {manifests.maps} is missing; rebuild it with: {repair_command(path)}"
                 )
 
 
@@ -159,7 +161,7 @@ def read_pixels(source: PreviewSource) -> PreviewPixels:
     ManifestError
         If the anomaly map or a mask is not the one that its manifest describes.
     """
-    image = read_image(source.image_file)
+    image = read_indexed(source.image, source.root, source.manifests.index)
     return PreviewPixels(
         image=image,
         coarse=_mask_of(source.manifests.coarse, source.coarse, image),

@@ -14,9 +14,11 @@ from seamark.components import Box, choose_largest, fill_holes, find_components
 from seamark.errors import ConfigError, DataError, ManifestError
 from seamark.geometry import map_shape
 from seamark.grabcut import GrabCut
-from seamark.images import BoolArray, UInt8Array, read_image
+from seamark.images import BoolArray, UInt8Array
+from seamark.indexed_images import read_indexed
 from seamark.manifests.index import IndexManifest
 from seamark.manifests.masks import MaskRecord, MasksManifest
+from seamark.repair import repair_command
 from seamark.sam_prompts import resize_mask, zoom_image
 from seamark.segmenter import Patch, Segmenter
 from seamark.settings.refine import RefineSettings
@@ -263,9 +265,9 @@ class Refiner:
         if tuple(image.id for image in images) != tuple(mask.id for mask in masks.masks):
             raise ManifestError(
                 f"{masks_path}: its {len(masks.masks)} masks are not those of the {len(images)} images that "
-                f"{index_path} lists for split {masks.split}; rebuild them with: snakemake --cores 2 -f {masks_path}"
+                f"{index_path} lists for split {masks.split}; rebuild them with: {repair_command(masks_path)}"
             )
-        self._root = root
+        self._root, self._index_path = root, index_path
         self._images = {image.id: image for image in images}
         self._masks_path = masks_path
         self._settings = settings
@@ -309,7 +311,7 @@ class Refiner:
 
     def _read_photograph(self, record: MaskRecord) -> UInt8Array:
         path = self._root / self._images[record.id].file
-        image = read_image(path)
+        image = read_indexed(self._images[record.id], self._root, self._index_path)
         if image.shape[:2] != (record.height, record.width):
             raise DataError(
                 f"{path}: {image.shape[1]} x {image.shape[0]} px, but its coarse mask has {record.width} x "

@@ -1,14 +1,17 @@
-"""The lock of a run's folder, which ends with the process that holds it."""
+"""The lock of a run's folder, which ends with the process that holds it, and what is put straight under it."""
 
 import fcntl
 from pathlib import Path
 from typing import IO
 
 from seamark.errors import SeamarkError
+from seamark.file_times import forget_the_future
 
 
 def claimed(folder: Path) -> IO[str]:
     """Hold a run folder against a second Snakemake, for as long as the returned file stays open.
+
+    Files of the run that claim to come from the future, because the clock was set back, are from now then.
 
     Parameters
     ----------
@@ -34,4 +37,6 @@ def claimed(folder: Path) -> IO[str]:
         raise SeamarkError(
             f"{folder}: another snakemake works on this run; wait for it or choose another run name"
         ) from error
+    variations = folder.parent.glob(f"{folder.name}+*")
+    forget_the_future([folder, *variations, folder.parent / "teachers", folder.parent.parent / "submissions"])
     return stream

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from seamark.artifacts import committed_file, file_digest
 from seamark.errors import ManifestError
 from seamark.manifests.evaluation import EvaluationManifest, ResampledScores
+from seamark.repair import repair_command
 from seamark.summary import INTERVALS
 
 Float64Array = npt.NDArray[np.float64]
@@ -86,7 +87,7 @@ def load_resamples(path: Path, manifest: EvaluationManifest) -> Float64Array | N
     if record is None:
         return None
     file = path.parent / record.file
-    rebuild = f"rebuild it with: snakemake --cores 2 -f {path}"
+    rebuild = f"rebuild it with: {repair_command(path)}"
     try:
         digest = file_digest(file)
         resampled: Float64Array = np.load(file, allow_pickle=False)

@@ -5,6 +5,7 @@ from pathlib import Path
 from seamark.errors import ManifestError
 from seamark.images import Float32Array, array_digest, read_map
 from seamark.manifests.maps import MapRecord
+from seamark.repair import repair_command
 
 
 def load_map(manifest_path: Path, record: MapRecord) -> Float32Array:
@@ -28,10 +29,13 @@ def load_map(manifest_path: Path, record: MapRecord) -> Float32Array:
         If the file is missing, damaged, of another shape or dtype, not finite, or not the one the manifest describes.
     """
     path = manifest_path.parent / record.file
-    scores = read_map(path, (record.map_height, record.map_width))
+    try:
+        scores = read_map(path, (record.map_height, record.map_width))
+    except ManifestError as error:
+        raise ManifestError(f"{error}: {repair_command(manifest_path)}") from error
     if array_digest(scores) != record.sha256:
         raise ManifestError(
             f"{path}: the pixels are not those that {manifest_path.name} describes; rebuild the maps with: "
-            f"snakemake --cores 2 -f {manifest_path}"
+            f"{repair_command(manifest_path)}"
         )
     return scores

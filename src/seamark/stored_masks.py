@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from seamark.components import count_components
-from seamark.errors import ManifestError
+from seamark.errors import DataError, ManifestError
 from seamark.images import BoolArray, array_digest, read_mask, write_mask
 from seamark.manifests.masks import MaskRecord, ThresholdRecord
+from seamark.repair import repair_command
 
 
 def save_mask(
@@ -74,17 +75,18 @@ def load_mask(manifest_path: Path, record: MaskRecord) -> BoolArray:
 
     Raises
     ------
-    DataError
-        If the file is missing, damaged or not binary.
     ManifestError
-        If it is not the mask that the manifest describes.
+        If the file is missing, damaged, not binary or not the mask that the manifest describes.
     """
     path = manifest_path.parent / record.file
-    mask = read_mask(path)
+    try:
+        mask = read_mask(path)
+    except DataError as error:
+        raise ManifestError(f"{error}; or rebuild it with: {repair_command(manifest_path)}") from error
     if mask.shape != (record.height, record.width) or array_digest(mask) != record.sha256:
         raise ManifestError(
             f"{path}: expected the mask of {record.width} x {record.height} px that {manifest_path.name} describes, "
             f"found other pixels ({mask.shape[1]} x {mask.shape[0]} px); "
-            f"rebuild it with: snakemake --cores 2 -f {manifest_path}"
+            f"rebuild it with: {repair_command(manifest_path)}"
         )
     return mask

@@ -34,6 +34,7 @@ from seamark.images import read_mask, write_mask
 from seamark.inspection import FileFacts
 from seamark.manifests.base import write_manifest
 from seamark.manifests.submission import ChallengeVerdict, CheckReport, PrecisionRecord
+from seamark.repair import owner_command
 from seamark.rounding import round_scores
 from seamark.scores import MAX_SCORE
 from seamark.stored_maps import load_map
@@ -168,9 +169,12 @@ def _write_mask_anew(target: Path, image: SubmittedImage) -> None:
     try:
         mask = read_mask(image.mask)
     except DataError as error:
-        raise ManifestError(f"{error}; rebuild the masks") from error
+        raise ManifestError(f"{error}; or rebuild the masks with: {owner_command(image.mask)}") from error
     if mask.shape != (image.height, image.width):
-        raise ManifestError(f"{image.mask}: mask of shape {mask.shape}, not that of its image; rebuild the masks")
+        raise ManifestError(
+            f"{image.mask}: mask of shape {mask.shape}, not that of its image; "
+            f"rebuild the masks with: {owner_command(image.mask)}"
+        )
     write_mask(target, mask)
 
 

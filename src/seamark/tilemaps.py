@@ -10,6 +10,7 @@ from seamark.geometry import Box
 from seamark.images import Float32Array
 from seamark.manifests.tilemaps import TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
+from seamark.repair import repair_command
 
 
 def open_tile_maps(path: Path, scored: TilemapsManifest, tiles: TilesManifest) -> Float32Array:
@@ -39,13 +40,17 @@ def open_tile_maps(path: Path, scored: TilemapsManifest, tiles: TilesManifest) -
     try:
         scores = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise ManifestError(f"{path}: cannot read the tile maps ({error}); rebuild infer") from error
+        raise ManifestError(f"{path}: cannot read the tile maps ({error}); {_rebuild(path)}") from error
     if scores.dtype != np.float32 or scores.shape != scored.shape:
         raise ManifestError(
-            f"{path}: expected float32 of shape {scored.shape}, found {scores.dtype} {scores.shape}; rebuild infer"
+            f"{path}: expected float32 of shape {scored.shape}, found {scores.dtype} {scores.shape}; {_rebuild(path)}"
         )
     checked: Float32Array = scores
     return checked
+
+
+def _rebuild(path: Path) -> str:
+    return f"rebuild them with: {repair_command(path.with_name(path.name.replace('.components', '')))}"
 
 
 def components_path(path: Path) -> Path:
@@ -81,9 +86,9 @@ def weighted_components(path: Path, scores: Float32Array, alpha: float) -> Float
     try:
         first, second = np.load(parts, allow_pickle=False).astype(np.float32, copy=False).swapaxes(0, 1)
     except (OSError, ValueError) as error:
-        raise ManifestError(f"{parts}: cannot read the components ({error}); rebuild infer") from error
+        raise ManifestError(f"{parts}: cannot read the components ({error}); {_rebuild(path)}") from error
     if not np.array_equal(np.float32(0.5) * (first + second), scores):
-        raise ManifestError(f"{parts}: these are components of other scores than {path.name}; rebuild infer")
+        raise ManifestError(f"{parts}: these are components of other scores than {path.name}; {_rebuild(path)}")
     weighted: Float32Array = np.float32(alpha) * first + np.float32(1.0 - alpha) * second
     return weighted
 

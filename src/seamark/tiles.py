@@ -1,6 +1,5 @@
 """Cutting images into tiles: one decode per image, one memory-mappable array per split."""
 
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,11 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from seamark.artifacts import committed_file, file_digest
-from seamark.errors import DataError
+from seamark.artifacts import committed_file, file_digest, reserve
 from seamark.geometry import Box
-from seamark.images import UInt8Array, decode_image
-from seamark.manifests.index import ImageRecord
+from seamark.images import UInt8Array
+from seamark.indexed_images import read_indexed
 from seamark.manifests.tiles import TiledImage, TilesManifest
 from seamark.relight import variant_id
 from seamark.settings.base import Split
@@ -64,42 +62,6 @@ def cut_tiles(image: UInt8Array, boxes: Sequence[Box], input_shape: tuple[int, i
     return tiles
 
 
-def read_indexed(record: ImageRecord, root: Path) -> UInt8Array:
-    """Read an image once, make sure that it is the one that was indexed, and decode it.
-
-    Parameters
-    ----------
-    record : ImageRecord
-        The image as indexed.
-    root : Path
-        Data root.
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, C)
-        The pixels.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, damaged, or its digest or its size is not the indexed one.
-    """
-    path = root / record.file
-    if not path.is_file():
-        raise DataError(f"{path}: the image is missing; put it back or rerun index")
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != record.sha256:
-        raise DataError(f"{path}: the file has changed since it was indexed (its digest differs); rerun index")
-    image = decode_image(content, path)
-    indexed = (record.height, record.width, record.channels)
-    if image.shape != indexed:
-        raise DataError(
-            f"{path}: height, width and channels are {image.shape}, the index says {indexed}; the image has changed "
-            "since it was indexed; rerun index"
-        )
-    return image
-
-
 def _start_array(path: Path, shape: tuple[int, ...]) -> int:
     """Write the header of a uint8 .npy file; return where its values start."""
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)), "fortran_order": False, "shape": shape}
@@ -108,7 +70,15 @@ def _start_array(path: Path, shape: tuple[int, ...]) -> int:
         return stream.tell()
 
 
-def write_tiles(path: Path, plan: TilePlan, root: Path, map_images: MapImages, relight: Relight = as_it_is) -> None:
+def write_tiles(
+    path: Path,
+    plan: TilePlan,
+    root: Path,
+    map_images: MapImages,
+    relight: Relight = as_it_is,
+    *,
+    index: Path | None = None,
+) -> None:
     """Cut all images of a plan, and their variants, and write the tile array, complete or not at all.
 
     Every image is decoded once and its tiles are written to their own part of the file, so memory holds one image per
@@ -127,6 +97,8 @@ def write_tiles(path: Path, plan: TilePlan, root: Path, map_images: MapImages, r
         Runs the work, for example :meth:`seamark.job.Job.map`.
     relight : callable
         Takes pixels, id and number of a variant and returns the variant.
+    index : Path, optional
+        Manifest of the index, for messages.
 
     Raises
     ------
@@ -136,9 +108,10 @@ def write_tiles(path: Path, plan: TilePlan, root: Path, map_images: MapImages, r
     tile_size = math.prod(plan.shape[1:])
     with committed_file(path) as draft:
         values_start = _start_array(draft, plan.shape)
+        reserve(draft, values_start + math.prod(plan.shape))
 
         def cut(image: PlannedImage) -> None:
-            photograph = read_indexed(image.record, root)
+            photograph = read_indexed(image.record, root, index)
             with draft.open("r+b") as stream:
                 stream.seek(values_start + image.first_tile * tile_size)
                 for version in image.versions:

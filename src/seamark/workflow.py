@@ -135,7 +135,7 @@ class Plan:
 
     def teacher_settings(self, wildcards: Any) -> dict[str, Any]:
         """Return the settings of a teacher."""
-        return plain(self._teachers[wildcards.teacher])
+        return plain(self.teachers[wildcards.teacher])
 
     def detector_class(self, wildcards: Any) -> str:
         """Return ``module:Class`` of a job's detector."""
@@ -330,7 +330,7 @@ class Plan:
 
     def _weights_of(self, rule: str, wildcards: Any) -> Iterable[RequiredWeights]:
         if rule == "distill":
-            return distill_weights(self._teachers[wildcards.teacher])
+            return distill_weights(self.teachers[wildcards.teacher])
         if rule in ("train", "infer"):
             return detector_weights(wildcards.detector, self._detector(wildcards))
         if rule == "refine":
@@ -339,7 +339,7 @@ class Plan:
         return ()
 
     @cached_property
-    def _teachers(self) -> dict[str, TeacherSettings]:
+    def teachers(self) -> dict[str, TeacherSettings]:
         """Teachers of the members of all categories and variations by key."""
         blocks = [
             variation.detector(category, member)

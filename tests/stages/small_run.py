@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from seamark.artifacts import file_digest
 from seamark.curves import threshold_curve, write_curves
 from seamark.images import array_digest, write_map
 from seamark.job import Job
@@ -148,7 +149,7 @@ class SmallRun:
                 width=photograph.shape[1],
                 height=photograph.shape[0],
                 channels=photograph.shape[2],
-                sha256="0",
+                sha256=file_digest(self.data / file),
                 mask=None,
                 mask_sha256=None,
             )

@@ -1,8 +1,11 @@
+import errno
 import os
+import shutil
 
 import pytest
 
-from seamark.artifacts import committed_file, committed_folder, file_digest
+from seamark.artifacts import committed_file, committed_folder, file_digest, reserve
+from seamark.errors import DiskFullError
 
 
 def test_a_file_appears_only_when_the_block_ends_well(tmp_path):
@@ -69,3 +72,36 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
 def test_file_digest_is_sha256(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
     assert file_digest(tmp_path / "x").startswith("ba7816bf8f01cfea")
+
+
+def test_a_full_disk_is_named_with_what_is_missing(tmp_path):
+    target = tmp_path / "maps"
+    error = OSError(errno.ENOSPC, "No space left on device")
+    error.share_done = 0.25
+    error.add_note("while working on 000")
+    said = r"maps: No space left, the disk mounted at /.* is full .* free\)"
+    with pytest.raises(DiskFullError, match=said) as caught, committed_folder(target) as draft:
+        (draft / "000.tiff").write_bytes(bytes(100_000))
+        raise error
+    assert "0.1 MB of it were written, about 0.3 MB are missing" in str(caught.value)
+    assert caught.value.__notes__ == ["while working on 000"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_space_is_reserved_before_it_is_filled(tmp_path):
+    draft = tmp_path / "x.npy"
+    draft.write_bytes(b"head")
+    reserve(draft, 1000)
+    assert draft.read_bytes() == b"head" + bytes(996)
+
+
+def test_space_that_is_not_there_is_refused_before_any_is_taken(tmp_path, monkeypatch):
+    draft = tmp_path / "x.npy"
+    draft.write_bytes(b"head")
+    usage = shutil.disk_usage(tmp_path)._replace(free=300_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(
+        DiskFullError, match=r"x\.npy: No space left, the disk .* full \(0\.3 MB of .* 0\.7 MB are missing"
+    ):
+        reserve(draft, 1_000_000)
+    assert draft.read_bytes() == b"head"

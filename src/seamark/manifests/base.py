@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from seamark.artifacts import committed_file
 from seamark.errors import ManifestError
+from seamark.repair import repair_command
 
 
 class Record(BaseModel):
@@ -64,11 +65,11 @@ def read_manifest(path: Path, kind: type[AnyManifest]) -> AnyManifest:
         return kind.model_validate_json(path.read_bytes())
     except OSError as error:
         raise ManifestError(
-            f"{path}: cannot read the manifest ({error}); rebuild it with: snakemake --cores 2 {path}"
+            f"{path}: cannot read the manifest ({error}); rebuild it with: {repair_command(path)}"
         ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ManifestError(
-            f"{path}: not a {kind.__name__}: {where}: {first['msg']}; rebuild it with: snakemake --cores 2 -f {path}"
+            f"{path}: not a {kind.__name__}: {where}: {first['msg']}; rebuild it with: {repair_command(path)}"
         ) from error

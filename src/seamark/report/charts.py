@@ -12,6 +12,7 @@ from markupsafe import Markup
 from seamark.errors import ManifestError
 from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.model import PhaseRecord
+from seamark.repair import repair_command
 from seamark.scores import KEYS, Histogram, key_scores, quantile
 
 WIDTH, HEIGHT = 480, 270
@@ -197,13 +198,14 @@ def read_histogram(calibration: CalibrationManifest, folder: Path) -> dict[str, 
         If the file is missing or has another shape.
     """
     path = folder / calibration.histogram
+    remedy = f"rebuild it with: {repair_command(path)}"
     try:
         counts = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise ManifestError(f"{path}: cannot read the histogram ({error}); rebuild the calibrate stage") from error
+        raise ManifestError(f"{path}: cannot read the histogram ({error}); {remedy}") from error
     expected = (len(calibration.splits), KEYS)
     if counts.shape != expected:
-        raise ManifestError(f"{path}: expected shape {expected}, found {counts.shape}; rebuild the calibrate stage")
+        raise ManifestError(f"{path}: expected shape {expected}, found {counts.shape}; {remedy}")
     return {split.split: row for split, row in zip(calibration.splits, counts, strict=True)}
 
 

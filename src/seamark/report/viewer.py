@@ -19,6 +19,7 @@ from seamark.manifests.index import ImageRecord, IndexManifest
 from seamark.manifests.masks import MaskRecord, MasksManifest
 from seamark.manifests.preview import PreviewManifest, StripRecord
 from seamark.panels import colours
+from seamark.repair import repair_command
 from seamark.report.links import relative_link, relative_path
 
 SCRIPTS = ("gallery.js", "viewer.js")
@@ -170,7 +171,7 @@ def _images(files_: CategoryFiles, split: str) -> Iterator[dict[str, Any]]:
         if strip.id not in indexed or strip.id not in coarse or strip.id not in refined:
             raise ManifestError(
                 f"{preview_path}: image {strip.id} is not in the index or has no mask; "
-                f"rebuild the previews with: snakemake --cores 2 -f {preview_path}"
+                f"rebuild the previews with: {repair_command(preview_path)}"
             )
         scores = scored.get(strip.id)
         yield {

@@ -1,0 +1,83 @@
+"""The command that makes an artifact again, with the configuration of the call that is running."""
+
+import json
+import os
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+CONFIGURATION = "SEAMARK_CONFIGURATION"
+"""Environment variable with the options that name presets and settings; jobs inherit it from the Snakefile."""
+
+
+def export_configuration(presets: Iterable[Path], settings: Mapping[str, Any]) -> None:
+    """Tell all jobs with which presets and settings Snakemake was called.
+
+    Parameters
+    ----------
+    presets : iterable of Path
+        Files of ``--configfile``.
+    settings : mapping
+        Values of ``--config``.
+    """
+    words = [os.path.relpath(path) for path in presets]
+    options = ["--configfile", *words] if words else []
+    given = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in settings.items()]
+    os.environ[CONFIGURATION] = shlex.join([*options, *(["--config", *given] if given else [])])
+
+
+def snakemake_command(*arguments: str, cores: int | str = "all") -> str:
+    """Return a command line for a shell.
+
+    Parameters
+    ----------
+    *arguments : str
+        What to make, after a flag such as ``-f`` if one is needed: presets and settings stand before it.
+    cores : int or str
+        Cores to use.
+
+    Returns
+    -------
+    str
+        The command, in the same configuration.
+    """
+    given = os.environ.get(CONFIGURATION, "")
+    words = [shlex.quote(word) for word in arguments]
+    if given and words and not words[0].startswith("-"):
+        words.insert(0, "--")  # a target right behind presets would be taken for one of them
+    return " ".join(["snakemake", "--cores", str(cores), *([given] if given else []), *words])
+
+
+def owner_command(path: Path) -> str:
+    """Return the command that makes a file beside a manifest again, or the plain command if no manifest lies above it.
+
+    Parameters
+    ----------
+    path : Path
+        A map or mask in a folder with the name of its manifest.
+
+    Returns
+    -------
+    str
+        For a shell in the project's folder.
+    """
+    manifests = (folder.with_name(f"{folder.name}.json") for folder in path.parents if folder.name)
+    owner = next((manifest for manifest in manifests if manifest.is_file()), None)
+    return repair_command(owner) if owner else snakemake_command("submission")
+
+
+def repair_command(path: Path | str) -> str:
+    """Return the command that makes an artifact again, whatever Snakemake thinks of it.
+
+    Parameters
+    ----------
+    path : Path or str
+        A declared output of its job, usually the manifest.
+
+    Returns
+    -------
+    str
+        For a shell in the project's folder.
+    """
+    return snakemake_command("-f", str(path))
