@@ -27,7 +27,7 @@ from seamark.manifests.teacher import TeacherManifest
 from seamark.manifests.tilemaps import TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
 from seamark.recorded_files import RecordedFile, Roots, recorded_files
-from seamark.repair import repair_command
+from seamark.repair import repair_command, snakemake_command
 
 MapItems = Callable[[Callable[[Any], Any], Sequence[Any], str], list[Any]]
 """Applies a function to every item, like :meth:`seamark.job.Job.map`."""
@@ -189,7 +189,7 @@ class Verification:
         params, wanted = facts.get("params", {}), self.expected.get(str(path), {})
         for name in wanted:
             if name in params and params[name] != json.loads(json.dumps(wanted[name])):
-                self.add(path, f"made with other {name} than those of now", repair_command(path))
+                self.add(path, f"made with other {name} than it would be now", snakemake_command(str(path)))
 
     def _files(self, path: Path, kind: type[Manifest]) -> Iterator[RecordedFile]:
         try:
