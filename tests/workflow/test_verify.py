@@ -38,7 +38,11 @@ def test_what_is_wrong_is_named_with_the_command_that_repairs_it(finished, proje
         "out/tiny/report/plots/plots.json": prefix + "out/tiny/report/index.html",
     }
     (project.folder / "out/tiny/70_refined/bolt/.validation.tmp-7").rmdir()
-    wanted = dict.fromkeys(command.removeprefix(prefix) for command in repairs.values() if command.startswith(prefix))
+    early = [name for name in damaged if "10_tiles" in name or "40_maps" in name]
+    for name in early:  # put back: repairing these would repeat half of the run
+        shutil.copy2(finished.folder / name, project.folder / name)
+    commands = [command for name, command in repairs.items() if name not in early and command.startswith(prefix)]
+    wanted = dict.fromkeys(command.removeprefix(prefix) for command in commands)
     project.snakemake(*wanted, options=("--force",))
     project.snakemake("submission")
     assert project.results() == finished.results()
