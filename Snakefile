@@ -624,7 +624,7 @@ rule verify:
         f"{RUN}/logs/verify.log",
     threads: 16
     resources:
-        mem_mb=1500,
+        mem_mb=plan.memory("verify"),
     params:
         run=plan.run,
         root=plan.root,

@@ -24,7 +24,7 @@ from seamark.workflow import Plan
 def main(job: Job) -> None:
     """Measure, add up, print, and refuse."""
     limits, target, load = job.params["limits"], job.target("plan"), os.getloadavg()[0]
-    jobs = Plan(job.params["config"], Path(job.params["project"])).forecast.submission()
+    jobs = Plan(job.params["config"], Path(job.params["project"])).forecast.submission(limits["gpus"])
     memory = MemoryLimit(**limits["memory"]) if limits["memory"] else None
     problems = room_problems(jobs, memory, limits["cores"]) + gpu_problems(jobs, limits["gpus"])
     # What does not fit into memory would not fit while it is measured either.

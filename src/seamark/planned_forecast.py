@@ -22,7 +22,7 @@ EVERYTHING: tuple[Split, ...] = ("train", "validation", "test_public", "test_pri
 PRIVATE: tuple[Split, ...] = ("test_private", "test_private_mixed")
 WITH_VARIANTS = {"crop", "train", "infer", "merge", "fuse"}
 """Rules that work on variants of photographs as on photographs."""
-THREADS = {"demo": 2, "package": 4, "compare": 2, "ablate": 2}
+THREADS = {"demo": 2, "package": 4, "compare": 2, "ablate": 2, "verify": 16}
 """Threads of the rules that work on several photographs at a time."""
 
 
@@ -93,8 +93,8 @@ class PlannedForecast:
             grid_name=given["grid"],
         )
 
-    def submission(self) -> list[PlannedJob]:
-        """Return all jobs of the target ``submission``, in the order of the flow."""
+    def submission(self, gpus: int) -> list[PlannedJob]:
+        """Return all jobs of the target ``submission``, in the order of the flow, with the threads of so many GPUs."""
         jobs = self._outline().jobs()
         return [
             PlannedJob(
@@ -102,7 +102,7 @@ class PlannedForecast:
                 outputs=tuple(Path(file) for file in job.outputs),
                 name=job.name,
                 needs=tuple(other.name for other in jobs if job.waits_for(other)),
-                threads=self._threads(work),
+                threads=_threads(work, gpus),
                 gpus=int(uses_network(work)),
             )
             for job in jobs
@@ -126,15 +126,9 @@ class PlannedForecast:
             packaged=any(split in PRIVATE for split in data.splits),
         )
 
-    def _threads(self, work: Work) -> int:
-        """Threads that the Snakefile gives a job."""
-        if self._gpus and uses_network(work):
-            return 4 if work.stage in ("train", "distill") else 3
-        return THREADS.get(work.stage, 1)
-
     def measuring(self, _wildcards: Any = None) -> int:
         """Return the memory in MB that ``plan`` asks for, which trains every detector for a moment."""
-        return max(requested_mb(job.work) for job in self.submission() if job.work.stage == "train")
+        return max(requested_mb(job.work) for job in self.submission(self._gpus) if job.work.stage == "train")
 
     def limits(self, resources: Mapping[str, Any], *, local: bool) -> dict[str, Any]:
         """Return what Snakemake may use, ready for JSON: cores, GPUs, and memory of a job where jobs run here."""
@@ -211,7 +205,14 @@ class PlannedForecast:
 
     def _planned(self, job: Any) -> PlannedJob:
         work = self.work(job.rule.name, job.wildcards)
-        return PlannedJob(work, tuple(Path(str(file)) for file in job.output), threads=self._threads(work))
+        return PlannedJob(work, tuple(Path(str(file)) for file in job.output), threads=_threads(work, self._gpus))
+
+
+def _threads(work: Work, gpus: int) -> int:
+    """Threads that the Snakefile gives a job."""
+    if gpus and uses_network(work):
+        return 4 if work.stage in ("train", "distill") else 3
+    return THREADS.get(work.stage, 1)
 
 
 def memory_limit(resources: Mapping[str, Any]) -> MemoryLimit:

@@ -43,7 +43,7 @@ def planned(**overlay):
 def jobs(tmp_path, monkeypatch):
     """All jobs of the demo, none of which has run."""
     monkeypatch.chdir(tmp_path)
-    return planned().forecast.submission()
+    return planned().forecast.submission(gpus=0)
 
 
 def one(jobs, stage, **facts):
@@ -137,6 +137,16 @@ def test_the_forecast_of_the_demo_is_near_what_was_measured(jobs):
     assert forecast.left_s == pytest.approx(forecast.wall_s)
 
 
+def test_jobs_with_networks_get_more_threads_beside_a_gpu_and_are_no_faster_for_them(jobs):
+    beside_gpu = planned().forecast.submission(gpus=1)
+    times = {detector_key(job.work): TIMES for job in jobs if job.work.stage == "train"}
+    assert {job.threads for job in jobs if job.gpus} == {1}
+    assert {(job.work.stage, job.threads) for job in beside_gpu if job.gpus} == {("train", 4), ("infer", 3)}
+    (train,) = (one for one in forecast_run(beside_gpu, MACHINE, times, 8, 1).stages if one.stage == "train")
+    assert train.work_s == forecast_run(jobs, MACHINE, times, 8, 0).stages[4].work_s
+    assert forecast_run(beside_gpu, MACHINE, times, 8, 1).wall_s > train.work_s
+
+
 def test_what_is_there_is_not_counted_as_left(jobs, tmp_path):
     for job in jobs:
         if job.work.stage in ("demo", "index", "truth", "crop"):
@@ -192,7 +202,7 @@ def test_steps_of_a_real_detector_are_measured(tmp_path, monkeypatch):
     raw = yaml.safe_load((ROOT / "config.yaml").read_text())
     small = {"layout": "even", "window_px": 64, "overlap": 0.25, "input_px": 64}
     detector = {**raw["detectors"]["inp_former"], "weights": "random", "batch_size": 2, "max_steps": 3}
-    jobs = planned(grids={"tile": small}, detectors={"inp_former": detector}).forecast.submission()
+    jobs = planned(grids={"tile": small}, detectors={"inp_former": detector}).forecast.submission(gpus=0)
     ((key, times),) = measure_detectors([job.work for job in jobs], "cpu").items()
     trained = [job.work for job in jobs if job.work.stage == "train"]
     assert key == detector_key(trained[0]) == detector_key(trained[1])

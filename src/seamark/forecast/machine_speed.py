@@ -10,12 +10,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from seamark.forecast.machine import MachineSpeed
+from seamark.forecast.machine import MachineSpeed, free_mb
 
 REFERENCE_S = 0.043
 """CPU seconds of one round on the machine where the coefficients of :mod:`seamark.forecast.seconds` were measured."""
-ROUNDS = 9
-WRITTEN_MB = 128
+ROUNDS = 20
+WRITTEN_MB = 128.0
+"""Or a quarter of what is free, if that is less."""
 
 
 def measure_machine(folder: Path) -> MachineSpeed:
@@ -45,10 +46,10 @@ def _round(noise: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> float:
 
 
 def _disk_mb_s(folder: Path) -> float:
-    block = os.urandom(1_000_000)
+    block, most = os.urandom(250_000), max(0.25, min(WRITTEN_MB, free_mb(folder) / 4))
     with tempfile.TemporaryFile(dir=folder, buffering=0) as stream:
         start = time.monotonic()
-        while stream.tell() < WRITTEN_MB * 1_000_000 and time.monotonic() - start < 1.0:
+        while stream.tell() < most * 1e6 and time.monotonic() - start < 1.0:
             stream.write(block)
         os.fsync(stream.fileno())
         return stream.tell() / 1e6 / (time.monotonic() - start)

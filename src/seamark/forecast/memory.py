@@ -44,6 +44,7 @@ _APPETITES = {
     "evaluate": _Appetite(85.0, per_megapixel=18.5),
     "package": _Appetite(208.0, per_map_megapixel=15.7),
     "report": _Appetite(150.0, per_photograph=0.02),
+    "verify": _Appetite(100.0, per_map_megapixel=8.0),
     "compare": _Appetite(200.0, per_megapixel=30.0, per_photograph=0.02),
 }
 _FUSING = _Appetite(74.0, per_map_megapixel=28.0)

@@ -99,7 +99,7 @@ def forecast_run(
     timed = [
         TimedJob(
             job.name,
-            seconds[job.name] if job.gpus and gpus else seconds[job.name] / min(cores, job.threads),
+            seconds[job.name] if job.gpus else seconds[job.name] / min(cores, job.threads),
             job.needs,
             PRIORITIES.get(job.work.stage, 0),
             job.threads,

@@ -47,7 +47,7 @@ _EFFORTS = {
     "preview": _Effort(per_job=0.115, per_photograph=0.051, per_megapixel=0.0113, per_million_values=0.0149),
     "evaluate": _Effort(per_job=0.06, per_megapixel=0.045),
     "package": _Effort(per_job=0.3, per_map_megapixel=0.05),
-    "report": _Effort(per_job=1.9, per_photograph=0.03),
+    "report": _Effort(per_job=1.9, per_photograph=0.02),
 }
 _FUSING = _Effort(per_map_megapixel=0.03)
 _MEBIN = _Effort(per_job=0.55, per_megapixel=0.025)
