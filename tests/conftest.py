@@ -6,18 +6,26 @@ import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+OPTIONAL = {
+    "slow": ("takes long", "are marked slow"),
+    "slurm": ("installs and starts SLURM on this machine", "start a SLURM on this machine"),
+}
+"""Markers of tests that run only when asked for: why, and what their option does."""
+
 
 def pytest_addoption(parser):
     parser.addoption("--fix", action="store_true", help="rewrite generated files instead of failing")
-    parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
+    for marker, (_, what) in OPTIONAL.items():
+        parser.addoption(f"--{marker}", action="store_true", help=f"run the tests that {what} too")
 
 
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("--slow"):
-        return
-    for item in items:
-        if "slow" in item.keywords:
-            item.add_marker(pytest.mark.skip(reason="takes long; run with --slow"))
+    for marker, (reason, _) in OPTIONAL.items():
+        if config.getoption(f"--{marker}"):
+            continue
+        for item in items:
+            if marker in item.keywords:
+                item.add_marker(pytest.mark.skip(reason=f"{reason}; run with --{marker}"))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import textwrap
 SNAKEFILE = textwrap.dedent("""
     rule all:
         input:
-            expand("{item}.txt", item="abcd"),
+            expand("{item}.txt", item=list("abcd")),
 
     rule work:
         output:
