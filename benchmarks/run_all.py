@@ -25,6 +25,7 @@ QUICK: dict[str, str] = {
     "pfadseg_speed": "--repeats 2",
     "efficientad_speed": "--repeats 2",
     "inp_former_speed": "--repeats 2",
+    "vit_speed": "",
     "report_first_paint": "--images 200 --repeat 2",
     "package_speed": "--folder {folder}/package_speed --maps 3 --repeat 1",
     "inference_speed": "--category {category} --rounds 2 --tiles 4 {runs}",

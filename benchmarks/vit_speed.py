@@ -1,7 +1,7 @@
 """Time one training step and one scored batch of INP-Former on DINOv2-R ViT-B/14 with random weights.
 
 Settings are those of ``presets/inp_former.yaml``, tiles are noise of 518 x 518 px. Random weights cost what trained
-ones cost. Prints and appends to ``benchmarks/vit_speed.csv``: seconds per training step and per scored tile (processor
+ones cost. Prints and appends to ``history/vit_speed.csv``: seconds per training step and per scored tile (processor
 seconds on the CPU, wall seconds on a GPU), TFLOP/s reached, seconds per image of 2448 x 2048 px (nine tiles of 1024 px,
 from the scored batch), largest memory. On a GPU also the TFLOP/s of large bfloat16 matrix products in the same run, and
 the share of them that is reached. Run: ``python benchmarks/vit_speed.py``; ``--device cuda --autocast bfloat16 --batch
@@ -9,8 +9,6 @@ the share of them that is reached. Run: ``python benchmarks/vit_speed.py``; ``--
 """
 
 import argparse
-import csv
-import os
 import resource
 import time
 from collections.abc import Callable
@@ -21,6 +19,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 import yaml
+from history import append, history_of
 
 from seamark.batches import Batch, TileReader, TrainingTiles
 from seamark.detectors.base import use_device
@@ -95,7 +94,7 @@ def measure(device: torch.device, autocast: str, batch: int, repeats: int) -> di
 def main() -> None:
     """Measure, print, append."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--csv", type=Path, default=Path(__file__).with_suffix(".csv"), help="table to append to")
+    parser.add_argument("--csv", type=Path, default=history_of(__file__), help="table to append to")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--autocast", choices=("none", "bfloat16"), default="none")
     parser.add_argument("--batch", type=int, default=1, help="tiles per step and per scored batch; the preset has 16")
@@ -104,14 +103,9 @@ def main() -> None:
     use_device(arguments.device)
     row = measure(torch.device(arguments.device), arguments.autocast, arguments.batch, arguments.repeats)
     known = {"device": arguments.device, "autocast": arguments.autocast, "batch": str(arguments.batch)}
-    texts = known | {name: f"{value:.3g}" for name, value in (row | {"load": os.getloadavg()[0]}).items()}
+    texts = known | {name: f"{value:.3g}" for name, value in row.items()}
     print("\n".join(f"{name:20} {text}" for name, text in texts.items()))
-    fresh = not arguments.csv.exists()
-    with arguments.csv.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, texts)
-        if fresh:
-            writer.writeheader()
-        writer.writerow(texts)
+    append(arguments.csv, [texts])
 
 
 if __name__ == "__main__":
