@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).with_name("history")
+CODE = "Snakefile", "src", "stages", "benchmarks", ":(exclude)benchmarks/history", ":(exclude)*.md"
 PACKAGES = {
     "anomalib": "anomalib",
     "cv2": "opencv-python-headless",
@@ -70,7 +71,7 @@ def circumstances() -> dict[str, str]:
 def commit() -> str:
     """Return the commit, with a plus where tracked files differ from it; nothing outside a git repository."""
     head = _git("rev-parse", "--short=10", "HEAD")
-    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)benchmarks/history")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", *CODE)
     return f"{head}+" if changed else head
 
 
