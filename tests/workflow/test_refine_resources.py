@@ -7,7 +7,7 @@ from tests.workflow.project import CATEGORIES, SPLITS, Project
 
 SAM = {"refine": {"method": "sam", "sam": {"weights": "random"}}}
 
-GRABCUT_MB, NETWORK_MB = 300, 4000
+GRABCUT_MB, NETWORK_MB = 550, 4250
 MESSAGE = '    message:\n        "Refining the masks of {wildcards.category} {wildcards.split}"\n'
 
 
