@@ -190,6 +190,7 @@ rule index:
         root=plan.root,
         layout=plan.config.data.layout,
         train_images=plan.config.data.train_images,
+        image_px_max=plan.config.data.image_px_max,
         seed=plan.config.seed,
         files=plan.listing,
         code=plan.code("index"),
@@ -266,6 +267,7 @@ rule distill:
         root=plan.root,
         layout=plan.config.data.layout,
         train_images=plan.config.data.train_images,
+        image_px_max=plan.config.data.image_px_max,
         seed=plan.config.seed,
         code=plan.code("distill"),
     message:

@@ -15,6 +15,7 @@ category : name of the category
 layout : folder layout, ``mvtec_ad_2`` or ``mvtec_ad``
 train_images : training images that are listed, None for all
 seed : seed of the run, by which they are chosen
+image_px_max : px that a photograph may have
 
 Source: MVTec AD 2 reference sections 1.1 (tree and names) and 1.3 (official counts).
 """
@@ -35,6 +36,7 @@ def main(job: Job) -> None:
         job.map,
         train_images=job.params["train_images"],
         seed=job.params["seed"],
+        most_pixels=job.params["image_px_max"],
     )
     write_manifest(job.target("manifest"), manifest)
 

@@ -1,5 +1,6 @@
 """A submission folder as a .tar.gz file whose bytes depend on nothing but the files' names and contents."""
 
+import gzip
 import hashlib
 import io
 import struct
@@ -14,10 +15,21 @@ from typing import BinaryIO
 
 from seamark.deflate import deflated
 from seamark.errors import SubmissionError
+from seamark.plain_files import UNREADABLE, require_plain_file, shown
 
 CHUNK_BYTES = 1 << 20
 """What is compressed at a time; the bytes of an archive depend on it."""
 
+MOST_HEADER_BYTES = 1 << 14
+"""Longest extended header of a member that is read; ours hold a name."""
+
+_EXTENSIONS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 _HEADER = b"\x1f\x8b\x08" + bytes(5) + b"\x04\xff"
 """A gzip header without name, time or operating system; 4 stands for fast compression."""
 
@@ -178,10 +190,47 @@ def archive_violations(archive: Path, prefix: str, files: Mapping[str, Path]) ->
         One sentence per violation, naming the archive and the member.
     """
     try:
-        with tarfile.open(archive, "r|gz", bufsize=CHUNK_BYTES) as members:
-            yield from member_violations(archive.name, members, prefix, files)
-    except (tarfile.TarError, OSError, EOFError) as error:
-        yield f"{archive.name}: damaged or not a gzip-compressed tar file ({error})"
+        require_plain_file(archive, 1 << 63)
+        with gzip.open(archive) as stream:
+            bounded = _Bounded(stream, _most_bytes(files))
+            with tarfile.open(fileobj=bounded, mode="r|", bufsize=CHUNK_BYTES, tarinfo=_BoundedMember) as members:
+                yield from member_violations(archive.name, members, prefix, files)
+    except (tarfile.TarError, *UNREADABLE) as error:
+        yield f"{archive.name}: damaged or not a gzip-compressed tar file ({shown(str(error))})"
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that ends with an error where a compressed file unpacks to more than it should."""
+
+    def __init__(self, stream: BinaryIO | gzip.GzipFile, most_bytes: int) -> None:
+        super().__init__()
+        self._stream, self._left, self._ended = stream, most_bytes, False
+
+    def read(self, size: int = -1) -> bytes:
+        content = self._stream.read(size)
+        if self._ended:  # a reader that comes again skips a member of any size it likes, a block at a time
+            raise tarfile.ReadError("it ends within a member")
+        self._ended = not content
+        self._left -= len(content)
+        if self._left < 0:
+            raise tarfile.ReadError("it unpacks to more bytes than the files of the folder need")
+        return content
+
+
+class _BoundedMember(tarfile.TarInfo):
+    """A member whose header takes no more memory than the longest name needs."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _EXTENSIONS and self.size > MOST_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {self.size} bytes, expected at most {MOST_HEADER_BYTES}")
+        member: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]  # the hook for own members
+        return member
+
+
+def _most_bytes(files: Mapping[str, Path]) -> int:
+    """Return what the files can take at most in a tar file, long names included."""
+    sizes = sum(_padded(path.stat().st_size, tarfile.BLOCKSIZE) for path in files.values())
+    return sizes + (len(files) + 1) * (MOST_HEADER_BYTES + 2 * tarfile.BLOCKSIZE) + 2 * tarfile.RECORDSIZE
 
 
 def member_violations(
@@ -207,14 +256,14 @@ def member_violations(
     """
     seen: set[str] = set()
     for member in members:
-        yield from (f"{archive}: {member.name}: {fault}" for fault in _faults(member, prefix, files, seen))
+        yield from (f"{archive}: {shown(member.name)}: {fault}" for fault in _faults(member, prefix, files, seen))
         seen.add(member.name)
     yield from (f"{archive}: {name}: missing in the archive" for name in files if name not in seen)
 
 
 def _faults(member: tarfile.TarInfo, prefix: str, files: Mapping[str, Path], seen: set[str]) -> Iterator[str]:
     parts = PurePosixPath(member.name).parts
-    if not member.isreg():
+    if not member.isreg() or member.issparse():
         yield "not a plain file; links, devices and the like have no place in a submission"
     elif not parts or parts[0] != prefix or ".." in parts:
         yield f"does not lie in {prefix}/"

@@ -30,6 +30,7 @@ from seamark.inspection import FileFacts, Violation, inspect_map, inspect_mask
 from seamark.manifests.base import read_manifest
 from seamark.manifests.index import IndexManifest
 from seamark.manifests.submission import CheckReport, FolderCounts, RuleResult
+from seamark.plain_files import shown
 from seamark.settings.base import Split
 
 MAPS_FOLDER = "anomaly_images"
@@ -155,11 +156,11 @@ def _tree_violations(folder: Path, expected: ExpectedSubmission) -> Iterator[Vio
     if not (folder / MAPS_FOLDER).is_dir():
         yield Violation("maps", f"{folder}: no folder {MAPS_FOLDER}")
     for name in sorted(_names(folder) - {MAPS_FOLDER, MASKS_FOLDER}):
-        yield Violation("top_level", f"{name}: nothing but {MAPS_FOLDER} and {MASKS_FOLDER} may lie here")
+        yield Violation("top_level", f"{shown(name)}: nothing but {MAPS_FOLDER} and {MASKS_FOLDER} may lie here")
     if (folder / MASKS_FOLDER).is_file():
         yield Violation("top_level", f"{MASKS_FOLDER}: not a folder")
     for path in sorted(path for path in folder.rglob("*") if path.is_symlink()):
-        yield Violation("plain_files", f"{path.relative_to(folder)}: a link; put the file itself there")
+        yield Violation("plain_files", f"{shown(path.relative_to(folder))}: a link; put the file itself there")
     for kind, suffix in ((MAPS_FOLDER, ".tiff"), (MASKS_FOLDER, ".png")):
         if (folder / kind).is_dir():
             yield from _kind_violations(folder, kind, suffix, expected)
@@ -182,7 +183,9 @@ def _difference(rule: str, folder: Path, below: str, wanted: set[str], what: str
     for name in sorted(wanted - found):
         yield Violation(rule, f"{below}/{name}: this {what} is missing")
     for name in sorted(found - wanted):
-        yield Violation(rule, f"{below}/{name}: not expected here; the {what}s of the submission are fixed, remove it")
+        yield Violation(
+            rule, f"{below}/{shown(name)}: not expected here; the {what}s of the submission are fixed, remove it"
+        )
     for name in sorted(found & wanted):
         path = folder / below / name
         if path.is_file() != (what == "file"):

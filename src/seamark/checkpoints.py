@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 import torch
 
 from seamark.artifacts import committed_file, file_digest
+from seamark.plain_files import require_plain_file
+from seamark.weights import UNLOADABLE, load_restricted
 
 LOG = logging.getLogger(__name__)
 DIGEST_BYTES = 64
@@ -58,19 +59,22 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
+            require_plain_file(self.path, 1 << 63)
             if not self._intact():
                 LOG.warning("%s: the checkpoint is damaged (other bytes than were written); starting afresh", self.path)
                 return None
-            stored = torch.load(self.path, map_location="cpu", weights_only=True)
-            key, progress = stored["key"], stored["progress"]
-        except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+            stored = load_restricted(self.path)
+            key, progress = dict(stored["key"]), dict(stored["progress"])
+            if not all(isinstance(word, str) for word in (*key, *key.values())):
+                raise TypeError("its key holds more than digests by name")
+        except UNLOADABLE as error:
             LOG.warning("%s: cannot read the checkpoint (%s); starting afresh", self.path, error)
             return None
         changed = sorted(name for name in self.key.keys() | key.keys() if self.key.get(name) != key.get(name))
         if changed:
             LOG.info("%s: belongs to other %s; starting afresh", self.path, ", ".join(changed))
             return None
-        return dict(progress)
+        return progress
 
     def _intact(self) -> bool:
         digest, left = hashlib.sha256(), self.path.stat().st_size - DIGEST_BYTES

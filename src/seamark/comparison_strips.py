@@ -210,7 +210,7 @@ def write_comparison_strip(strip: ComparisonStrip, folder: Path) -> None:
     source = strip.panels[0].source
     photograph = read_indexed(source.image, source.root, source.manifests.index)
     size = panel_size(photograph.shape, PANEL_PX)
-    panels = [_truth_panel(strip.panels[0].source, photograph_panel(photograph, size))]
+    panels = [_truth_panel(source, photograph_panel(photograph, size))]
     panels += [_run_panel(panel, size) for panel in strip.panels]
     target = folder / strip.file
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -221,7 +221,7 @@ def write_comparison_strip(strip: ComparisonStrip, folder: Path) -> None:
 def _truth_panel(source: PreviewSource, photograph: UInt8Array) -> _Panel:
     if source.truth is None or source.truth_file is None or not source.truth.defect_px:
         return _Panel("photograph", photograph, "no defect")
-    mask = read_mask(source.truth_file)
+    mask = read_mask(source.truth_file, source.image.width * source.image.height)
     drawn = draw_contours(tint(photograph, mask, TRUTH), mask, TRUTH, 1)
     return _Panel("photograph and truth", drawn, f"{source.truth.defect_px:,} defect px")
 

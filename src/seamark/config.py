@@ -1,6 +1,7 @@
 """The configuration: one schema, every problem reported at once, overrides resolved per category and split."""
 
 import difflib
+import reprlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
@@ -10,10 +11,10 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from seamark.errors import ConfigError
 from seamark.registry import DETECTORS
-from seamark.settings.base import SPLITS, Settings
+from seamark.settings.base import SPLITS, Name, Settings
 from seamark.settings.binarize import BinarizeSettings
 from seamark.settings.calibrate import CalibrateSettings
-from seamark.settings.comparison import NAME, CompareSettings, Variations
+from seamark.settings.comparison import CompareSettings, Variations
 from seamark.settings.data import DataSettings
 from seamark.settings.demo import DemoSettings
 from seamark.settings.evaluate import EvaluateSettings
@@ -31,6 +32,9 @@ CATEGORY_SECTIONS = ("relight", "grids", "detectors", "merge", "fuse", "calibrat
 SPLIT_SECTIONS = ("binarize", "refine")
 """Sections that an override of a split may change; earlier ones keep one score scale for all splits."""
 
+MOST_LEVELS = 40
+MOST_ENTRIES = 200_000
+
 Raw = dict[str, Any]
 
 
@@ -44,7 +48,7 @@ def detector_settings_class(name: str) -> type[Settings]:
 class Config(Settings):
     """The whole configuration; sections stand in the order of the stages."""
 
-    run: str = Field("demo", pattern=NAME, description="name of the output folder out/<run>")
+    run: Name = Field("demo", description="name of the output folder out/<run>")
     seed: int = Field(1, ge=0, le=2**31 - 1, description="seed from which the seed of every job is derived")
     data: DataSettings = Field(default_factory=DataSettings, description="where the images are")
     demo: DemoSettings = Field(
@@ -53,7 +57,7 @@ class Config(Settings):
     relight: RelightSettings = Field(
         default_factory=RelightSettings, description="photometric variants of train and validation photographs"
     )
-    grids: dict[str, GridSettings] = Field(
+    grids: dict[Name, GridSettings] = Field(
         default_factory=lambda: {"tile": GridSettings()}, description="named tilings"
     )
     keep_tiles: bool = Field(True, description="false deletes stored tiles as soon as no job needs them any more")
@@ -96,9 +100,9 @@ class Config(Settings):
             if name not in self.detectors
         ]
         problems += [
-            f"detectors.{name}.grid: no grid named {grid}{_nearest(grid, self.grids)}"
+            f"detectors.{name}.grid: no grid named {asked}{_nearest(asked, self.grids)}"
             for name, block in self.detectors.items()
-            if name in DETECTORS and (grid := block.get("grid", "tile")) not in self.grids
+            if name in DETECTORS and (asked := _grid_of(block)) is not None and asked not in self.grids
         ]
         problems += [
             f"fuse.weights.{name}: not a member{_nearest(name, self.fuse.members)}"
@@ -108,7 +112,7 @@ class Config(Settings):
         problems += [
             f"detectors.{name}: {refusal}"
             for name in self.fuse.members
-            if (grid := self.grids.get((self.detectors.get(name) or {}).get("grid", "tile")))
+            if (grid := self.grids.get(_grid_of(self.detectors.get(name, {})) or ""))
             and (refusal := self.merge.refusal(grid))
         ]
         if self.merge.alpha is not None and "efficientad" not in self.fuse.members:
@@ -139,6 +143,7 @@ def load_config(raw: Mapping[str, Any]) -> Config:
     ConfigError
         Listing every problem with its path; an unknown key comes with the nearest valid one.
     """
+    require_bounded(raw, "the configuration")
     problems = _problems(dict(raw))
     if problems:
         raise ConfigError("the configuration has problems:\n" + "\n".join(f"  - {problem}" for problem in problems))
@@ -161,13 +166,52 @@ def resolve(raw: Mapping[str, Any], category: str, split: str | None = None) -> 
     -------
     Config
         Sections with the overrides ``category``, then ``*/split``, then ``category/split`` merged onto them.
+
+    Raises
+    ------
+    ConfigError
+        If overrides that are valid alone are not so together.
     """
     overrides: Mapping[str, Raw] = raw.get("overrides") or {}
     keys = [category] if split is None else [category, f"*/{split}", f"{category}/{split}"]
     merged: Raw = {key: value for key, value in raw.items() if key != "overrides"}
     for key in keys:
         merged = deep_merge(merged, overrides.get(key) or {})
-    return Config.model_validate(merged)
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        lines = "\n".join(f"  - {line}" for line in _described(error, Config, ()))
+        raise ConfigError(f"the overrides {' and '.join(keys)} do not go together:\n{lines}") from error
+
+
+def require_bounded(value: Any, what: str) -> None:
+    """Refuse settings that are deeper or, with every alias written out, larger than settings can be.
+
+    Parameters
+    ----------
+    value : object
+        As read from YAML, in which an alias can stand for a part of any size or for the whole.
+    what : str
+        What to call it in the message.
+
+    Raises
+    ------
+    ConfigError
+        If it nests more than 40 levels or has more than 200 000 entries.
+    """
+    waiting, entries = [(value, 0)], 0
+    while waiting:
+        part, depth = waiting.pop()
+        inner = [*part.keys(), *part.values()] if isinstance(part, Mapping) else part
+        if not isinstance(inner, list | tuple):
+            continue
+        entries += len(inner)
+        if depth == MOST_LEVELS or entries > MOST_ENTRIES:
+            raise ConfigError(
+                f"{what}: more than {MOST_LEVELS} levels or {MOST_ENTRIES} entries; does an alias (*name) of the YAML "
+                "file stand within itself, or for too much? Write the settings out"
+            )
+        waiting += [(entry, depth + 1) for entry in inner]
 
 
 def deep_merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> Raw:
@@ -220,19 +264,26 @@ def check_overrides(raw: Mapping[str, Any], categories: Sequence[str]) -> None:
         raise ConfigError("the overrides have problems:\n" + "\n".join(f"  - {problem}" for problem in problems))
 
 
+def _grid_of(block: Mapping[str, Any]) -> str | None:
+    """Name of a detector's grid, None where it is no name, which its own settings refuse."""
+    grid = block.get("grid", "tile")
+    return grid if isinstance(grid, str) else None
+
+
 def _problems(raw: Raw) -> list[str]:
     problems = []
     try:
         Config.model_validate(raw)
     except ValidationError as error:
         problems += _described(error, Config, ())
-    for name, block in (raw.get("detectors") or {}).items():
+    detectors = raw.get("detectors")
+    for name, block in detectors.items() if isinstance(detectors, dict) else ():
         if name not in DETECTORS:
-            problems.append(f"detectors.{name}: no such detector{_nearest(name, DETECTORS)}")
+            problems.append(f"detectors.{name}: no such detector{_nearest(str(name), DETECTORS)}")
             continue
         kind = detector_settings_class(name)
         try:
-            kind.model_validate(block or {})
+            kind.model_validate({} if block is None else block)
         except ValidationError as error:
             problems += _described(error, kind, ("detectors", name))
     return problems
@@ -251,7 +302,7 @@ def _described(error: ValidationError, model: type[BaseModel], prefix: tuple[str
             where = f"{path}: " if location else ""
             lines += [where + line for line in str(problem["ctx"]["error"]).splitlines()]
         else:
-            lines.append(f"{path}: {problem['msg']} (found {problem['input']!r})")
+            lines.append(f"{path}: {problem['msg']} (found {reprlib.repr(problem['input'])})")
     return lines
 
 

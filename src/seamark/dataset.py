@@ -1,22 +1,20 @@
 """The index of a category: every image checked before hours are spent on it."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from PIL import Image
-
 from seamark.artifacts import file_digest
 from seamark.errors import DataError
-from seamark.images import MAX_PIXELS, read_mask
+from seamark.image_files import MAX_PIXELS, read_image_file
+from seamark.images import photograph_header, read_mask
 from seamark.layout import OFFICIAL_COUNTS, FoundImage, Layout, category_folders, find_images, limited, truth_file
 from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
 
 MapImages = Callable[[Callable[[Any], Any], Sequence[Any], str], list[Any]]
 """Applies a function to every item, like :meth:`seamark.job.Job.map`."""
-
-CHANNELS = {"L": 1, "RGB": 3}
 
 
 def index_category(
@@ -27,6 +25,7 @@ def index_category(
     *,
     train_images: int | None = None,
     seed: int = 0,
+    most_pixels: int = MAX_PIXELS,
 ) -> IndexManifest:
     """List a category's images with size, channels and digest, and check them and their public masks.
 
@@ -44,6 +43,8 @@ def index_category(
         Training images that are listed, see :func:`seamark.layout.limited`; None for all.
     seed : int
         Seed of their choice.
+    most_pixels : int
+        Pixels that a photograph may have; one with more is refused before it is decoded.
 
     Returns
     -------
@@ -63,7 +64,7 @@ def index_category(
     if set(folders) == set(OFFICIAL_COUNTS):
         _check_official_counts(category, found)
     listed = limited(found, train_images, seed)
-    records = map_images(lambda image: _record(root, image), listed, "images")
+    records = map_images(lambda image: _record(root, image, most_pixels), listed, "images")
     return IndexManifest(category=category, layout=layout, images=tuple(cast("list[ImageRecord]", records)))
 
 
@@ -110,9 +111,10 @@ def _check_official_counts(category: str, found: Sequence[FoundImage]) -> None:
         )
 
 
-def _record(root: Path, image: FoundImage) -> ImageRecord:
+def _record(root: Path, image: FoundImage, most_pixels: int) -> ImageRecord:
     path = root / image.file
-    width, height, channels = _checked_header(path)
+    content = read_image_file(path, most_pixels)
+    width, height, channels = photograph_header(content, path, most_pixels)
     mask_digest = None
     if image.mask is not None:
         mask_path = root / image.mask
@@ -131,29 +133,14 @@ def _record(root: Path, image: FoundImage) -> ImageRecord:
         width=width,
         height=height,
         channels=channels,
-        sha256=file_digest(path),
+        sha256=hashlib.sha256(content).hexdigest(),
         mask=image.mask,
         mask_sha256=mask_digest,
     )
 
 
-def _checked_header(path: Path) -> tuple[int, int, Any]:
-    """Width, height and channels of an image whose check sums are intact; pixels are not decoded."""
-    try:
-        with Image.open(path) as image:
-            width, height, mode = image.width, image.height, image.mode
-            image.verify()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: unreadable, truncated or damaged image ({error}); replace the file") from error
-    if mode not in CHANNELS:
-        raise DataError(f"{path}: mode {mode}, expected 8-bit grey (L) or RGB; convert the file")
-    if width * height > MAX_PIXELS:
-        raise DataError(f"{path}: {width} x {height} px is more than the limit of {MAX_PIXELS} px")
-    return width, height, CHANNELS[mode]
-
-
 def _checked_defect_px(mask_path: Path, image_path: Path, width: int, height: int) -> int:
-    mask = read_mask(mask_path)
+    mask = read_mask(mask_path, width * height)
     if mask.shape != (height, width):
         raise DataError(
             f"{mask_path}: {mask.shape[1]} x {mask.shape[0]} px, but its image {image_path} has {width} x {height} px; "

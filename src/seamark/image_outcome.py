@@ -4,6 +4,7 @@ Maps smaller than their image are enlarged bilinearly with pixel centres at half
 the submission stores them; truth and masks are never resized (MVTec AD 2 specification sections 3.1 to 3.4).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -130,7 +131,7 @@ def _read_truth(item: EvaluatedImage) -> npt.NDArray[np.bool_]:
     shape = (item.image.height, item.image.width)
     if item.truth is None:
         return np.zeros(shape, dtype=np.bool_)
-    truth = read_mask(item.truth)
+    truth = read_mask(item.truth, math.prod(shape))
     if truth.shape != shape:
         raise DataError(
             f"{item.truth}: the truth mask is {truth.shape[1]} x {truth.shape[0]} px, but its image "
@@ -146,7 +147,7 @@ def _read_truth(item: EvaluatedImage) -> npt.NDArray[np.bool_]:
 
 def _read_predicted(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     try:
-        mask = read_mask(path)
+        mask = read_mask(path, math.prod(shape))
     except DataError as error:
         raise ManifestError(f"{error}; or rebuild it with: {owner_command(path)}") from error
     if mask.shape != shape:

@@ -1,24 +1,30 @@
 """Images, masks and maps on disk: defensive decoding, plain formats."""
 
 import hashlib
-import io
+import math
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import tifffile
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from seamark.errors import DataError, ManifestError
-
-MAX_PIXELS = 1 << 28
-"""Largest image that is decoded, in px (268 Mpx)."""
-
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+from seamark.image_files import (
+    MAX_PIXELS,
+    MOST_BYTES_PER_PIXEL,
+    PNG_SIGNATURE,
+    SPARE_BYTES,
+    decoded,
+    opened_image,
+    read_image_file,
+    verify_png,
+)
+from seamark.plain_files import UNREADABLE, require_plain_file, shown
 
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
@@ -43,53 +49,62 @@ def array_digest(array: npt.NDArray[Any]) -> str:
     return digest.hexdigest()
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: the image is missing; put it back or rebuild the index") from error
-    except OSError as error:
-        raise DataError(f"{path}: not a readable image ({error}); replace the file") from error
-
-
-def _open(content: bytes, path: Path) -> Image.Image:
-    try:
-        image = Image.open(io.BytesIO(content))
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: not a readable image ({error}); replace the file") from error
-    if image.width * image.height > MAX_PIXELS:
-        raise DataError(f"{path}: {image.width} x {image.height} px is more than the limit of {MAX_PIXELS} px")
-    return image
-
-
-def _decode(image: Image.Image, path: Path) -> npt.NDArray[Any]:
-    try:
-        return np.asarray(image)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: the image is truncated or damaged ({error}); replace the file") from error
-
-
 def _is_plain_png(content: bytes) -> bool:
     """Whether the header is that of a PNG with 8-bit grey or RGB pixels that are not interlaced."""
     return content[:8] == PNG_SIGNATURE and content[24] == 8 and content[25] in (0, 2) and content[28] == 0
 
 
 def _decode_plain_png(content: bytes, path: Path) -> UInt8Array:
-    """Decode with OpenCV, a third faster than Pillow, after Pillow has found all check sums intact."""
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.verify()
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: the image is truncated or damaged ({error}); replace the file") from error
+    """Decode with OpenCV, a third faster than Pillow, which has found all check sums intact."""
     colour = content[25] == 2
     kind = (cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE) | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), kind)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), kind)
+    except cv2.error as error:
+        raise DataError(f"{shown(path)}: the image is damaged ({error}); replace the file") from error
     if pixels is None:
-        raise DataError(f"{path}: the image is truncated or damaged; replace the file")
+        raise DataError(f"{shown(path)}: the image is truncated or damaged; replace the file")
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels) if colour else pixels, dtype=np.uint8)
 
 
-def decode_image(content: bytes, path: Path) -> UInt8Array:
+def photograph_header(content: bytes, path: Path, most_pixels: int = MAX_PIXELS) -> tuple[int, int, Literal[1, 3]]:
+    """Check that a photograph can be read, as far as that can be said of a PNG without decoding it.
+
+    Parameters
+    ----------
+    content : bytes
+        The file.
+    path : Path
+        Where it was read, for messages.
+    most_pixels : int
+        Pixels that it may have.
+
+    Returns
+    -------
+    tuple of int
+        Width and height in px, channels.
+
+    Raises
+    ------
+    DataError
+        As for :func:`decode_image`; pixels behind a right check sum may still turn out damaged.
+    """
+    with opened_image(content, path, most_pixels) as image:
+        channels = _channels(image, path)
+        if image.format == "PNG":
+            verify_png(content, path)
+        else:
+            decoded(image, path)
+        return image.width, image.height, channels
+
+
+def _channels(image: Image.Image, path: Path) -> Literal[1, 3]:
+    if image.mode not in ("L", "RGB"):
+        raise DataError(f"{shown(path)}: mode {image.mode}, expected 8-bit grey (L) or RGB; convert the file")
+    return 1 if image.mode == "L" else 3
+
+
+def decode_image(content: bytes, path: Path, most_pixels: int = MAX_PIXELS) -> UInt8Array:
     """Decode a photograph whose file has been read already.
 
     Parameters
@@ -98,6 +113,8 @@ def decode_image(content: bytes, path: Path) -> UInt8Array:
         The file: an 8-bit grey or RGB image. Orientation tags are ignored, as by the benchmark.
     path : Path
         Where it was read, for messages.
+    most_pixels : int
+        Pixels that it may have.
 
     Returns
     -------
@@ -109,20 +126,25 @@ def decode_image(content: bytes, path: Path) -> UInt8Array:
     DataError
         If the file is damaged, too large or neither 8-bit grey nor RGB.
     """
-    with _open(content, path) as image:
-        if image.mode not in ("L", "RGB"):
-            raise DataError(f"{path}: mode {image.mode}, expected 8-bit grey (L) or RGB; convert the file")
-        pixels = _decode_plain_png(content, path) if _is_plain_png(content) else _decode(image, path)
-    return pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels
+    with opened_image(content, path, most_pixels) as image:
+        shape = (image.height, image.width, _channels(image, path))
+        if image.format == "PNG":
+            verify_png(content, path)
+        pixels = _decode_plain_png(content, path) if _is_plain_png(content) else decoded(image, path)
+    if pixels.size != math.prod(shape):
+        raise DataError(f"{shown(path)}: the image has two headers that do not agree; replace the file")
+    return pixels.reshape(shape)
 
 
-def read_image(path: Path) -> UInt8Array:
+def read_image(path: Path, most_pixels: int = MAX_PIXELS) -> UInt8Array:
     """Read and decode a photograph.
 
     Parameters
     ----------
     path : Path
         An 8-bit grey or RGB image. Orientation tags are ignored, as by the benchmark.
+    most_pixels : int
+        Pixels that it may have.
 
     Returns
     -------
@@ -134,16 +156,18 @@ def read_image(path: Path) -> UInt8Array:
     DataError
         If the file is missing, damaged, too large or neither 8-bit grey nor RGB.
     """
-    return decode_image(_read_bytes(path), path)
+    return decode_image(read_image_file(path, most_pixels), path, most_pixels)
 
 
-def read_mask(path: Path) -> BoolArray:
+def read_mask(path: Path, most_pixels: int = MAX_PIXELS) -> BoolArray:
     """Decode a binary mask.
 
     Parameters
     ----------
     path : Path
-        An 8-bit single-channel PNG whose values are 0 (good) and 255 (defect).
+        A single-channel image whose values are 0 (good) and 255 (defect), of 1 or 8 bits or with a palette of these.
+    most_pixels : int
+        Pixels that it may have.
 
     Returns
     -------
@@ -155,13 +179,17 @@ def read_mask(path: Path) -> BoolArray:
     DataError
         If the file is missing, damaged, has several channels or any other value: a soft mask is never thresholded.
     """
-    with _open(_read_bytes(path), path) as image:
+    with opened_image(read_image_file(path, most_pixels), path, most_pixels) as image:
         if image.mode not in ("L", "1", "P"):
-            raise DataError(f"{path}: mode {image.mode}, expected one channel with values 0 and 255; convert the file")
-        pixels = _decode(image if image.mode == "L" else image.convert("L"), path)
-    strange = np.unique(pixels[(pixels != 0) & (pixels != 255)])
-    if strange.size:
-        raise DataError(f"{path}: mask values {strange[:5].tolist()} besides 0 and 255; threshold the file yourself")
+            raise DataError(
+                f"{shown(path)}: mode {image.mode}, expected one channel with values 0 and 255; convert the file"
+            )
+        pixels = decoded(image, path, grey=image.mode != "L")
+    if (pixels + np.uint8(1)).max() > 1:  # among bytes, 0 and 255 alone become 1 and 0
+        strange = np.unique(pixels[(pixels != 0) & (pixels != 255)])
+        raise DataError(
+            f"{shown(path)}: mask values {strange[:5].tolist()} besides 0 and 255; threshold the file yourself"
+        )
     return pixels > 0
 
 
@@ -238,16 +266,24 @@ def read_map(path: Path, shape: tuple[int, int] | None = None) -> Float32Array:
         If the file is missing, damaged, of another shape or dtype, or holds a non-finite score.
     """
     try:
-        pixels = tifffile.imread(path)
-    except (OSError, ValueError, tifffile.TiffFileError) as error:
+        pixels = _read_float32(path, shape)
+    except UNREADABLE as error:
         raise ManifestError(
             f"{path}: cannot read the anomaly map ({error}); rebuild the stage that wrote it"
         ) from error
-    if pixels.dtype != np.float32 or pixels.ndim != 2 or (shape is not None and pixels.shape != shape):
-        raise ManifestError(
-            f"{path}: expected float32 of shape {shape or '(H, W)'}, found {pixels.dtype} {pixels.shape}; "
-            "rebuild the stage that wrote it"
-        )
     if not np.isfinite(pixels).all():
         raise ManifestError(f"{path}: the anomaly map has non-finite scores; rebuild the stage that wrote it")
     return pixels
+
+
+def _read_float32(path: Path, shape: tuple[int, int] | None) -> Float32Array:
+    """Read the only page of a TIFF; its pixels are read only if its header is that of a map."""
+    require_plain_file(path, MOST_BYTES_PER_PIXEL * math.prod(shape or (MAX_PIXELS,)) + SPARE_BYTES)
+    with tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        found = page.shape
+        if page.dtype != np.float32 or len(found) != 2 or (shape is not None and found != shape):
+            raise ValueError(f"expected float32 of shape {shape or '(H, W)'}, found {page.dtype} {found}")
+        if not page.is_contiguous:
+            raise ValueError("expected uncompressed pixels in one piece")
+        return np.asarray(page.asarray(), dtype=np.float32)

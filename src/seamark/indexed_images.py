@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 from seamark.errors import DataError
+from seamark.image_files import read_image_file
 from seamark.images import UInt8Array, decode_image
 from seamark.manifests.index import ImageRecord
 from seamark.repair import repair_command
@@ -35,12 +36,12 @@ def read_indexed(record: ImageRecord, root: Path, index: Path | None = None) -> 
     rerun = f"rerun index with: {repair_command(index)}" if index else "rerun index"
     if not path.is_file():
         raise DataError(f"{path}: the image is missing; put it back or {rerun}")
-    content = path.read_bytes()
+    content = read_image_file(path, record.width * record.height)
     if hashlib.sha256(content).hexdigest() != record.sha256:
         raise DataError(
             f"{path}: the file has changed since it was indexed (its digest differs); put it back or {rerun}"
         )
-    image = decode_image(content, path)
+    image = decode_image(content, path, record.width * record.height)
     indexed = (record.height, record.width, record.channels)
     if image.shape != indexed:
         raise DataError(

@@ -1,7 +1,5 @@
 """Inspection of one submitted file: format, values and size (MVTec AD 2 specification section 2.2, rules 6 and 7)."""
 
-import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,26 +10,12 @@ import numpy.typing as npt
 import tifffile
 from PIL import Image
 
-from seamark.images import MAX_PIXELS
+from seamark.image_files import MAX_PIXELS
+from seamark.plain_files import UNREADABLE, shown
 from seamark.rounding import count_patterns
 
 FLOAT16_EXPONENT = 0x7C00
 """Exponent bits of a float16; all set means infinite or not a number."""
-
-UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    ArithmeticError,
-    RuntimeError,
-    SyntaxError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-"""What decoders raise on damaged files."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +71,9 @@ def inspect_map(name: str, path: Path, sizes: Sequence[tuple[int, int]]) -> File
     """
     size_bytes = path.stat().st_size
     try:
-        scores, fault = _read_float16(path)
+        scores, fault = _read_float16(path, _most_pixels(sizes))
     except UNREADABLE as error:
-        scores, fault = None, f"cannot be read as TIFF ({error})"
+        scores, fault = None, f"cannot be read as TIFF ({shown(str(error))})"
     if scores is None:
         return FileFacts((Violation("map_format", f"{name}: {fault}"),), size_bytes)
     pixels = count_patterns(scores)
@@ -103,14 +87,19 @@ def inspect_map(name: str, path: Path, sizes: Sequence[tuple[int, int]]) -> File
     return FileFacts(tuple(violations), size_bytes, levels=int(np.count_nonzero(pixels)), commonest_share=share)
 
 
-def _read_float16(path: Path) -> tuple[npt.NDArray[np.float16] | None, str]:
+def _most_pixels(sizes: Sequence[tuple[int, int]]) -> int:
+    """Pixels up to which a file of a wrong size is decoded all the same, to say what else is wrong with it."""
+    return min(MAX_PIXELS, 4 * max(width * height for width, height in sizes))
+
+
+def _read_float16(path: Path, most_pixels: int) -> tuple[npt.NDArray[np.float16] | None, str]:
     """Return the scores, or None and what is wrong with the file; pixels are decoded only if the header is right."""
-    with tifffile.TiffFile(path) as file:
+    with tifffile.TiffFile(path, is_ome=False) as file:  # whose XML could name other files
         series = file.series[0]
         if len(series.shape) != 2 or series.dtype != np.float16:
             return None, f"{series.dtype} of shape {series.shape}, expected float16 with two axes"
-        if not 0 < series.size <= MAX_PIXELS:
-            return None, f"{series.shape[1]} x {series.shape[0]} px, expected between 1 and {MAX_PIXELS} px"
+        if not 0 < series.size <= most_pixels:
+            return None, f"{series.shape[1]} x {series.shape[0]} px, expected between 1 and {most_pixels} px"
         return np.ascontiguousarray(series.asarray(), dtype=np.float16), ""
 
 
@@ -133,9 +122,9 @@ def inspect_mask(name: str, path: Path, sizes: Sequence[tuple[int, int]]) -> Fil
     """
     size_bytes = path.stat().st_size
     try:
-        pixels, mode, fault = _read_png(path)
+        pixels, mode, fault = _read_png(path, _most_pixels(sizes))
     except UNREADABLE as error:
-        pixels, mode, fault = None, "", f"cannot be read as PNG ({error})"
+        pixels, mode, fault = None, "", f"cannot be read as PNG ({shown(str(error))})"
     if pixels is None:
         return FileFacts((Violation("mask_format", f"{name}: {fault}"),), size_bytes)
     violations = []
@@ -146,11 +135,11 @@ def inspect_mask(name: str, path: Path, sizes: Sequence[tuple[int, int]]) -> Fil
     return FileFacts(tuple(violations), size_bytes, empty=not pixels.any(), full=full)
 
 
-def _read_png(path: Path) -> tuple[npt.NDArray[Any] | None, str, str]:
+def _read_png(path: Path, most_pixels: int) -> tuple[npt.NDArray[Any] | None, str, str]:
     """Return pixels and mode, or None and what is wrong; a palette image gives its indices, as officially."""
     with Image.open(path, formats=["PNG"]) as image:
-        if image.width * image.height > MAX_PIXELS:
-            return None, image.mode, f"{image.width} x {image.height} px, expected at most {MAX_PIXELS} px"
+        if image.width * image.height > most_pixels:
+            return None, image.mode, f"{image.width} x {image.height} px, expected at most {most_pixels} px"
         pixels, mode = np.asarray(image), image.mode
     if pixels.ndim != 2:
         return None, mode, f"mode {mode} with {pixels.shape[2]} channels, expected one channel"

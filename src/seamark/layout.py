@@ -6,17 +6,26 @@ Sources: MVTec AD 2 reference sections 1.1 and 1.3 (tree, names, official counts
 import hashlib
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 from seamark.errors import DataError
+from seamark.plain_files import shown
 from seamark.settings.base import Split
 
 Layout = Literal["mvtec_ad_2", "mvtec_ad"]
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+"""Formats whose decoders are used, whatever a file is called; others of Pillow's start foreign programs."""
 IMAGE_SUFFIXES = {".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff"}
+UNUSABLE = {"Cc", "Cs", "Zl", "Zp"}
+"""Kinds of characters that no name may have: control codes, halves of broken UTF-8, line and paragraph breaks."""
+MOST_NAME_BYTES = 200
+"""Longest part of a name; file systems take 255 bytes, of which results need some for prefixes and suffixes."""
 HELD_OUT_EVERY = 10
 """In MVTec AD, which has no validation split, every tenth training image is held out as one."""
 
@@ -73,17 +82,19 @@ def category_folders(root: Path, layout: Layout) -> dict[str, Path]:
     Raises
     ------
     DataError
-        If the root does not exist or holds no category.
+        If the root does not exist, cannot be read or holds no category, or the name of one cannot be used.
     """
     if not root.is_dir():
         raise DataError(f"{root}: the data root does not exist; set data.root to the folder that holds the categories")
     found = {}
-    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        nested = folder / folder.name
-        for candidate in (folder, nested):
-            if (candidate / "train").is_dir():
-                found[folder.name] = candidate
-                break
+    with _naming_unreadable(root):
+        for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
+            nested = folder / folder.name
+            for candidate in (folder, nested):
+                if (candidate / "train").is_dir():
+                    _check_name(folder, folder.name)
+                    found[folder.name] = candidate
+                    break
     if not found:
         raise DataError(
             f"{root}: no category found; expected <category>/train/good in the layout {layout}; "
@@ -113,10 +124,13 @@ def find_images(root: Path, folder: Path, layout: Layout) -> tuple[FoundImage, .
     Raises
     ------
     DataError
-        If train or validation has no image or two files would have the same id.
+        If train or validation has no image, two files would have the same id, or a name cannot be used.
     """
     walk = _walk_mvtec_ad_2 if layout == "mvtec_ad_2" else _walk_mvtec_ad
-    images = sorted(walk(root, folder), key=lambda image: (_SPLIT_ORDER[image.split], image.id))
+    with _naming_unreadable(folder):
+        images = sorted(walk(root, folder), key=lambda image: (_SPLIT_ORDER[image.split], image.id))
+    for image in images:
+        _check_name(root / image.file, image.id)
     for before, after in pairwise(images):
         if (before.split, before.id) == (after.split, after.id):
             raise DataError(f"{root / after.file}: same name as {before.file} with another suffix; remove one")
@@ -151,8 +165,31 @@ def limited(images: Sequence[FoundImage], train_images: int | None, seed: int) -
     return tuple(image for image in images if image.split != "train" or image.id in kept)
 
 
+@contextmanager
+def _naming_unreadable(folder: Path) -> Iterator[None]:
+    """Turn what the operating system says about a folder into an error of the data."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{shown(folder)}: cannot be listed ({error}); make every folder below it readable") from error
+
+
+def _check_name(path: Path, name: str) -> None:
+    """Refuse names that cannot be part of the names of results and of the lines of logs and reports."""
+    odd = [character for character in name if unicodedata.category(character) in UNUSABLE or character in "{}"]
+    longest = max(len(os.fsencode(part)) for part in name.split("/"))
+    if odd or longest > MOST_NAME_BYTES:
+        what = f"the name has {', '.join(map(ascii, odd))}" if odd else f"the name has {longest} bytes"
+        raise DataError(
+            f"{shown(path)}: {what}; results take over the name, so expected at most {MOST_NAME_BYTES} bytes of UTF-8 "
+            "without line breaks, control codes and braces: rename it"
+        )
+
+
 def listing_digest(folder: Path) -> str:
     """Return a digest of the names, sizes and times of all files below a folder, so that a changed image is noticed.
+
+    Links are followed, each folder once. A file that cannot be looked at counts by its name; reading it will tell.
 
     Parameters
     ----------
@@ -165,13 +202,25 @@ def listing_digest(folder: Path) -> str:
         16 hexadecimal digits.
     """
     digest = hashlib.sha256()
-    for base, folders, names in os.walk(folder):
+    seen: set[str] = set()
+    for base, folders, names in os.walk(folder, followlinks=True):
         folders.sort()
+        if (real := os.path.realpath(base)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         for name in sorted(names):
-            status = (Path(base) / name).stat()
             relative = (Path(base) / name).relative_to(folder)
-            digest.update(f"{relative}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+            digest.update(os.fsencode(relative) + _status(Path(base) / name))
     return digest.hexdigest()[:16]
+
+
+def _status(path: Path) -> bytes:
+    try:
+        status = path.stat()
+    except OSError as error:
+        return f"\0{error.errno}\n".encode()
+    return f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode()
 
 
 def truth_file(truth_folder: Path, image_id: str) -> Path | None:

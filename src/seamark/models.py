@@ -3,14 +3,14 @@
 import json
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from seamark.detectors.base import Detector
-from seamark.errors import ManifestError
+from seamark.errors import ManifestError, WeightsError
 from seamark.repair import repair_command
 from seamark.settings.training import DetectorSettings
+from seamark.weights import read_safetensors
 
 HEADER = "seamark"
 """The only key of the file's header, because safetensors writes several keys in any order."""
@@ -63,17 +63,16 @@ def read_model(path: Path, kind: type[Detector], settings: DetectorSettings, til
     """
     again = f"train it again with: {repair_command(path)}"
     try:
-        with safe_open(path, framework="pt") as stream:
-            header = json.loads((stream.metadata() or {})[HEADER])
-        state = load_file(path)
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+        facts, state = read_safetensors(path, HEADER)
+        trained, seed, digest = facts["settings"], int(facts["seed"]), facts["backbone_digest"]
+    except (WeightsError, KeyError, TypeError, ValueError) as error:
         raise ManifestError(f"{path}: cannot read the model ({error!r}); {again}") from error
-    if header["settings"] != settings.model_dump(mode="json"):
+    if trained != settings.model_dump(mode="json"):
         raise ManifestError(f"{path}: trained with other settings; {again}")
-    detector = kind(settings, tile_shape, header["seed"])
-    if header["backbone_digest"] != detector.backbone.digest:
+    detector = kind(settings, tile_shape, seed)
+    if digest != detector.backbone.digest:
         raise ManifestError(
-            f"{path}: trained on backbone weights {header['backbone_digest']}, found {detector.backbone.digest}; "
+            f"{path}: trained on backbone weights {digest}, found {detector.backbone.digest}; "
             "put the weights back or train again"
         )
     detector.load(state)

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from seamark.artifacts import file_digest
@@ -16,7 +15,7 @@ from seamark.backbone import Backbone, BackboneEntry
 from seamark.errors import ConfigError, WeightsError
 from seamark.networks.pdn import FIELD, STRIDE, Pdn, cell_count, pdn_layers
 from seamark.settings.teacher import DISTILLED, RANDOM, TeacherSettings
-from seamark.weights import read_state, state_differences
+from seamark.weights import read_safetensors, read_state, require_finite, state_differences
 from seamark.weights_files import WeightsSource
 
 HEADER = "seamark"
@@ -121,12 +120,8 @@ def read_teacher(path: Path) -> tuple[dict[str, Tensor], bool]:
         raise WeightsError(f"{path}: the weights of the teacher are missing; correct `teacher:` or set it to distilled")
     if path.suffix != ".safetensors":
         return _own_names(read_state(path)), False
-    try:
-        with safe_open(path, framework="pt") as stream:
-            facts = json.loads((stream.metadata() or {}).get(HEADER, "{}"))
-        return _own_names(load_file(path)), bool(facts.get("backbone_verified", False))
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
-        raise WeightsError(f"{path}: not a readable file of teacher weights ({error!r})") from error
+    facts, state = read_safetensors(path, HEADER)
+    return _own_names(state), bool(facts.get("backbone_verified", False))
 
 
 def write_teacher(path: Path, network: Pdn, facts: Mapping[str, object]) -> None:
@@ -155,6 +150,7 @@ def _load(network: Pdn, state: Mapping[str, Tensor], path: Path) -> None:
             f"{path}: these are not the weights of this patch description network; " + "; ".join(differences) + ". "
             "Set network, width and channels to those of the file"
         )
+    require_finite(state, path)
     network.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
 
 

@@ -178,7 +178,7 @@ def _mask_of(manifest: Path, record: MaskRecord, image: UInt8Array) -> BoolArray
 
 
 def _truth_of(path: Path, image: UInt8Array) -> BoolArray:
-    mask = read_mask(path)
+    mask = read_mask(path, image.shape[0] * image.shape[1])
     _require_same_size(path.parent, path.name, mask, image)
     return mask
 

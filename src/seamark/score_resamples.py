@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from seamark.arrays import open_array
 from seamark.artifacts import committed_file, file_digest
 from seamark.errors import ManifestError
 from seamark.manifests.evaluation import EvaluationManifest, ResampledScores
@@ -88,15 +89,8 @@ def load_resamples(path: Path, manifest: EvaluationManifest) -> Float64Array | N
         return None
     file = path.parent / record.file
     rebuild = f"rebuild it with: {repair_command(path)}"
-    try:
-        digest = file_digest(file)
-        resampled: Float64Array = np.load(file, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ManifestError(f"{file}: cannot read the resampled scores ({error}); {rebuild}") from error
     expected = (len(manifest.subsets), len(record.scores), manifest.resamples)
-    if digest != record.sha256 or resampled.shape != expected:
-        raise ManifestError(
-            f"{file}: expected the array of shape {expected} that {path.name} describes, "
-            f"found another one of shape {resampled.shape}; {rebuild}"
-        )
+    resampled: Float64Array = open_array(file, np.float64, expected, "resampled scores", rebuild)
+    if file_digest(file) != record.sha256:
+        raise ManifestError(f"{file}: not the array that {path.name} describes; {rebuild}")
     return resampled

@@ -80,7 +80,7 @@ def load_mask(manifest_path: Path, record: MaskRecord) -> BoolArray:
     """
     path = manifest_path.parent / record.file
     try:
-        mask = read_mask(path)
+        mask = read_mask(path, record.width * record.height)
     except DataError as error:
         raise ManifestError(f"{error}; or rebuild it with: {repair_command(manifest_path)}") from error
     if mask.shape != (record.height, record.width) or array_digest(mask) != record.sha256:

@@ -167,7 +167,7 @@ def _write_submitted_mask(target: Path, image: SubmittedImage, file: CheckedFile
 
 def _write_mask_anew(target: Path, image: SubmittedImage) -> None:
     try:
-        mask = read_mask(image.mask)
+        mask = read_mask(image.mask, image.width * image.height)
     except DataError as error:
         raise ManifestError(f"{error}; or rebuild the masks with: {owner_command(image.mask)}") from error
     if mask.shape != (image.height, image.width):

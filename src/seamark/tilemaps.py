@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from seamark.arrays import open_array
 from seamark.errors import ManifestError
 from seamark.geometry import Box
 from seamark.images import Float32Array
@@ -37,16 +38,7 @@ def open_tile_maps(path: Path, scored: TilemapsManifest, tiles: TilesManifest) -
     """
     if scored.tiles_sha256 != tiles.sha256 or scored.shape[0] != tiles.shape[0]:
         raise ManifestError(f"{path}: these are scores of other tiles than {tiles.file}; rebuild infer")
-    try:
-        scores = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ManifestError(f"{path}: cannot read the tile maps ({error}); {_rebuild(path)}") from error
-    if scores.dtype != np.float32 or scores.shape != scored.shape:
-        raise ManifestError(
-            f"{path}: expected float32 of shape {scored.shape}, found {scores.dtype} {scores.shape}; {_rebuild(path)}"
-        )
-    checked: Float32Array = scores
-    return checked
+    return open_array(path, np.float32, scored.shape, "tile maps", _rebuild(path))
 
 
 def _rebuild(path: Path) -> str:
@@ -83,10 +75,9 @@ def weighted_components(path: Path, scores: Float32Array, alpha: float) -> Float
     parts = components_path(path)
     if not parts.exists():
         return scores
-    try:
-        first, second = np.load(parts, allow_pickle=False).astype(np.float32, copy=False).swapaxes(0, 1)
-    except (OSError, ValueError) as error:
-        raise ManifestError(f"{parts}: cannot read the components ({error}); {_rebuild(path)}") from error
+    components = open_array(parts, np.float32, (len(scores), 2, *scores.shape[1:]), "components", _rebuild(path))
+    first: Float32Array = components[:, 0]
+    second: Float32Array = components[:, 1]
     if not np.array_equal(np.float32(0.5) * (first + second), scores):
         raise ManifestError(f"{parts}: these are components of other scores than {path.name}; {_rebuild(path)}")
     weighted: Float32Array = np.float32(alpha) * first + np.float32(1.0 - alpha) * second

@@ -6,14 +6,17 @@ from typing import Any
 
 import yaml
 
-from seamark.config import Config, check_overrides, deep_merge, load_config, resolve
+from seamark.config import Config, check_overrides, deep_merge, load_config, require_bounded, resolve
 from seamark.errors import ConfigError
+from seamark.plain_files import UNREADABLE, read_plain_file
 from seamark.planned_teachers import PlannedTeachers
 from seamark.settings.base import Settings
 from seamark.settings.comparison import Overlay
 
 OF_THE_RUN = ("run", "seed", "data", "demo", "keep_tiles", "package", "report", "compare", "ablate")
 """Sections that all variations have in common; a variation cannot change them."""
+PRESET_BYTES = 1 << 20
+"""Largest preset file that is read."""
 
 
 class Variation:
@@ -191,9 +194,10 @@ def _read_preset(file: str, folders: Sequence[Path]) -> dict[str, Any]:
     if path is None:
         raise ConfigError(f"no preset {file} in {' or '.join(str(folder) for folder in folders)}")
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not a YAML file ({error})") from error
+        settings = yaml.safe_load(read_plain_file(path, PRESET_BYTES)) or {}
+    except (yaml.YAMLError, *UNREADABLE) as error:
+        raise ConfigError(f"{path}: not a YAML file ({error}); write it like those in presets/") from error
+    require_bounded(settings, str(path))
     if not isinstance(settings, dict):
         raise ConfigError(f"{path}: expected settings by section, found {type(settings).__name__}")
     return {key: value for key, value in settings.items() if key not in OF_THE_RUN}

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from seamark.artifacts import file_digest
-from seamark.errors import SeamarkError
 from seamark.evidence import difference
 from seamark.manifests.base import Manifest, read_manifest
 from seamark.manifests.calibration import CalibrationManifest
@@ -26,6 +25,7 @@ from seamark.manifests.submission import CheckReport, SubmissionProvenance
 from seamark.manifests.teacher import TeacherManifest
 from seamark.manifests.tilemaps import TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
+from seamark.plain_files import UNREADABLE
 from seamark.recorded_files import RecordedFile, Roots, recorded_files
 from seamark.repair import repair_command, snakemake_command
 
@@ -48,8 +48,8 @@ KINDS: Mapping[str, type[Manifest]] = {
 }
 """Manifests by folder of a run, in the order of the flow."""
 
-READING = (SeamarkError, OSError, ValueError, tarfile.TarError, EOFError)
-"""What reading a damaged file may raise; Pillow's, NumPy's and pydantic's own errors are ValueErrors or OSErrors."""
+READING = (tarfile.TarError, *UNREADABLE)
+"""What reading a damaged file may raise; Seamark's own errors and pydantic's are ValueErrors."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Verification:
             for name, version in dict(facts["versions"]).items():
                 self.versions.setdefault(name, set()).add(version)
             dict(facts["params"]), dict(facts.get("inputs", {})), dict(facts.get("outputs", {}))
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except UNREADABLE as error:
             self.add(path, f"no readable provenance ({error})", repair_command(manifest))
             return {}
         self.checked[path] = path.stat().st_size
@@ -173,8 +173,8 @@ class Verification:
             try:
                 what = difference(path, recorded)
                 self.checked[path] = path.stat().st_size
-            except OSError as error:
-                what = "missing" if isinstance(error, FileNotFoundError) else f"not readable ({error.strerror})"
+            except UNREADABLE as error:
+                what = "missing" if isinstance(error, FileNotFoundError) else f"not readable ({error})"
             if what:
                 self.add(path, what, repair_command(declared))
 

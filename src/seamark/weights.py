@@ -1,30 +1,55 @@
 """Reading files of weights and loading them strictly."""
 
+import json
+import mmap
 import pickle
-import struct
+import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from seamark.errors import WeightsError
+from seamark.plain_files import UNREADABLE, require_plain_file, shown
 
 _NAMES_SHOWN = 6
-_UNREADABLE = (
-    pickle.UnpicklingError,
-    struct.error,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What torch's restricted unpickler raises on damaged bytes, as found by feeding it such."""
+ZIP_SIGNATURE = b"PK\x03\x04"
+UNLOADABLE = (pickle.UnpicklingError, zipfile.BadZipFile, *UNREADABLE)
+"""What :func:`load_restricted` raises on damaged bytes, as found by feeding it such."""
+
+
+def load_restricted(path: Path) -> Any:
+    """Load what ``torch.save`` wrote, without running any code in it and without unpacking anything.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    object
+        Tensors on the CPU, numbers, text, and lists and dicts of these.
+
+    Raises
+    ------
+    Exception
+        One of :data:`UNLOADABLE`.
+    """
+    require_plain_file(path, 1 << 63)
+    with path.open("rb") as stream:
+        if stream.read(len(ZIP_SIGNATURE)) != ZIP_SIGNATURE:  # torch tells by these, too, how to read it
+            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                # Of a map no more can be read than is there, whatever a length in the file says.
+                return torch.load(cast("BinaryIO", content), map_location="cpu", weights_only=True)
+    with zipfile.ZipFile(path) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise ValueError("its members are compressed, which torch.save never does")
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -46,19 +71,84 @@ def read_state(path: Path) -> dict[str, Tensor]:
         If the file is no such dictionary.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
+        state = load_restricted(path)
+    except UNLOADABLE as error:
         raise WeightsError(
-            f"{path}: not a readable file of weights ({error}). Expected a state dictionary that torch.save wrote"
+            f"{path}: not a readable file of weights ({shown(str(error))}). Expected a state dictionary that "
+            "torch.save wrote"
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(_is_plain(name, value) for name, value in state.items()):
         raise WeightsError(f"{path}: expected a dictionary of named tensors (a state dictionary of torch)")
     return dict(state)
 
 
+def _is_plain(name: object, value: object) -> bool:
+    return (
+        isinstance(name, str)
+        and isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and not value.is_quantized
+        and not value.is_meta
+    )
+
+
+def read_safetensors(path: Path, header: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read a ``.safetensors`` file and the facts that its header holds as JSON.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    header : str
+        Key of the facts in the header.
+
+    Returns
+    -------
+    tuple of dict
+        Facts, empty when the header has none, and tensors by name, on the CPU.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing or damaged.
+    """
+    try:
+        require_plain_file(path, 1 << 63)
+        with safe_open(path, framework="pt") as stream:
+            facts = json.loads((stream.metadata() or {}).get(header, "{}"))
+        if not isinstance(facts, dict):
+            raise TypeError(f"its header has {type(facts).__name__} as {header}, expected an object")
+        return facts, load_file(path)
+    except (SafetensorError, *UNREADABLE) as error:
+        raise WeightsError(f"{path}: not a readable safetensors file ({shown(str(error))})") from error
+
+
+def require_finite(state: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights with infinities or NaN, which would make every score useless.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        Tensors by name.
+    path : Path
+        Where they were read, for the message.
+
+    Raises
+    ------
+    WeightsError
+        Naming the first such tensors.
+    """
+    strange = [name for name, tensor in state.items() if not bool(torch.isfinite(tensor).all())]
+    if strange:
+        raise WeightsError(
+            f"{path}: weights that are infinite or not a number in {_listed(strange)}; fetch the file again, or train "
+            "it again"
+        )
+
+
 def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:_NAMES_SHOWN])
-    return shown + (f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else "")
+    first = ", ".join(map(shown, names[:_NAMES_SHOWN]))
+    return first + (f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else "")
 
 
 def state_differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
@@ -106,7 +196,8 @@ def load_strictly(
     Raises
     ------
     WeightsError
-        If the file is unreadable, or has missing, unexpected or misshaped entries, which the message names.
+        If the file is unreadable, has missing, unexpected or misshaped entries, which the message names, or numbers
+        that are not finite.
     """
     state = {names.get(name, name): tensor for name, tensor in read_state(path).items() if name not in unread}
     expected = network.state_dict()
@@ -118,5 +209,6 @@ def load_strictly(
             f"{path}: these are not the weights of {type(network).__name__}; " + "; ".join(differences) + ". "
             "Give the file that belongs to the configured network"
         )
+    require_finite(state, path)
     typed = {name: tensor.to(expected[name].dtype) for name, tensor in state.items()}
     network.load_state_dict(typed, strict=True, assign=True)

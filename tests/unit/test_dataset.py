@@ -71,8 +71,8 @@ def test_names_with_dots_and_underscores_survive(root):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda part: (part / "train" / "good" / "000_regular.png").write_bytes(b""), "unreadable"),
-        (lambda part: truncate(part / "test_private" / "001_regular.png"), "unreadable, truncated"),
+        (lambda part: (part / "train" / "good" / "000_regular.png").write_bytes(b""), "not a readable image"),
+        (lambda part: truncate(part / "test_private" / "001_regular.png"), "the image is truncated"),
         (lambda part: save_mask(part / "test_public/ground_truth/bad/000_regular_mask.png", (41, 60)), "60 x 41 px"),
         (lambda part: save_mask(part / "test_public/ground_truth/bad/000_regular_mask.png", value=128), r"\[128\]"),
         (lambda part: (part / "test_public/ground_truth/bad/001_shift_1_mask.png").unlink(), "is missing"),

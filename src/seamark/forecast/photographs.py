@@ -1,15 +1,18 @@
 """How many photographs a category has and how large they are, without decoding any. Free of NumPy, as planning is."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from seamark.config import Config
+from seamark.errors import ManifestError
 from seamark.expected_submission import OFFICIAL_SIZES
 from seamark.geometry import map_shape, tile_count
-from seamark.layout import find_images, limited
+from seamark.layout import FORMATS, find_images, limited
+from seamark.manifests.base import read_manifest
+from seamark.manifests.index import IndexManifest
+from seamark.plain_files import UNREADABLE, require_plain_file
 from seamark.settings.base import Split
 from seamark.settings.grid import GridSettings
 
@@ -160,15 +163,24 @@ class DataSetSizes:
         """Sizes of the photographs by file as the index manifest tells them; nothing without a readable one."""
         path = Path("out") / self._config.run / "00_index" / f"{category}.json"
         try:
-            images = json.loads(path.read_bytes())["images"]
-            return {image["file"]: (image["width"], image["height"], image["channels"]) for image in images}
-        except (OSError, ValueError, TypeError, KeyError):
+            images = read_manifest(path, IndexManifest).images
+        except ManifestError:
             return {}
+        return {image.file: (image.width, image.height, image.channels) for image in images}
 
     def _largest(self, category: str, names: Sequence[str]) -> Size:
-        path = max((self._config.data.root / name for name in names), key=lambda file: file.stat().st_size)
+        path = max((self._config.data.root / name for name in names), key=_file_bytes)
         official = (*OFFICIAL_SIZES[category], 3) if category in OFFICIAL_SIZES else LARGEST_OFFICIAL
-        return header_size(path) or official
+        size = header_size(path)
+        return size if size and size[0] * size[1] <= self._config.data.image_px_max else official
+
+
+def _file_bytes(path: Path) -> int:
+    """Size of a file, 0 for a link that leads nowhere."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def header_size(path: Path) -> Size | None:
@@ -176,7 +188,8 @@ def header_size(path: Path) -> Size | None:
     from PIL import Image  # noqa: PLC0415  (planning the demo, or what is indexed, never needs it)
 
     try:
-        with Image.open(path) as image:
+        require_plain_file(path, 1 << 63)
+        with Image.open(path, formats=FORMATS) as image:
             return image.width, image.height, 1 if image.mode == "L" else 3
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except (*UNREADABLE, Image.DecompressionBombError):
         return None

@@ -1,13 +1,29 @@
 """Reading and writing manifests."""
 
-from pathlib import Path
-from typing import TypeVar
+from pathlib import Path, PurePosixPath
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from seamark.artifacts import committed_file
 from seamark.errors import ManifestError
+from seamark.plain_files import MANIFEST_BYTES, read_plain_file
 from seamark.repair import repair_command
+
+
+def _inside(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if not parts or parts[0] == "/" or ".." in parts or "\0" in path:
+        raise ValueError(f"{path!r} does not stay inside the folder that it is relative to")
+    return path
+
+
+Inside = Annotated[str, AfterValidator(_inside)]
+"""A name or relative path that leads nowhere but below the folder it is relative to; stages write where it says."""
+Px = Annotated[int, Field(ge=1, le=1 << 20)]
+"""A side of an image, a map or a mask in px."""
+PositionPx = Annotated[int, Field(ge=-(1 << 21), le=1 << 21)]
+"""A place in an image, or beyond its border, in px."""
 
 
 class Record(BaseModel):
@@ -62,7 +78,7 @@ def read_manifest(path: Path, kind: type[AnyManifest]) -> AnyManifest:
         If the file is missing or does not have the expected form.
     """
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(read_plain_file(path, MANIFEST_BYTES))
     except OSError as error:
         raise ManifestError(
             f"{path}: cannot read the manifest ({error}); rebuild it with: {repair_command(path)}"

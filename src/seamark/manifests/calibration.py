@@ -1,6 +1,6 @@
 """Manifest of the calibrate stage."""
 
-from seamark.manifests.base import Manifest, Record
+from seamark.manifests.base import Inside, Manifest, Record
 from seamark.settings.base import Split
 
 
@@ -18,7 +18,7 @@ class ScoreStatistics(Record):
 class ImageStatistics(ScoreStatistics):
     """Statistics of one anomaly map."""
 
-    id: str
+    id: Inside
 
 
 class SplitStatistics(ScoreStatistics):
@@ -33,9 +33,9 @@ class SplitStatistics(ScoreStatistics):
 class CalibrationManifest(Manifest):
     """What thresholds of one category are derived from."""
 
-    category: str
+    category: Inside
     detector: str
-    histogram: str
+    histogram: Inside
     """Name of the .npy file beside the manifest: int64 (splits, 65536), pixels per float16 score, ascending."""
     histogram_sha256: str
     splits: tuple[SplitStatistics, ...]

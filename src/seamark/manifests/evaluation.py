@@ -1,6 +1,6 @@
 """Manifest of the evaluate stage."""
 
-from seamark.manifests.base import Manifest, Record
+from seamark.manifests.base import Inside, Manifest, Record
 from seamark.settings.base import Split
 
 
@@ -79,7 +79,7 @@ class ImageScores(Record):
     """Scores of one image."""
 
     split: Split
-    id: str
+    id: Inside
     light: str
     bad: bool
     defect_px: int
@@ -102,7 +102,7 @@ class ResampledScores(Record):
     Runs whose seed and images are the same drew the same images for each resample.
     """
 
-    file: str
+    file: Inside
     """Array beside the manifest: float64 (subsets, scores, resamples), NaN where a score is undefined."""
     sha256: str
     scores: tuple[str, ...]
@@ -113,7 +113,7 @@ class ResampledScores(Record):
 class EvaluationManifest(Manifest):
     """Scores of one category on every split whose truth is known."""
 
-    category: str
+    category: Inside
     detector: str
     fpr_limit: float
     iap_recall: float

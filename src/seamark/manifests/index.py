@@ -2,30 +2,30 @@
 
 from typing import Literal
 
-from seamark.manifests.base import Manifest, Record
+from seamark.manifests.base import Inside, Manifest, Px, Record
 from seamark.settings.base import Split
 
 
 class ImageRecord(Record):
     """One image of the data set."""
 
-    id: str
+    id: Inside
     """Unique within its split: the path below the split without suffix, e.g. ``bad/000_regular`` or ``000_mixed``."""
-    file: str
+    file: Inside
     """Path relative to the data root."""
     split: Split
     label: Literal["good", "bad"] | None
     """None where the truth is private."""
     light: str
     """Light condition from the file name: ``regular``, ``shift_1``, ``mixed``; ``regular`` when it has none."""
-    width: int
+    width: Px
     """px"""
-    height: int
+    height: Px
     """px"""
     channels: Literal[1, 3]
     sha256: str
     """Digest of the file."""
-    mask: str | None
+    mask: Inside | None
     """Path of the truth mask relative to the data root; None for good and private images."""
     mask_sha256: str | None
 
@@ -33,7 +33,7 @@ class ImageRecord(Record):
 class IndexManifest(Manifest):
     """All images of a category, sorted by split and id."""
 
-    category: str
+    category: Inside
     layout: Literal["mvtec_ad_2", "mvtec_ad"]
     images: tuple[ImageRecord, ...]
 
@@ -46,8 +46,8 @@ class TruthRecord(Record):
     """Truth of one image, public or private."""
 
     split: Split
-    id: str
-    mask: str | None
+    id: Inside
+    mask: Inside | None
     """Path of the mask relative to the root named by ``root``; None for an image that is good by its folder."""
     root: Literal["data", "truth"]
     sha256: str | None
@@ -58,7 +58,7 @@ class TruthRecord(Record):
 class TruthManifest(Manifest):
     """The known truth of a category; only evaluate, preview and report read it."""
 
-    category: str
+    category: Inside
     images: tuple[TruthRecord, ...]
 
     def of(self, split: Split) -> dict[str, TruthRecord]:

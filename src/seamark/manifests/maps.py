@@ -1,21 +1,21 @@
 """Manifest of the merge and fuse stages."""
 
-from seamark.manifests.base import Manifest, Record
+from seamark.manifests.base import Inside, Manifest, Px, Record
 from seamark.settings.base import Split
 
 
 class MapRecord(Record):
     """The anomaly map of one image: a float32 TIFF."""
 
-    id: str
+    id: Inside
     file: str
-    """Path relative to the manifest's folder."""
-    image_width: int
+    """Path relative to the manifest's folder; beyond it where the maps of a single member are referred to."""
+    image_width: Px
     """px of the photograph"""
-    image_height: int
-    map_width: int
+    image_height: Px
+    map_width: Px
     """px of the map"""
-    map_height: int
+    map_height: Px
     sha256: str
     """Digest of the pixels."""
     minimum: float
@@ -28,6 +28,6 @@ class MapsManifest(Manifest):
 
     detector: str
     """Name of the detector, or of the fused members joined by ``+``."""
-    category: str
+    category: Inside
     split: Split
     maps: tuple[MapRecord, ...]

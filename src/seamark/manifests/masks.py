@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from seamark.manifests.base import Manifest, Record
+from seamark.manifests.base import Inside, Manifest, Px, Record
 from seamark.settings.base import Split
 
 
@@ -26,11 +26,11 @@ class ThresholdRecord(Record):
 class MaskRecord(Record):
     """The binary mask of one image: an 8-bit PNG of 0 and 255 at the size of the photograph."""
 
-    id: str
-    file: str
+    id: Inside
+    file: Inside
     """Path relative to the manifest's folder."""
-    width: int
-    height: int
+    width: Px
+    height: Px
     sha256: str
     """Digest of the mask as a bool array."""
     foreground_px: int
@@ -45,7 +45,7 @@ class MaskRecord(Record):
 class MasksManifest(Manifest):
     """The masks of one category and split, in the order of the index."""
 
-    category: str
+    category: Inside
     split: Split
     stage: Literal["coarse", "refined"]
     method: str

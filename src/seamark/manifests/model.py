@@ -1,6 +1,6 @@
 """Manifest of the train stage (``fit.json``)."""
 
-from seamark.manifests.base import Manifest, Record
+from seamark.manifests.base import Inside, Manifest, Record
 
 
 class PhaseRecord(Record):
@@ -19,8 +19,8 @@ class ModelManifest(Manifest):
     """The trained model of one detector and category. Times are in the provenance, not here."""
 
     detector: str
-    category: str
-    file: str
+    category: Inside
+    file: Inside
     """Name of the .safetensors file beside the manifest."""
     sha256: str
     """Digest of the .safetensors file."""

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from seamark.manifests.base import Manifest, Record
+from seamark.manifests.base import Inside, Manifest, Record
 from seamark.settings.base import Split
 
 LayerName = Literal["thumbnail", "photograph", "map", "coarse", "refined", "truth"]
@@ -13,7 +13,7 @@ class LayerRecord(Record):
 
     name: LayerName
     """``coarse``, ``refined`` and ``truth`` are clear outside of the mask; an empty mask has no layer."""
-    file: str
+    file: Inside
     """JPEG, or PNG of a mask, path relative to the manifest's folder."""
     sha256: str
     """Digest of the file."""
@@ -22,8 +22,8 @@ class LayerRecord(Record):
 class StripRecord(Record):
     """The overlay strip of one image, its layers, and the files of earlier stages that they show."""
 
-    id: str
-    file: str
+    id: Inside
+    file: Inside
     """JPEG, path relative to the manifest's folder: image, map, coarse, refined and known truth side by side."""
     sha256: str
     """Digest of the file."""
@@ -41,7 +41,7 @@ class StripRecord(Record):
 class PreviewManifest(Manifest):
     """Previews of one category and split."""
 
-    category: str
+    category: Inside
     split: Split
     contact_sheet: str
     """JPEG with all images of the split, path relative to the manifest's folder."""

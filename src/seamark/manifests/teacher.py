@@ -1,13 +1,13 @@
 """Manifest of the distill stage."""
 
-from seamark.manifests.base import Manifest
+from seamark.manifests.base import Inside, Manifest
 from seamark.manifests.model import PhaseRecord
 
 
 class TeacherManifest(Manifest):
     """A teacher that was distilled, and how well it gives the features it was distilled from."""
 
-    file: str
+    file: Inside
     """Name of the .safetensors file beside the manifest."""
     sha256: str
     """Digest of that file."""

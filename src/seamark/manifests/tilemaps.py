@@ -1,6 +1,6 @@
 """Manifest of the infer stage."""
 
-from seamark.manifests.base import Manifest, Record
+from seamark.manifests.base import Inside, Manifest, Record
 from seamark.settings.base import Split
 
 
@@ -20,9 +20,9 @@ class TilemapsManifest(Manifest):
     """Raw scores of all tiles of one split: ``file`` is a float32 array (T, h, w), higher is more anomalous."""
 
     detector: str
-    category: str
+    category: Inside
     split: Split
-    file: str
+    file: Inside
     """Name of the .npy file beside the manifest."""
     shape: tuple[int, int, int]
     sha256: str

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from seamark.errors import ManifestError
+from seamark.arrays import open_array
 from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.model import PhaseRecord
 from seamark.repair import repair_command
@@ -199,13 +199,7 @@ def read_histogram(calibration: CalibrationManifest, folder: Path) -> dict[str, 
     """
     path = folder / calibration.histogram
     remedy = f"rebuild it with: {repair_command(path)}"
-    try:
-        counts = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ManifestError(f"{path}: cannot read the histogram ({error}); {remedy}") from error
-    expected = (len(calibration.splits), KEYS)
-    if counts.shape != expected:
-        raise ManifestError(f"{path}: expected shape {expected}, found {counts.shape}; {remedy}")
+    counts = open_array(path, np.int64, (len(calibration.splits), KEYS), "histogram", remedy)
     return {split.split: row for split, row in zip(calibration.splits, counts, strict=True)}
 
 

@@ -1,10 +1,13 @@
 """What a run cost: wall time, CPU time and peak memory from the provenance files beside the manifests."""
 
 import json
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from seamark.plain_files import MANIFEST_BYTES, UNREADABLE, read_plain_file
 
 STAGES = (
     "demo",
@@ -100,26 +103,30 @@ def read_costs(folder: Path, categories: Collection[str], detectors: Collection[
     jobs, unreadable = [], []
     for path in sorted(folder.rglob("*.prov.json")):
         try:
-            facts = json.loads(path.read_bytes())
+            facts = json.loads(read_plain_file(path, MANIFEST_BYTES))
             wildcards = facts.get("wildcards", {})
             job = _job_cost(facts, wildcards, path)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            wanted = job.category in {None, *categories} and wildcards.get("detector") in {None, *detectors}
+        except UNREADABLE:
             unreadable.append(path)
             continue
         if job.stage in ("report", "plan"):
             continue  # of an earlier page: this one is not finished; and of what tells the cost beforehand
-        if job.category in {None, *categories} and wildcards.get("detector") in {None, *detectors}:
+        if wanted:
             jobs.append(job)
     return RunCost(stage_costs(jobs), tuple(unreadable))
 
 
 def _job_cost(facts: Mapping[str, Any], wildcards: Mapping[str, Any], path: Path) -> JobCost:
+    amounts = [float(facts[name]) for name in ("wall_s", "cpu_s", "peak_memory_mb")]
+    if not all(map(math.isfinite, amounts)):
+        raise ValueError(f"time and memory {amounts}")
     return JobCost(
         stage=str(facts["rule"]),
         category=wildcards.get("category"),
-        wall_s=float(facts["wall_s"]),
-        cpu_s=float(facts["cpu_s"]),
-        peak_memory_mb=float(facts["peak_memory_mb"]),
+        wall_s=amounts[0],
+        cpu_s=amounts[1],
+        peak_memory_mb=amounts[2],
         device=str(facts.get("device", "cpu")),
         path=path,
     )

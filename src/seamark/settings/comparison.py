@@ -1,15 +1,12 @@
 """Settings of the comparisons: variations of a run, and other runs."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field
 
+from seamark.settings.base import Name
 from seamark.settings.comparison_page import ComparisonPageSettings
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-"""What the name of a run, and of a variation of it, looks like."""
-
-Name = Annotated[str, Field(pattern=NAME)]
 Overlay = dict[str, Any] | tuple[str | dict[str, Any], ...]
 """Settings, or preset files and settings, each laid over what stands before it."""
 Variations = dict[Name, Overlay | None]

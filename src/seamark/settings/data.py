@@ -26,6 +26,13 @@ class DataSettings(Settings):
         ge=1,
         description="train with so many images of each category, chosen at random, nested by number; null for all",
     )
+    image_px_max: int = Field(
+        1 << 28,
+        ge=1,
+        le=1 << 30,
+        description="pixels that a photograph may have; one with more is refused before it is decoded, which takes up "
+        "to 16 bytes of memory per pixel",
+    )
     splits: tuple[Split, ...] = Field(
         ("validation", "test_public", "test_private", "test_private_mixed"),
         description="splits that get anomaly maps and masks; validation is always needed",
@@ -37,6 +44,8 @@ class DataSettings(Settings):
             raise ValueError(f"splits {list(self.splits)}: validation must be listed, train must not, and none twice")
         if not set(self.splits) <= set(SPLITS):
             raise ValueError(f"splits {list(self.splits)}: variants come in by relight.validation_variants")
+        if self.categories != "all" and not 0 < len(self.categories) == len(set(self.categories)):
+            raise ValueError(f"categories {list(self.categories)}: name at least one and none twice, or write all")
         if self.demo and self.truth_root is None:
             raise ValueError("demo: true also needs truth_root, the folder for the private ground truth of the demo")
         return self

@@ -1,0 +1,69 @@
+"""Reading files that others wrote: plain files of a bounded size, in one go."""
+
+import errno
+import os
+import stat
+import struct
+import zlib
+from pathlib import Path
+
+MANIFEST_BYTES = 1 << 28
+"""Largest JSON or YAML file that is read; manifests of a thousand images with a hundred tiles each have 10 MB."""
+
+
+UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    struct.error,
+    zlib.error,
+)
+"""What decoders of other packages raise on damaged files, as found by feeding them such."""
+
+
+def require_plain_file(path: Path, most_bytes: int) -> None:
+    """Refuse what cannot be read in one go; links are followed.
+
+    Parameters
+    ----------
+    path : Path
+        A file. Pipes, devices and folders are refused before they are opened, because reading may never end.
+    most_bytes : int
+        Size that it may have.
+
+    Raises
+    ------
+    OSError
+        If the file is missing, no plain file or larger.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a plain file but a folder, a pipe or a device")
+    if status.st_size > most_bytes:
+        raise OSError(errno.EFBIG, f"{status.st_size} bytes, expected at most {most_bytes}")
+
+
+def read_plain_file(path: Path, most_bytes: int) -> bytes:
+    """Return the bytes of a plain file.
+
+    Raises
+    ------
+    OSError
+        If the file is unreadable, or refused by :func:`require_plain_file`.
+    """
+    require_plain_file(path, most_bytes)
+    return path.read_bytes()
+
+
+def shown(name: str | os.PathLike[str]) -> str:
+    """Return a name as it may be printed: with escapes where it holds line breaks, control codes or broken UTF-8."""
+    text = os.fspath(name)
+    return text if text.isprintable() else ascii(text)

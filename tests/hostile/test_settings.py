@@ -1,0 +1,59 @@
+"""Settings that are no settings."""
+
+import pytest
+import yaml
+from tests.fuzz.targets.settings import BOMB, DEMO, ROOT, read_preset
+
+from seamark.config import load_config, resolve
+from seamark.errors import ConfigError
+from seamark.workflow import Plan
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("run: ../../x", "run: String should match pattern"),
+        ("run: " + "x" * 101, "run: String should have at most 100 characters"),
+        ("grids: {../../x: {}}", r"grids.*String should match pattern"),
+        ("detectors: [1]", "detectors: Input should be a valid dictionary"),
+        ("detectors: {5: {}}", "detectors.5: no such detector"),
+        ("detectors: {inp_former: {grid: [1]}}", "grid: Input should be a valid string"),
+        ("detectors: {inp_former: []}", "valid dictionary"),
+        ("detectors: {inp_former: {lr: .nan}}", "finite number|unknown key"),
+        ("overrides: []", "overrides: Input should be a valid dictionary"),
+        ("merge: {scale: .nan}", "merge.scale: Input should be a finite number"),
+        ("merge: {smooth_sigma_px: .inf}", "merge.smooth_sigma_px: Input should be a finite number"),
+        ("data: {categories: []}", "name at least one"),
+        ("data: {categories: [woven, woven]}", "none twice"),
+        (BOMB, "more than 40 levels or 200000 entries"),
+        ("merge: &a {scale: *a}", "more than 40 levels or 200000 entries"),
+        ("overrides: {woven: " + "[" * 50 + "]" * 50 + "}", "more than 40 levels"),
+    ],
+)
+def test_hostile_settings_are_refused(text, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(yaml.safe_load(text))
+
+
+@pytest.mark.parametrize(
+    "text", [BOMB, "a: &a [*a]", "[" * 2000, "- a", "run: !!python/object:os {}", "\0", "a: \udcff"]
+)
+def test_hostile_presets_of_a_variation_are_refused(tmp_path, text):
+    with pytest.raises(ConfigError, match=r"compare\.presets\.varied"):
+        read_preset(text.encode(errors="surrogateescape"), tmp_path)
+
+
+def test_a_device_is_no_preset():
+    with pytest.raises(ConfigError, match="no preset /dev/zero"):
+        Plan(DEMO | {"compare": {"presets": {"varied": ["/dev/zero"]}}}, ROOT)
+
+
+def test_overrides_that_do_not_go_together_are_named():
+    raw = {
+        "overrides": {
+            "woven": {"refine": {"method": "none"}, "merge": {"scale": 0.5}},
+            "woven/validation": {"refine": {"method": "grabcut"}, "binarize": {"rules": []}},
+        }
+    }
+    with pytest.raises(ConfigError, match="overrides woven and"):
+        resolve(raw, "woven", "validation")
