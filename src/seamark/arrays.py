@@ -14,7 +14,9 @@ FORM = b"\x93NUMPY\x01\x00"
 """How a .npy file of version 1.0 begins, whose header takes 64 KiB at most; NumPy reads those of others whole."""
 
 
-def open_array(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...], what: str, rebuild: str) -> npt.NDArray[Any]:
+def open_array(
+    path: Path, dtype: npt.DTypeLike, shape: tuple[int | None, ...], what: str, rebuild: str
+) -> npt.NDArray[Any]:
     """Open a .npy file as a read-only memory map, so that what its header claims takes no memory.
 
     Parameters
@@ -23,8 +25,8 @@ def open_array(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...], what: s
         The file.
     dtype : dtype
         What it must hold.
-    shape : tuple of int
-        Its shape.
+    shape : tuple of int or None
+        Its shape; None for a length that does not matter.
     what : str
         What to call the array in messages.
     rebuild : str
@@ -48,7 +50,10 @@ def open_array(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...], what: s
         array = np.lib.format.open_memmap(path, mode="r")
     except (*UNREADABLE, TokenError) as error:
         raise ManifestError(f"{path}: cannot read the {what} ({error}); {rebuild}") from error
-    if array.dtype != np.dtype(dtype) or array.shape != tuple(shape):
+    fits = len(shape) == array.ndim and all(
+        length in {None, found} for length, found in zip(shape, array.shape, strict=True)
+    )
+    if array.dtype != np.dtype(dtype) or not fits:
         raise ManifestError(
             f"{path}: expected {np.dtype(dtype)} of shape {tuple(shape)}, found {array.dtype} {array.shape}; {rebuild}"
         )

@@ -31,4 +31,4 @@ def open_tiles(path: Path, manifest: TilesManifest) -> UInt8Array:
         If the file is missing, damaged, or has another shape or dtype than promised.
     """
     remedy = f"cut the tiles again with: {repair_command(path)}"
-    return open_array(path, np.uint8, manifest.shape, "tiles", remedy)
+    return open_array(path, np.uint8, (None, *manifest.shape[1:]), "tiles", remedy)

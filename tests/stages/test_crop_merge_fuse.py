@@ -270,7 +270,7 @@ def test_a_damaged_score_array_is_refused(tmp_path, tiles, damage):
         array.write_bytes(array.read_bytes()[:5000])
     else:
         np.save(array, np.load(array).astype(np.float64))
-    with pytest.raises(ManifestError, match=r"test_public\.npy: .*rebuild infer"):
+    with pytest.raises(ManifestError, match=r"test_public\.npy: .*rebuild them with: snakemake"):
         stage("merge")(merge_job(tmp_path, tiles, tilemaps, "mock"))
 
 
