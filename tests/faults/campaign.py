@@ -7,16 +7,18 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections import Counter
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from tests.faults.draw import KINDS, draw_faults, grouped
 from tests.faults.strike import CHANGED, INSTEAD
 from tests.workflow.project import Project
 
-DISK_MB = 48
+MOUNT = ("mount", "-t", "tmpfs", "-o", "size=48m", "faults")
 CALL_LIMIT_S = 1200
 MOST_CALLS = 40
 REPAIR = re.compile(r"snakemake --cores \S+ --configfile tiny\.yaml -f (\S+)")
@@ -26,9 +28,23 @@ UNPRIVILEGED = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
 """Without it files of mode 000 stay readable for root."""
 
 
+@cache
 def may_mount():
-    """Whether this process may mount a small disk of its own."""
-    return os.geteuid() == 0 and shutil.which("mount") is not None and shutil.which("setpriv") is not None
+    """Whether this process may mount a small disk of its own and give up root's right to read everything."""
+    if os.geteuid() != 0 or not (shutil.which("mount") and shutil.which("setpriv")):
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        mounted = subprocess.run([*MOUNT, folder], capture_output=True, check=False).returncode == 0
+        if mounted:
+            subprocess.run(["umount", folder], check=True)
+    return mounted and subprocess.run([*UNPRIVILEGED, "true"], capture_output=True, check=False).returncode == 0
+
+
+def impossible_kinds():
+    """Kinds of faults that cannot be let happen here."""
+    if may_mount():
+        return set()
+    return {"disk_full"} if os.geteuid() else {"disk_full", "unreadable"}
 
 
 @contextmanager
@@ -39,7 +55,7 @@ def small_disk(folder):
         yield folder
         shutil.rmtree(folder)
         return
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "faults", folder], check=True)
+    subprocess.run([*MOUNT, folder], check=True)
     try:
         yield folder
     finally:
@@ -106,7 +122,7 @@ class Campaign:
         return fewest
 
     def faults(self, seed, count):
-        possible = {kind: weight for kind, weight in KINDS.items() if kind != "disk_full" or may_mount()}
+        possible = {kind: weight for kind, weight in KINDS.items() if kind not in impossible_kinds()}
         return draw_faults(seed, count, self.events(), possible)
 
     def strike(self, seed, count, size):
