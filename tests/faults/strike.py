@@ -4,6 +4,7 @@ Every process of a run counts the files that it opens, renames, makes or removes
 a rule and a number; the first job of that rule that comes so far claims the fault, notes it in the journal and does it.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -113,11 +114,14 @@ class Striker:
         disk = os.statvfs(".")
         if disk.f_blocks * disk.f_frsize > LARGEST_DISK:
             raise LookupError("not on a small disk of its own: others would be hurt")
-        free = disk.f_bavail * disk.f_frsize
         left = draw.choice((0, 4096, 40960))
         note(f"{left} bytes left")
-        with open("ballast", "ab") as stream:  # noqa: PTH123
-            os.posix_fallocate(stream.fileno(), 0, max(free - left, 1))
+        with open("ballast", "ab", buffering=0) as stream:  # noqa: PTH123
+            for size in (1 << 20, 4096):
+                with contextlib.suppress(OSError):  # until no piece of this size fits any more
+                    while stream.write(bytes(size)):
+                        pass
+            stream.truncate(max(0, stream.tell() - left))
 
     def unreadable(self, _, draw, path, note):
         note(path)
