@@ -207,7 +207,7 @@ class Run:
             path = self.journal / f"{fault.number}.json"
             if path.exists():
                 text = path.read_text()
-                notes[fault.number] = json.loads(text) if text else {"at": "", "detail": None}
+                notes[fault.number] = json.loads(text) if text else {"at": "", "pid": "self", "detail": None}
         return notes
 
     def heal(self):
