@@ -83,8 +83,10 @@ def test_every_rule_is_complete():
     working = [rule for rule in rules if "script:" in rule]
     assert {rule.split(":")[0] for rule in working} == {path.stem for path in (ROOT / "stages").glob("*.py")}
     for rule in working:
-        for directive in ("output:", "params:", "log:", "benchmark:", "threads:", "resources:", "message:"):
-            assert f"\n    {directive}" in rule, (rule.split(":")[0], directive)
+        name = rule.split(":")[0]
+        of_artifacts = () if name == "verify" else ("output:", "benchmark:")  # it looks and makes nothing
+        for directive in (*of_artifacts, "params:", "log:", "threads:", "resources:", "message:"):
+            assert f"\n    {directive}" in rule, (name, directive)
         assert f'"stages/{rule.split(":")[0]}.py"' in rule
     assert "lambda" not in text
     assert "directory(" not in text
