@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from seamark.errors import DataError, ManifestError
 from seamark.evaluated_images import EvaluatedImage
-from seamark.images import read_mask
+from seamark.images import MAX_PIXELS, read_mask
 from seamark.metrics import MaskCounts, ScoreCounts
 from seamark.regions import FoundRegions, Regions
 from seamark.repair import owner_command
@@ -131,7 +131,7 @@ def _read_truth(item: EvaluatedImage) -> npt.NDArray[np.bool_]:
     shape = (item.image.height, item.image.width)
     if item.truth is None:
         return np.zeros(shape, dtype=np.bool_)
-    truth = read_mask(item.truth, math.prod(shape))
+    truth = read_mask(item.truth, max(MAX_PIXELS, math.prod(shape)))
     if truth.shape != shape:
         raise DataError(
             f"{item.truth}: the truth mask is {truth.shape[1]} x {truth.shape[0]} px, but its image "
@@ -147,7 +147,7 @@ def _read_truth(item: EvaluatedImage) -> npt.NDArray[np.bool_]:
 
 def _read_predicted(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     try:
-        mask = read_mask(path, math.prod(shape))
+        mask = read_mask(path, max(MAX_PIXELS, math.prod(shape)))
     except DataError as error:
         raise ManifestError(f"{error}; or rebuild it with: {owner_command(path)}") from error
     if mask.shape != shape:

@@ -1,6 +1,5 @@
 """What a run is expected to take, and what is refused."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +20,7 @@ from seamark.forecast.remedies import disk_mb, disk_refusal, gpu_refusals, memor
 from seamark.forecast.room import MemoryLimit, PlannedJob, present_mb, room_problems
 from seamark.forecast.work import Work
 from seamark.geometry import tile_boxes
+from seamark.manifests.base import write_manifest
 from seamark.planned_forecast import PlannedForecast
 from seamark.planned_teachers import PlannedTeachers
 from seamark.tile_plan import plan_tiles
@@ -88,11 +88,9 @@ def test_the_largest_file_of_a_split_stands_for_all_until_they_are_indexed(nuts)
 def test_the_index_tells_the_sizes_of_what_it_lists(nuts, tmp_path):
     path = tmp_path / "out/r/00_index/nut.json"
     path.parent.mkdir(parents=True)
-    images = [
-        {"file": f"nut/train/good/{name}_regular.png", "width": width, "height": height, "channels": 1}
-        for name, width, height in (("000", 30, 20), ("001", 50, 40))
-    ]
-    path.write_text(json.dumps({"images": images}))
+    index = index_category(tmp_path, "nut", "mvtec_ad_2", lambda function, items, _: [function(item) for item in items])
+    known = tuple(image for image in index.images if image.split == "train")
+    write_manifest(path, index.model_copy(update={"images": known}))
     assert nuts.of("nut", ("train",)).sizes == (((30, 20, 1), 1), ((50, 40, 1), 1))
     assert nuts.of("nut", ("validation",)).sizes == (((30, 20, 3), 1),)
 

@@ -332,7 +332,8 @@ def test_damaged_checkpoint_starts_afresh(tmp_path, content, caplog):
     again, loop = training(path)
     loop.run()
     assert len(again.runs) == 7
-    assert "cannot read the checkpoint" in caplog.text
+    assert "the checkpoint is damaged" in caplog.text
+    assert "starting afresh" in caplog.text
 
 
 def test_time_between_checkpoints_changes_nothing(tmp_path):
