@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from seamark.errors import DataError, ManifestError
 from seamark.evaluated_images import EvaluatedImage
-from seamark.images import MAX_PIXELS, read_mask
+from seamark.image_files import MAX_PIXELS
+from seamark.images import read_mask
 from seamark.metrics import MaskCounts, ScoreCounts
 from seamark.regions import FoundRegions, Regions
 from seamark.repair import owner_command
