@@ -53,6 +53,7 @@ def test_seeds_differ_by_rule_and_wildcards_and_repeat():
     }
     assert len(seeds) == 4
     assert _derived_seed(1, "train", {"category": "a"}) in seeds
+    assert _derived_seed(1, "distill", {"teacher": "a"}) == _derived_seed(1, "distill", {"teacher": "b"})
     assert all(0 <= seed < 2**31 for seed in seeds)
 
 
