@@ -95,12 +95,23 @@ def _most_pixels(sizes: Sequence[tuple[int, int]]) -> int:
 def _read_float16(path: Path, most_pixels: int) -> tuple[npt.NDArray[np.float16] | None, str]:
     """Return the scores, or None and what is wrong with the file; pixels are decoded only if the header is right."""
     with tifffile.TiffFile(path, is_ome=False) as file:  # whose XML could name other files
+        if _has_second_page(file):
+            return None, "several pages, expected one with two axes"
         series = file.series[0]
         if len(series.shape) != 2 or series.dtype != np.float16:
             return None, f"{series.dtype} of shape {series.shape}, expected float16 with two axes"
         if not 0 < series.size <= most_pixels:
             return None, f"{series.shape[1]} x {series.shape[0]} px, expected between 1 and {most_pixels} px"
         return np.ascontiguousarray(series.asarray(), dtype=np.float16), ""
+
+
+def _has_second_page(file: tifffile.TiffFile) -> bool:
+    """Look no further than that: a damaged file can claim pages without end."""
+    try:
+        file.pages[1]
+    except IndexError:
+        return False
+    return True
 
 
 def inspect_mask(name: str, path: Path, sizes: Sequence[tuple[int, int]]) -> FileFacts:

@@ -11,6 +11,7 @@ from tests.fuzz.targets.pictures import picture, raw_png, saved
 
 from seamark.errors import DataError
 from seamark.images import photograph_header, read_image, read_map, read_mask, write_map
+from seamark.inspection import inspect_map
 from seamark.tiles import cut_tiles
 
 SIDE = 12
@@ -161,3 +162,18 @@ def test_a_compressed_map_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "x.tiff", np.zeros((600, 600), np.float32), compression="zlib")
     with pytest.raises(ValueError, match="uncompressed"):
         read_map(tmp_path / "x.tiff", (600, 600))
+
+
+def test_a_submitted_map_that_claims_pages_without_end_is_refused_at_once(tmp_path):
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, np.ones((6, 11), np.float16))
+    content = bytearray(stream.getvalue())
+    first = int.from_bytes(content[4:8], "little")
+    end = first + 2 + 12 * int.from_bytes(content[first : first + 2], "little")
+    for _ in range(1000):  # each page leads to the next, which is the same but for where it lies
+        following = len(content)
+        content[end : end + 4] = following.to_bytes(4, "little")
+        content += content[first : end + 4]
+        first, end = following, following + end - first
+    (finding,) = inspect_map("x", write(tmp_path, content, "x.tiff"), [(11, 6)]).violations
+    assert finding.text == "x: several pages, expected one with two axes"
