@@ -219,7 +219,8 @@ def test_c6_names_and_many_rows_and_columns_survive_the_round_trip(tmp_path, spl
         tiles_sha256=tiles.sha256, minimum=0.0, maximum=255.0, cells=PIXEL_CELLS,
     )  # fmt: skip
     for image in scored_images(scores, scored, tiles):
-        record = save_map(tmp_path / "maps", split, image.id, merge_image(image, PIXEL_CELLS, (8, 8), PLAIN), (0, 0))
+        merged = merge_image(image, PIXEL_CELLS, (8, 8), PLAIN)
+        record = save_map(tmp_path / "maps", split, image.id, merged, merged.shape)
         assert record.file == f"{split}/{image.id}.tiff"
         assert np.array_equal(read_map(tmp_path / "maps" / f"{image.id}.tiff"), pixels[split, image.id])
     assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == sorted(

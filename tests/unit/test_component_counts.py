@@ -194,7 +194,7 @@ def test_numba_is_imported_by_the_first_count_only():
     program = """
 import sys
 import numpy as np
-from seamark.binarize import mebin_threshold
+from seamark.binarize import binarize_map
 from seamark.mebin import PeakScale, stable_threshold
 from seamark.settings.binarize import MebinSettings
 stable_threshold(np.zeros((4, 4), np.float32), PeakScale(3.0, 3.0), MebinSettings())
