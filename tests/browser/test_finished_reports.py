@@ -1,4 +1,4 @@
-"""Reports of finished runs in a browser: ``SEAMARK_REPORTS=out/demo/report/index.html pytest tests/browser`` names them."""
+"""Reports of finished runs in a browser; ``SEAMARK_REPORTS`` names their pages, separated like the folders of PATH."""
 
 import os
 from pathlib import Path
