@@ -55,6 +55,8 @@ localrules:
     masks,
     maps,
     models,
+    compare,
+    ablate,
 
 
 onstart:
@@ -90,7 +92,7 @@ rule report_page:
 rule evaluation:
     """Scores on every split whose truth is known."""
     input:
-        plan.per_category("90_eval/{category}.json"),
+        plan.on_the_way("evaluate"),
     message:
         "Every known truth is compared"
 
@@ -98,7 +100,7 @@ rule evaluation:
 rule previews:
     """Overlay strips and contact sheets."""
     input:
-        plan.per_category_and_split("80_preview"),
+        plan.on_the_way("preview"),
     message:
         "Every preview is drawn"
 
@@ -106,7 +108,7 @@ rule previews:
 rule masks:
     """Refined masks of every category and split."""
     input:
-        plan.per_category_and_split("70_refined"),
+        plan.on_the_way("refine"),
     message:
         "Every mask is refined"
 
@@ -114,7 +116,7 @@ rule masks:
 rule maps:
     """Fused anomaly maps of every category and split."""
     input:
-        plan.per_category_and_split("45_fused"),
+        plan.on_the_way("fuse"),
     message:
         "Every anomaly map is there"
 
@@ -122,9 +124,27 @@ rule maps:
 rule models:
     """Trained models of every category."""
     input:
-        plan.fits(),
+        plan.on_the_way("train"),
     message:
         "Every model is trained"
+
+
+rule compare:
+    """The page that compares the run with its variations and with other runs."""
+    input:
+        f"{RUN}/comparison/index.html",
+        plan.behind_rows("compare"),
+    message:
+        "The comparison {input[0]} and everything on the way are there"
+
+
+rule ablate:
+    """The page of the ablation."""
+    input:
+        f"{RUN}/ablation/index.html",
+        plan.behind_rows("ablate"),
+    message:
+        "The ablation {input[0]} and everything on the way are there"
 
 
 rule plan:
@@ -571,7 +591,7 @@ rule report:
         "stages/report.py"
 
 
-rule compare:
+rule comparison:
     input:
         unpack(plan.compared_files("compare")),
     output:
@@ -579,26 +599,26 @@ rule compare:
         table=f"{RUN}/comparison/table.csv",
         markdown=f"{RUN}/comparison/table.md",
     log:
-        f"{RUN}/logs/compare.log",
+        f"{RUN}/logs/comparison.log",
     benchmark:
-        f"{RUN}/benchmarks/compare.tsv"
+        f"{RUN}/benchmarks/comparison.tsv"
     threads: 2
     resources:
-        mem_mb=plan.memory("compare"),
+        mem_mb=plan.memory("comparison"),
     params:
         settings=plan.comparison_settings(),
         title=f"{plan.run} and others",
         runs=plan.compared_rows("compare"),
         root=plan.root,
         truth_root=plan.truth_root,
-        code=plan.code("compare"),
+        code=plan.code("comparison"),
     message:
         "Writing the comparison {output.page}"
     script:
-        "stages/compare.py"
+        "stages/comparison.py"
 
 
-use rule compare as ablate with:
+use rule comparison as ablation with:
     input:
         unpack(plan.compared_files("ablate")),
     output:
@@ -606,16 +626,16 @@ use rule compare as ablate with:
         table=f"{RUN}/ablation/table.csv",
         markdown=f"{RUN}/ablation/table.md",
     log:
-        f"{RUN}/logs/ablate.log",
+        f"{RUN}/logs/ablation.log",
     benchmark:
-        f"{RUN}/benchmarks/ablate.tsv"
+        f"{RUN}/benchmarks/ablation.tsv"
     params:
         settings=plan.comparison_settings(),
         title=f"{plan.run}: ablation",
         runs=plan.compared_rows("ablate"),
         root=plan.root,
         truth_root=plan.truth_root,
-        code=plan.code("compare"),
+        code=plan.code("comparison"),
     message:
         "Writing the ablation {output.page}"
 

@@ -21,9 +21,9 @@ from typing import Any
 
 from history import append, history_of
 
-from seamark.planned_jobs import FOLDERS
+from seamark.shared_stages import STAGES
 
-FOLDER_OF = {**FOLDERS, "index": "00_index", "truth": "", "report": "report"}
+FOLDERS = {name: stage.folder for name, stage in STAGES.items()} | {"index": "00_index", "report": "report"}
 FORWARD = """
 import sys, torch
 from seamark.backbones import load_backbone
@@ -56,8 +56,8 @@ def measured(out: Path) -> dict[str, Measured]:
         stage = stages[facts["rule"]]
         stage.jobs, stage.cpu_s = stage.jobs + 1, stage.cpu_s + facts["cpu_s"]
         stage.memory_mb = max(stage.memory_mb, facts["peak_memory_mb"])
-    for name, folder in FOLDER_OF.items():
-        if folder and (out / folder).is_dir():
+    for name, folder in FOLDERS.items():
+        if (out / folder).is_dir():
             stages[name].disk_mb = _size_mb(out / folder)
     archive = out.parents[1] / "submissions"
     stages["package"].disk_mb = sum(_size_mb(path) for path in archive.glob(f"{out.name}*"))

@@ -1,13 +1,12 @@
 """What the configuration of now asks of artifacts that an earlier call may have made. Free of NumPy, as planning is."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from types import SimpleNamespace
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from seamark.shared_stages import OWN, STAGES, Source, StageJob
+from seamark.shared_stages import STAGES
 from seamark.teachers import teacher_path
-from seamark.variations import Variation, plain
+from seamark.variations import plain
 from seamark.workflow import Plan
 
 _WITH_CONSTRAINT = re.compile(r"\{(\w+),.*?\}(?=[/.]|$)")
@@ -58,7 +57,7 @@ def expected_params(plan: Plan, rules: Iterable[Any]) -> Callable[[Any], dict[st
             for key, teacher in plan.teachers.items()
         }
         for variation in plan.variations:
-            for job in _jobs(plan, variation):
+            for job in plan.shared.jobs_behind(variation.place, STAGES, plan.categories):
                 if plan.shared.owner(variation.place, job) == variation.place:
                     path = patterns[job.stage].format(place=variation.place, **job._asdict())
                     settings = variation.settings(STAGES[job.stage].settings[0], job)
@@ -66,11 +65,3 @@ def expected_params(plan: Plan, rules: Iterable[Any]) -> Callable[[Any], dict[st
         return jobs
 
     return expected
-
-
-def _jobs(plan: Plan, variation: Variation) -> Iterator[StageJob]:
-    for name, stage in STAGES.items():
-        cut = ("train", *plan.splits) if name == "crop" else plan.splits
-        for split in cut if "split" in stage.wildcards else (OWN,):
-            for category in plan.categories:
-                yield from plan.shared.jobs(variation.place, Source(name, split), SimpleNamespace(category=category))

@@ -1,20 +1,17 @@
 """What the stage of the targets compare and ablate is handed: the files of a run, its variations and other runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from seamark.errors import ConfigError
-from seamark.shared_stages import SharedStages, StageJob
+from seamark.shared_stages import SharedStages, StageJob, manifest_in
 from seamark.variations import Variation
 
-STAGES = {
-    "maps": ("fuse", "45_fused"),
-    "coarse": ("binarize", "60_coarse"),
-    "refined": ("refine", "70_refined"),
-}
-"""Inputs with one manifest per category and split: rule and folder."""
-INPUTS = ("evaluation", "index", "truth", *STAGES)
+PER_SPLIT = {"maps": "fuse", "coarse": "binarize", "refined": "refine"}
+"""Inputs with one manifest per category and split, and the stage that makes it."""
+INPUTS = ("evaluation", "index", "truth", *PER_SPLIT)
 
 
 class PlannedComparison:
@@ -30,6 +27,8 @@ class PlannedComparison:
         Knows where the files of the variations lie.
     categories, splits : sequence of str
         Of the run.
+    keep_tiles : bool
+        Whether its tiles stay.
     """
 
     def __init__(
@@ -39,12 +38,15 @@ class PlannedComparison:
         shared: SharedStages,
         categories: Sequence[str],
         splits: Sequence[str],
+        *,
+        keep_tiles: bool,
     ) -> None:
         self._rows = rows
         self._runs = runs
         self._shared = shared
         self._categories = categories
         self._splits = splits
+        self._keep_tiles = keep_tiles
 
     def files(self) -> dict[str, list[str]]:
         """Return the files of all rows by input name, each once.
@@ -71,6 +73,13 @@ class PlannedComparison:
         ]
         return rows + [{"name": run, "changes": "", **self._finished(run)} for run in self._runs]
 
+    def behind(self) -> list[str]:
+        """Return every manifest on the way to the rows of the run and its variations, each once."""
+        return list(dict.fromkeys(path for row in self._rows for path in self._behind(row.place)))
+
+    def _behind(self, place: str) -> list[str]:
+        return self._shared.manifests(place, ["evaluate"], self._categories, keep_tiles=self._keep_tiles)
+
     def _finished(self, run: str) -> dict[str, list[str]]:
         files = self._row(run, run, None)
         for path in (path for paths in files.values() for path in paths):
@@ -84,19 +93,15 @@ class PlannedComparison:
     def _row(self, run: str, place: str, shared: SharedStages | None) -> dict[str, list[str]]:
         """Files of a row; a finished run owns all of its files."""
 
-        def owner(job: StageJob) -> str:
-            return shared.owner(place, job) if shared else place
-
-        def per_split(rule: str, folder: str) -> Iterator[str]:
-            for category in self._categories:
-                for split in self._splits:
-                    yield f"out/{owner(StageJob(rule, category, split))}/{folder}/{category}/{split}.json"
+        def manifest(job: StageJob) -> str:
+            return shared.manifest(place, job) if shared else manifest_in(place, job)
 
         return {
-            "evaluation": [
-                f"out/{owner(StageJob('evaluate', category))}/90_eval/{category}.json" for category in self._categories
-            ],
+            "evaluation": [manifest(StageJob("evaluate", category)) for category in self._categories],
             "index": [f"out/{run}/00_index/{category}.json" for category in self._categories],
             "truth": [f"out/{run}/00_index/{category}.truth.json" for category in self._categories],
-            **{name: list(per_split(rule, folder)) for name, (rule, folder) in STAGES.items()},
+            **{
+                name: [manifest(StageJob(stage, *where)) for where in product(self._categories, self._splits)]
+                for name, stage in PER_SPLIT.items()
+            },
         }

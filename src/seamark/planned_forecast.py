@@ -22,7 +22,7 @@ EVERYTHING: tuple[Split, ...] = ("train", "validation", "test_public", "test_pri
 PRIVATE: tuple[Split, ...] = ("test_private", "test_private_mixed")
 WITH_VARIANTS = {"crop", "train", "infer", "merge", "fuse"}
 """Rules that work on variants of photographs as on photographs."""
-THREADS = {"demo": 2, "package": 4, "compare": 2, "ablate": 2, "verify": 16}
+THREADS = {"demo": 2, "package": 4, "comparison": 2, "ablation": 2, "verify": 16}
 """Threads of the rules that work on several photographs at a time."""
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 from seamark.settings.relight import RELIT_VALIDATION
+from seamark.shared_stages import StageJob, manifest_in
 from seamark.teachers import teacher_path
 
 NEEDS = {
@@ -25,18 +26,6 @@ NEEDS = {
     "report": ("package", "evaluate", "preview"),
 }
 """Stages whose jobs a job waits for: those of its category, split and detector, as far as both have them."""
-FOLDERS = {
-    "crop": "10_tiles",
-    "train": "20_models",
-    "infer": "30_tilemaps",
-    "merge": "40_maps",
-    "fuse": "45_fused",
-    "calibrate": "50_calibration",
-    "binarize": "60_coarse",
-    "refine": "70_refined",
-    "preview": "80_preview",
-    "evaluate": "90_eval",
-}
 
 
 @dataclass(frozen=True)
@@ -114,17 +103,24 @@ class RunOutline:
         yield RunJob("truth", category, outputs=(f"{out}/00_index/{category}.truth.json",))
         for detector, grid in members:
             for split in ("train", *mapped):
-                base = f"{out}/{FOLDERS['crop']}/{grid}/{category}/{split}"
-                yield RunJob("crop", category, split, grid=grid, outputs=(f"{base}.json", f"{base}.npy"))
-            base = f"{out}/{FOLDERS['train']}/{detector}/{category}"
-            outputs = (f"{base}/fit.json", f"{base}/model.safetensors")
+                manifest = self._manifest("crop", category, split, grid=grid)
+                yield RunJob(
+                    "crop", category, split, grid=grid, outputs=(manifest, manifest.removesuffix("json") + "npy")
+                )
+            manifest = self._manifest("train", category, detector=detector)
+            outputs = (manifest, manifest.removesuffix("fit.json") + "model.safetensors")
             yield RunJob("train", category, detector=detector, outputs=outputs)
             for rule in ("infer", "merge"):
                 for split in mapped:
-                    manifest = f"{out}/{FOLDERS[rule]}/{detector}/{category}/{split}.json"
+                    manifest = self._manifest(rule, category, split, detector)
                     yield RunJob(rule, category, split, detector, outputs=(manifest,))
         for rule in ("fuse", "binarize", "refine", "preview"):
             for split in mapped if rule == "fuse" else self.splits:
-                yield RunJob(rule, category, split, outputs=(f"{out}/{FOLDERS[rule]}/{category}/{split}.json",))
+                yield RunJob(rule, category, split, outputs=(self._manifest(rule, category, split),))
         for rule in ("calibrate", "evaluate"):
-            yield RunJob(rule, category, outputs=(f"{out}/{FOLDERS[rule]}/{category}.json",))
+            yield RunJob(rule, category, outputs=(self._manifest(rule, category),))
+
+    def _manifest(
+        self, rule: str, category: str, split: str | None = None, detector: str | None = None, grid: str | None = None
+    ) -> str:
+        return manifest_in(self.run, StageJob(rule, category, split, detector, grid))

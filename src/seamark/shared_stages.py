@@ -6,8 +6,10 @@ differ only in how they refine therefore share tiles, models and maps, and the s
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from seamark.settings.relight import RELIT_VALIDATION
@@ -37,31 +39,57 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage reads."""
+    """What a stage makes and reads."""
 
-    wildcards: frozenset[str]
+    manifest: str
+    """Where its manifest lies below the folder of a place, with its wildcards."""
     settings: tuple[str, ...]
     """Names of settings as ``Variation.settings`` knows them: the params of the rule."""
     sources: tuple[Source, ...] = ()
 
+    @property
+    def folder(self) -> str:
+        """Name of the folder below that of a place, where all that it makes lies."""
+        return self.manifest.split("/", 1)[0]
 
-def _stage(wildcards: str, settings: str, *sources: Source) -> Stage:
-    return Stage(frozenset(wildcards.split()), tuple(settings.split()), sources)
+    @cached_property
+    def wildcards(self) -> frozenset[str]:
+        """Names of its wildcards besides the place."""
+        return frozenset(re.findall(r"{(\w+)}", self.manifest))
+
+
+def _stage(manifest: str, settings: str, *sources: Source) -> Stage:
+    return Stage(manifest, tuple(settings.split()), sources)
 
 
 STAGES: Mapping[str, Stage] = {
-    "crop": _stage("grid split", "grid relight"),
-    "train": _stage("detector", "detector", Source("crop", "train"), Source("crop", "validation")),
-    "infer": _stage("detector split", "detector", Source("train"), Source("crop")),
-    "merge": _stage("detector split", "merge", Source("crop"), Source("infer")),
-    "fuse": _stage("split", "fuse", Source("merge"), Source("merge", "validation")),
-    "calibrate": _stage("", "calibrate", Source("fuse", CALIBRATED)),
-    "binarize": _stage("split", "binarize", Source("fuse"), Source("calibrate")),
-    "refine": _stage("split", "refine", Source("binarize")),
-    "preview": _stage("split", "preview", Source("fuse"), Source("calibrate"), Source("binarize"), Source("refine")),
-    "evaluate": _stage("", "evaluate grids", Source("fuse", EVERY), Source("binarize", EVERY), Source("refine", EVERY)),
+    "crop": _stage("10_tiles/{grid}/{category}/{split}.json", "grid relight"),
+    "train": _stage(
+        "20_models/{detector}/{category}/fit.json", "detector", Source("crop", "train"), Source("crop", "validation")
+    ),
+    "infer": _stage("30_tilemaps/{detector}/{category}/{split}.json", "detector", Source("train"), Source("crop")),
+    "merge": _stage("40_maps/{detector}/{category}/{split}.json", "merge", Source("crop"), Source("infer")),
+    "fuse": _stage("45_fused/{category}/{split}.json", "fuse", Source("merge"), Source("merge", "validation")),
+    "calibrate": _stage("50_calibration/{category}.json", "calibrate", Source("fuse", CALIBRATED)),
+    "binarize": _stage("60_coarse/{category}/{split}.json", "binarize", Source("fuse"), Source("calibrate")),
+    "refine": _stage("70_refined/{category}/{split}.json", "refine", Source("binarize")),
+    "preview": _stage(
+        "80_preview/{category}/{split}.json",
+        "preview",
+        *(Source(stage) for stage in ("fuse", "calibrate", "binarize", "refine")),
+    ),
+    "evaluate": _stage(
+        "90_eval/{category}.json",
+        "evaluate grids",
+        *(Source(stage, EVERY) for stage in ("fuse", "binarize", "refine")),
+    ),
 }
 """Every stage that variations may differ in, by the name of its rule. All of them work on one category."""
+
+
+def manifest_in(place: str, job: StageJob) -> str:
+    """Return the manifest of a job that is done at a place."""
+    return f"out/{place}/{STAGES[job.stage].manifest.format(**job._asdict())}"
 
 
 class SharedStages:
@@ -121,6 +149,65 @@ class SharedStages:
         """
         plain = pattern[pattern.index("out/{place}/") :]
         return plain.format(place=self.owner(place, job), **job._asdict())
+
+    def jobs_behind(self, place: str, stages: Iterable[str], categories: Sequence[str]) -> list[StageJob]:
+        """Return all jobs of some stages of a variation, and all jobs whose results these read.
+
+        Parameters
+        ----------
+        place : str
+            Place of the variation.
+        stages : iterable of str
+            Names of rules.
+        categories : sequence of str
+            Which categories.
+
+        Returns
+        -------
+        list of StageJob
+            Each once.
+        """
+        waiting = [
+            job
+            for stage in stages
+            for category in categories
+            for job in self.jobs(place, Source(stage, EVERY), StageJob(stage, category))
+        ]
+        found: dict[StageJob, None] = {}
+        while waiting:
+            job = waiting.pop()
+            if job not in found:
+                found[job] = None
+                for source in STAGES[job.stage].sources:
+                    waiting += self.jobs(place, source, job)
+        return list(found)
+
+    def manifests(
+        self, place: str, stages: Iterable[str], categories: Sequence[str], *, keep_tiles: bool = True
+    ) -> list[str]:
+        """Return the manifests of all jobs of some stages of a variation, and of all jobs behind these.
+
+        A target names them all: Snakemake makes nothing again that only an older file of a later stage needs, so a job
+        that was killed, and has lost its old outputs, would otherwise leave results of older settings behind it.
+
+        Parameters
+        ----------
+        place, stages, categories
+            As for ``jobs_behind``.
+        keep_tiles : bool
+            Whether those of tiles are among them; a file that is named is never deleted as temporary.
+
+        Returns
+        -------
+        list of str
+            Each once.
+        """
+        jobs = self.jobs_behind(place, stages, categories)
+        return [self.manifest(place, job) for job in jobs if keep_tiles or job.stage != "crop"]
+
+    def manifest(self, place: str, job: StageJob) -> str:
+        """Return the manifest of a job of a variation, at the place where the job is done."""
+        return manifest_in(self.owner(place, job), job)
 
     def jobs(self, place: str, source: Source, wildcards: Any) -> list[StageJob]:
         """Return the jobs of a source that a job of a variation reads.

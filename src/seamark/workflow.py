@@ -251,26 +251,15 @@ class Plan:
 
     def report_files(self, _wildcards: Any = None) -> list[str]:
         """Return the report and every manifest on the way to it."""
-        stages = ("45_fused", "60_coarse", "70_refined", "80_preview")
-        per_split = [path for stage in stages for path in self.per_category_and_split(stage)]
-        patterns = ("00_index/{category}.json", "00_index/{category}.truth.json", "50_calibration/{category}.json")
-        per_category = [path for pattern in patterns for path in self.per_category(pattern)]
-        report = [f"{self.out}/report/index.html", f"{self.out}/report/plots/plots.json"]
-        return [*report, *per_category, *self._per_member(), *per_split]
+        report = [f"{self.out}/report/index.html", f"{self.out}/report/plots/plots.json", *self.check_report()]
+        return [*report, *self.on_the_way("preview", "evaluate")]
 
-    def _per_member(self) -> list[str]:
-        """Manifests of the stages that run once per detector; tiles only if they are kept."""
-        paths = self.fits()
-        for category in self.categories:
-            for member in self._own.members(category):
-                base = [f"{member}/{category}/{split}.json" for split in self.splits]
-                paths += [f"{self.out}/{stage}/{name}" for stage in ("30_tilemaps", "40_maps") for name in base]
-                if self.config.keep_tiles:
-                    grid = self._own.grid(category, member)
-                    paths += [
-                        f"{self.out}/10_tiles/{grid}/{category}/{split}.json" for split in ("train", *self.splits)
-                    ]
-        return list(dict.fromkeys(paths))
+    def on_the_way(self, *stages: str) -> list[str]:
+        """Return every manifest on the way to the ends of some stages, these included; tiles only if they are kept."""
+        indexed = [f"00_index/{{category}}{suffix}.json" for suffix in ("", ".truth")]
+        lists = [path for pattern in indexed for path in self.per_category(pattern)]
+        stored = self.shared.manifests(self.run, stages, self.categories, keep_tiles=self.config.keep_tiles)
+        return [*lists, *stored]
 
     def check_report(self) -> list[str]:
         """Return the check report of the archive, or nothing when the run has no private split."""
@@ -288,12 +277,23 @@ class Plan:
         """Return a params function that gives name, changes and files of every row of ``compare`` or ``ablate``."""
         return lambda _wildcards: self._comparison(target).rows()
 
+    def behind_rows(self, target: str) -> Callable[[Any], list[str]]:
+        """Return an input function that gives every manifest on the way to the rows of ``compare`` or ``ablate``."""
+        return lambda _wildcards: self._comparison(target).behind()
+
     def _comparison(self, target: str) -> PlannedComparison:
         """Rows of a target: those of its own section only."""
         runs = self.config.compare.runs if target == "compare" else ()
         if not self._varied[target] and not runs:
             raise ConfigError(f"{target}: this section is empty; name a variation in it, or a run to compare with")
-        return PlannedComparison([self._own, *self._varied[target]], runs, self.shared, self.categories, self.splits)
+        return PlannedComparison(
+            [self._own, *self._varied[target]],
+            runs,
+            self.shared,
+            self.categories,
+            self.splits,
+            keep_tiles=self.config.keep_tiles,
+        )
 
     def resolved_config(self) -> dict[str, Any]:
         """Return the whole configuration of the run with defaults filled in, ready for JSON."""

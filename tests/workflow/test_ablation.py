@@ -75,7 +75,7 @@ def project(ablated, tmp_path):
 def test_one_flow_shares_every_stage_that_a_variation_does_not_touch(fresh):
     planned = jobs(fresh, "ablate")
     assert planned["crop"] == 1 + PER_SPLIT
-    assert planned["index"] == planned["truth"] == planned["train"] == planned["ablate"] == 1
+    assert planned["index"] == planned["truth"] == planned["train"] == planned["ablation"] == 1
     assert planned["infer"] == PER_SPLIT
     assert planned["merge"] == planned["fuse"] == planned["binarize"] == 2 * PER_SPLIT, "the run and rougher"
     assert planned["calibrate"] == 2
@@ -102,22 +102,29 @@ def test_a_second_call_does_nothing(ablated):
     assert jobs(ablated, "evaluation") == Counter()
 
 
+def test_what_is_missing_on_the_way_to_the_table_is_made_again(project):
+    (project.out.parent / "tiny+rougher/40_maps/constant/bolt/test_private.json").unlink()
+    planned = jobs(project, "ablate")
+    assert planned["merge"] == 1
+    assert planned["fuse"] >= 1
+
+
 def test_a_changed_variation_runs_its_own_stages_and_the_table(project):
     vary(project, ABLATE | {"rougher_unrefined": {"merge": {"smooth_sigma_px": 0.0}, "refine": {"top_n": 1}}})
-    assert jobs(project, "ablate") == Counter(refine=PER_SPLIT, evaluate=1, ablate=1, total=PER_SPLIT + 2)
+    assert jobs(project, "ablate") == Counter(refine=PER_SPLIT, evaluate=1, ablation=1, ablate=1, total=PER_SPLIT + 3)
 
 
 def test_a_new_variation_runs_what_is_new(project):
     vary(project, ABLATE | {"strict": {"binarize": {"mean_std": {"k": 5.0}}}})
     planned = jobs(project, "ablate")
     assert planned == Counter(
-        binarize=PER_SPLIT, refine=PER_SPLIT, evaluate=1, ablate=1, total=2 * PER_SPLIT + 2
+        binarize=PER_SPLIT, refine=PER_SPLIT, evaluate=1, ablation=1, ablate=1, total=2 * PER_SPLIT + 3
     )  # fmt: skip
 
 
 def test_a_dropped_variation_only_writes_the_table_anew(project):
     vary(project, ABLATE | {"unrefined": None, "nothing": None})
-    assert jobs(project, "ablate") == Counter(ablate=1, total=1)
+    assert jobs(project, "ablate") == Counter(ablation=1, ablate=1, total=2)
 
 
 def test_a_variation_is_byte_for_byte_what_a_run_of_its_settings_is(project):
@@ -138,7 +145,7 @@ def test_compare_puts_presets_and_finished_runs_beside_the_run(project):
     project.configure({"run": "other"})
     project.configure({"compare": {"presets": {"raw": ["unrefined.yaml"]}, "runs": ["tiny"], "images": 1}})
     planned = jobs(project, "compare")
-    assert planned["compare"] == 1
+    assert planned["comparison"] == 1
     assert planned["refine"] == 2 * PER_SPLIT
     (project.out / "70_refined/bolt/validation.json").unlink()
     text = refusal(project, "compare")

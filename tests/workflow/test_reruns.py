@@ -66,6 +66,23 @@ def test_a_deleted_output_is_made_again_with_what_follows(project):
 
 
 @pytest.mark.parametrize(
+    ("target", "deleted", "job"),
+    [
+        ("submission", "90_eval/cloth.json", ("evaluate", "cloth", None)),
+        ("evaluation", "70_refined/cloth/test_private.json", ("refine", "cloth", "test_private")),
+        ("masks", "40_maps/inp_former/cloth/test_private.json", ("merge", "cloth", "test_private")),
+        ("previews", "50_calibration/cloth.json", ("calibrate", "cloth", None)),
+        ("maps", "20_models/inp_former/cloth/fit.json", ("train", "cloth", None)),
+        ("models", "10_tiles/tile/cloth/train.json", ("crop", "cloth", "train")),
+    ],
+)
+def test_every_target_makes_what_is_missing_on_its_way(project, target, deleted, job):
+    """A job that was killed has lost its old outputs; what follows is older than its other inputs, yet out of date."""
+    (project.out / deleted).unlink()
+    assert project.planned(target)[job] == 1
+
+
+@pytest.mark.parametrize(
     ("file", "old", "new"),
     [
         ("src/seamark/binarize.py", '"""', '"""Said differently: '),

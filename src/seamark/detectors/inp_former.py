@@ -24,6 +24,7 @@ from seamark.batches import Batch, FeatureCache, TrainingTiles, steps_per_epoch
 from seamark.detectors.base import Detector
 from seamark.errors import ConfigError
 from seamark.networks.inp_network import InpNetwork
+from seamark.networks.inp_scoring import reconstruct
 from seamark.phases import GradientPhase, Phase, warmup_cosine
 from seamark.settings.inp_former import InpFormerSettings
 from seamark.stable_adamw import StableAdamW
@@ -266,6 +267,9 @@ class InpFormer(Detector):
     def score(self, batch: Tensor) -> Tensor:  # noqa: D102
         targets = self.targets(batch)
         fused = self.fused(targets)
-        rebuilt = self.network.reconstruct(fused, self.network.prototypes(fused))
+        if self.settings.factored_scoring:
+            rebuilt = reconstruct(self.network, fused)
+        else:
+            rebuilt = self.network.reconstruct(fused, self.network.prototypes(fused))
         distance = 1.0 - F.cosine_similarity(targets, rebuilt, dim=3, eps=COSINE_EPS)
         return distance.mean(dim=1).reshape(-1, *self.map_shape)

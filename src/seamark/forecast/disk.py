@@ -32,8 +32,8 @@ KINDS = {
     "evaluate": "scores",
     "package": "archive and its folder",
     "report": "report",
-    "compare": "comparison",
-    "ablate": "comparison",
+    "comparison": "comparison",
+    "ablation": "comparison",
 }
 """What each stage leaves, by the name of its rule."""
 

@@ -45,7 +45,7 @@ _APPETITES = {
     "package": _Appetite(208.0, per_map_megapixel=15.7),
     "report": _Appetite(150.0, per_photograph=0.02),
     "verify": _Appetite(100.0, per_map_megapixel=8.0),
-    "compare": _Appetite(200.0, per_megapixel=30.0, per_photograph=0.02),
+    "comparison": _Appetite(200.0, per_megapixel=30.0, per_photograph=0.02),
 }
 _FUSING = _Appetite(74.0, per_map_megapixel=28.0)
 _MEBIN = _Appetite(200.0, per_megapixel=15.0)
@@ -94,4 +94,4 @@ def _appetite(work: Work) -> _Appetite:
         return _FUSING
     if work.stage == "binarize" and work.config.binarize.mebin.enabled:
         return _MEBIN
-    return _APPETITES["compare" if work.stage == "ablate" else work.stage]
+    return _APPETITES["comparison" if work.stage == "ablation" else work.stage]

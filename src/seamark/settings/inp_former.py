@@ -35,6 +35,9 @@ class InpFormerSettings(DetectorSettings):
     gradient_clip: float = Field(0.1, gt=0.0, description="largest L2 norm of the gradient of all parameters")
     coherence_weight: float = Field(0.2, ge=0.0, description="weight of the INP coherence loss")
     mining_gamma: float = Field(3.0, ge=0.0, description="exponent of the soft mining of hard tokens; 0 for none")
+    factored_scoring: bool = Field(
+        True, description="score with the weights multiplied out along the prototypes: faster, the same up to rounding"
+    )
     augmentation: AugmentationSettings = Field(default_factory=AugmentationSettings)
 
     @model_validator(mode="after")

@@ -53,7 +53,7 @@ def compare(folder, runs, root):
     outputs = {"page": folder / "index.html", "table": folder / "table.csv", "markdown": folder / "table.md"}
     roots = {"root": str(root.data), "truth_root": str(root.truth)}
     params = {"settings": {"images": 3}, "title": "Factors <2>", "runs": runs, **roots}
-    stage("compare")(Job.for_test("compare", {}, outputs, params))
+    stage("comparison")(Job.for_test("comparison", {}, outputs, params))
     return outputs["page"]
 
 

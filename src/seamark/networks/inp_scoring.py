@@ -1,0 +1,98 @@
+"""INP-Former's network with its weights multiplied out along the prototypes: the same function with fewer products.
+
+A token of the decoder reaches everything behind its attention through a few numbers, one per head and prototype,
+because values are those of the prototypes. Projection and first linear layer of the MLP are therefore multiplied with
+the values once per tile, not once per token; keys and values of the extractor are never made for each token. What is
+left per token and block is the query and the second linear layer: 5 D^2 products of 10 D^2.
+
+Source: RoBiS specification sections C.3 to C.5, rearranged; tests compare it with ``inp_network``.
+"""
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (its usual name)
+from torch import Tensor
+
+from seamark.networks.inp_network import Attention, Block, InpNetwork, ReluAttention
+
+
+def reconstruct(network: InpNetwork, fused: Tensor) -> Tensor:
+    """Return what the network rebuilds of tokens from their own prototypes.
+
+    Parameters
+    ----------
+    network : InpNetwork
+        With its trained weights.
+    fused : Tensor of float32, shape (B, N, D)
+        Tokens of each tile.
+
+    Returns
+    -------
+    Tensor of float32, shape (B, G, N, D)
+        As ``network.reconstruct(fused, network.prototypes(fused))``, up to rounding.
+    """
+    prototypes = _prototypes(network.extractor, network.prototype_token, fused)
+    tokens, outputs = network.bottleneck(fused), []
+    for block in network.decoder:
+        tokens = _decoded(cast(Block, block), tokens, prototypes)
+        outputs.append(tokens)
+    shares = torch.stack(outputs[::-1], dim=1)
+    return shares.reshape(len(fused), network.groups, -1, *tokens.shape[1:]).mean(dim=2)
+
+
+def _prototypes(extractor: Block, learned: Tensor, fused: Tensor) -> Tensor:
+    """Prototypes (B, M, D): attention to the tokens as scores of the tokens themselves, which are averaged first."""
+    attention, context = extractor.attn, extractor.norm1(fused)
+    dim, size = learned.shape[1], learned.shape[1] // attention.heads
+    keys, values = attention.kv.weight.chunk(2)
+    queries = attention.q(extractor.norm1(learned)) * size**-0.5
+    asked = torch.einsum("mhd,hde->hme", _by_head(queries, attention), keys.view(-1, size, dim)).flatten(0, 1)
+    # A key's bias shifts the scores of all tokens alike, which the softmax takes out again.
+    shares = F.softmax(context @ asked.T, dim=1)
+    averages = (shares.transpose(1, 2) @ context).reshape(len(fused), attention.heads, -1, dim)
+    attended = torch.einsum("bhme,hde->bmhd", averages, values.view(-1, size, dim)).flatten(2)
+    residual = learned + attention.proj(attended + attention.kv.bias[dim:])
+    out: Tensor = residual + extractor.mlp(extractor.norm2(residual))
+    return out
+
+
+def _decoded(block: Block, tokens: Tensor, prototypes: Tensor) -> Tensor:
+    """One block of the decoder, (B, N, D) to (B, N, D)."""
+    attention = cast(ReluAttention, block.attn)
+    keys, values = attention.kv(block.norm1(prototypes)).chunk(2, dim=2)
+    queries = attention.q(block.norm1(tokens))
+    weights = _weights(attention, queries, keys)
+    span = torch.einsum("bmhd,ehd->bhme", _by_head(values, attention), _by_head(attention.proj.weight, attention))
+    attended = torch.baddbmm(attention.proj.bias, weights, span.flatten(1, 2))
+    return _with_mlp(block, attended, weights, span.flatten(1, 2))
+
+
+def _weights(attention: ReluAttention, queries: Tensor, keys: Tensor) -> Tensor:
+    """Attention (B, N, h M) of each token to the prototypes, head by head."""
+    own = torch.eye(attention.heads, device=keys.device, dtype=keys.dtype)
+    directions = attention.gain[:, 0] * F.normalize(_by_head(keys, attention), dim=3)
+    by_head = torch.einsum("bmhd,hg->bhdgm", directions, own).flatten(3).flatten(1, 2)
+    lengths = torch.linalg.vector_norm(_by_head(queries, attention), dim=3, keepdim=True).clamp(min=1e-12)
+    found = _by_head(queries @ by_head, attention)
+    return F.relu(found / lengths).flatten(2)
+
+
+def _with_mlp(block: Block, attended: Tensor, weights: Tensor, span: Tensor) -> Tensor:
+    """Add the MLP; its norm and first layer work on the span (B, h M, D) in place of the tokens (B, N, D)."""
+    mlp, norm = block.mlp, block.norm2
+    bias = block.attn.proj.bias.expand(len(span), 1, -1)
+    directions = torch.cat([span, bias], dim=1)
+    first = (directions - directions.mean(dim=2, keepdim=True)) * norm.weight @ mlp.fc1.weight.T
+    constant = mlp.fc1.bias + mlp.fc1.weight @ norm.bias
+    lengths = torch.linalg.vector_norm(attended - attended.mean(dim=2, keepdim=True), dim=2, keepdim=True)
+    scale = torch.rsqrt(lengths.square() / attended.shape[2] + norm.eps)
+    coefficients = torch.cat([weights * scale, scale], dim=2)
+    hidden = F.gelu(torch.baddbmm(constant, coefficients, first))
+    out: Tensor = attended + mlp.fc2(hidden)
+    return out
+
+
+def _by_head(features: Tensor, attention: Attention) -> Tensor:
+    """Split what is per head and something (..., h d) into (..., h, d)."""
+    return features.reshape(*features.shape[:-1], attention.heads, -1)
