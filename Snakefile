@@ -42,6 +42,17 @@ def refine_threads(wildcards):
     return 3 if GPUS and refines_with_network(wildcards) else 1
 
 
+def for_a_fit(files):
+    def wanted(wildcards):
+        return files(wildcards) if plan.settings("ranking")(wildcards) else []
+
+    return wanted
+
+
+def every_calibration(wildcards):
+    return plan.per_category("50_calibration/{category}.json")
+
+
 wildcard_constraints:
     **plan.wildcards,
 
@@ -505,6 +516,7 @@ rule evaluate:
         index=rules.index.output.manifest,
         truth=rules.truth.output.manifest,
         maps=plan.made("fuse", rules.fuse.output.manifest, "every"),
+        calibration=for_a_fit(plan.made("calibrate", rules.calibrate.output.manifest)),
         coarse=plan.made("binarize", rules.binarize.output.manifest, "every"),
         refined=plan.made("refine", rules.refine.output.manifest, "every"),
     output:
@@ -520,6 +532,7 @@ rule evaluate:
     params:
         settings=plan.settings("evaluate"),
         grids=plan.settings("grids"),
+        ranking=plan.settings("ranking"),
         root=plan.root,
         truth_root=plan.truth_root,
         code=plan.code("evaluate"),
@@ -533,6 +546,7 @@ rule package:
     input:
         index=plan.per_category("00_index/{category}.json"),
         maps=plan.packaged("45_fused"),
+        calibration=for_a_fit(every_calibration),
         masks=plan.packaged("70_refined"),
     output:
         archive=f"submissions/{plan.run}.tar.gz",
@@ -547,6 +561,7 @@ rule package:
         mem_mb=plan.memory("package"),
     params:
         settings=plan.settings("package"),
+        ranking=plan.settings("ranking"),
         run=plan.run,
         root=plan.root,
         challenges=plan.challenges,

@@ -4,6 +4,7 @@
 
 - ``index``, ``truth``: manifests of the category (JSON)
 - ``maps``: manifests of the fused maps, one per split; float32 TIFFs, raw scores, lie beside them
+- ``calibration``: manifest of the score statistics; none unless the maps are fitted to it
 - ``coarse``, ``refined``: manifests of the masks, one per split; 0/255 PNGs of image size lie beside them
 
 **Outputs**
@@ -16,6 +17,7 @@
 **Params**
 
 - ``settings``: ``EvaluateSettings``
+- ``ranking``: ``RankingSettings``, None without a fit
 - ``grids``: the ``grids`` blocks of the detectors behind the maps, whose tile borders are checked for seams
 - ``root``, ``truth_root``: folders of the images and of the private truth; ``truth_root`` may be null
 
@@ -35,9 +37,11 @@ from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest, TruthManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
+from seamark.ranking_maps import validation_fits
 from seamark.score_resamples import draw_seed, save_resamples
 from seamark.settings.evaluate import EvaluateSettings
 from seamark.settings.grid import GridSettings
+from seamark.settings.ranking import RankingSettings
 
 
 def main(job: Job) -> None:
@@ -58,13 +62,15 @@ def main(job: Job) -> None:
         truth_root=Path(truth_root) if truth_root else None,
     )
     grids = [GridSettings.model_validate(grid) for grid in job.params["grids"]]
-    outcomes = job.map(partial(evaluate_image, grids=grids), images, "images")
+    ranking = RankingSettings.model_validate(job.params["ranking"] or {})
+    fit = validation_fits(ranking, job.paths("calibration"), maps.values()).get(index.category)
+    outcomes = job.map(partial(evaluate_image, grids=grids, fit=fit), images, "images")
     detector, settings = next(iter(maps.values())).detector, job.settings(EvaluateSettings)
     seed, target = draw_seed(index.category), job.target("manifest")
     scores, resampled = evaluation(index.category, detector, settings, images, outcomes, seed=seed)
     write_curves(job.target("curves"), split_curves(images, outcomes))
     record = save_resamples(target, resampled, seed)
-    write_manifest(target, scores.model_copy(update={"resampled": record}))
+    write_manifest(target, scores.model_copy(update={"resampled": record, "ranking": fit}))
 
 
 run(main, globals())

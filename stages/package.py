@@ -4,6 +4,7 @@
 
 - ``index``: index manifests (JSON), one per category
 - ``maps``: manifests of the fused maps, one per category and private split; float32 TIFFs, raw scores, lie beside them
+- ``calibration``: manifests of the score statistics, one per category; empty unless the maps are fitted to them
 - ``masks``: manifests of the refined masks, in the same order; 0/255 PNGs of image size lie beside them
 
 **Outputs**
@@ -15,6 +16,7 @@
 **Params**
 
 - ``settings``: ``PackageSettings``
+- ``ranking``: ``RankingSettings``, None without a fit
 - ``run``: name of the run and of the folder
 - ``root``: data root, whose categories a complete submission covers
 - ``challenges``: what the rules of each challenge say about the settings of the run, ``ChallengeVerdict`` blocks
@@ -35,7 +37,9 @@ from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
 from seamark.manifests.submission import ChallengeVerdict, SubmissionProvenance
 from seamark.provenance import package_versions
+from seamark.ranking_maps import validation_fits
 from seamark.settings.package import PackageSettings
+from seamark.settings.ranking import RankingSettings
 from seamark.submission import pack_submission, write_submission
 from seamark.submitted_images import images_to_submit, require_complete
 
@@ -54,11 +58,13 @@ def main(job: Job) -> None:
     images = images_to_submit(indexes, maps, masks)
     if not settings.allow_partial:
         require_complete(Path(job.params["root"]), indexes, images)
+    ranking = RankingSettings.model_validate(job.params["ranking"] or {})
+    fits = validation_fits(ranking, job.paths("calibration"), maps.values())
     folder = archive.with_name(job.params["run"])
     splits = [split for split in PRIVATE_SPLITS if any(image.split == split for image in images)]
     expected = expected_submission(indexes, splits, settings.map_scale, settings.image_scale)
     with committed_folder(folder) as draft:
-        written = write_submission(draft, images, expected, job.map)
+        written = write_submission(draft, images, expected, job.map, fits)
     check = job.target("check")
     report, digest = pack_submission(
         folder, expected, archive, check, job.map, known=written.facts, challenges=challenges, threads=job.threads
@@ -72,10 +78,11 @@ def main(job: Job) -> None:
             archive_sha256=digest,
             archive_bytes=report.archive_bytes or 0,
             settings=settings.model_dump(),
-            manifests={str(path): file_digest(path) for name in ("index", "maps", "masks") for path in job.paths(name)},
+            manifests={str(path): file_digest(path) for paths in job.inputs.values() for path in paths},
             versions=package_versions(),
             images={index.category: {split: counts[index.category, split] for split in splits} for index in indexes},
             precision=written.precision,
+            ranking=fits,
         ),
     )
 

@@ -4,7 +4,8 @@ VAND 4.0, industrial track: one architecture and one set of hyper-parameters for
 and validation only, not from test images (MVTec AD 2 specification sections 2.4 and 3.4; the challenge's page is
 sites.google.com/view/vand4-cvpr2026/challenge). A setting that differs between the two private splits is a second set
 of hyper-parameters too. A scale that comes from a test split moves every threshold on that scale, so it counts as one
-(section 4.1 says so of MEBin).
+(section 4.1 says so of MEBin). A map that is fitted to validation by two of its own quantiles before it is ranked
+(``ranking.fit``) sees no other test image and moves no threshold.
 
 VAND 3.0, Adapt & Detect: the rank comes from both private splits of all categories (section 3.1). Settings per category
 and per split, and thresholds that saw test images, were no reason to refuse an entry (section 3.4), so nothing is said
@@ -180,6 +181,7 @@ def _effective(config: Config) -> dict[str, Any]:
         "calibrate": config.calibrate.model_dump(mode="json"),
         "binarize": _effective_binarize(config),
         "refine": _effective_refine(config),
+        "ranking": config.ranking.model_dump(mode="json"),
     }
 
 

@@ -23,6 +23,7 @@ from seamark.settings.grid import GridSettings
 from seamark.settings.merge import MergeSettings
 from seamark.settings.package import PackageSettings
 from seamark.settings.preview import PreviewSettings
+from seamark.settings.ranking import RankingSettings
 from seamark.settings.refine import RefineSettings
 from seamark.settings.relight import RelightSettings
 from seamark.settings.report import ReportSettings
@@ -71,6 +72,7 @@ class Config(Settings):
     binarize: BinarizeSettings = Field(default_factory=BinarizeSettings)
     refine: RefineSettings = Field(default_factory=RefineSettings)
     preview: PreviewSettings = Field(default_factory=PreviewSettings)
+    ranking: RankingSettings = Field(default_factory=RankingSettings)
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
     package: PackageSettings = Field(default_factory=PackageSettings)
     report: ReportSettings = Field(default_factory=ReportSettings)
@@ -118,6 +120,7 @@ class Config(Settings):
         if self.merge.alpha is not None and "efficientad" not in self.fuse.members:
             problems.append("merge.alpha: weighs the maps of efficientad, which is not among fuse.members")
         problems += self.binarize.refusals(self.calibrate, self.relight)
+        problems += self.ranking.refusals(self.calibrate)
         if refusal := self.refine.refusal(self.merge, self.binarize):
             problems.append(refusal)
         if problems:

@@ -20,7 +20,9 @@ from seamark.errors import DataError, ManifestError
 from seamark.evaluated_images import EvaluatedImage
 from seamark.image_files import MAX_PIXELS
 from seamark.images import read_mask
+from seamark.manifests.ranking import QuantileFit
 from seamark.metrics import MaskCounts, ScoreCounts
+from seamark.ranking_maps import ranked_map
 from seamark.regions import FoundRegions, Regions
 from seamark.repair import owner_command
 from seamark.seams import ScoreJumps
@@ -87,7 +89,7 @@ def native_map(anomaly_map: npt.NDArray[np.float32], height: int, width: int) ->
     return enlarged.astype(np.float32, copy=False)
 
 
-def evaluate_image(item: EvaluatedImage, grids: Sequence[GridSettings]) -> Outcome:
+def evaluate_image(item: EvaluatedImage, grids: Sequence[GridSettings], fit: QuantileFit | None = None) -> Outcome:
     """Count one image.
 
     Parameters
@@ -96,6 +98,8 @@ def evaluate_image(item: EvaluatedImage, grids: Sequence[GridSettings]) -> Outco
         Its files.
     grids : sequence of GridSettings
         How the detectors behind the map cut the image, for the check of seams.
+    fit : QuantileFit, optional
+        What the map is fitted to before it is ranked. Seams are looked for in the map as it is stored.
 
     Returns
     -------
@@ -115,7 +119,8 @@ def evaluate_image(item: EvaluatedImage, grids: Sequence[GridSettings]) -> Outco
     stored = load_map(item.maps, item.anomaly_map)
     regions = Regions.of(truth)
     try:
-        scores = ScoreCounts.of(native_map(stored, height, width), truth, regions).compact()
+        ranked = native_map(ranked_map(stored, fit), height, width)
+        scores = ScoreCounts.of(ranked, truth, regions).compact()
     except DataError as error:
         raise DataError(f"{item.maps.parent / item.anomaly_map.file}: {error}") from error
     return Outcome(

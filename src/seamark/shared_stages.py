@@ -80,7 +80,8 @@ STAGES: Mapping[str, Stage] = {
     ),
     "evaluate": _stage(
         "90_eval/{category}.json",
-        "evaluate grids",
+        "evaluate grids ranking",
+        Source("calibrate"),
         *(Source(stage, EVERY) for stage in ("fuse", "binarize", "refine")),
     ),
 }

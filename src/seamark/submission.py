@@ -33,7 +33,9 @@ from seamark.expected_submission import ExpectedSubmission, scaled_size
 from seamark.images import read_mask, write_mask
 from seamark.inspection import FileFacts
 from seamark.manifests.base import write_manifest
+from seamark.manifests.ranking import QuantileFit
 from seamark.manifests.submission import ChallengeVerdict, CheckReport, PrecisionRecord
+from seamark.ranking_maps import ranked_map
 from seamark.repair import owner_command
 from seamark.rounding import round_scores
 from seamark.scores import MAX_SCORE
@@ -77,7 +79,11 @@ def _resized(anomaly_map: Float32Array, width: int, height: int) -> Float32Array
 
 
 def write_submission(
-    folder: Path, images: Sequence[SubmittedImage], expected: ExpectedSubmission, map_images: MapImages
+    folder: Path,
+    images: Sequence[SubmittedImage],
+    expected: ExpectedSubmission,
+    map_images: MapImages,
+    fits: Mapping[str, QuantileFit] | None = None,
 ) -> WrittenSubmission:
     """Write maps and masks into the official tree and inspect each file while it is still in the system's cache.
 
@@ -93,6 +99,8 @@ def write_submission(
         What the checker will expect; its ``map_scale`` is the size of the maps relative to the photographs.
     map_images : callable
         Applies a function to every image.
+    fits : mapping of str to QuantileFit, optional
+        What the maps of a category are fitted to first, by category; others are written as they are.
 
     Returns
     -------
@@ -102,14 +110,14 @@ def write_submission(
     Raises
     ------
     SubmissionError
-        If a score is not finite or does not fit into float16.
+        If a score, after the fit where there is one, is not finite or does not fit into float16.
     ManifestError
         If a map or mask is missing, damaged or of another size than its manifest says.
     """
     for image in images:
         for kind in (MAPS_FOLDER, MASKS_FOLDER):
             (folder / kind / image.category / image.split).mkdir(parents=True, exist_ok=True)
-    write = partial(_write_image, folder, expected.map_scale, expected_files(folder, expected))
+    write = partial(_write_image, folder, expected.map_scale, expected_files(folder, expected), fits or {})
     written = cast("list[tuple[PrecisionRecord, dict[str, FileFacts]]]", map_images(write, images, "images"))
     records = [record for record, _ in written]
     places = dict.fromkeys((record.category, record.split) for record in records)
@@ -123,11 +131,15 @@ def write_submission(
 
 
 def _write_image(
-    folder: Path, map_scale: float, files: Mapping[str, CheckedFile], image: SubmittedImage
+    folder: Path,
+    map_scale: float,
+    files: Mapping[str, CheckedFile],
+    fits: Mapping[str, QuantileFit],
+    image: SubmittedImage,
 ) -> tuple[PrecisionRecord, dict[str, FileFacts]]:
     mask_name = f"{MASKS_FOLDER}/{image.category}/{image.split}/{image.name}.png"
     map_name = f"{MAPS_FOLDER}/{image.category}/{image.split}/{image.name}.tiff"
-    precision = _write_submitted_map(folder / map_name, image, map_scale)
+    precision = _write_submitted_map(folder / map_name, image, map_scale, fits.get(image.category))
     facts = {
         mask_name: _write_submitted_mask(folder / mask_name, image, files.get(mask_name)),
         map_name: inspect_file(files[map_name]) if map_name in files else None,
@@ -135,10 +147,13 @@ def _write_image(
     return precision, {name: fact for name, fact in facts.items() if fact}
 
 
-def _write_submitted_map(target: Path, image: SubmittedImage, map_scale: float) -> PrecisionRecord:
+def _write_submitted_map(
+    target: Path, image: SubmittedImage, map_scale: float, fit: QuantileFit | None
+) -> PrecisionRecord:
+    stored = load_map(image.maps, image.anomaly_map)
     try:
-        scores = _resized(load_map(image.maps, image.anomaly_map), *scaled_size(image.width, image.height, map_scale))
-    except SubmissionError as error:
+        scores = _resized(ranked_map(stored, fit), *scaled_size(image.width, image.height, map_scale))
+    except (DataError, SubmissionError) as error:
         raise SubmissionError(f"{image.maps.parent / image.anomaly_map.file}: {error}") from error
     rounded = round_scores(scores)
     tifffile.imwrite(target, rounded.scores, byteorder="<", photometric="minisblack", metadata=None)

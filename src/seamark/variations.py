@@ -68,8 +68,8 @@ class Variation:
         Parameters
         ----------
         name : str
-            A section, ``relight`` as None for splits without variants; ``grid`` and ``detector`` are the blocks of the
-            job's own, ``grids`` those of all members.
+            A section, ``relight`` as None for splits without variants, ``ranking`` as None without a fit; ``grid`` and
+            ``detector`` are the blocks of the job's own, ``grids`` those of all members.
         wildcards : object
             With the attributes ``category``, ``split``, ``grid`` and ``detector``, as far as the job has them.
 
@@ -85,6 +85,8 @@ class Variation:
             return plain(self._teachers.taught(resolved.detector_blocks[wildcards.detector]))
         if name == "relight":
             return plain(resolved.relight) if resolved.relight.variants(wildcards.split) else None
+        if name == "ranking":
+            return None if resolved.ranking.fit == "none" else plain(resolved.ranking)
         if name == "grids":
             grids = dict.fromkeys(self.grid(wildcards.category, member) for member in resolved.fuse.members)
             return [plain(resolved.grids[grid]) for grid in grids]

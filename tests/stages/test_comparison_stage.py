@@ -3,6 +3,7 @@
 import csv
 import html
 import re
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -10,6 +11,9 @@ from PIL import Image
 from tests.stages.small_run import SmallRun, stage
 
 from seamark.job import Job
+from seamark.manifests.base import read_manifest, write_manifest
+from seamark.manifests.evaluation import EvaluationManifest
+from seamark.manifests.ranking import QuantileFit
 
 SPLIT = "test_public"
 
@@ -21,11 +25,12 @@ def evaluate(run):
             "index": run.out / "00_index" / f"{category}.json",
             "truth": run.out / "00_index" / f"{category}.truth.json",
             "maps": [run.path("45_fused", category, SPLIT)],
+            "calibration": [],
             "coarse": [run.path("60_coarse", category, SPLIT)],
             "refined": [run.path("70_refined", category, SPLIT)],
         }
         roots = {"root": str(run.data), "truth_root": str(run.truth)}
-        params = {"settings": {"resamples": 20}, "grids": [], **roots}
+        params = {"settings": {"resamples": 20}, "grids": [], "ranking": None, **roots}
         outputs = {"manifest": path, "curves": path.with_suffix(".curves.csv")}
         stage("evaluate")(Job.for_test("evaluate", inputs, outputs, params))
 
@@ -120,6 +125,18 @@ def test_the_same_again_gives_the_same_bytes(compared):
     before = {path: path.read_bytes() for path in page.parent.rglob("*") if path.is_file()}
     compare(folder / "page", entries, run)
     assert {path: path.read_bytes() for path in page.parent.rglob("*") if path.is_file()} == before
+
+
+def test_page_names_the_runs_whose_fitted_maps_were_ranked(compared, tmp_path):
+    _, entries, run, page = compared
+    evaluation = Path(entries[2]["evaluation"][0])
+    fit = QuantileFit(low=0.1, high=0.9, low_score=0.0, high_score=1.0)
+    fitted = evaluation.with_name("fitted.json")
+    write_manifest(fitted, read_manifest(evaluation, EvaluationManifest).model_copy(update={"ranking": fit}))
+    other = {**entries[2], "evaluation": [str(fitted)], "name": "fitted"}
+    text = compare(tmp_path / "page", [entries[2], other], run).read_text(encoding="utf-8")
+    assert text.count("maps fitted to the validation quantiles 0.1 and 0.9") == 1
+    assert "maps fitted" not in page.read_text()
 
 
 def test_a_single_run_and_unchanged_runs_make_a_page(compared):

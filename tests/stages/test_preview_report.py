@@ -13,10 +13,12 @@ from tests.stages.small_run import SPLITS, SmallRun
 
 from seamark.errors import DataError, ManifestError
 from seamark.manifests.base import read_manifest, write_manifest
+from seamark.manifests.evaluation import EvaluationManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
 from seamark.manifests.plots import PlotsManifest
 from seamark.manifests.preview import PreviewManifest
+from seamark.manifests.ranking import QuantileFit
 from seamark.manifests.submission import ChallengeVerdict, RuleBreach
 
 
@@ -270,6 +272,21 @@ def test_page_without_any_truth(tmp_path):
     assert "Highest peak scores" in text
     assert [target for target in links(run.out / "report/index.html", text) if not target.is_file()] == []
     assert len(summary.read_text().splitlines()) == 1
+
+
+def test_page_says_that_fitted_maps_were_ranked(tmp_path):
+    run = SmallRun(tmp_path, categories=("grey",), images=2)
+    text, _ = run.report()
+    assert "Ranked maps" not in text
+    path = run.lists["evaluation"][0]
+    fit = QuantileFit(low=0.1, high=0.9, low_score=0.0, high_score=1.0)
+    write_manifest(path, read_manifest(path, EvaluationManifest).model_copy(update={"ranking": fit}))
+    fitted, _ = run.report()
+    assert "its quantiles 0.1 and 0.9 are those of the validation scores" in fitted
+    assert "threshold (raw score)" in text
+    assert "threshold (fitted score)" in fitted
+    markers = [len(re.findall(r"mean_std \d", page)) for page in (text, fitted)]
+    assert markers[1] == markers[0] - 2, "thresholds are not drawn over the curves of other maps"
 
 
 def test_plots_lie_beside_the_page(finished):

@@ -154,6 +154,12 @@ def test_what_the_rules_leave_open_is_a_caution():
 
 
 @pytest.mark.parametrize("challenge", ["vand3", "vand4"])
+def test_a_map_that_is_fitted_by_itself_to_validation_sees_no_other_test_image(challenge):
+    verdict = verdicts({"ranking": {"fit": "quantiles"}})[challenge]
+    assert verdict.breaches == verdict.cautions == ()
+
+
+@pytest.mark.parametrize("challenge", ["vand3", "vand4"])
 def test_both_challenges_want_a_complete_submission(challenge):
     raw = {"data": {"splits": ["validation", "test_private"]}, "package": {"allow_partial": True}}
     broken = found(raw, challenge)

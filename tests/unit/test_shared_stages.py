@@ -68,6 +68,8 @@ def of(stages, **wildcards):
         (UNREFINED, of(LAST)),
         ({"preview": {"panel_px": 100}}, of({"preview"})),
         ({"evaluate": {"resamples": 10}}, of({"evaluate"})),
+        ({"ranking": {"fit": "quantiles"}}, of({"evaluate"})),
+        ({"ranking": {"low": 0.01}}, set()),
         ({"merge": {"scale": 0.5}}, of({"merge"} | EVERYWHERE)),
         (
             {"detectors": {"urd": {"steps": 7}}},

@@ -1,6 +1,7 @@
 """Variations of a run in one flow: what they share, what a change makes again, and that each is what a run would be."""
 
 import csv
+import json
 import re
 from collections import Counter
 
@@ -120,6 +121,20 @@ def test_a_new_variation_runs_what_is_new(project):
     assert planned == Counter(
         binarize=PER_SPLIT, refine=PER_SPLIT, evaluate=1, ablation=1, ablate=1, total=2 * PER_SPLIT + 3
     )  # fmt: skip
+
+
+def test_another_map_for_ranking_is_only_evaluated_anew(project):
+    vary(project, ABLATE | {"ranked": {"ranking": {"fit": "quantiles"}}})
+    assert jobs(project, "ablate") == Counter(evaluate=1, ablation=1, ablate=1, total=3)
+    project.snakemake("ablate")
+    fused, fitted = (
+        json.loads((project.out.parent / place / "90_eval/bolt.json").read_text()) for place in ("tiny", "tiny+ranked")
+    )
+    assert "ranking" not in fused
+    assert fitted["ranking"]["low_score"] < fitted["ranking"]["high_score"]
+    assert fitted["subsets"][0]["refined"] == fused["subsets"][0]["refined"]
+    assert "maps fitted" in (project.out / "ablation/index.html").read_text()
+    assert jobs(project, "ablate") == Counter()
 
 
 def test_a_dropped_variation_only_writes_the_table_anew(project):

@@ -1,6 +1,9 @@
 """Manifest of the evaluate stage."""
 
+from pydantic import Field
+
 from seamark.manifests.base import Inside, Manifest, Record
+from seamark.manifests.ranking import QuantileFit
 from seamark.settings.base import Split
 
 
@@ -89,7 +92,7 @@ class ImageScores(Record):
     """Of which the mask holds more than half of the pixels."""
     refined_defects_found: int
     peak: float
-    """Maximum of the anomaly map."""
+    """Maximum of the ranked map."""
     coarse_f1: float | None
     refined_f1: float | None
     refined_false_positive_px: int
@@ -123,3 +126,5 @@ class EvaluationManifest(Manifest):
     images: tuple[ImageScores, ...]
     resampled: ResampledScores | None = None
     """None without resamples."""
+    ranking: QuantileFit | None = Field(None, exclude_if=lambda fit: fit is None)
+    """What maps were fitted to before they were ranked; left out where the fused maps were."""

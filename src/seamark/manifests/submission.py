@@ -3,7 +3,10 @@
 import json
 from typing import Any, Literal
 
+from pydantic import Field
+
 from seamark.manifests.base import Manifest, Record
+from seamark.manifests.ranking import QuantileFit
 from seamark.settings.base import Split
 from seamark.settings.package import Challenge
 
@@ -130,3 +133,5 @@ class SubmissionProvenance(Manifest):
     images: dict[str, dict[str, int]]
     """Packaged images by category and split."""
     precision: tuple[PrecisionRecord, ...]
+    ranking: dict[str, QuantileFit] = Field(default_factory=dict, exclude_if=lambda fits: not fits)
+    """What the submitted maps of each category were fitted to; left out where they are the fused maps."""

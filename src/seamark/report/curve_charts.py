@@ -10,7 +10,7 @@ from markupsafe import Markup
 from seamark.curves import ThresholdCurve
 from seamark.manifests.plots import PlotsManifest
 from seamark.report.charts import WIDTH, Marker, Series, line_chart
-from seamark.report.figures import Panel, score_panel, threshold_panel
+from seamark.report.figures import RAW_SCORE, Panel, score_panel, threshold_panel
 
 SplitCharts = tuple[str, Markup, Markup | None]
 """Split, its score histograms, and its threshold curves if it has defects."""
@@ -39,7 +39,7 @@ class PageFigures:
 
 
 def split_charts(
-    category: str, curves: Mapping[str, ThresholdCurve], markers: Sequence[Marker]
+    category: str, curves: Mapping[str, ThresholdCurve], markers: Sequence[Marker], score: str = RAW_SCORE
 ) -> tuple[SplitCharts, ...]:
     """Draw the charts of every split with a known truth.
 
@@ -50,7 +50,9 @@ def split_charts(
     curves : mapping of str to ThresholdCurve
         By split.
     markers : sequence of Marker
-        Thresholds in raw score units.
+        Thresholds in the units of the curves.
+    score : str
+        What the scores of the curves are called.
 
     Returns
     -------
@@ -60,8 +62,8 @@ def split_charts(
     return tuple(
         (
             split,
-            panel_chart(f"scores of {category} {split}", score_panel(split, curve, markers)),
-            panel_chart(f"masks of {category} {split} by threshold", threshold_panel(split, curve, markers))
+            panel_chart(f"scores of {category} {split}", score_panel(split, curve, markers, score)),
+            panel_chart(f"masks of {category} {split} by threshold", threshold_panel(split, curve, markers, score))
             if curve.has_defects
             else None,
         )

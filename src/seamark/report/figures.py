@@ -7,7 +7,7 @@ from seamark.curves import ThresholdCurve
 from seamark.manifests.model import PhaseRecord
 from seamark.report.charts import LOG_RATIO, Marker, Series
 
-RAW_SCORE = "raw score"
+RAW_SCORE, FITTED_SCORE = "raw score", "fitted score"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Panel:
             yield from ((self.name, line.name, x, y) for x, y in zip(line.xs, line.ys, strict=True))
 
 
-def score_panel(split: str, curve: ThresholdCurve, markers: Sequence[Marker]) -> Panel:
+def score_panel(split: str, curve: ThresholdCurve, markers: Sequence[Marker], score: str = RAW_SCORE) -> Panel:
     """Return the histograms of the scores of good and of defect pixels with the thresholds.
 
     Parameters
@@ -57,7 +57,9 @@ def score_panel(split: str, curve: ThresholdCurve, markers: Sequence[Marker]) ->
     curve : ThresholdCurve
         Of that split.
     markers : sequence of Marker
-        Thresholds in raw score units.
+        Thresholds in the same units.
+    score : str
+        What the curve's scores are called.
 
     Returns
     -------
@@ -69,10 +71,10 @@ def score_panel(split: str, curve: ThresholdCurve, markers: Sequence[Marker]) ->
     series = tuple(
         Series(name, lower, tuple(curve.shares(pixels).tolist())) for name, pixels in counts.items() if pixels[0]
     )
-    return Panel(split, RAW_SCORE, "share of pixels per bin", series, tuple(markers), y_log=True, steps=True)
+    return Panel(split, score, "share of pixels per bin", series, tuple(markers), y_log=True, steps=True)
 
 
-def threshold_panel(split: str, curve: ThresholdCurve, markers: Sequence[Marker]) -> Panel:
+def threshold_panel(split: str, curve: ThresholdCurve, markers: Sequence[Marker], score: str = RAW_SCORE) -> Panel:
     """Return SegF1, precision and recall over the threshold.
 
     Parameters
@@ -82,7 +84,9 @@ def threshold_panel(split: str, curve: ThresholdCurve, markers: Sequence[Marker]
     curve : ThresholdCurve
         Of that split, with defects.
     markers : sequence of Marker
-        Thresholds in raw score units.
+        Thresholds in the same units.
+    score : str
+        What the curve's scores are called.
 
     Returns
     -------
@@ -92,7 +96,7 @@ def threshold_panel(split: str, curve: ThresholdCurve, markers: Sequence[Marker]
     values = {"SegF1": curve.seg_f1, "precision": curve.precision, "recall": curve.recall}
     xs = tuple(curve.thresholds.tolist())
     series = tuple(Series(name, xs, tuple(ys.tolist())) for name, ys in values.items())
-    return Panel(split, f"threshold ({RAW_SCORE})", "score of the mask", series, tuple(markers))
+    return Panel(split, f"threshold ({score})", "score of the mask", series, tuple(markers))
 
 
 def overlap_panel(curves: Mapping[str, ThresholdCurve], limit: float) -> Panel:

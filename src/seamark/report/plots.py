@@ -12,6 +12,7 @@ from seamark.report.charts import Marker
 from seamark.report.cost import RunCost
 from seamark.report.drawing import Bar, Plot, bar_plot, line_plot
 from seamark.report.figures import (
+    RAW_SCORE,
     overlap_panel,
     precision_recall_panel,
     score_panel,
@@ -35,11 +36,13 @@ class CategoryFigures:
     curves : mapping of str to ThresholdCurve
         By split; empty when no truth is known.
     markers : tuple of Marker
-        Thresholds in raw score units.
+        Thresholds in the units of the curves.
     models : tuple of ModelManifest
         Trained for it.
     fpr_limit : float
         False-positive rate up to which AucPro is integrated.
+    score : str
+        What the scores of the curves are called.
     """
 
     category: str
@@ -47,6 +50,7 @@ class CategoryFigures:
     markers: tuple[Marker, ...]
     models: tuple[ModelManifest, ...]
     fpr_limit: float
+    score: str = RAW_SCORE
 
 
 def run_plots(
@@ -132,7 +136,7 @@ def _curve_plots(figures: CategoryFigures) -> Iterator[Plot | AbsentPlot]:
     bad = {split: curve for split, curve in curves.items() if curve.has_defects}
     reason = (NO_DEFECT if curves else NO_TRUTH).format(category)
     if curves:
-        panels = [score_panel(split, curve, markers) for split, curve in curves.items()]
+        panels = [score_panel(split, curve, markers, figures.score) for split, curve in curves.items()]
         yield line_plot(f"{category}/score_histograms", f"Pixel scores of {category}", panels)
     else:
         yield AbsentPlot(name=f"{category}/score_histograms", reason=reason)
@@ -140,7 +144,7 @@ def _curve_plots(figures: CategoryFigures) -> Iterator[Plot | AbsentPlot]:
         for name in ("threshold_curves", "overlap_curve", "precision_recall"):
             yield AbsentPlot(name=f"{category}/{name}", reason=reason)
         return
-    panels = [threshold_panel(split, curve, markers) for split, curve in bad.items()]
+    panels = [threshold_panel(split, curve, markers, figures.score) for split, curve in bad.items()]
     yield line_plot(f"{category}/threshold_curves", f"Masks of {category} by their threshold", panels)
     overlap, precision = overlap_panel(bad, figures.fpr_limit), precision_recall_panel(bad)
     yield line_plot(f"{category}/overlap_curve", f"Overlap with the defects of {category}", [overlap])

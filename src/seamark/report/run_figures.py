@@ -10,6 +10,7 @@ from seamark.manifests.plots import AbsentPlot, PlotsManifest
 from seamark.report.cost import read_costs
 from seamark.report.curve_charts import PageFigures, split_charts
 from seamark.report.drawing import Plot
+from seamark.report.figures import FITTED_SCORE, RAW_SCORE
 from seamark.report.page import ReportFiles
 from seamark.report.plots import CategoryFigures, run_plots
 from seamark.report.thresholds import threshold_markers, threshold_rows
@@ -26,7 +27,8 @@ def category_figures(inputs: ReportFiles) -> list[CategoryFigures]:
     Returns
     -------
     list of CategoryFigures
-        In the order of the evaluations.
+        In the order of the evaluations. The thresholds of masks lie on the scale of the fused maps, so curves of fitted
+        maps go without them.
 
     Raises
     ------
@@ -39,9 +41,10 @@ def category_figures(inputs: ReportFiles) -> list[CategoryFigures]:
         CategoryFigures(
             category=evaluation.category,
             curves=read_curves(path),
-            markers=threshold_markers(thresholds, evaluation.category),
+            markers=() if evaluation.ranking else threshold_markers(thresholds, evaluation.category),
             models=tuple(model for model in inputs.models.values() if model.category == evaluation.category),
             fpr_limit=evaluation.fpr_limit,
+            score=FITTED_SCORE if evaluation.ranking else RAW_SCORE,
         )
         for evaluation, path in pairs
     ]
@@ -84,7 +87,7 @@ def page_figures(inputs: ReportFiles, plots: PlotsManifest, manifest: Path) -> P
         For all categories.
     """
     charts = {
-        figures.category: split_charts(figures.category, figures.curves, figures.markers)
+        figures.category: split_charts(figures.category, figures.curves, figures.markers, figures.score)
         for figures in category_figures(inputs)
     }
     names = [evaluation.category for evaluation in inputs.evaluations.values()]
