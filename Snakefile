@@ -10,6 +10,7 @@ sys.path.insert(0, str(PROJECT / "src"))
 from seamark.job_surroundings import hide_places, prepare_environment
 from seamark.outcome import print_outcome
 from seamark.planned_artifacts import expected_params
+from seamark.planned_models import scoring_models
 from seamark.repair import export_configuration
 from seamark.teachers import teacher_path
 from seamark.workflow import Plan
@@ -338,10 +339,35 @@ rule train:
         "stages/train.py"
 
 
+use rule train as train_fold with:
+    output:
+        manifest=f"{OUT}/20_models/{{detector}}/{{category}}/fold_{{fold}}/fit.json",
+        model=f"{OUT}/20_models/{{detector}}/{{category}}/fold_{{fold}}/model.safetensors",
+    log:
+        f"{OUT}/logs/train_fold/{{detector}}/{{category}}/{{fold}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/train_fold/{{detector}}/{{category}}/{{fold}}.tsv"
+    params:
+        settings=plan.settings("detector"),
+        crossfit=plan.settings("crossfit"),
+        detector=plan.detector_class,
+        name="{detector}",
+        seed=plan.config.seed,
+        code=plan.code("train"),
+    message:
+        "Training {wildcards.detector} on {wildcards.category} without fold {wildcards.fold}"
+
+
 rule infer:
     input:
-        model=plan.made("train", rules.train.output.manifest),
-        weights=plan.made("train", rules.train.output.model),
+        model=scoring_models(
+            plan.made("train", rules.train.output.manifest),
+            plan.made("train_fold", rules.train_fold.output.manifest),
+        ),
+        weights=scoring_models(
+            plan.made("train", rules.train.output.model),
+            plan.made("train_fold", rules.train_fold.output.model),
+        ),
         teacher=plan.teacher,
         tiles=plan.made("crop", rules.crop.output.manifest),
         tiles_npy=plan.made("crop", rules.crop.output.tiles),

@@ -25,10 +25,14 @@ from seamark.job import Job, run
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest
 from seamark.relight import relit
+from seamark.settings.crossfit import CROSSFIT_TRAIN
 from seamark.settings.grid import GridSettings
 from seamark.settings.relight import RELIT_VALIDATION, RelightSettings
 from seamark.tile_plan import images_of, plan_tiles
 from seamark.tiles import tiles_manifest, write_tiles
+
+PHOTOGRAPHS = {RELIT_VALIDATION: "validation", CROSSFIT_TRAIN: "train"}
+"""Where the photographs of a split come from that is none of the data set."""
 
 
 def main(job: Job) -> None:
@@ -37,9 +41,8 @@ def main(job: Job) -> None:
     target = job.target("tiles")
     index = read_manifest(job.path("index"), IndexManifest)
     split, relight = job.wildcards["split"], RelightSettings.model_validate(job.params["relight"] or {})
-    only_variants = split == RELIT_VALIDATION
-    versions = tuple(range(int(only_variants), relight.variants(split) + 1))
-    images = images_of(index, "validation" if only_variants else split, root)
+    versions = tuple(range(int(split == RELIT_VALIDATION), relight.variants(split) + 1))
+    images = images_of(index, PHOTOGRAPHS.get(split, split), root)
     plan = plan_tiles(images, job.settings(GridSettings), target.parent, job.threads, versions)
     write_tiles(target, plan, root, job.map, partial(relit, relight.wide, index.category), index=job.path("index"))
     write_manifest(job.target("manifest"), tiles_manifest(plan, index.category, target, split))

@@ -1,7 +1,7 @@
-"""Score the tiles of one split with a trained detector.
+"""Score the tiles of one split with a trained detector, or those of each fold with the model that has not seen them.
 
-**Inputs** ``model``: model manifest (fit.json); ``weights``: safetensors; ``tiles``: tiles manifest; ``tiles_npy``:
-uint8 (T, H, W, C) tiles.
+**Inputs** ``model``: model manifest (fit.json), one per fold where the split has folds; ``weights``: safetensors
+likewise; ``tiles``: tiles manifest; ``tiles_npy``: uint8 (T, H, W, C) tiles.
 **Outputs** ``maps``: .npy float32 (T, h, w), raw scores at the detector's own resolution, higher is more anomalous;
 beside them, for a detector whose score is the mean of two maps, ``<split>.components.npy`` float32 (T, 2, h, w);
 ``manifest``: tile maps manifest with the range of the scores and where the cells lie in a tile.
@@ -9,15 +9,18 @@ beside them, for a detector whose score is the mean of two maps, ``<split>.compo
 """
 
 from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
 
 from seamark.artifacts import committed_file, file_digest
 from seamark.component_maps import ComponentDetector
+from seamark.crossfit import scored_tiles
 from seamark.detectors.base import load_detector_class
 from seamark.inference import score_tiles
 from seamark.job import Job, run
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.model import ModelManifest
-from seamark.manifests.tilemaps import TilemapsManifest
+from seamark.manifests.tilemaps import CellGeometry, TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
 from seamark.models import read_model
 from seamark.stored_tiles import open_tiles
@@ -25,34 +28,37 @@ from seamark.tilemaps import components_path
 
 
 def main(job: Job) -> None:
-    """Load the model, score tile by tile into a file, then write the manifest."""
+    """Load each model, score its tiles into the file of all, then write the manifest."""
     tiles = read_manifest(job.path("tiles"), TilesManifest)
-    model = read_manifest(job.path("model"), ModelManifest)
+    models = [read_manifest(path, ModelManifest) for path in job.paths("model")]
     kind = load_detector_class(job.params["detector"])
     settings = job.settings(kind.Settings)
-    detector = read_model(job.path("weights"), kind, settings, tiles.shape[1:3])
     target = job.target("maps")
     components_path(target).unlink(missing_ok=True)
     with ExitStack() as drafts:
         draft = drafts.enter_context(committed_file(target))
         parts = None
-        if isinstance(detector, ComponentDetector):
+        if issubclass(kind, ComponentDetector):
             parts = drafts.enter_context(committed_file(components_path(target)))
         pixels = open_tiles(job.path("tiles_npy"), tiles)
-        minimum, maximum = score_tiles(
-            detector, pixels, draft, job.device, job.track, autocast=settings.autocast, components=parts
-        )
+        score = partial(score_tiles, device=job.device, track=job.track, autocast=settings.autocast, components=parts)
+
+        def scored(weights: Path, rows: range | None) -> tuple[float, float, CellGeometry]:
+            detector = read_model(weights, kind, settings, tiles.shape[1:3])
+            return *score(detector, pixels, draft, rows=rows), detector.cells
+
+        shares = list(map(scored, job.paths("weights"), scored_tiles(models, tiles)))
     manifest = TilemapsManifest(
-        detector=model.detector,
+        detector=models[0].detector,
         category=tiles.category,
         split=tiles.split,
         file=target.name,
-        shape=(tiles.shape[0], *detector.map_shape),
+        shape=(tiles.shape[0], *models[0].map_shape),
         sha256=file_digest(target),
         tiles_sha256=tiles.sha256,
-        minimum=minimum,
-        maximum=maximum,
-        cells=detector.cells,
+        minimum=min(lowest for lowest, _, _ in shares),
+        maximum=max(highest for _, highest, _ in shares),
+        cells=shares[0][2],
     )
     write_manifest(job.target("manifest"), manifest)
 

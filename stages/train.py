@@ -1,9 +1,9 @@
-"""Train one detector on the defect-free tiles of one category.
+"""Train one detector on the defect-free tiles of one category, or on those that are not of one fold.
 
 **Inputs** ``train``, ``validation``: tiles manifests; ``train_npy``, ``validation_npy``: uint8 (T, H, W, C) tiles.
 **Outputs** ``model``: safetensors, everything training made; ``manifest``: model manifest with loss curves (fit.json).
 **Params** ``detector``: ``module:Class``; ``name``: its name in the configuration; ``settings``: its block;
-``code``: digest of the code that runs here.
+``code``: digest of the code that runs here; ``crossfit``: number of folds, where the wildcard ``fold`` names one.
 
 While it runs, a checkpoint lies beside the model; it is used only for the same settings, tiles, code and seed.
 """
@@ -12,12 +12,14 @@ import hashlib
 
 from seamark.artifacts import committed_file, file_digest
 from seamark.checkpoints import Checkpoint
+from seamark.crossfit import LeftOut, left_out
 from seamark.detectors.base import count_numbers, load_detector_class
 from seamark.job import Job, run
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.tiles import TilesManifest
 from seamark.models import write_model
+from seamark.settings.crossfit import CrossfitSettings
 from seamark.stored_tiles import open_tiles
 from seamark.training import Training
 
@@ -27,10 +29,13 @@ def main(job: Job) -> None:
     train, validation = (read_manifest(job.path(name), TilesManifest) for name in ("train", "validation"))
     kind = load_detector_class(job.params["detector"])
     settings = job.settings(kind.Settings)
+    fold = job.wildcards.get("fold")
+    unseen = left_out(train, int(fold), job.settings(CrossfitSettings, "crossfit")) if fold else LeftOut()
     key = {
         "detector": str(job.params["detector"]),
         "settings": hashlib.sha256(settings.model_dump_json().encode()).hexdigest(),
         "training tiles": train.sha256,
+        "left out": str(unseen.tiles),
         "validation tiles": validation.sha256,
         "code": str(job.params["code"]),
         "seed": str(job.seed),
@@ -43,6 +48,7 @@ def main(job: Job) -> None:
         settings,
         train=open_tiles(job.path("train_npy"), train),
         validation=open_tiles(job.path("validation_npy"), validation),
+        left_out=unseen.tiles,
         checkpoint=checkpoint,
         device=job.device,
         workers=job.threads,
@@ -62,6 +68,7 @@ def main(job: Job) -> None:
         backbone_verified=detector.backbone.verified,
         map_shape=detector.map_shape,
         phases=phases,
+        left_out=unseen.images,
     )
     write_manifest(job.target("manifest"), manifest)
     checkpoint.remove()

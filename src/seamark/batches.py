@@ -55,6 +55,8 @@ class TileReader:
         Where the input shall be.
     seed : int
         Seed of the training.
+    left_out : range
+        Tiles that are not read; those behind them move up.
 
     Raises
     ------
@@ -62,19 +64,28 @@ class TileReader:
         If there is no tile or the array is of another form.
     """
 
-    def __init__(self, tiles: UInt8Array, normalise: Callable[[Tensor], Tensor], device: str, seed: int) -> None:
-        if tiles.ndim != 4 or tiles.dtype != np.uint8 or tiles.shape[3] not in (1, 3) or not len(tiles):
+    def __init__(
+        self,
+        tiles: UInt8Array,
+        normalise: Callable[[Tensor], Tensor],
+        device: str,
+        seed: int,
+        left_out: range = range(0),
+    ) -> None:
+        if tiles.ndim != 4 or tiles.dtype != np.uint8 or tiles.shape[3] not in (1, 3) or len(tiles) <= len(left_out):
             raise DataError(
-                f"tiles: expected uint8 (T > 0, H, W, 1 or 3), found {tiles.dtype} {tiles.shape}; crop them again"
+                f"tiles: expected uint8 (T > {len(left_out)}, H, W, 1 or 3), found {tiles.dtype} {tiles.shape}; "
+                "crop them again"
             )
         self.tiles, self.normalise, self.device, self.seed = tiles, normalise, torch.device(device), seed
+        self.left_out = left_out
 
     def __len__(self) -> int:
-        return len(self.tiles)
+        return len(self.tiles) - len(self.left_out)
 
     def pixels(self, tile: int) -> UInt8Array:
         """Return one tile with three channels, uint8 (H, W, 3)."""
-        pixels = np.array(self.tiles[tile])
+        pixels = np.array(self.tiles[tile if tile < self.left_out.start else tile + len(self.left_out)])
         return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
 
     def images(self, pixels: Sequence[UInt8Array]) -> Tensor:

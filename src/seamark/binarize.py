@@ -19,6 +19,7 @@ from seamark.manifests.calibration import CalibrationManifest, SplitStatistics
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MaskRecord, ThresholdRecord
 from seamark.mebin import SCALE
+from seamark.normal_images import normal_statistics
 from seamark.settings.binarize import BinarizeSettings
 from seamark.stored_maps import load_map
 from seamark.stored_masks import save_mask
@@ -178,7 +179,7 @@ class Binarizer:
         self._settings = settings
         split = statistics_for(maps, maps.split, calibration, calibration_path)
         base = statistics_for(maps, "validation", calibration, calibration_path).mean
-        normal = statistics_for(maps, settings.normal, calibration, calibration_path)
+        normal = normal_statistics(maps, settings, calibration, calibration_path)
         _check_scale(split, settings, calibration_path)
         self._contexts = {image.id: ImageContext(normal, split, image, base) for image in split.images}
 

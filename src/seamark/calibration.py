@@ -7,6 +7,7 @@ from threading import Lock
 
 import numpy as np
 
+from seamark.arrays import open_array
 from seamark.errors import DataError, ManifestError
 from seamark.images import Float32Array
 from seamark.manifests.calibration import CalibrationManifest, ImageStatistics, SplitStatistics
@@ -188,3 +189,29 @@ def statistics_for(maps: MapsManifest, split: Split, calibration: CalibrationMan
             f"are not the {len(ids)} of the maps; {remedy}"
         )
     return statistics
+
+
+def read_histogram(calibration: CalibrationManifest, folder: Path) -> dict[str, Histogram]:
+    """Read the pixel counts per float16 score of every split.
+
+    Parameters
+    ----------
+    calibration : CalibrationManifest
+        Statistics of one category.
+    folder : Path
+        Folder of the manifest.
+
+    Returns
+    -------
+    dict of str to ndarray of int64, shape (65536,)
+        Counts by split, in ascending order of score.
+
+    Raises
+    ------
+    ManifestError
+        If the file is missing or has another shape.
+    """
+    path = folder / calibration.histogram
+    remedy = f"rebuild it with: {repair_command(path)}"
+    counts = open_array(path, np.int64, (len(calibration.splits), KEYS), "histogram", remedy)
+    return {split.split: row for split, row in zip(calibration.splits, counts, strict=True)}

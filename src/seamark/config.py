@@ -15,6 +15,7 @@ from seamark.settings.base import SPLITS, Name, Settings
 from seamark.settings.binarize import BinarizeSettings
 from seamark.settings.calibrate import CalibrateSettings
 from seamark.settings.comparison import CompareSettings, Variations
+from seamark.settings.crossfit import CrossfitSettings
 from seamark.settings.data import DataSettings
 from seamark.settings.demo import DemoSettings
 from seamark.settings.evaluate import EvaluateSettings
@@ -28,7 +29,18 @@ from seamark.settings.refine import RefineSettings
 from seamark.settings.relight import RelightSettings
 from seamark.settings.report import ReportSettings
 
-CATEGORY_SECTIONS = ("relight", "grids", "detectors", "merge", "fuse", "calibrate", "binarize", "refine", "preview")
+CATEGORY_SECTIONS = (
+    "relight",
+    "grids",
+    "detectors",
+    "crossfit",
+    "merge",
+    "fuse",
+    "calibrate",
+    "binarize",
+    "refine",
+    "preview",
+)
 """Sections that an override of a category may change."""
 SPLIT_SECTIONS = ("binarize", "refine")
 """Sections that an override of a split may change; earlier ones keep one score scale for all splits."""
@@ -65,6 +77,9 @@ class Config(Settings):
     detectors: dict[str, dict[str, Any]] = Field(
         default={"inp_former": {}},
         description="one block per detector; only the members of fuse are trained",
+    )
+    crossfit: CrossfitSettings = Field(
+        default_factory=CrossfitSettings, description="training photographs as normal images that thresholds come from"
     )
     merge: MergeSettings = Field(default_factory=MergeSettings)
     fuse: FuseSettings = Field(default_factory=FuseSettings)
@@ -119,7 +134,7 @@ class Config(Settings):
         ]
         if self.merge.alpha is not None and "efficientad" not in self.fuse.members:
             problems.append("merge.alpha: weighs the maps of efficientad, which is not among fuse.members")
-        problems += self.binarize.refusals(self.calibrate, self.relight)
+        problems += self.binarize.refusals(self.calibrate, self.relight, self.crossfit)
         problems += self.ranking.refusals(self.calibrate)
         if refusal := self.refine.refusal(self.merge, self.binarize):
             problems.append(refusal)

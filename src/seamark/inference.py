@@ -1,6 +1,7 @@
 """Scoring the tiles of a split."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -26,8 +27,9 @@ def score_tiles(
     *,
     autocast: str = "none",
     components: Path | None = None,
+    rows: range | None = None,
 ) -> tuple[float, float]:
-    """Score all tiles and write the maps to a .npy file as they come.
+    """Score tiles and write the maps to a .npy file as they come.
 
     Parameters
     ----------
@@ -45,6 +47,8 @@ def score_tiles(
         Arithmetic on a GPU, ``none`` for float32 or ``bfloat16``; on the CPU it is always float32.
     components : Path, optional
         Another file to write for a detector with two maps per tile: float32 (T, 2, h, w).
+    rows : range, optional
+        Which tiles; all without it. The first ones start the files, the others go into them.
 
     Returns
     -------
@@ -62,32 +66,34 @@ def score_tiles(
     detector.to(device).eval()
     reader = TileReader(tiles, detector.backbone.normalise, device, detector.seed)
     size, workers = (1, 0) if reader.device.type == "cpu" else (GPU_BATCH, 1)
+    rows = range(len(reader)) if rows is None else rows
+    mode: Literal["r+", "w+"] = "r+" if rows.start else "w+"
     shape = (len(reader), *detector.map_shape)
-    maps = np.lib.format.open_memmap(target, mode="w+", dtype=np.float32, shape=shape)
+    maps = np.lib.format.open_memmap(target, mode=mode, dtype=np.float32, shape=shape)
     parts = None
     if components is not None:
         parts = np.lib.format.open_memmap(
-            components, mode="w+", dtype=np.float32, shape=(shape[0], 2, *detector.map_shape)
+            components, mode=mode, dtype=np.float32, shape=(shape[0], 2, *detector.map_shape)
         )
     for path in (target, components):
         if path is not None:
             reserve(path, path.stat().st_size)
     lowest, highest = np.inf, -np.inf
-    batches = [range(start, min(start + size, len(reader))) for start in range(0, len(reader), size)]
-    read = ahead(lambda rows: reader.stacked([reader.pixels(row) for row in rows]), batches, workers)
+    batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+    read = ahead(lambda batch: reader.stacked([reader.pixels(row) for row in batch]), batches, workers)
     with torch.inference_mode(), arithmetic(reader.device, autocast):
-        for rows, stacked in zip(track(batches, "batches of tiles"), read, strict=True):
-            start, images = rows.start, reader.uploaded(stacked)
+        for batch, stacked in zip(track(batches, "batches of tiles"), read, strict=True):
+            start, images = batch.start, reader.uploaded(stacked)
             if parts is not None and isinstance(detector, ComponentDetector):
                 both = detector.component_scores(images).float().cpu().numpy()
-                parts[start : start + len(rows)] = both
+                parts[start : start + len(batch)] = both
                 scores = np.float32(0.5) * (both[:, 0] + both[:, 1])
             else:
                 scores = detector.score(images).float().cpu().numpy()
-            bad = [row for row, finite in zip(rows, np.isfinite(scores).all(axis=(1, 2)), strict=True) if not finite]
+            bad = [row for row, finite in zip(batch, np.isfinite(scores).all(axis=(1, 2)), strict=True) if not finite]
             if bad:
                 raise DataError(f"tile {bad[0]}: scores are not finite; the model is damaged, train it again")
-            maps[start : start + len(rows)] = scores
+            maps[start : start + len(batch)] = scores
             lowest, highest = min(lowest, float(scores.min())), max(highest, float(scores.max()))
     maps.flush()
     if parts is not None:

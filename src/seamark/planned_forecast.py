@@ -14,9 +14,11 @@ from seamark.forecast.work import Work
 from seamark.planned_jobs import RunOutline
 from seamark.planned_teachers import PlannedTeachers
 from seamark.settings.base import Split
+from seamark.settings.crossfit import CROSSFIT_TRAIN
 from seamark.settings.relight import RELIT_VALIDATION
+from seamark.shared_stages import SAME_WORK
 from seamark.teachers import wanted_teacher
-from seamark.variations import Variation
+from seamark.variations import FOR_THRESHOLDS, Variation
 
 EVERYTHING: tuple[Split, ...] = ("train", "validation", "test_public", "test_private", "test_private_mixed")
 PRIVATE: tuple[Split, ...] = ("test_private", "test_private_mixed")
@@ -75,8 +77,9 @@ class PlannedForecast:
         Returns
         -------
         Work
-            With overrides applied.
+            With overrides applied. A training without a fold counts as one with all photographs.
         """
+        rule = SAME_WORK.get(rule, rule)
         given = {name: str(getattr(wildcards, name, None) or "") for name in ("category", "split", "detector", "grid")}
         variation = self._variations[getattr(wildcards, "place", self._own.place)]
         detector = given["detector"]
@@ -124,6 +127,7 @@ class PlannedForecast:
             splits=data.splits,
             relit=tuple(name for name in self._categories if own.resolved(name).relight.validation_variants),
             packaged=any(split in PRIVATE for split in data.splits),
+            folds={name: own.resolved(name).crossfit.folds for name in self._categories},
         )
 
     def measuring(self, _wildcards: Any = None) -> int:
@@ -152,7 +156,7 @@ class PlannedForecast:
         }
         chosen = splits.get(rule, data.splits)
         if split:
-            chosen = [name for name in (*EVERYTHING, RELIT_VALIDATION) if name == split]
+            chosen = [name for name in (*EVERYTHING, *FOR_THRESHOLDS) if name == split]
         if rule in WITH_VARIANTS and category:
             return self._shown(variation, category, chosen)
         total = NONE
@@ -167,6 +171,8 @@ class PlannedForecast:
             variants = relight.variants(split)
             if split == RELIT_VALIDATION:
                 total += self._sizes.of(category, ("validation",)).times(variants)
+            elif split == CROSSFIT_TRAIN:
+                total += self._sizes.of(category, ("train",))
             else:
                 total += self._sizes.of(category, (split,)).times(1 + variants)
         return total
@@ -197,7 +203,7 @@ class PlannedForecast:
         ResourceError
             Naming everything that does not fit and the setting that would make it fit.
         """
-        planned = [self._planned(job) for job in jobs if job.rule.name in KINDS]
+        planned = [self._planned(job) for job in jobs if SAME_WORK.get(job.rule.name, job.rule.name) in KINDS]
         limit = memory_limit(resources) if local else None
         problems = room_problems(planned, limit, resources["_cores"].value or 1)
         if problems:

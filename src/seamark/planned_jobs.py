@@ -1,9 +1,10 @@
 """Every job of the target ``submission`` with what it needs, as far as a forecast cares. Free of NumPy and torch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
+from seamark.settings.crossfit import CROSSFIT_TRAIN
 from seamark.settings.relight import RELIT_VALIDATION
 from seamark.shared_stages import StageJob, manifest_in
 from seamark.teachers import teacher_path
@@ -14,7 +15,8 @@ NEEDS = {
     "crop": ("index",),
     "distill": ("demo",),
     "train": ("distill", "crop"),
-    "infer": ("train", "crop"),
+    "train_fold": ("distill", "crop"),
+    "infer": ("train", "train_fold", "crop"),
     "merge": ("infer",),
     "fuse": ("merge",),
     "calibrate": ("fuse",),
@@ -26,6 +28,7 @@ NEEDS = {
     "report": ("package", "evaluate", "preview"),
 }
 """Stages whose jobs a job waits for: those of its category, split and detector, as far as both have them."""
+TRAININGS = ("train", "train_fold")
 
 
 @dataclass(frozen=True)
@@ -38,25 +41,28 @@ class RunJob:
     detector: str = ""
     grid: str = ""
     teacher: str = ""
+    fold: str = ""
     outputs: tuple[str, ...] = field(default=(), compare=False)
     """Its manifest first."""
 
     @property
     def wildcards(self) -> SimpleNamespace:
         """Its wildcards as Snakemake would give them."""
-        names = ("category", "split", "detector", "grid", "teacher")
+        names = ("category", "split", "detector", "grid", "teacher", "fold")
         return SimpleNamespace(**{name: value for name in names if (value := getattr(self, name))})
 
     @property
     def name(self) -> str:
         """Rule and wildcards in one line, unique within a run."""
-        return " ".join((self.rule, self.category, self.split, self.detector, self.grid, self.teacher))
+        return " ".join((self.rule, self.category, self.split, self.detector, self.grid, self.teacher, self.fold))
 
     def waits_for(self, other: "RunJob") -> bool:
         """Return whether another job must be done before this one can start."""
         if other.rule not in NEEDS.get(self.rule, ()):
             return False
-        if self.rule == "train" and other.rule == "crop" and other.split not in ("train", "validation"):
+        if self.rule in TRAININGS and other.rule == "crop" and other.split not in ("train", "validation"):
+            return False
+        if other.rule in TRAININGS and (other.rule == "train_fold") != (self.split == CROSSFIT_TRAIN):
             return False
         alike = (
             (self.category, other.category),
@@ -81,6 +87,8 @@ class RunOutline:
     """Categories with variants of validation photographs, which get maps and no masks."""
     packaged: bool
     """Whether there is an archive."""
+    folds: Mapping[str, int] = field(default_factory=dict)
+    """Folds of each category whose training photographs get maps and no masks."""
 
     def jobs(self) -> list[RunJob]:
         """Return all jobs, each once, in the order of the flow."""
@@ -98,7 +106,9 @@ class RunOutline:
 
     def _of_category(self, category: str, members: Sequence[tuple[str, str]]) -> Iterator[RunJob]:
         out = f"out/{self.run}"
-        mapped = (*self.splits, RELIT_VALIDATION) if category in self.relit else tuple(self.splits)
+        folds = range(1, self.folds.get(category, 0) + 1)
+        relit, crossfit = (RELIT_VALIDATION,) * (category in self.relit), (CROSSFIT_TRAIN,) * bool(folds)
+        mapped = (*self.splits, *relit, *crossfit)
         yield RunJob("index", category, outputs=(f"{out}/00_index/{category}.json",))
         yield RunJob("truth", category, outputs=(f"{out}/00_index/{category}.truth.json",))
         for detector, grid in members:
@@ -107,9 +117,11 @@ class RunOutline:
                 yield RunJob(
                     "crop", category, split, grid=grid, outputs=(manifest, manifest.removesuffix("json") + "npy")
                 )
-            manifest = self._manifest("train", category, detector=detector)
-            outputs = (manifest, manifest.removesuffix("fit.json") + "model.safetensors")
-            yield RunJob("train", category, detector=detector, outputs=outputs)
+            for fold in (None, *folds):
+                job = StageJob("train_fold" if fold else "train", category, detector=detector, fold=fold)
+                manifest = manifest_in(self.run, job)
+                outputs = (manifest, manifest.removesuffix("fit.json") + "model.safetensors")
+                yield RunJob(job.stage, category, detector=detector, fold=str(fold or ""), outputs=outputs)
             for rule in ("infer", "merge"):
                 for split in mapped:
                     manifest = self._manifest(rule, category, split, detector)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from seamark.settings.relight import RELIT_VALIDATION
-from seamark.variations import Variation
+from seamark.settings.crossfit import CROSSFIT_TRAIN
+from seamark.variations import FOR_THRESHOLDS, Variation
 
 OWN, EVERY, CALIBRATED = "own", "every", "calibrated"
-"""A source of the job's own split, one for each split, and one for these and the variants of validation; else a source
-names its split."""
+"""A source of the job's own split, one for each split, and one for these and the splits that only thresholds see; else
+a source names its split."""
 
 
 class StageJob(NamedTuple):
@@ -28,6 +28,7 @@ class StageJob(NamedTuple):
     split: str | None = None
     detector: str | None = None
     grid: str | None = None
+    fold: int | None = None
 
 
 class Source(NamedTuple):
@@ -67,7 +68,17 @@ STAGES: Mapping[str, Stage] = {
     "train": _stage(
         "20_models/{detector}/{category}/fit.json", "detector", Source("crop", "train"), Source("crop", "validation")
     ),
-    "infer": _stage("30_tilemaps/{detector}/{category}/{split}.json", "detector", Source("train"), Source("crop")),
+    "train_fold": _stage(
+        "20_models/{detector}/{category}/fold_{fold}/fit.json",
+        "detector crossfit",
+        Source("crop", "train"),
+        Source("crop", "validation"),
+    ),
+    "infer": _stage(
+        "30_tilemaps/{detector}/{category}/{split}.json",
+        "detector",
+        *(Source(stage) for stage in ("train", "train_fold", "crop")),
+    ),
     "merge": _stage("40_maps/{detector}/{category}/{split}.json", "merge", Source("crop"), Source("infer")),
     "fuse": _stage("45_fused/{category}/{split}.json", "fuse", Source("merge"), Source("merge", "validation")),
     "calibrate": _stage("50_calibration/{category}.json", "calibrate", Source("fuse", CALIBRATED)),
@@ -86,6 +97,9 @@ STAGES: Mapping[str, Stage] = {
     ),
 }
 """Every stage that variations may differ in, by the name of its rule. All of them work on one category."""
+
+SAME_WORK: Mapping[str, str] = {"train_fold": "train"}
+"""Rules that run the script of another one."""
 
 
 def manifest_in(place: str, job: StageJob) -> str:
@@ -225,7 +239,7 @@ class SharedStages:
         Returns
         -------
         list of StageJob
-            By split, then by detector.
+            By split, then by detector, then by fold.
         """
         variation, wanted = self._variations[place], STAGES[source.stage].wildcards
         category, detector = wildcards.category, getattr(wildcards, "detector", None)
@@ -243,14 +257,15 @@ class SharedStages:
                 split,
                 name if "detector" in wanted else None,
                 variation.grid(category, name) if name and "grid" in wanted else None,
+                fold,
             )
             for split in splits
             for name in detectors
+            for fold in _folds(variation, source, wildcards)
         ]
 
     def _every_split(self, variation: Variation, source: Source, category: str) -> Sequence[str]:
-        relit = source.split == CALIBRATED and variation.resolved(category).relight.validation_variants
-        return [*self._splits, RELIT_VALIDATION] if relit else self._splits
+        return [*self._splits, *(variation.splits_for_thresholds(category) if source.split == CALIBRATED else ())]
 
     def signature(self, place: str, job: StageJob) -> str:
         """Return a digest of all settings on which the result of a variation's job depends.
@@ -282,8 +297,19 @@ class SharedStages:
         return hashlib.sha256(facts.encode()).hexdigest()
 
 
+def _folds(variation: Variation, source: Source, wildcards: Any) -> Sequence[int | None]:
+    """Folds of a source; a cross-fitted split reads the models of the folds and not that of all photographs."""
+    split = getattr(wildcards, "split", None)
+    if source.stage == "train_fold":
+        folds = variation.resolved(wildcards.category).crossfit.folds if split in (None, CROSSFIT_TRAIN) else 0
+        return range(1, folds + 1)
+    return () if source.stage == "train" and split == CROSSFIT_TRAIN else (None,)
+
+
 def _has(variation: Variation, job: StageJob) -> bool:
     """Whether a variation does such a job at all, with whatever settings."""
+    if job.split in FOR_THRESHOLDS and job.split not in variation.splits_for_thresholds(job.category):
+        return False
     members = variation.members(job.category)
     grids = [variation.grid(job.category, member) for member in members]
     return (job.detector or members[0]) in members and (job.grid or grids[0]) in grids

@@ -20,6 +20,7 @@ from seamark.mebin import mebin_threshold
 from seamark.relight import photograph_id
 from seamark.scores import MAX_SCORE
 from seamark.settings.binarize import (
+    CROSSFITTED,
     BinarizeSettings,
     ConformalSettings,
     EvtSettings,
@@ -122,9 +123,11 @@ def normal_peaks(normal: SplitStatistics) -> list[float]:
     Variants of one photograph are alike, so rates per image are counted per photograph; the highest of the variants
     is on the safe side for any single one.
     """
+    if normal.split != RELIT_VALIDATION:
+        return [image.maximum for image in normal.images]
     peaks: dict[str, float] = {}
     for image in normal.images:
-        name = photograph_id(image.id) if normal.split == RELIT_VALIDATION else image.id
+        name = photograph_id(image.id)
         peaks[name] = max(image.maximum, peaks.get(name, -math.inf))
     return list(peaks.values())
 
@@ -200,7 +203,7 @@ def conformal_threshold(normal: SplitStatistics, settings: ConformalSettings) ->
     Parameters
     ----------
     normal : SplitStatistics
-        Statistics of n normal images that the model was not trained with.
+        Statistics of n normal images that the model which scored them was not trained with.
     settings : ConformalSettings
         alpha.
 
@@ -208,7 +211,9 @@ def conformal_threshold(normal: SplitStatistics, settings: ConformalSettings) ->
     -------
     ThresholdRecord
         The k-th lowest peak, ``k = ceil((n + 1) * (1 - alpha))``. Holds for every n and every distribution of scores,
-        on average over the choice of normal images, if they and the further one could have come in any order.
+        on average over the choice of normal images, if they and the further one could have come in any order. Where
+        models of folds scored the normal images and another one scores the further one, that is so only if models
+        score alike what they have not seen.
 
     Raises
     ------
@@ -217,7 +222,8 @@ def conformal_threshold(normal: SplitStatistics, settings: ConformalSettings) ->
 
     Notes
     -----
-    Split conformal prediction: Papadopoulos et al., Inductive confidence machines for regression, ECML 2002.
+    Split conformal prediction: Papadopoulos et al., Inductive confidence machines for regression, ECML 2002. On models
+    of folds: Barber et al., Predictive inference with the jackknife+, Annals of Statistics 49 (2021).
     """
     peaks = sorted(normal_peaks(normal))
     count = len(peaks)
@@ -255,9 +261,10 @@ def find_thresholds(
     DataError
         If the normal images do not suffice for a rule.
     """
-    relit = context.normal.split == RELIT_VALIDATION
+    crossfitted = settings.normal if settings.normal in CROSSFITTED else None
+    source = {"from_variants": context.normal.split == RELIT_VALIDATION, "crossfitted": crossfitted}
     return tuple(
-        threshold.model_copy(update={"from_variants": relit}) if _from_normal(threshold, settings) else threshold
+        threshold.model_copy(update=source) if _from_normal(threshold, settings) else threshold
         for threshold in _thresholds(scores, context, settings)
     )
 
@@ -314,4 +321,5 @@ def growing_threshold(
         value=base + settings.grow_share * (lowest.value - base),
         sees_test_images=lowest.sees_test_images,
         from_variants=lowest.from_variants,
+        crossfitted=lowest.crossfitted,
     )

@@ -87,6 +87,8 @@ class Training:
         Its settings.
     train, validation : ndarray of uint8, shape (T, H, W, C)
         Defect-free tiles, memory-mapped.
+    left_out : range
+        Training tiles that it must not see.
     checkpoint : Checkpoint
         Where progress is kept.
     device : str
@@ -104,6 +106,7 @@ class Training:
         *,
         train: UInt8Array,
         validation: UInt8Array,
+        left_out: range = range(0),
         checkpoint: Checkpoint,
         device: str,
         workers: int,
@@ -113,8 +116,9 @@ class Training:
         self.detector, self.settings, self.checkpoint, self.track = detector.to(device), settings, checkpoint, track
         self.device = torch.device(device)
         self.workers = 0 if self.device.type == "cpu" else max(1, workers)
+        normalise, seed = detector.backbone.normalise, detector.seed
         self.tiles = TrainingTiles(
-            *(TileReader(pixels, detector.backbone.normalise, device, detector.seed) for pixels in (train, validation))
+            TileReader(train, normalise, device, seed, left_out), TileReader(validation, normalise, device, seed)
         )
         self.records: list[PhaseRecord] = []
         self.last_save = time.monotonic()

@@ -10,11 +10,15 @@ from seamark.config import Config, check_overrides, deep_merge, load_config, req
 from seamark.errors import ConfigError
 from seamark.plain_files import UNREADABLE, read_plain_file
 from seamark.planned_teachers import PlannedTeachers
-from seamark.settings.base import Settings
+from seamark.settings.base import Settings, Split
 from seamark.settings.comparison import Overlay
+from seamark.settings.crossfit import CROSSFIT_TRAIN
+from seamark.settings.relight import RELIT_VALIDATION
 
 OF_THE_RUN = ("run", "seed", "data", "demo", "keep_tiles", "package", "report", "compare", "ablate")
 """Sections that all variations have in common; a variation cannot change them."""
+FOR_THRESHOLDS: tuple[Split, ...] = (RELIT_VALIDATION, CROSSFIT_TRAIN)
+"""Splits that are none of the data set and get maps and statistics only."""
 PRESET_BYTES = 1 << 20
 """Largest preset file that is read."""
 
@@ -105,6 +109,12 @@ class Variation:
     def members(self, category: str) -> tuple[str, ...]:
         """Return the detectors of a category that are trained and fused."""
         return self.resolved(category).fuse.members
+
+    def splits_for_thresholds(self, category: str) -> tuple[Split, ...]:
+        """Return the splits that only thresholds of a category see."""
+        config = self.resolved(category)
+        wanted = config.relight.validation_variants, config.crossfit.folds
+        return tuple(split for split, number in zip(FOR_THRESHOLDS, wanted, strict=True) if number)
 
     def detector(self, category: str, detector: str) -> Settings:
         """Return the resolved block of a detector."""

@@ -17,6 +17,7 @@ from seamark.layout import OFFICIAL_COUNTS, category_folders, find_images, listi
 from seamark.manifests.submission import ChallengeVerdict
 from seamark.planned_comparison import PlannedComparison
 from seamark.planned_forecast import PlannedForecast
+from seamark.planned_photographs import require_photographs
 from seamark.planned_teachers import PlannedTeachers
 from seamark.registry import DETECTORS
 from seamark.required_weights import RequiredWeights, detector_weights, distill_weights, refine_weights, require_all
@@ -24,11 +25,10 @@ from seamark.run_lock import claimed
 from seamark.settings.base import Settings
 from seamark.settings.comparison_page import ComparisonPageSettings
 from seamark.settings.demo import DEMO_CATEGORIES
-from seamark.settings.relight import RELIT_VALIDATION
 from seamark.settings.teacher import TeacherSettings
-from seamark.shared_stages import OWN, SharedStages, Source
+from seamark.shared_stages import OWN, SAME_WORK, SharedStages, Source
 from seamark.teachers import wanted_teacher
-from seamark.variations import Variation, plain, read_variations
+from seamark.variations import FOR_THRESHOLDS, Variation, plain, read_variations
 
 PRIVATE_SPLITS = ("test_private", "test_private_mixed")
 Params = Callable[[Any], Any]
@@ -74,7 +74,7 @@ class Plan:
         self.shared = SharedStages(self.variations, self.splits)
         if self.config.data.demo:
             for category in self.categories:
-                self._check_normal_images(category, self.config.demo.validation)
+                require_photographs(category, self.config.demo.train, self.config.demo.validation, self.variations)
         else:
             self._check_splits()
 
@@ -87,9 +87,11 @@ class Plan:
             "category": self.categories,
             "detector": dict.fromkeys(name for config in configs for name in config.detectors),
             "grid": dict.fromkeys(name for config in configs for name in config.grids),
-            "split": ("train", RELIT_VALIDATION, *self.splits),
+            "split": ("train", *FOR_THRESHOLDS, *self.splits),
         }
-        return {"teacher": "[0-9a-f]{16}"} | {name: "|".join(map(re.escape, words)) for name, words in choices.items()}
+        return {"teacher": "[0-9a-f]{16}", "fold": "[1-9][0-9]?"} | {
+            name: "|".join(map(re.escape, words)) for name, words in choices.items()
+        }
 
     @property
     def demo_manifest(self) -> str:
@@ -143,10 +145,10 @@ class Plan:
 
     def code(self, rule: str) -> Params:
         """Return a params function that gives the digest of the code that a rule's jobs run."""
-        script = self.stages / f"{rule}.py"
+        script = self.stages / f"{SAME_WORK.get(rule, rule)}.py"
 
         def digest(wildcards: Any) -> str:
-            detector = getattr(wildcards, "detector", None) if rule in ("train", "infer") else None
+            detector = getattr(wildcards, "detector", None) if script.stem in ("train", "infer") else None
             extra = (DETECTORS[detector].module,) if detector else ()
             return _cached_digest(script, extra)
 
@@ -175,13 +177,13 @@ class Plan:
         pattern : str
             Its output, with wildcards.
         split : str
-            ``own`` for the job's own split, ``every`` for one file per split, ``calibrated`` for these and the variants
-            of validation photographs, or the name of a split.
+            ``own`` for the job's own split, ``every`` for one file per split, ``calibrated`` for these and the splits
+            that only thresholds see, or the name of a split.
 
         Returns
         -------
         callable
-            Takes wildcards, returns paths by split, then by detector.
+            Takes wildcards, returns paths by split, then by detector, then by fold.
         """
 
         def files(wildcards: Any) -> list[str]:
@@ -331,7 +333,7 @@ class Plan:
     def _weights_of(self, rule: str, wildcards: Any) -> Iterable[RequiredWeights]:
         if rule == "distill":
             return distill_weights(self.teachers[wildcards.teacher])
-        if rule in ("train", "infer"):
+        if SAME_WORK.get(rule, rule) in ("train", "infer"):
             return detector_weights(wildcards.detector, self._detector(wildcards))
         if rule == "refine":
             resolved = self._variation(wildcards).resolved(wildcards.category, wildcards.split)
@@ -372,19 +374,12 @@ class Plan:
         for category in self.categories:
             images = find_images(Path(self.root), self._folders[category], self.config.data.layout)
             found = Counter(image.split for image in images)
-            self._check_normal_images(category, found["validation"])
+            require_photographs(category, found["train"], found["validation"], self.variations)
             missing = [split for split in self.splits if split not in found]
             if missing:
                 raise ConfigError(
                     f"category {category}: no image for {', '.join(missing)}; add them or shorten data.splits"
                 )
-
-    def _check_normal_images(self, category: str, found: int) -> None:
-        """Refuse a promise that so few validation images cannot keep."""
-        for variation in self.variations:
-            conformal = variation.resolved(category).binarize.conformal
-            if conformal.enabled and (refusal := conformal.refusal(found)):
-                raise ConfigError(f"category {category}: {refusal}")
 
     def _variation(self, wildcards: Any) -> Variation:
         """Variation whose job has such wildcards; rules without a place work for the run itself."""

@@ -223,7 +223,8 @@ def test_released_scores_are_taken_as_they_are():
 
 def test_released_scores_beyond_their_scale_are_refused(tmp_path, monkeypatch):
     split = statistics("test_public", peaks=(40.0, 256.0))
-    monkeypatch.setattr("seamark.binarize.statistics_for", lambda *_: split)
+    for module in ("binarize", "normal_images"):
+        monkeypatch.setattr(f"seamark.{module}.statistics_for", lambda *_: split)
     wanted = BinarizeSettings.model_validate({"mebin": {"enabled": True, "scores": "released"}})
     maps = type("Maps", (), {"split": "test_public"})
     with pytest.raises(

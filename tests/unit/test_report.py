@@ -130,6 +130,25 @@ def test_a_threshold_from_variants_says_so():
     assert row.scope == "variants of validation images only"
 
 
+@pytest.mark.parametrize(
+    ("normal", "scope"),
+    [
+        (None, "validation images only"),
+        ("train_crossfit", "training images only, each scored by a model that has not seen it"),
+        ("validation_and_crossfit", "validation images, and training images, each scored by a model that has not seen"),
+    ],
+)
+def test_a_threshold_from_cross_fitted_images_says_so_and_guarantees_nothing(normal, scope):
+    manifest = coarse("validation", [90.0], sees=False, rule="conformal")
+    (mask,) = manifest.masks
+    threshold = mask.thresholds[0].model_copy(update={"crossfitted": normal, "promised_image_rate": 0.2})
+    crossfitted = manifest.model_copy(update={"masks": (mask.model_copy(update={"thresholds": (threshold,)}),)})
+    assert threshold_rows({Path("a"): crossfitted}, VALIDATION)[0].scope.startswith(scope)
+    refined = crossfitted.model_copy(update={"stage": "refined"})
+    (row,) = false_alarm_rows({Path("a"): crossfitted, Path("b"): refined}, {})
+    assert (row.promised, row.guaranteed) == (0.2, normal is None)
+
+
 def test_false_alarms_of_validation_are_counted_beside_the_promise():
     manifest = coarse("validation", [90.0, 90.0, 90.0], sees=False, rule="evt")
     promise = {"promised_image_rate": 0.1}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from seamark.errors import ConfigError
 from seamark.forecast.machine import MachineSpeed, gpu_memory_mb
 from seamark.forecast.machine_speed import measure_machine
 from seamark.forecast.room import MemoryLimit
@@ -17,6 +18,7 @@ from seamark.forecast.schedule import TimedJob, wall_seconds
 from seamark.forecast.seconds import StepTimes, start_seconds, work_seconds
 from seamark.forecast.tables import duration, forecast_text, write_forecast
 from seamark.planned_jobs import RunOutline
+from seamark.settings.crossfit import CROSSFIT_TRAIN
 from seamark.settings.relight import RELIT_VALIDATION
 from seamark.workflow import Plan
 
@@ -91,6 +93,60 @@ def test_variants_of_validation_photographs_get_maps_and_no_masks():
     outline = RunOutline("r", "", {"nut": (("a", "tile"),)}, (), ("validation",), relit=("nut",), packaged=False)
     rules = {job.rule for job in outline.jobs() if job.split == RELIT_VALIDATION}
     assert rules == {"crop", "infer", "merge", "fuse"}
+
+
+def test_folds_are_trained_and_their_photographs_get_maps_and_no_masks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    jobs = planned(crossfit={"folds": 3}).forecast.submission(gpus=0)
+    plain = planned().forecast.submission(gpus=0)
+    categories = {job.work.category for job in jobs} - {""}
+    named = {job.name.strip(): job for job in jobs}
+    assert len(named) == len(jobs) == len(plain) + len(categories) * (3 + len(("crop", "infer", "merge", "fuse")))
+    assert sum(job.work.stage == "train" for job in jobs) == 4 * len(categories)
+    mapped = {name.split()[0] for name, job in named.items() if job.work.split == CROSSFIT_TRAIN}
+    assert mapped == {"crop", "infer", "merge", "fuse"}
+    needs = {name.split()[0] for name in named["infer washers train_crossfit inp_former"].needs}
+    assert needs == {"train_fold", "crop"}
+    assert {name.split()[0] for name in named["infer washers validation inp_former"].needs} == {"train", "crop"}
+    trained = one(plain, "train", category="washers")
+    folds = [job.work for name, job in named.items() if name.startswith("train_fold washers")]
+    assert [(work.training, work.photographs) for work in folds] == [(trained.training, trained.photographs)] * 3
+    scored = one(jobs, "infer", category="washers", split=CROSSFIT_TRAIN)
+    assert scored.photographs == scored.training == trained.training
+
+
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        (
+            {"crossfit": {"folds": 9}, "demo": {"train": 8}},
+            "folds 9 needs at least 9 training photographs, there are 8",
+        ),
+        ({"crossfit": {"folds": 2}, "demo": {"train": 1}}, "there are 1; add some, or choose 0 for none"),
+        ({"crossfit": {"folds": 1}}, "crossfit.folds: a single fold leaves nothing to train with"),
+        ({"crossfit": {"folds": 11}}, "crossfit.folds: .* less than or equal to 10"),
+        ({"binarize": {"normal": "train_crossfit"}}, "normal train_crossfit: needs crossfit.folds of at least 2"),
+        ({"binarize": {"normal": "validation_and_crossfit"}}, "needs crossfit.folds of at least 2"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused_before_anything_runs(overlay, message):
+    with pytest.raises(ConfigError, match=message):
+        planned(**overlay)
+
+
+@pytest.mark.parametrize(
+    ("normal", "images"), [("validation", 5), ("train_crossfit", 7), ("validation_and_crossfit", 12)]
+)
+def test_a_promise_counts_the_normal_images_that_thresholds_come_from(normal, images):
+    def plan(alpha):
+        conformal = {"enabled": True, "alpha": alpha}
+        overlay = {"demo": {"train": 9, "validation": 5}, "binarize": {"normal": normal, "conformal": conformal}}
+        data = yaml.safe_load((ROOT / "config.yaml").read_text())["data"] | {"train_images": 7}
+        return planned(crossfit={"folds": 2}, data=data, **overlay)
+
+    plan(1.0 / (images + 1))
+    with pytest.raises(ConfigError, match=f"needs at least {images + 1} normal images, there are {images}; add some"):
+        plan(1.0 / (images + 2))
 
 
 def test_kept_features_make_later_steps_cheaper(jobs):

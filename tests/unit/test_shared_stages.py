@@ -1,13 +1,14 @@
 """Which jobs the variations of a run share, setting by setting."""
 
 import re
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from seamark.config import deep_merge, load_config
 from seamark.planned_teachers import PlannedTeachers
-from seamark.shared_stages import STAGES, SharedStages, StageJob
+from seamark.shared_stages import SAME_WORK, STAGES, SharedStages, StageJob
 from seamark.variations import Variation
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +19,7 @@ RUN = {
     "grids": {"tile": {"window_px": 64, "input_px": 64}, "other": {"layout": "whole", "input_px": 64}},
     "detectors": {"feature_bank": {"grid": "tile"}, "urd": {"grid": "other"}},
     "fuse": {"members": ["feature_bank", "urd"]},
+    "crossfit": {"folds": 2},
     "refine": {"method": "grabcut"},
 }
 EVERYWHERE = {"fuse", "calibrate", "binarize", "refine", "preview", "evaluate"}
@@ -37,11 +39,15 @@ def all_jobs(members=("feature_bank", "urd")):
     grids = {"feature_bank": "tile", "urd": "other"}
     for category in CATEGORIES:
         for name, stage in STAGES.items():
-            splits = (*SPLITS, *(("train",) if name == "crop" else ())) if "split" in stage.wildcards else (None,)
-            for split in splits:
+            more = {"crop": ("train", "train_crossfit")} | dict.fromkeys(
+                ("infer", "merge", "fuse"), ("train_crossfit",)
+            )
+            splits = (*SPLITS, *more.get(name, ())) if "split" in stage.wildcards else (None,)
+            folds = (1, 2) if "fold" in stage.wildcards else (None,)
+            for split, fold in product(splits, folds):
                 for member in members if stage.wildcards & {"detector", "grid"} else (None,):
                     detector = member if "detector" in stage.wildcards else None
-                    yield StageJob(name, category, split, detector, grids[member] if name == "crop" else None)
+                    yield StageJob(name, category, split, detector, grids[member] if name == "crop" else None, fold)
 
 
 def changed(overlay):
@@ -73,11 +79,17 @@ def of(stages, **wildcards):
         ({"merge": {"scale": 0.5}}, of({"merge"} | EVERYWHERE)),
         (
             {"detectors": {"urd": {"steps": 7}}},
-            of({"train", "infer", "merge"}, detector="urd") | of(EVERYWHERE),
+            of({"train", "train_fold", "infer", "merge"}, detector="urd") | of(EVERYWHERE),
         ),
         (
             {"grids": {"tile": {"overlap": 0.2}}},
-            of({"crop"}, grid="tile") | of({"train", "infer", "merge"}, detector="feature_bank") | of(EVERYWHERE),
+            of({"crop"}, grid="tile")
+            | of({"train", "train_fold", "infer", "merge"}, detector="feature_bank")
+            | of(EVERYWHERE),
+        ),
+        (
+            {"crossfit": {"folds": 3}},
+            of({"train_fold", "calibrate"} | LATE) | of({"infer", "merge", "fuse"}, split="train_crossfit"),
         ),
         ({"overrides": {"bolt": UNREFINED}}, of(LAST, category="bolt")),
         (
@@ -96,7 +108,11 @@ def test_a_setting_changes_the_stages_behind_it_and_no_other(overlay, expected):
 def test_every_setting_that_a_rule_reads_is_part_of_its_signature():
     text = (ROOT / "Snakefile").read_text()
     for name, stage in STAGES.items():
-        rule = re.search(rf"^rule {name}:.*?^    script:", text, re.MULTILINE | re.DOTALL)[0]
+        rule = re.search(rf"^rule {SAME_WORK.get(name, name)}:.*?^    script:", text, re.MULTILINE | re.DOTALL)[0]
+        if name in SAME_WORK:
+            rule += re.search(rf"^use rule {SAME_WORK[name]} as {name} with:.*?^rule", text, re.MULTILINE | re.DOTALL)[
+                0
+            ]
         assert set(re.findall(r'=plan\.settings\("(\w+)"\)', rule)) == set(stage.settings), name
         read = re.findall(r'plan\.made\("(\w+)", [\w.]+(?:, "(\w+)")?\)', rule)
         assert {(source, split or "own") for source, split in read} == {tuple(source) for source in stage.sources}, name
@@ -142,3 +158,24 @@ def test_a_changed_teacher_changes_the_detector_that_learns_from_it(tmp_path):
     stages = SharedStages([run, run.varied("v", deep_merge(raw, overlay), "")], SPLITS)
     assert stages.owner("base+v", StageJob("train", "bolt", detector="efficientad")) == "base+v"
     assert stages.owner("base+v", StageJob("crop", "bolt", "train", grid="tile")) == "base"
+
+
+def test_cross_fitted_maps_come_from_the_models_of_all_folds_and_from_no_other():
+    stages = shared({"crossfit": {"folds": 0}})
+
+    def models(place, split):
+        jobs = [StageJob("infer", "bolt", split, "urd")]
+        return [(one.stage, one.fold) for job in jobs for one in _sources(stages, place, job) if one.stage != "crop"]
+
+    assert models("base", "train_crossfit") == [("train_fold", 1), ("train_fold", 2)]
+    assert models("base", "test_private") == [("train", None)]
+    assert models("base+v0", "train_crossfit") == []
+    behind = {place: stages.jobs_behind(place, ["preview", "evaluate"], ["bolt"]) for place in ("base", "base+v0")}
+    found = {place: [job for job in jobs if job.stage == "train_fold"] for place, jobs in behind.items()}
+    assert [len(jobs) for jobs in found.values()] == [4, 0]
+    assert "train_crossfit" not in {job.split for job in behind["base+v0"]}
+    assert not any(job.stage in LATE and job.split == "train_crossfit" for job in behind["base"])
+
+
+def _sources(stages, place, job):
+    return [upstream for source in STAGES[job.stage].sources for upstream in stages.jobs(place, source, job)]

@@ -103,7 +103,7 @@ def test_conformal_says_how_many_images_it_needs(alpha, needed):
     assert settings.images_needed == needed
     conformal_threshold(normal([1.0] * needed), settings)
     if needed > 1:
-        with pytest.raises(DataError, match=f"at least {needed} validation images, there are {needed - 1}"):
+        with pytest.raises(DataError, match=f"at least {needed} normal images, there are {needed - 1}"):
             conformal_threshold(normal([1.0] * (needed - 1)), settings)
 
 

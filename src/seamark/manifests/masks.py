@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from seamark.manifests.base import Inside, Manifest, Px, Record
 from seamark.settings.base import Split
 
@@ -17,6 +19,12 @@ class ThresholdRecord(Record):
     """Whether a test image had a part in it."""
     from_variants: bool = False
     """Whether it comes from variants of the validation photographs and not from these."""
+    crossfitted: Literal["train_crossfit", "validation_and_crossfit"] | None = Field(
+        None, exclude_if=lambda normal: normal is None
+    )
+    """Normal images that it comes from, where training photographs scored by models of folds are among them; absent
+    otherwise. Test images are scored by another model, so a promise is no guarantee then: it holds as far as the models
+    score alike what they have not seen."""
     promised_image_rate: float | None = None
     """Largest share of normal images that the rule flags on average; None where it promises none."""
     promised_pixel_rate: float | None = None

@@ -1,5 +1,7 @@
 """Manifest of the train stage (``fit.json``)."""
 
+from pydantic import Field
+
 from seamark.manifests.base import Inside, Manifest, Record
 
 
@@ -35,3 +37,5 @@ class ModelManifest(Manifest):
     map_shape: tuple[int, int]
     """Height and width of the tile maps that this model gives."""
     phases: tuple[PhaseRecord, ...]
+    left_out: tuple[Inside, ...] = Field((), exclude_if=lambda images: not images)
+    """Training images that the model of a fold has not seen, variants included; absent for one that has seen all."""

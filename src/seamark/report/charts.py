@@ -3,17 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from seamark.arrays import open_array
-from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.model import PhaseRecord
-from seamark.repair import repair_command
-from seamark.scores import KEYS, Histogram, key_scores, quantile
+from seamark.scores import Histogram, key_scores, quantile
 
 WIDTH, HEIGHT = 480, 270
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 22, 40
@@ -175,32 +171,6 @@ def _marker(marker: Marker, x_axis: Axis) -> Markup:
     return Markup('<path class="marker" d="M{:.1f} {}V{}"/><text x="{:.1f}" y="{}" class="{} label">{}</text>').format(
         x, TOP - 6, HEIGHT - BOTTOM, x + shift, TOP + 4, anchor, marker.name
     )
-
-
-def read_histogram(calibration: CalibrationManifest, folder: Path) -> dict[str, Histogram]:
-    """Read the pixel counts per float16 score of every split.
-
-    Parameters
-    ----------
-    calibration : CalibrationManifest
-        Statistics of one category.
-    folder : Path
-        Folder of the manifest.
-
-    Returns
-    -------
-    dict of str to ndarray of int64, shape (65536,)
-        Counts by split, in ascending order of score.
-
-    Raises
-    ------
-    ManifestError
-        If the file is missing or has another shape.
-    """
-    path = folder / calibration.histogram
-    remedy = f"rebuild it with: {repair_command(path)}"
-    counts = open_array(path, np.int64, (len(calibration.splits), KEYS), "histogram", remedy)
-    return {split.split: row for split, row in zip(calibration.splits, counts, strict=True)}
 
 
 def share_above(histogram: Histogram, value: float) -> float:

@@ -15,6 +15,7 @@ STAGES = (
     "truth",
     "crop",
     "train",
+    "train_fold",
     "infer",
     "merge",
     "fuse",

@@ -24,6 +24,8 @@ class FalseAlarmRow:
     refined: int
     path: Path
     """File that the counts come from."""
+    guaranteed: bool = True
+    """False if models of folds scored some of the normal images that rules saw; promises are estimates then."""
 
     @property
     def promised(self) -> float | None:
@@ -60,6 +62,7 @@ def false_alarm_rows(
             coarse=_flagged(found),
             refined=_flagged(refined[category, "validation"]),
             path=path,
+            guaranteed=_guaranteed(found),
         )
         for (category, split), (path, found) in coarse.items()
         if split == "validation" and (category, split) in refined
@@ -83,12 +86,17 @@ def _evaluated(
                     coarse=subset.coarse.flagged_normal_images,
                     refined=subset.refined.flagged_normal_images,
                     path=path,
+                    guaranteed=_guaranteed(coarse[place]),
                 )
 
 
 def _promises(manifest: MasksManifest) -> tuple[tuple[str, float | None], ...]:
     records = [record for mask in manifest.masks for record in mask.thresholds if record.rule != "grow"]
     return tuple(dict.fromkeys((record.rule, record.promised_image_rate) for record in records))
+
+
+def _guaranteed(manifest: MasksManifest) -> bool:
+    return not any(record.crossfitted for mask in manifest.masks for record in mask.thresholds)
 
 
 def _flagged(manifest: MasksManifest) -> int:

@@ -12,6 +12,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from seamark.calibration import read_histogram
 from seamark.layers import COLOURS
 from seamark.manifests.base import AnyManifest, read_manifest
 from seamark.manifests.calibration import CalibrationManifest
@@ -21,7 +22,7 @@ from seamark.manifests.masks import MasksManifest
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.preview import LayerName, PreviewManifest
 from seamark.manifests.submission import CheckReport
-from seamark.report.charts import read_histogram, score_chart, training_chart
+from seamark.report.charts import score_chart, training_chart
 from seamark.report.cost import RunCost, read_costs
 from seamark.report.curve_charts import PageFigures
 from seamark.report.false_alarms import false_alarm_rows

@@ -11,6 +11,8 @@ from seamark.scores import Histogram
 SCOPES = {
     "validation": "validation images only",
     "variants": "variants of validation images only",
+    "train_crossfit": "training images only, each scored by a model that has not seen it",
+    "validation_and_crossfit": "validation images, and training images, each scored by a model that has not seen it",
     "split": "all images of the split together",
     "image": "each image for itself",
 }
@@ -80,19 +82,20 @@ def _row(path: Path, manifest: MasksManifest, rule: str, histogram: Histogram | 
         low=ends[0] if ends else None,
         high=ends[-1] if ends else None,
         without=sum(record.value is None for record in records),
-        scope=_scope(len(values), sees_test_images, any(record.from_variants for record in records)),
+        scope=_scope(len(values), sees_test_images, records),
         sees_test_images=sees_test_images,
         validation_shares=() if histogram is None else tuple(share_above(histogram, value) for value in ends),
         paths=(path,),
     )
 
 
-def _scope(distinct: int, sees_test_images: bool, from_variants: bool) -> str:
+def _scope(distinct: int, sees_test_images: bool, records: Sequence[ThresholdRecord]) -> str:
     if distinct > 1:
         return SCOPES["image"]
     if sees_test_images:
         return SCOPES["split"]
-    return SCOPES["variants" if from_variants else "validation"]
+    crossfitted = next((record.crossfitted for record in records if record.crossfitted), "validation")
+    return SCOPES["variants" if any(record.from_variants for record in records) else crossfitted]
 
 
 def threshold_markers(rows: Sequence[ThresholdRow], category: str) -> tuple[Marker, ...]:

@@ -4,8 +4,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Split = Literal["train", "validation", "validation_relit", "test_public", "test_private", "test_private_mixed"]
-"""The five splits of MVTec AD 2, in the order in which the data set lists them, and variants of validation."""
+Split = Literal[
+    "train",
+    "train_crossfit",
+    "validation",
+    "validation_relit",
+    "test_public",
+    "test_private",
+    "test_private_mixed",
+]
+"""The five splits of MVTec AD 2, in the order in which the data set lists them, and those that only thresholds see."""
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test_public", "test_private", "test_private_mixed")
 """Splits that a data set has."""

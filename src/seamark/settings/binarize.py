@@ -7,10 +7,16 @@ from pydantic import Field, model_validator
 
 from seamark.settings.base import Settings
 from seamark.settings.calibrate import CalibrateSettings
+from seamark.settings.crossfit import CROSSFIT_TRAIN, CrossfitSettings
 from seamark.settings.relight import RELIT_VALIDATION, RelightSettings
 
 Scope = Literal["validation", "split", "image"]
 """Whose pixels a statistic is taken over; only ``validation``, the normal images, never sees a test image."""
+
+Normal = Literal["validation", "validation_relit", "train_crossfit", "validation_and_crossfit"]
+POOLED: Literal["validation_and_crossfit"] = "validation_and_crossfit"
+"""Validation photographs and cross-fitted training photographs together, as if they were of one split."""
+CROSSFITTED: tuple[Normal, ...] = (CROSSFIT_TRAIN, POOLED)
 
 RULES = ("mean_std", "quantile", "evt", "conformal", "mebin")
 """Blocks of the binarize section that each give a threshold."""
@@ -78,7 +84,7 @@ class ConformalSettings(Settings):
         0.2,
         gt=0.0,
         lt=1.0,
-        description="share of normal images that it may flag; needs 1 / alpha - 1 validation images",
+        description="share of normal images that it may flag; needs 1 / alpha - 1 of them",
     )
 
     @property
@@ -91,8 +97,9 @@ class ConformalSettings(Settings):
         if count >= self.images_needed:
             return None
         return (
-            f"binarize.conformal.alpha {self.alpha:g} needs at least {self.images_needed} validation images, there are "
-            f"{count}; add some, or choose alpha >= {math.ceil(1e4 / (count + 1)) / 1e4:g}"
+            f"binarize.conformal.alpha {self.alpha:g} needs at least {self.images_needed} normal images, there are "
+            f"{count}; add some to validation, take training photographs too (crossfit.folds, binarize.normal), or "
+            f"choose alpha >= {math.ceil(1e4 / (count + 1)) / 1e4:g}"
         )
 
     def rank(self, count: int) -> int:
@@ -103,10 +110,11 @@ class ConformalSettings(Settings):
 class BinarizeSettings(Settings):
     """How anomaly maps become coarse masks: the union of all enabled rules."""
 
-    normal: Literal["validation", "validation_relit"] = Field(
+    normal: Normal = Field(
         "validation",
-        description="normal images that thresholds come from, where a rule does not say otherwise: the photographs, or "
-        "their variants (relight.validation_variants)",
+        description="normal images that thresholds come from, where a rule does not say otherwise: the photographs, "
+        "their variants (relight.validation_variants), training photographs that are each scored by a model that has "
+        "not seen them (crossfit.folds), or the photographs and these",
     )
     at: Literal["native", "map"] = Field(
         "native", description="native: bring the map to image size first; map: threshold, then enlarge"
@@ -137,14 +145,20 @@ class BinarizeSettings(Settings):
     )
     min_area_px: int = Field(0, ge=0, description="drop components smaller than this many image pixels")
 
-    def refusals(self, calibrate: CalibrateSettings, relight: RelightSettings) -> list[str]:
+    def refusals(self, calibrate: CalibrateSettings, relight: RelightSettings, crossfit: CrossfitSettings) -> list[str]:
         """Return what the settings of other stages lack for these, one sentence each."""
         refusals = []
         if self.quantile.enabled and self.quantile.q not in calibrate.quantiles:
             refusals.append(f"binarize.quantile.q {self.quantile.q:g}: add it to calibrate.quantiles")
         if self.normal == RELIT_VALIDATION and not relight.validation_variants:
             refusals.append(f"binarize.normal {self.normal}: needs relight.validation_variants of at least 1")
+        if self.normal in CROSSFITTED and not crossfit.folds:
+            refusals.append(f"binarize.normal {self.normal}: needs crossfit.folds of at least 2")
         return refusals
+
+    def normal_images(self, train: int, validation: int) -> int:
+        """Return how many photographs thresholds come from, of so many for training and validation."""
+        return train * (self.normal in CROSSFITTED) + validation * (self.normal != CROSSFIT_TRAIN)
 
     @property
     def enabled_rules(self) -> tuple[str, ...]:
