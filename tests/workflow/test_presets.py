@@ -266,3 +266,23 @@ def test_with_the_small_backbone_robis_runs_here(tmp_path):
     refined = read_manifest(project.out / "70_refined/bolt/test_private.json", MasksManifest)
     assert refined.method == "grabcut"
     assert {(mask.height, mask.width) for mask in refined.masks} == {(64, 96)}
+
+
+def test_the_configuration_is_seamark_small(root):
+    """The preset brings back what config.yaml has, over whatever stands before it."""
+    own = plan(root)
+    for presets in (["seamark_small"], ["inp_former_small_backbone", "seamark_small"]):
+        found = plan(root, *presets)
+        for category in CATEGORIES[:2]:
+            for name in ("relight", "grid", "merge", "fuse", "calibrate", "binarize"):
+                wildcards = Wildcards(category, "test_private")
+                assert found.settings(name)(wildcards) == own.settings(name)(wildcards), name
+        assert found.config.detector_blocks["inp_former"] == own.config.detector_blocks["inp_former"]
+        assert found.config.detector_blocks["feature_bank"] == own.config.detector_blocks["feature_bank"]
+        assert found.config.package.rules == "vand4"
+
+
+def test_seamark_differs_from_seamark_small_in_backbone_tiles_and_refinement(root):
+    large, small = plan(root, "seamark").config, plan(root, "seamark_small").config
+    for name in ("relight", "fuse", "calibrate", "binarize", "ranking", "package"):
+        assert getattr(large, name) == getattr(small, name), name
