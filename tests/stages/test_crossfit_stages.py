@@ -1,11 +1,13 @@
 """Cut, train without folds, score: every photograph by a model that has not seen it, and the statistics of its map."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.stages.test_train_infer import content, train_job, write_tiles
 
 from seamark.artifacts import file_digest
 from seamark.job import Job
@@ -134,3 +136,30 @@ def test_the_model_of_all_photographs_says_nothing_of_folds(tmp_path):
     for split in GREYS:
         flow.crop(split)
     assert "left_out" not in json.loads((flow.train() / "fit.json").read_text())
+
+
+@pytest.mark.parametrize("folds", [2, 3])
+def test_an_interrupted_fold_goes_on_unless_it_leaves_out_others_now(tmp_path, monkeypatch, folds):
+    write_tiles(tmp_path / "tiles", "train", 5)
+    write_tiles(tmp_path / "tiles", "validation", 2)
+
+    def train(model, folds):
+        job = train_job(tmp_path / "tiles", tmp_path / model, "inp_former", max_steps=4)
+        settings = {**job.params, "crossfit": {"folds": folds}}
+        stage("train")(replace(job, wildcards={**job.wildcards, "fold": "1"}, params=settings))
+
+    def interrupted(_, items, what):
+        for number, item in enumerate(items):
+            if what.startswith("steps") and number == 2:
+                raise KeyboardInterrupt
+            yield item
+
+    resumed = []
+    monkeypatch.setattr("seamark.training.LOG.info", lambda *told: resumed.append(told))
+    train("unbroken", folds)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Job, "track", interrupted)
+        train("broken", 2)
+    train("broken", folds)
+    assert len(resumed) == (folds == 2)
+    assert content(tmp_path / "broken") == content(tmp_path / "unbroken")

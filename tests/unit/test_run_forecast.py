@@ -97,8 +97,9 @@ def test_variants_of_validation_photographs_get_maps_and_no_masks():
 
 def test_folds_are_trained_and_their_photographs_get_maps_and_no_masks(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    jobs = planned(crossfit={"folds": 3}).forecast.submission(gpus=0)
-    plain = planned().forecast.submission(gpus=0)
+    alone = {"fuse": {"members": ["inp_former"]}, "relight": {}, "binarize": {}}
+    jobs = planned(crossfit={"folds": 3}, **alone).forecast.submission(gpus=0)
+    plain = planned(**alone).forecast.submission(gpus=0)
     categories = {job.work.category for job in jobs} - {""}
     named = {job.name.strip(): job for job in jobs}
     assert len(named) == len(jobs) == len(plain) + len(categories) * (3 + len(("crop", "infer", "merge", "fuse")))
