@@ -21,9 +21,10 @@ from typing import Any
 
 from history import append, history_of
 
-from seamark.shared_stages import STAGES
+from seamark.shared_stages import SAME_WORK, STAGES
 
-FOLDERS = {name: stage.folder for name, stage in STAGES.items()} | {"index": "00_index", "report": "report"}
+FOLDERS = {name: stage.folder for name, stage in STAGES.items() if name not in SAME_WORK}
+FOLDERS |= {"index": "00_index", "report": "report"}
 FORWARD = """
 import sys, torch
 from seamark.backbones import load_backbone
@@ -53,7 +54,7 @@ def measured(out: Path) -> dict[str, Measured]:
     stages: dict[str, Measured] = defaultdict(Measured)
     for path in sorted(out.rglob("*.prov.json")):
         facts = json.loads(path.read_text(encoding="utf-8"))
-        stage = stages[facts["rule"]]
+        stage = stages[SAME_WORK.get(facts["rule"], facts["rule"])]
         stage.jobs, stage.cpu_s = stage.jobs + 1, stage.cpu_s + facts["cpu_s"]
         stage.memory_mb = max(stage.memory_mb, facts["peak_memory_mb"])
     for name, folder in FOLDERS.items():

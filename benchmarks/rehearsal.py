@@ -33,7 +33,7 @@ from history import append, history_of
 
 from seamark.expected_submission import OFFICIAL_LIGHTS, OFFICIAL_SIZES, scaled_size
 from seamark.layout import OFFICIAL_COUNTS
-from seamark.shared_stages import STAGES
+from seamark.shared_stages import SAME_WORK, STAGES
 
 PROJECT = Path(__file__).parents[1]
 RUN = "rehearsal"
@@ -43,7 +43,11 @@ PUBLIC_GOOD = dict(zip(OFFICIAL_COUNTS, (72, 66, 20, 42, 24, 35, 60, 60), strict
 LIGHTS = ("regular", "overexposed", "underexposed", "shift_1", "shift_2", "shift_3")
 FRAMES = 4
 """Distinct photographs per category."""
-STAGE_FOLDERS = {"index": "00_index", **{name: stage.folder for name, stage in STAGES.items()}, "report": "report"}
+STAGE_FOLDERS = {
+    "index": "00_index",
+    **{name: stage.folder for name, stage in STAGES.items() if name not in SAME_WORK},
+    "report": "report",
+}
 PIXEL_STAGES = {"crop", "infer", "merge", "binarize", "refine", "package"}
 """Stages whose files grow with the number of pixels; those of the others keep their size."""
 
