@@ -28,8 +28,8 @@ from seamark.settings.feature_bank import FeatureBankSettings
 LOG = logging.getLogger(__name__)
 PADDING_VECTORS = 16
 """Vectors of pure padding among the candidates: enough to know what padding looks like."""
-DISTANCE_BLOCK = 1 << 24
-"""Distances computed at a time."""
+DISTANCE_BLOCK = 1 << 21
+"""Distances computed at a time: few enough to stay in a core's cache."""
 
 
 class FeatureBank(Detector):
@@ -60,25 +60,31 @@ class FeatureBank(Detector):
     def score(self, batch: Tensor) -> Tensor:  # noqa: D102
         if not len(self.bank):
             raise ManifestError("the feature bank is empty; train it first")
-        scores = [self._distances(vectors) for vectors in self.vectors(batch)]
+        squares = self.bank.square().sum(dim=1)
+        scores = [self._distances(vectors, squares) for vectors in self.vectors(batch)]
         return torch.stack(scores).reshape(-1, *self.map_shape)
 
-    def _distances(self, vectors: Tensor) -> Tensor:
-        """Mean distance (N,) of vectors (N, D) to their nearest neighbours in the bank."""
-        squares = self.bank.square().sum(dim=1)
-        neighbours = min(self.settings.neighbours, len(self.bank))
-        rows, found = max(1, DISTANCE_BLOCK // len(self.bank)), []
-        for start in range(0, len(vectors), rows):
-            block = vectors[start : start + rows]
-            distance = torch.addmm(squares, block, self.bank.T, alpha=-2.0)
-            nearest = distance.topk(neighbours, dim=1, largest=False).values + block.square().sum(dim=1, keepdim=True)
-            found.append(nearest.clamp(min=0.0).sqrt().mean(dim=1))
-        return torch.cat(found)
+    def _distances(self, vectors: Tensor, squares: Tensor) -> Tensor:
+        """Mean distance (N,) of vectors (N, D) to their nearest neighbours in the bank, given its squared lengths."""
+        neighbours, nearest = self.settings.neighbours, vectors.new_empty(len(vectors), 0)
+        columns = max(1, DISTANCE_BLOCK // len(vectors))
+        for own, lengths in zip(self.bank.split(columns), squares.split(columns), strict=True):
+            found = torch.addmm(lengths, vectors, own.T, alpha=-2.0)
+            nearest = _lowest(torch.cat([nearest, _lowest(found, neighbours)], dim=1), neighbours)
+        nearest = nearest + vectors.square().sum(dim=1, keepdim=True)
+        return nearest.clamp(min=0.0).sqrt().mean(dim=1)
 
     def load(self, state: Mapping[str, Tensor]) -> None:  # noqa: D102
         if "bank" in state and state["bank"].ndim == 2:
             self.bank = torch.empty_like(state["bank"], device=self.bank.device)
         super().load(state)
+
+
+def _lowest(values: Tensor, count: int) -> Tensor:
+    """Return the lowest values (N, min(count, K)) of each row of (N, K)."""
+    if count == 1:
+        return values.amin(dim=1, keepdim=True)
+    return values.topk(min(count, values.shape[1]), dim=1, largest=False).values
 
 
 class BankPhase(ComputedPhase):
