@@ -1,4 +1,4 @@
-"""Time INP-Former with EfficientNet-Lite0 on 512 px tiles beside the literal form of its specification.
+"""Time INP-Former with EfficientNet-Lite0 on 448 px tiles beside the literal form of its specification.
 
 Literal is ``literal/inp_former.py``: plain PyTorch, batch norms where they are, features computed anew in every step,
 one tile at a time when scoring. Settings are those of ``config.yaml``, the demo's (``--paper`` for INP-Former's own);
@@ -39,7 +39,7 @@ from seamark.weights import load_strictly
 from seamark.weights_files import find_weights
 
 ROOT = Path(__file__).parents[1]
-SIDE = 512
+SIDE = 448
 PAPER: dict[str, object] = {
     "decoder_blocks": 8,
     "heads": None,
@@ -250,7 +250,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--csv", type=Path, default=history_of(__file__), help="table to append to")
     parser.add_argument("--paper", action="store_true", help="INP-Former's own settings instead of the demo's")
-    parser.add_argument("--tiles", type=int, default=96, help="training tiles of a category; the demo has 96")
+    parser.add_argument("--tiles", type=int, default=576, help="training tiles of a category; the demo has 576")
     parser.add_argument("--steps", type=int, default=400, help="steps of a training; the demo makes 400")
     parser.add_argument("--repeats", type=int, default=5, help="calls of each form")
     arguments = parser.parse_args()

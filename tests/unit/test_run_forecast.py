@@ -36,9 +36,21 @@ TIMES = StepTimes(
 MACHINE = MachineSpeed(slowness=1.0, disk_mb_s=400.0)
 
 
+ALONE = {
+    "relight": {},
+    "grids": {"tile": {"layout": "even", "window_px": 640, "overlap": 0.1, "input_px": 512}},
+    "fuse": {"members": ["inp_former"]},
+    "binarize": {},
+}
+"""INP-Former alone on the photographs alone: 96 training tiles a category, as in TIMES."""
+
+
 def planned(**overlay):
     raw = yaml.safe_load((ROOT / "config.yaml").read_text())
-    return Plan({**raw, **overlay}, ROOT)
+    detector = raw["detectors"]["inp_former"]
+    detector["feature_cache_mb"] = 1000
+    detector["augmentation"]["frozen_variants"] = 2
+    return Plan({**raw, **ALONE, **overlay}, ROOT)
 
 
 @pytest.fixture
@@ -97,9 +109,8 @@ def test_variants_of_validation_photographs_get_maps_and_no_masks():
 
 def test_folds_are_trained_and_their_photographs_get_maps_and_no_masks(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    alone = {"fuse": {"members": ["inp_former"]}, "relight": {}, "binarize": {}}
-    jobs = planned(crossfit={"folds": 3}, **alone).forecast.submission(gpus=0)
-    plain = planned(**alone).forecast.submission(gpus=0)
+    jobs = planned(crossfit={"folds": 3}).forecast.submission(gpus=0)
+    plain = planned().forecast.submission(gpus=0)
     categories = {job.work.category for job in jobs} - {""}
     named = {job.name.strip(): job for job in jobs}
     assert len(named) == len(jobs) == len(plain) + len(categories) * (3 + len(("crop", "infer", "merge", "fuse")))
