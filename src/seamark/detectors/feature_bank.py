@@ -68,7 +68,7 @@ class FeatureBank(Detector):
         """Mean distance (N,) of vectors (N, D) to their nearest neighbours in the bank, given its squared lengths."""
         neighbours, nearest = self.settings.neighbours, vectors.new_empty(len(vectors), 0)
         columns = max(1, DISTANCE_BLOCK // len(vectors))
-        for own, lengths in zip(self.bank.split(columns), squares.split(columns), strict=True):
+        for own, lengths in zip(torch.split(self.bank, columns), torch.split(squares, columns), strict=True):
             found = torch.addmm(lengths, vectors, own.T, alpha=-2.0)
             nearest = _lowest(torch.cat([nearest, _lowest(found, neighbours)], dim=1), neighbours)
         nearest = nearest + vectors.square().sum(dim=1, keepdim=True)
