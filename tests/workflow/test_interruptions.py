@@ -6,7 +6,7 @@ from tests.workflow.project import SPLITS, Project
 
 PLACES = (
     "10_tiles/tile/bolt/.train.npy",
-    "20_models/inp_former/cloth/",
+    "20_models/inp_former/bolt/",
     "20_models/inp_former/bolt/.model.safetensors",
     "40_maps/inp_former/bolt/.test_private.json",
     "submissions/.tiny.tar.gz",
