@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from seamark.artifacts import file_digest
-from seamark.evidence import difference
+from seamark.errors import ManifestError
+from seamark.evidence import FileFacts, JobProvenance, difference
 from seamark.manifests.base import Manifest, read_manifest
 from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.demo import DemoManifest
@@ -25,7 +26,7 @@ from seamark.manifests.submission import CheckReport, SubmissionProvenance
 from seamark.manifests.teacher import TeacherManifest
 from seamark.manifests.tilemaps import TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
-from seamark.plain_files import UNREADABLE
+from seamark.plain_files import UNREADABLE, require_plain_file
 from seamark.recorded_files import RecordedFile, Roots, recorded_files
 from seamark.repair import repair_command, snakemake_command
 
@@ -48,6 +49,7 @@ KINDS: Mapping[str, type[Manifest]] = {
 }
 """Manifests by folder of a run, in the order of the flow."""
 
+MISSING = "missing"
 READING = (tarfile.TarError, *UNREADABLE)
 """What reading a damaged file may raise; Seamark's own errors and pydantic's are ValueErrors."""
 
@@ -100,9 +102,10 @@ class Verification:
         """
         alone = [path for path, kind in listed if kind is not PlotsManifest]  # the report's provenance has its plots
         provenances = [(path, self._provenance(path.with_suffix(".prov.json"), path)) for path in alone]
-        for path, facts in provenances:
+        known_jobs = [(path, facts) for path, facts in provenances if facts is not None]
+        for path, facts in known_jobs:
             self._outputs(path, facts)
-        for path, facts in provenances:
+        for path, facts in known_jobs:
             self._inputs(path, facts)
             self._params(path, facts)
         files: dict[Path, RecordedFile] = {}
@@ -120,10 +123,10 @@ class Verification:
     def outputs(self, provenance: Path) -> None:
         """Check the outputs of a job that has no manifest of its own, as its provenance lists them."""
         facts = self._provenance(provenance, provenance)
-        listed = [Path(path) for path in facts.get("outputs", {})]
-        if any(path.exists() for path in listed):
-            self._outputs(listed[0], facts)
-            self._inputs(listed[0], facts)
+        if facts and any(_differs(Path(name), known) != MISSING for name, known in facts.outputs.items()):
+            declared = Path(next(iter(facts.outputs)))
+            self._outputs(declared, facts)
+            self._inputs(declared, facts)
 
     def leftovers(self, folder: Path, pattern: str = ".*.tmp-*") -> None:
         """Note what killed jobs left below a folder."""
@@ -154,48 +157,44 @@ class Verification:
                 if stream is None or not path.is_file() or path.read_bytes() != stream.read():
                     self.add(path, "not the file that is in the archive", repair_command(archive))
 
-    def _provenance(self, path: Path, manifest: Path) -> Mapping[str, Any]:
+    def _provenance(self, path: Path, manifest: Path) -> JobProvenance | None:
         try:
-            facts = json.loads(path.read_bytes())
-            for name, version in dict(facts["versions"]).items():
-                self.versions.setdefault(name, set()).add(version)
-            dict(facts["params"]), dict(facts.get("inputs", {})), dict(facts.get("outputs", {}))
-        except UNREADABLE as error:
-            self.add(path, f"no readable provenance ({error})", repair_command(manifest))
-            return {}
+            facts = read_manifest(path, JobProvenance)
+        except ManifestError as error:
+            what = _shortly(error, path)
+            self.add(path, f"no readable provenance ({what})", repair_command(manifest))
+            return None
+        for name, version in facts.versions.items():
+            self.versions.setdefault(name, set()).add(version)
         self.checked[path] = path.stat().st_size
-        known: Mapping[str, Any] = facts
-        return known
+        return facts
 
-    def _outputs(self, declared: Path, facts: Mapping[str, Any]) -> None:
-        for name, recorded in facts.get("outputs", {}).items():
+    def _outputs(self, declared: Path, facts: JobProvenance) -> None:
+        for name, known in facts.outputs.items():
             path = Path(name)
-            try:
-                what = difference(path, recorded)
-                self.checked[path] = path.stat().st_size
-            except UNREADABLE as error:
-                what = "missing" if isinstance(error, FileNotFoundError) else f"not readable ({error})"
-            if what:
+            if what := _differs(path, known):
                 self.add(path, what, repair_command(declared))
+            else:
+                self.checked[path] = known.size
 
-    def _inputs(self, declared: Path, facts: Mapping[str, Any]) -> None:
+    def _inputs(self, declared: Path, facts: JobProvenance) -> None:
         """Note a manifest that was made from other inputs than those that lie there now."""
-        for name, recorded in facts.get("inputs", {}).items():
+        for name, known in facts.inputs.items():
             path = Path(name)
-            if path.is_file() and path not in self.faults and difference(path, recorded):
+            if path not in self.faults and _differs(path, known) not in {None, MISSING}:
                 self.add(declared, f"made from another {name}", repair_command(declared))
 
-    def _params(self, path: Path, facts: Mapping[str, Any]) -> None:
-        params, wanted = facts.get("params", {}), self.expected.get(str(path), {})
+    def _params(self, path: Path, facts: JobProvenance) -> None:
+        wanted = self.expected.get(str(path), {})
         for name in wanted:
-            if name in params and params[name] != json.loads(json.dumps(wanted[name])):
+            if name in facts.params and facts.params[name] != json.loads(json.dumps(wanted[name])):
                 self.add(path, f"made with other {name} than it would be now", snakemake_command(str(path)))
 
     def _files(self, path: Path, kind: type[Manifest]) -> Iterator[RecordedFile]:
         try:
             listed = list(recorded_files(path, read_manifest(path, kind), self.roots))
         except READING as error:
-            self.add(path, str(error).removeprefix(f"{path}: ").partition("; rebuild it")[0], repair_command(path))
+            self.add(path, _shortly(error, path), repair_command(path))
             return
         self.checked[path] = path.stat().st_size
         for file in listed:
@@ -203,13 +202,29 @@ class Verification:
             yield RecordedFile(flat, file.manifest, file.sha256, file.digest)
 
 
+def _shortly(error: BaseException, path: Path) -> str:
+    """Return what an error says beyond the path and the command, which have columns of their own."""
+    return str(error).removeprefix(f"{path}: ").partition("; rebuild it")[0]
+
+
+def _differs(path: Path, facts: FileFacts) -> str | None:
+    """Say in what a file differs from what its job left, which may be that it is not there."""
+    try:
+        return difference(path, facts)
+    except FileNotFoundError:
+        return MISSING
+    except (OSError, ValueError) as error:  # a name with a zero byte is no value
+        return f"not readable ({error})"
+
+
 def _compared(file: RecordedFile) -> tuple[str | None, int]:
     """Return what is wrong with a file, if anything, and its size."""
     try:
+        require_plain_file(file.path, 1 << 63)
         size = file.path.stat().st_size
         digest = file.digest(file.path)
     except FileNotFoundError:
-        return "missing", 0
+        return MISSING, 0
     except READING as error:
         return f"damaged: {str(error).removeprefix(f'{file.path}: ')}", 0
     return (None if digest == file.sha256 else f"other bytes than {file.manifest} says"), size

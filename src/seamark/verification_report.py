@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from seamark.plain_files import shown
 from seamark.repair import snakemake_command
 from seamark.verification import Verification
 
@@ -20,7 +21,7 @@ def print_verification(found: Verification, stream: TextIO = sys.stdout) -> None
         Where to print.
     """
     faults = list(found.faults.values())
-    rows = [("file", "what is wrong", "repair"), *((str(it.path), it.what, it.command) for it in faults)]
+    rows = [("file", "what is wrong", "repair"), *((shown(it.path), shown(it.what), it.command) for it in faults)]
     if faults:
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
         for path, what, command in rows:

@@ -22,6 +22,7 @@ MODULES = {
     "weights": "weights",
     "pickle": "weights",
     "safetensors": "weights",
+    "verify": "verification",
 }
 """Module of every target by its name."""
 
