@@ -74,7 +74,13 @@ def _guided(session: Session, seeds: list[bytes], seed: int, atheris: Any) -> No
         (corpus / f"{number:03d}").write_bytes(content)
         session.one(content)
     longest = max(map(len, seeds)) * 2 + 100
-    options = [f"-seed={seed + 1}", f"-max_len={longest}", "-timeout=0", "-rss_limit_mb=0"]
+    options = [
+        f"-seed={seed + 1}",
+        f"-max_len={longest}",
+        "-timeout=0",
+        "-rss_limit_mb=0",
+        f"-artifact_prefix={session.out}/",
+    ]
     atheris.Setup([sys.argv[0], *options, "-verbosity=0", str(corpus)], session.one)
     atheris.Fuzz()
 

@@ -49,8 +49,7 @@ class Sandbox:
         sys.addaudithook(self._audit)
         for number in (signal.SIGPROF, signal.SIGALRM):
             signal.signal(number, self._hung)
-        limit = _virtual_bytes() + memory_mb * 1_000_000
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        self._added_bytes = memory_mb * 1_000_000
 
     def run(self, target: Callable[[bytes, Path], None], content: bytes) -> Finding | None:
         """Feed one input; return what is wrong with what it did."""
@@ -72,6 +71,9 @@ class Sandbox:
 
     def _watch(self, on: bool) -> None:
         self._watching = on
+        most = resource.getrlimit(resource.RLIMIT_AS)[1]
+        limit = _virtual_bytes() + self._added_bytes if on else most  # what a fuzzer keeps between inputs is its own
+        resource.setrlimit(resource.RLIMIT_AS, (limit, most))
         signal.setitimer(signal.ITIMER_PROF, CPU_S if on else 0)
         signal.setitimer(signal.ITIMER_REAL, WALL_S if on else 0)
 
