@@ -49,6 +49,19 @@ def snakemake_command(*arguments: str, cores: int | str = "all") -> str:
     return " ".join(["snakemake", "--cores", str(cores), *([given] if given else []), *words])
 
 
+def manifest_above(path: Path) -> Path | None:
+    """Return the manifest in whose folder a file lies, None if there is none.
+
+    Parameters
+    ----------
+    path : Path
+        A map or mask in a folder with the name of its manifest.
+    """
+    flat = Path(os.path.normpath(path))
+    manifests = (folder.with_name(f"{folder.name}.json") for folder in flat.parents if folder.name)
+    return next((manifest for manifest in manifests if manifest.is_file()), None)
+
+
 def owner_command(path: Path) -> str:
     """Return the command that makes a file beside a manifest again, or the plain command if no manifest lies above it.
 
@@ -62,22 +75,21 @@ def owner_command(path: Path) -> str:
     str
         For a shell in the project's folder.
     """
-    manifests = (folder.with_name(f"{folder.name}.json") for folder in path.parents if folder.name)
-    owner = next((manifest for manifest in manifests if manifest.is_file()), None)
+    owner = manifest_above(path)
     return repair_command(owner) if owner else snakemake_command("submission")
 
 
-def repair_command(path: Path | str) -> str:
-    """Return the command that makes an artifact again, whatever Snakemake thinks of it.
+def repair_command(*paths: Path | str) -> str:
+    """Return the command that makes artifacts again, whatever Snakemake thinks of them.
 
     Parameters
     ----------
-    path : Path or str
-        A declared output of its job, usually the manifest.
+    *paths : Path or str
+        Declared outputs of their jobs, usually manifests.
 
     Returns
     -------
     str
         For a shell in the project's folder.
     """
-    return snakemake_command("-f", str(path))
+    return snakemake_command("-f", *map(str, paths))

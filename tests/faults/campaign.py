@@ -21,7 +21,9 @@ from tests.workflow.project import Project
 MOUNT = ("mount", "-t", "tmpfs", "-o", "size=48m", "faults")
 CALL_LIMIT_S = 1200
 MOST_CALLS = 40
-REPAIR = re.compile(r"snakemake --cores \S+ --configfile tiny\.yaml -f (\S+)")
+MOST_REPEATS = 2
+"""How often a repair may be named again while no fault strikes."""
+REPAIR = re.compile(r"snakemake --cores \S+ --configfile tiny\.yaml -f (\S+(?: out/\S+)*)")
 RETRIES = ("--retries", "2")
 """A job that was struck runs again in the same call, which saves the start of the next one."""
 UNPRIVILEGED = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
@@ -225,7 +227,7 @@ class Run:
 
     def finish(self, undisturbed):
         """Call until the run is finished and verified; say in what it then differs from an undisturbed one."""
-        known = -1
+        known, tried = -1, {}
         while self.calls < MOST_CALLS:
             result = self.call("submission", options=RETRIES)
             struck = len(self.struck())
@@ -236,9 +238,14 @@ class Run:
             commands = dict.fromkeys(REPAIR.findall(re.sub(needless, "", result.stdout)))
             if struck == known and not commands:
                 return [f"the run cannot be finished: {self.journal}/call{self.calls:02d}.log"]
+            tried = {} if struck != known else tried
             known = struck
             if commands:
-                self.call(*commands, options=("--force", *RETRIES))
+                said = " ".join(commands)
+                tried[said] = tried.get(said, 0) + 1
+                if tried[said] > MOST_REPEATS:
+                    return [f"the repair that is named does not help: {self.journal}/call{self.calls:02d}.log"]
+                self.call(*dict.fromkeys(said.split()), options=("--force", *RETRIES))
                 self.heal()
         for _ in range(3):
             result = self.call("verify", struck=False)
@@ -257,7 +264,7 @@ class Run:
             target = self.project.folder / path
             shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
         if targets := dict.fromkeys(REPAIR.findall(text)):
-            self.call(*targets, struck=False, options=("--force",))
+            self.call(*dict.fromkeys(" ".join(targets).split()), struck=False, options=("--force",))
         self.call("submission", struck=False)
 
     def differences(self, undisturbed):

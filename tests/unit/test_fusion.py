@@ -1,5 +1,8 @@
 """Fusing the maps of several detectors."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -41,6 +44,26 @@ def test_a_single_member_is_referred_to(tmp_path):
     target.parent.mkdir(parents=True)
     for record in records:
         assert np.array_equal(fused.read(record), maps[record.id])
+
+
+@pytest.mark.parametrize("damage", ["truncated", "other"])
+def test_a_damaged_map_that_is_referred_to_is_made_again_where_it_was_made(tmp_path, monkeypatch, damage):
+    monkeypatch.chdir(tmp_path)
+    out = Path("out/x")
+    path, target = write_maps(out, "a", random_maps(2)), out / "45_fused/can/validation.json"
+    (member,) = read_members([path], ["a"])
+    fused = Member(target, member.manifest.model_copy(update={"maps": refer(member, target)}))
+    file = out / "40_maps/a/can/validation/bad/000_regular.tiff"
+    if damage == "truncated":
+        os.truncate(file, file.stat().st_size // 2)
+    else:
+        save_map(path.with_suffix(""), "validation", "bad/000_regular", np.ones((6, 8), np.float32), (6, 8))
+    target.parent.mkdir(parents=True)
+    with pytest.raises(ManifestError, match=f"-f {path} {target}$") as caught:
+        fused.read(fused.manifest.maps[0])
+    assert str(caught.value).startswith(f"{file}: ")
+    with pytest.raises(ManifestError, match=f"-f {path}$"):
+        member.read(member.manifest.maps[0])
 
 
 def test_pooled_moments_are_those_of_all_pixels_in_any_order():

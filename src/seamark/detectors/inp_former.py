@@ -265,11 +265,18 @@ class InpFormer(Detector):
 
     @torch.no_grad()
     def score(self, batch: Tensor) -> Tensor:  # noqa: D102
-        targets = self.targets(batch)
+        one_by_one = self.settings.factored_scoring and batch.device.type == "cpu"
+        parts = torch.split(batch, 1) if one_by_one else [batch]  # faster there, and the same in every batch
+        return torch.cat([self._distances(part) for part in parts]).reshape(-1, *self.map_shape)
+
+    def _distances(self, images: Tensor) -> Tensor:
+        """Return 1 - cosine (B, N) of the tokens of images (B, 3, H, W) and what is rebuilt of them, mean of groups."""
+        targets = self.targets(images)
         fused = self.fused(targets)
         if self.settings.factored_scoring:
             rebuilt = reconstruct(self.network, fused)
         else:
             rebuilt = self.network.reconstruct(fused, self.network.prototypes(fused))
-        distance = 1.0 - F.cosine_similarity(targets, rebuilt, dim=3, eps=COSINE_EPS)
-        return distance.mean(dim=1).reshape(-1, *self.map_shape)
+        lengths = [torch.linalg.vector_norm(tokens, dim=3).clamp(min=COSINE_EPS) for tokens in (targets, rebuilt)]
+        cosines: Tensor = torch.linalg.vecdot(targets, rebuilt) / (lengths[0] * lengths[1])
+        return (1.0 - cosines).mean(dim=1)

@@ -7,17 +7,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-_ONEDNN = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+from seamark.networks.onednn import in_one_pass, settled
+
 _IN_ONE_PASS: dict[type[nn.Module], tuple[str, list[float]]] = {
     nn.ReLU: ("relu", []),
     nn.ReLU6: ("hardtanh", [0.0, 6.0]),
 }
 """What oneDNN can do to a value of a convolution before it writes it, by activation."""
-
-
-def _settled(features: Tensor) -> bool:
-    """Say whether oneDNN is the library to name."""
-    return _ONEDNN and features.device.type == "cpu" and features.dtype == torch.float32
 
 
 class _Pointwise(nn.Module):
@@ -34,7 +30,7 @@ class _Pointwise(nn.Module):
         self.stride = (convolution.stride[0], convolution.stride[1])
 
     def forward(self, features: Tensor) -> Tensor:
-        if _settled(features):
+        if settled(features):
             return torch.mkldnn_convolution(features, self.weight, self.bias, (0, 0), self.stride, (1, 1), 1)
         return functional.conv2d(features, self.weight, self.bias, self.stride)
 
@@ -68,10 +64,9 @@ class _Fused(nn.Module):
         return found
 
     def _in_one_pass(self, features: Tensor) -> bool:
-        """Say whether there is such a pass: it has no gradient and no mixed precision, and odd sides pad otherwise."""
+        """Say whether there is such a pass; odd sides pad otherwise."""
         even = features.shape[2] % 2 == 0 and features.shape[3] % 2 == 0
-        plainly = features.requires_grad or torch.is_autocast_enabled("cpu")
-        return _settled(features) and not plainly and (even or not self.same)
+        return in_one_pass(features) and (even or not self.same)
 
 
 def fold_batch_norm(

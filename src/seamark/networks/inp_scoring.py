@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor
 
-from seamark.networks.inp_network import Attention, Block, InpNetwork, ReluAttention
+from seamark.networks.inp_network import Attention, Block, InpNetwork, Mlp, ReluAttention
+from seamark.networks.linear_layers import linear, linear_added
 
 
 def reconstruct(network: InpNetwork, fused: Tensor) -> Tensor:
@@ -33,7 +34,7 @@ def reconstruct(network: InpNetwork, fused: Tensor) -> Tensor:
         As ``network.reconstruct(fused, network.prototypes(fused))``, up to rounding.
     """
     prototypes = _prototypes(network.extractor, network.prototype_token, fused)
-    tokens, outputs = network.bottleneck(fused), []
+    tokens, outputs = _expanded(network.bottleneck, fused), []
     for block in network.decoder:
         tokens = _decoded(cast(Block, block), tokens, prototypes)
         outputs.append(tokens)
@@ -59,38 +60,39 @@ def _prototypes(extractor: Block, learned: Tensor, fused: Tensor) -> Tensor:
 
 def _decoded(block: Block, tokens: Tensor, prototypes: Tensor) -> Tensor:
     """One block of the decoder, (B, N, D) to (B, N, D)."""
-    attention = cast(ReluAttention, block.attn)
+    attention, mlp, norm = cast(ReluAttention, block.attn), block.mlp, block.norm2
     keys, values = attention.kv(block.norm1(prototypes)).chunk(2, dim=2)
-    queries = attention.q(block.norm1(tokens))
-    weights = _weights(attention, queries, keys)
+    span = _span(attention, values)
+    first = (span - span.mean(dim=2, keepdim=True)) * norm.weight @ mlp.fc1.weight.T
+    constant = mlp.fc1.bias + mlp.fc1.weight @ norm.bias
+    weights = F.pad(_weights(attention, block.norm1(tokens), keys), (0, 1), value=1.0)
+    attended = linear(weights, span.transpose(1, 2).contiguous(), None)
+    lengths = torch.linalg.vector_norm(attended - attended.mean(dim=2, keepdim=True), dim=2, keepdim=True)
+    scale = torch.rsqrt(lengths.square() / attended.shape[2] + norm.eps)
+    hidden = linear(weights * scale, first.transpose(1, 2).contiguous(), constant, "gelu")
+    return linear_added(hidden, mlp.fc2.weight, mlp.fc2.bias, attended)
+
+
+def _span(attention: ReluAttention, values: Tensor) -> Tensor:
+    """Return what a weight of 1 adds behind the projection, by head and prototype, then its bias (B, h M + 1, D)."""
     span = torch.einsum("bmhd,ehd->bhme", _by_head(values, attention), _by_head(attention.proj.weight, attention))
-    attended = torch.baddbmm(attention.proj.bias, weights, span.flatten(1, 2))
-    return _with_mlp(block, attended, weights, span.flatten(1, 2))
+    return torch.cat([span.flatten(1, 2), attention.proj.bias.expand(len(span), 1, -1)], dim=1)
 
 
-def _weights(attention: ReluAttention, queries: Tensor, keys: Tensor) -> Tensor:
-    """Attention (B, N, h M) of each token to the prototypes, head by head."""
+def _weights(attention: ReluAttention, context: Tensor, keys: Tensor) -> Tensor:
+    """Attention (B, N, h M) of each token (B, N, D) to the keys of prototypes (B, M, D), head by head."""
     own = torch.eye(attention.heads, device=keys.device, dtype=keys.dtype)
     directions = attention.gain[:, 0] * F.normalize(_by_head(keys, attention), dim=3)
-    by_head = torch.einsum("bmhd,hg->bhdgm", directions, own).flatten(3).flatten(1, 2)
+    by_head = torch.einsum("bmhd,hg->bgmhd", directions, own).flatten(3).flatten(1, 2)
+    queries = linear(context, attention.q.weight, attention.q.bias)
     lengths = torch.linalg.vector_norm(_by_head(queries, attention), dim=3, keepdim=True).clamp(min=1e-12)
-    found = _by_head(queries @ by_head, attention)
+    found = _by_head(linear(queries, by_head, None), attention)
     return F.relu(found / lengths).flatten(2)
 
 
-def _with_mlp(block: Block, attended: Tensor, weights: Tensor, span: Tensor) -> Tensor:
-    """Add the MLP; its norm and first layer work on the span (B, h M, D) in place of the tokens (B, N, D)."""
-    mlp, norm = block.mlp, block.norm2
-    bias = block.attn.proj.bias.expand(len(span), 1, -1)
-    directions = torch.cat([span, bias], dim=1)
-    first = (directions - directions.mean(dim=2, keepdim=True)) * norm.weight @ mlp.fc1.weight.T
-    constant = mlp.fc1.bias + mlp.fc1.weight @ norm.bias
-    lengths = torch.linalg.vector_norm(attended - attended.mean(dim=2, keepdim=True), dim=2, keepdim=True)
-    scale = torch.rsqrt(lengths.square() / attended.shape[2] + norm.eps)
-    coefficients = torch.cat([weights * scale, scale], dim=2)
-    hidden = F.gelu(torch.baddbmm(constant, coefficients, first))
-    out: Tensor = attended + mlp.fc2(hidden)
-    return out
+def _expanded(mlp: Mlp, tokens: Tensor) -> Tensor:
+    """Apply an MLP to tokens (B, n, D)."""
+    return linear(linear(tokens, mlp.fc1.weight, mlp.fc1.bias, "gelu"), mlp.fc2.weight, mlp.fc2.bias)
 
 
 def _by_head(features: Tensor, attention: Attention) -> Tensor:

@@ -1,0 +1,16 @@
+"""When to name oneDNN, a library that multiplies on the CPU, instead of leaving the choice to torch."""
+
+import torch
+from torch import Tensor
+
+_BUILT_IN = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+
+
+def settled(features: Tensor) -> bool:
+    """Say whether oneDNN is the library to name for features: those of single precision on the CPU."""
+    return _BUILT_IN and features.device.type == "cpu" and features.dtype == torch.float32
+
+
+def in_one_pass(features: Tensor) -> bool:
+    """Say whether oneDNN may do a layer and what follows in one pass, which has no gradient and no mixed precision."""
+    return settled(features) and not features.requires_grad and not torch.is_autocast_enabled("cpu")
