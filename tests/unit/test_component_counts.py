@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numba
+import numba.typed  # made with numba.njit when it is first wanted, which must not be while that is replaced
 import numpy as np
 import pytest
 from tests.golden.mebin_reference import reference_counts, reference_threshold
