@@ -110,13 +110,15 @@ class BankPhase(ComputedPhase):
                 f"memory_limit_mb is {settings.memory_limit_mb}; "
                 "lower bank_size or candidates_per_vector, or raise the limit"
             )
-        candidates = self._candidates(tiles, track, per_view)
+        candidates = self._candidates(tiles, track, torch.empty(views * per_view, dim, device=tiles.train.device))
         chosen = spread_choice(candidates, settings.bank_size, settings.projection_dim, detector.seed, track)
         detector.bank = candidates[chosen]
 
-    def _candidates(self, tiles: TrainingTiles, track: Track, per_view: int) -> Tensor:
+    def _candidates(self, tiles: TrainingTiles, track: Track, room: Tensor) -> Tensor:
+        """Fill rows of the room (R, D), made beforehand: small tensors that are kept would hold whole tiles' memory."""
         reader, detector = tiles.train, self.detector
-        rows, padding_room = [], PADDING_VECTORS
+        per_view = len(room) // (len(reader) * (1 + self.settings.variants))
+        filled, padding_room = 0, PADDING_VECTORS
         for tile in track(range(len(reader)), "tiles read"):
             plain = reader.pixels(tile)
             content = cells_with_content(plain, detector.map_shape).ravel()
@@ -128,8 +130,10 @@ class BankPhase(ComputedPhase):
                 padding_room -= padding.size
                 taken = [*padding, *order[content[order]][: per_view - padding.size]]
                 places = torch.tensor(taken, dtype=torch.int64, device=reader.device)
-                rows.append(detector.vectors(reader.images([pixels]))[0][places])
-        return torch.cat(rows)
+                end = filled + len(places)
+                torch.index_select(detector.vectors(reader.images([pixels]))[0], 0, places, out=room[filled:end])
+                filled = end
+        return room[:filled]
 
 
 def candidates_per_view(settings: FeatureBankSettings, tiles: int, cells: int) -> int:
@@ -170,10 +174,10 @@ def bank_bytes(settings: FeatureBankSettings, candidates: int, dim: int, cells: 
     Returns
     -------
     int
-        Bytes of float32 numbers: candidates twice (while they are joined), their projections and distances, the bank,
-        the vectors of a tile, and a block of distances.
+        Bytes of float32 numbers: candidates, their projections and distances, the bank, the vectors of a tile, and a
+        block of distances.
     """
-    numbers = candidates * (2 * dim + settings.projection_dim + 4) + settings.bank_size * dim + 3 * cells * dim
+    numbers = candidates * (dim + settings.projection_dim + 4) + settings.bank_size * dim + 3 * cells * dim
     return 4 * (numbers + 2 * max(DISTANCE_BLOCK, settings.bank_size))
 
 

@@ -72,8 +72,6 @@ _APPETITES = {
     "constant": _Appetite(0.1, 0.1, 0.0),
 }
 _DESTSEG = _Appetite(3.4, 2.2, 7.4)
-_FRAGMENTS = 10.0
-"""What reading a tile into a feature bank leaves behind in the allocator, relative to its bytes."""
 _CACHE_OVERHEAD = 1.2
 """Memory of kept features relative to their bytes."""
 
@@ -126,9 +124,9 @@ def _train(work: Work) -> Memory:
         step = batch * work.tile_megapixels * network.forward_mb * _appetite(work).training
         step_on_gpu, frozen = step, network.parameters_mb
     weights = frozen + BYTES_TRAINED * parameters / 1e6
-    left = _FRAGMENTS * work.tiles_mb(work.training) if isinstance(block, FeatureBankSettings) else 0.0
+    candidates = 4e-6 * block.candidates_per_vector * parameters if isinstance(block, FeatureBankSettings) else 0.0
     return Memory(
-        INTERPRETER_MB + weights + step + cached + left,
+        INTERPRETER_MB + weights + step + cached + candidates,
         work.tiles_mb(work.photographs),
         CUDA_CONTEXT_MB + weights + step_on_gpu + cached,
     )

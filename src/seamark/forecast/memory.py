@@ -41,12 +41,13 @@ _APPETITES = {
     "binarize": _Appetite(80.0, per_megapixel=9.0),
     "refine": _Appetite(85.0, per_megapixel=11.0, per_million_values=0.8),
     "preview": _Appetite(100.0, per_megapixel=9.5, per_million_values=2.8, per_photograph=0.3),
-    "evaluate": _Appetite(85.0, per_megapixel=18.5),
+    "evaluate": _Appetite(90.0, per_megapixel=32.0),
     "package": _Appetite(208.0, per_map_megapixel=15.7),
     "report": _Appetite(150.0, per_photograph=0.02),
     "verify": _Appetite(100.0, per_map_megapixel=8.0),
     "comparison": _Appetite(200.0, per_megapixel=30.0, per_photograph=0.02),
 }
+_RELIGHTING = _Appetite(80.0, per_million_values=17.0)
 _FUSING = _Appetite(74.0, per_map_megapixel=28.0)
 _MEBIN = _Appetite(200.0, per_megapixel=15.0)
 _NETWORK_STAGES = ("distill", "train", "infer")
@@ -90,6 +91,8 @@ def requested_mb(work: Work, threads: int = 1) -> int:
 
 
 def _appetite(work: Work) -> _Appetite:
+    if work.stage == "crop" and work.config.relight.variants(work.split):
+        return _RELIGHTING
     if work.stage == "fuse" and len(work.config.fuse.members) > 1:
         return _FUSING
     if work.stage == "binarize" and work.config.binarize.mebin.enabled:
