@@ -35,6 +35,7 @@ from seamark.images import array_digest, read_mask, write_map, write_mask
 from seamark.inspection import inspect_mask
 from seamark.manifests.maps import MapRecord
 from seamark.stored_maps import load_map
+from seamark.stored_masks import save_mask
 from seamark.submission import pack_submission, write_submission
 from seamark.submitted_images import SubmittedImage
 
@@ -63,7 +64,7 @@ def draw(folder: Path, count: int) -> list[SubmittedImage]:
     for number in range(count):
         scores, name = draw_map(number), f"{number:03d}_regular"
         write_map(folder / f"{name}.tiff", scores)
-        write_mask(folder / f"{name}.png", scores > np.quantile(scores[::8, ::8], 0.99))
+        mask = save_mask(folder, ".", name, scores > np.quantile(scores[::8, ::8], 0.99))
         record = MapRecord(
             id=name,
             file=f"{name}.tiff",
@@ -80,7 +81,7 @@ def draw(folder: Path, count: int) -> list[SubmittedImage]:
         images.append(
             SubmittedImage(
                 place, PLACE.parts[0], "test_private", name, WIDTH, HEIGHT, folder / "maps.json", record,
-                folder / f"{name}.png",
+                folder / "masks.json", mask,
             )
         )  # fmt: skip
     return images
@@ -127,7 +128,7 @@ def plainly_written(folder: Path, image: SubmittedImage) -> tuple[int, int, int,
     pixels = np.bincount(halves.view(np.uint16).ravel(), minlength=1 << 16)
     underflow = int(np.count_nonzero(scores)) - (halves.size - int(pixels[0] + pixels[0x8000]))
     mask = folder / MASKS_FOLDER / PLACE / f"{image.name}.png"
-    write_mask(mask, read_mask(image.mask))
+    write_mask(mask, read_mask(image.masks.parent / image.mask.file))
     inspect_mask(image.name, mask, [(WIDTH, HEIGHT)])
     again = np.bincount(tifffile.imread(target).view(np.uint16).ravel(), minlength=1 << 16)
     return plain_distinct(scores), int(np.count_nonzero(pixels)), underflow, bool((pixels == again).all())

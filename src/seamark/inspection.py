@@ -11,6 +11,7 @@ import tifffile
 from PIL import Image
 
 from seamark.image_files import MAX_PIXELS
+from seamark.images import array_digest
 from seamark.plain_files import UNREADABLE, shown
 from seamark.rounding import count_patterns
 
@@ -42,6 +43,8 @@ class FileFacts:
         Share of a map's pixels that have its commonest score, 0..1.
     empty, full : bool
         Whether a mask is 0 everywhere, or 255 everywhere.
+    mask_sha256 : str
+        Digest of a mask's pixels, as manifests have it; empty for maps and unreadable masks.
     """
 
     violations: tuple[Violation, ...]
@@ -50,6 +53,7 @@ class FileFacts:
     commonest_share: float = 0.0
     empty: bool = False
     full: bool = False
+    mask_sha256: str = ""
 
 
 def inspect_map(name: str, path: Path, sizes: Sequence[tuple[int, int]]) -> FileFacts:
@@ -143,7 +147,8 @@ def inspect_mask(name: str, path: Path, sizes: Sequence[tuple[int, int]]) -> Fil
         violations.append(Violation("mask_mode", f"{name}: mode {mode}, expected 8-bit grey (L)"))
     violations += _size_violations("mask_size", name, pixels, sizes)
     full = bool((pixels == 255).all())
-    return FileFacts(tuple(violations), size_bytes, empty=not pixels.any(), full=full)
+    digest = array_digest(pixels != 0)
+    return FileFacts(tuple(violations), size_bytes, empty=not pixels.any(), full=full, mask_sha256=digest)
 
 
 def _read_png(path: Path, most_pixels: int) -> tuple[npt.NDArray[Any] | None, str, str]:

@@ -24,6 +24,7 @@ from seamark.manifests.preview import PreviewManifest
 from seamark.manifests.teacher import TeacherManifest
 from seamark.manifests.tilemaps import TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
+from seamark.stored_masks import is_whole_png
 
 Digest = Callable[[Path], str]
 Roots = Mapping[str, Path | None]
@@ -47,9 +48,9 @@ def map_digest(path: Path) -> str:
 
 
 def mask_digest(path: Path) -> str:
-    """Return the digest of a mask, bool (H, W), whose check sums are intact."""
-    with Image.open(path) as picture:
-        picture.verify()
+    """Return the digest of a mask, bool (H, W), whose file is whole."""
+    if not is_whole_png(path):
+        raise ManifestError(f"{path}: parts of the PNG file are missing or changed")
     return array_digest(read_mask(path))
 
 

@@ -28,18 +28,18 @@ from seamark.checker import (
     report_lines,
     with_archive_rule,
 )
-from seamark.errors import DataError, ManifestError, SubmissionError
+from seamark.errors import DataError, SubmissionError
 from seamark.expected_submission import ExpectedSubmission, scaled_size
-from seamark.images import read_mask, write_mask
+from seamark.images import write_mask
 from seamark.inspection import FileFacts
 from seamark.manifests.base import write_manifest
 from seamark.manifests.ranking import QuantileFit
 from seamark.manifests.submission import ChallengeVerdict, CheckReport, PrecisionRecord
 from seamark.ranking_maps import ranked_map
-from seamark.repair import owner_command
 from seamark.rounding import round_scores
 from seamark.scores import MAX_SCORE
 from seamark.stored_maps import load_map
+from seamark.stored_masks import is_whole_png, load_mask
 from seamark.submitted_images import SubmittedImage
 
 Float32Array = npt.NDArray[np.float32]
@@ -170,27 +170,15 @@ def _write_submitted_map(
 
 
 def _write_submitted_mask(target: Path, image: SubmittedImage, file: CheckedFile | None) -> FileFacts | None:
-    """Copy a mask that is as the server takes it, which saves decoding and encoding; write any other anew."""
-    if file and image.mask.is_file():
-        shutil.copyfile(image.mask, target)
+    """Copy a mask that is whole and as the server takes it, which saves encoding it; write any other anew."""
+    stored = image.masks.parent / image.mask.file
+    if file and is_whole_png(stored):
+        shutil.copyfile(stored, target)
         facts = inspect_file(file)
-        if not facts.violations:
+        if not facts.violations and facts.mask_sha256 == image.mask.sha256:
             return facts
-    _write_mask_anew(target, image)
+    write_mask(target, load_mask(image.masks, image.mask))
     return inspect_file(file) if file else None
-
-
-def _write_mask_anew(target: Path, image: SubmittedImage) -> None:
-    try:
-        mask = read_mask(image.mask, image.width * image.height)
-    except DataError as error:
-        raise ManifestError(f"{error}; or rebuild the masks with: {owner_command(image.mask)}") from error
-    if mask.shape != (image.height, image.width):
-        raise ManifestError(
-            f"{image.mask}: mask of shape {mask.shape}, not that of its image; "
-            f"rebuild the masks with: {owner_command(image.mask)}"
-        )
-    write_mask(target, mask)
 
 
 def _pooled_precision(records: Sequence[PrecisionRecord]) -> PrecisionRecord:

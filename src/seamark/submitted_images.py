@@ -29,8 +29,10 @@ class SubmittedImage:
         Manifest of the maps.
     anomaly_map : MapRecord
         Its entry for the image.
-    mask : Path
-        8-bit PNG.
+    masks : Path
+        Manifest of the masks.
+    mask : MaskRecord
+        Its entry for the image.
     """
 
     id: str
@@ -41,7 +43,8 @@ class SubmittedImage:
     height: int
     maps: Path
     anomaly_map: MapRecord
-    mask: Path
+    masks: Path
+    mask: MaskRecord
 
 
 def images_to_submit(
@@ -104,7 +107,8 @@ def _paired(
                 height=image.height,
                 maps=maps_path,
                 anomaly_map=anomaly_map,
-                mask=masks_path.parent / mask.file,
+                masks=masks_path,
+                mask=mask,
             )
         )
     return submitted

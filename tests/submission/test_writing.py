@@ -1,5 +1,7 @@
 """Submitted maps and masks: sizes, float16, refusals."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from seamark.errors import ManifestError, SubmissionError
 from seamark.expected_submission import ExpectedImage, ExpectedSubmission, scaled_size
 from seamark.images import array_digest, write_map, write_mask
 from seamark.manifests.maps import MapRecord
+from seamark.stored_masks import save_mask
 from seamark.submission import write_submission
 from seamark.submitted_images import SubmittedImage
 
@@ -23,7 +26,7 @@ def sequentially(function, items, _):
 
 def image(root, anomaly_map, mask=None, name="000_regular"):
     write_map(root / f"{name}.tiff", anomaly_map)
-    write_mask(root / f"{name}.png", np.zeros((HEIGHT, WIDTH), bool) if mask is None else mask)
+    listed = save_mask(root, ".", name, np.zeros((HEIGHT, WIDTH), bool) if mask is None else mask)
     record = MapRecord(
         id=name,
         file=f"{name}.tiff",
@@ -38,7 +41,7 @@ def image(root, anomaly_map, mask=None, name="000_regular"):
     )
     place = f"felt/test_private/{name}"
     return SubmittedImage(
-        place, "felt", "test_private", name, WIDTH, HEIGHT, root / "maps.json", record, root / f"{name}.png"
+        place, "felt", "test_private", name, WIDTH, HEIGHT, root / "maps.json", record, root / "masks.json", listed
     )
 
 
@@ -92,7 +95,7 @@ def test_masks_stay_at_image_size_and_become_grey(tmp_path, mode):
     mask = np.random.default_rng(0).random((HEIGHT, WIDTH)) < 0.2
     listed = image(tmp_path, random_map(), mask)
     if mode != "L":
-        Image.fromarray(mask * np.uint8(255)).convert(mode).save(listed.mask)
+        Image.fromarray(mask * np.uint8(255)).convert(mode).save(tmp_path / "000_regular.png")
     facts = write_submission(tmp_path / "out", [listed], expectation(0.25), sequentially).facts
     submitted = tmp_path / "out/anomaly_images_thresholded/felt/test_private/000_regular.png"
     assert submitted.read_bytes() == encoded(tmp_path, mask)
@@ -100,6 +103,23 @@ def test_masks_stay_at_image_size_and_become_grey(tmp_path, mode):
     with Image.open(submitted) as png:
         assert png.mode == "L"
         np.testing.assert_array_equal(np.asarray(png), mask * np.uint8(255))
+
+
+@pytest.mark.parametrize("lost", [1, 12, 16])
+def test_a_mask_whose_file_has_lost_its_end_is_written_whole(tmp_path, lost):
+    mask = np.random.default_rng(0).random((HEIGHT, WIDTH)) < 0.2
+    listed = image(tmp_path, random_map(), mask)
+    os.truncate(tmp_path / "000_regular.png", (tmp_path / "000_regular.png").stat().st_size - lost)
+    write_submission(tmp_path / "out", [listed], expectation(), sequentially)
+    submitted = tmp_path / "out/anomaly_images_thresholded/felt/test_private/000_regular.png"
+    assert submitted.read_bytes() == encoded(tmp_path, mask)
+
+
+def test_a_mask_that_its_manifest_does_not_describe_is_refused(tmp_path):
+    listed = image(tmp_path, random_map())
+    write_mask(tmp_path / "000_regular.png", np.ones((HEIGHT, WIDTH), bool))
+    with pytest.raises(ManifestError, match=r"000_regular\.png: expected the mask .* -f .*masks\.json"):
+        write_submission(tmp_path / "out", [listed], expectation(), sequentially)
 
 
 def encoded(folder, mask):
@@ -137,7 +157,8 @@ def test_ties_and_underflow_are_counted(tmp_path):
 
 
 def test_masks_of_another_size_are_refused(tmp_path):
-    submitted = image(tmp_path, random_map(), np.zeros((HEIGHT, WIDTH - 1), bool))
+    submitted = image(tmp_path, random_map())
+    write_mask(tmp_path / "000_regular.png", np.zeros((HEIGHT, WIDTH - 1), bool))
     with pytest.raises(ManifestError, match=r"000_regular\.png"):
         write_submission(tmp_path / "out", [submitted], expectation(), sequentially)
 
