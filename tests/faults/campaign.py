@@ -273,7 +273,7 @@ class Run:
 
     def row(self, fault, outcome):
         note = self.struck().get(fault.number, {"missed": "no job came so far"})
-        if note.get("missed"):
+        if note.get("missed") or (fault.kind == "second_run" and note["detail"] is None):  # killed before it could
             outcome = "not struck"
         elif not self.took_effect(fault):
             outcome = "without effect"

@@ -179,7 +179,10 @@ class Striker:
         environment = {name: value for name, value in os.environ.items() if name != "FAULTS_JOURNAL"}
         command = json.loads((self.journal / "command.json").read_text())
         result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        refused = result.returncode != 0 and "another snakemake works on this run" in result.stdout + result.stderr
+        said = result.stdout + result.stderr
+        beside = "another snakemake works on this run" in said
+        unreadable = "ProtectedOutputException" in said  # of another fault, which Snakemake sees before the lock
+        refused = result.returncode != 0 and (beside or unreadable)
         note("refused" if refused else f"not refused: {result.returncode} {result.stderr[-2000:]}")
 
     def clock(self, fault, draw, path, note):
