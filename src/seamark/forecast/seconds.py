@@ -1,11 +1,10 @@
 """CPU seconds of a job.
 
-Of stages without a network they are a sum over photographs and pixels. The coefficients come from small rehearsals at
-full and at half size; those of ``demo``, ``evaluate`` and ``report``, which depend on what a run is, from a run of the
-demo: ``python benchmarks/forecast.py <run folder>`` puts both side by side. They hold for the machine whose speed is
-the reference of :mod:`seamark.forecast.machine_speed`. GrabCut's time depends on the defects that are found, which
-nobody knows before; it is counted for about three of them per photograph. Training and scoring are measured where the
-run will be (:mod:`seamark.forecast.step_times`).
+Of stages without a network they are a sum over photographs and pixels. The coefficients lie between what the demo, the
+rehearsal of everything and small rehearsals at full and at a quarter of the size took: ``python benchmarks/forecast.py
+<run folder>`` puts forecast and run side by side. They hold for the machine whose speed is the reference of
+:mod:`seamark.forecast.machine_speed`. GrabCut's time depends on the defects that are found, which nobody knows before.
+Training and scoring are measured where the run will be (:mod:`seamark.forecast.step_times`).
 """
 
 import math
@@ -39,15 +38,15 @@ _EFFORTS = {
     "index": _Effort(per_megapixel=0.0024, per_million_values=0.0009),
     "truth": _Effort(per_job=0.06, per_megapixel=0.0015),
     "crop": _Effort(per_job=0.015, per_megapixel=0.0072, per_million_values=0.0132),
-    "merge": _Effort(per_job=0.1, per_map_megapixel=0.007),
+    "merge": _Effort(per_job=0.1, per_map_megapixel=0.011),
     "fuse": _Effort(),
-    "calibrate": _Effort(per_map_megapixel=0.0158),
+    "calibrate": _Effort(per_map_megapixel=0.018),
     "binarize": _Effort(per_megapixel=0.0145),
-    "refine": _Effort(per_job=0.1, per_photograph=0.01, per_megapixel=0.2, per_million_values=0.006),
-    "preview": _Effort(per_job=0.115, per_photograph=0.051, per_megapixel=0.0113, per_million_values=0.0149),
-    "evaluate": _Effort(per_job=0.06, per_megapixel=0.045),
+    "refine": _Effort(per_job=0.1, per_photograph=0.002, per_megapixel=0.045, per_million_values=0.003),
+    "preview": _Effort(per_job=0.115, per_photograph=0.027, per_megapixel=0.0113, per_million_values=0.03),
+    "evaluate": _Effort(per_job=0.06, per_megapixel=0.06),
     "package": _Effort(per_job=0.3, per_map_megapixel=0.05),
-    "report": _Effort(per_job=1.9, per_photograph=0.02),
+    "report": _Effort(per_job=3.5, per_photograph=0.0016),
 }
 _FUSING = _Effort(per_map_megapixel=0.03)
 _MEBIN = _Effort(per_job=0.55, per_megapixel=0.025)
