@@ -42,7 +42,7 @@ _APPETITES = {
     "refine": _Appetite(85.0, per_megapixel=11.0, per_million_values=0.8),
     "preview": _Appetite(100.0, per_megapixel=9.5, per_million_values=2.8, per_photograph=0.3),
     "evaluate": _Appetite(95.0, per_megapixel=18.5),
-    "package": _Appetite(245.0, per_map_megapixel=4.0, per_photograph=0.006),
+    "package": _Appetite(270.0, per_map_megapixel=4.0, per_photograph=0.006),
     "report": _Appetite(150.0, per_photograph=0.02),
     "verify": _Appetite(100.0, per_map_megapixel=8.0),
     "comparison": _Appetite(200.0, per_megapixel=30.0, per_photograph=0.02),
