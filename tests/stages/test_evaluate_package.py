@@ -92,7 +92,7 @@ class Run:
                     file=f"{split}/{name}.png",
                     width=width,
                     height=height,
-                    sha256="0",
+                    sha256=array_digest(mask),
                     foreground_px=0,
                     components=0,
                     thresholds=(),

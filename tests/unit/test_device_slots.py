@@ -100,9 +100,9 @@ def test_a_killed_job_frees_its_slot_and_no_other(machine, tmp_path):
         waiting = start(tmp_path, "d", hold_s=0)
         with pytest.raises(subprocess.TimeoutExpired):
             waiting.wait(timeout=1.5)
+        (tmp_path / "held" / devices["b"]).unlink()  # before it can, because the next one marks the slot at once
         holders[1].send_signal(signal.SIGKILL)
         holders[1].wait()
-        (tmp_path / "held" / devices["b"]).unlink()
         assert waiting.communicate(timeout=60)[1] == ""
         assert history.read_text().splitlines()[-1] == f"d {devices['b']}"
         assert json.loads((tmp_path / "d.json").read_text())[0] == "work d"
