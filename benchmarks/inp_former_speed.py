@@ -3,23 +3,24 @@
 Literal is ``literal/inp_former.py``: plain PyTorch, batch norms where they are, features computed anew in every step,
 one tile at a time when scoring. Settings are those of ``config.yaml``, the demo's (``--paper`` for INP-Former's own);
 both forms start from the same weights and see the same pixels and the same random choices. First their scores and three
-training steps must agree. Then, in turns in one process on one thread: processor seconds per tile of scoring and per
-training step. A step costs less when its features are kept, so it is timed with all and with none of them kept, and the
-mean step of a training follows from how many of its tiles are not yet kept when they come (``--tiles``, ``--steps``).
-Last, on two cores: literal scores with two threads, Seamark in two processes side by side, as its jobs run, each on one
-thread; wall seconds per tile of both. Prints a row and appends it to ``history/inp_former_speed.csv``. Run:
-``python benchmarks/inp_former_speed.py``.
+training steps must agree. Then, in turns, each form in processes of its own with memory of its own, Seamark's with the
+environment of its jobs: processor seconds per tile of scoring and per training step on one thread. A step costs less
+when its features are kept, so it is timed with all and with none of them kept, and the mean step of a training follows
+from how many of its tiles are not yet kept when they come (``--tiles``, ``--steps``). On two cores: wall seconds per
+tile of scoring literally with two threads, literally in two processes side by side with one thread each, and as
+Seamark's jobs run, two side by side with one thread each. Prints a row and appends it to
+``history/inp_former_speed.csv``. Run: ``python benchmarks/inp_former_speed.py``.
 """
 
 import argparse
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
-from threading import Barrier
 from typing import cast
 
 import numpy as np
@@ -32,6 +33,7 @@ from torch import Tensor, nn
 from seamark.backbone_weights import BACKBONE_WEIGHTS
 from seamark.batches import Batch, FeatureCache, Key, TileReader, TrainingTiles, batch_tiles
 from seamark.detectors.inp_former import InpFormer, head_count, with_outliers
+from seamark.job_surroundings import prepare_environment
 from seamark.networks.efficientnet_lite import build_efficientnet_lite0, published_names
 from seamark.phases import GradientPhase
 from seamark.settings.inp_former import InpFormerSettings
@@ -151,46 +153,113 @@ def agreement(forms: Forms) -> dict[str, float]:
     }
 
 
-def seconds(works: dict[str, Callable[[int], object]], repeats: int) -> dict[str, list[float]]:
-    """Return the processor times of each work, all of them in turns.
+class Works:
+    """What is timed in a process of its own."""
 
-    In each turn a call goes before the one that counts: its memory is laid out as in a job that does nothing else.
-    """
-    spent: dict[str, list[float]] = {name: [] for name in works}
-    for repeat in range(repeats):
-        for name, work in works.items():
-            work(repeat)
-            start = time.process_time()
-            work(repeat)
-            spent[name].append(time.process_time() - start)
-    return spent
+    def __init__(self, settings: InpFormerSettings) -> None:
+        torch.set_num_threads(1)
+        self.forms = Forms(settings)
+
+    @cached_property
+    def fresh(self) -> Forms:
+        """Forms that keep no features."""
+        return Forms(self.forms.settings.model_copy(update={"feature_cache_mb": 0}))
+
+    def score_literal(self, tile: int) -> object:
+        """Score literally."""
+        return self.forms.literal_score(tile)
+
+    def score(self, tile: int) -> object:
+        """Score as the infer stage does."""
+        self.forms.detector.eval()
+        return self.forms.score(tile)
+
+    def step_literal(self, _: int) -> object:
+        """Make a literal training step."""
+        return self.forms.literal_step(self.forms.batch(FIRST_STEP))
+
+    def step_all_kept(self, _: int) -> object:
+        """Make a training step whose features are kept."""
+        self.forms.detector.train()
+        return self.forms.step(self.forms.batch(FIRST_STEP))
+
+    def step_none_kept(self, _: int) -> object:
+        """Make a training step with features that are computed anew."""
+        return self.fresh.step(self.fresh.batch(FIRST_STEP))
 
 
-def scoring(forms: Forms, repeats: int) -> dict[str, float]:
-    """Time both forms of scoring on one thread."""
-    forms.detector.eval()
-    with torch.inference_mode():
-        spent = seconds({"literal": forms.literal_score, "ours": forms.score}, repeats)
-    return {
-        "score_literal_s": float(np.median(spent["literal"])),
-        "score_s": float(np.median(spent["ours"])),
-        "score_ratio": float(np.median(np.divide(spent["literal"], spent["ours"]))),
-    }
+_works: list[Works] = []
+"""Those of this process."""
 
 
-def training(forms: Forms, repeats: int) -> dict[str, float]:
-    """Time both forms of a training step on one thread, with all features kept and with none."""
-    forms.detector.train()
-    fresh = Forms(forms.settings.model_copy(update={"feature_cache_mb": 0}))
-    spent = seconds(
-        {
-            "step_literal_s": lambda _: forms.literal_step(forms.batch(FIRST_STEP)),
-            "step_all_kept_s": lambda _: forms.step(forms.batch(FIRST_STEP)),
-            "step_none_kept_s": lambda _: fresh.step(fresh.batch(FIRST_STEP)),
-        },
-        repeats,
-    )
-    return {name: float(np.median(times)) for name, times in spent.items()}
+def begin(settings: InpFormerSettings) -> None:
+    """Make the works of a process."""
+    _works.append(Works(settings))
+
+
+def timed(name: str, calls: int, threads: int = 1) -> tuple[float, float]:
+    """Return processor and wall seconds per call of a work, behind one call that does not count."""
+    torch.set_num_threads(threads)
+    work = getattr(_works[0], name)
+    with torch.inference_mode(name.startswith("score")):
+        work(0)
+        start, begun = time.process_time(), time.perf_counter()
+        for call in range(calls):
+            work(call)
+        return (time.process_time() - start) / calls, (time.perf_counter() - begun) / calls
+
+
+class Processes:
+    """Two processes that work literally and two that work as jobs of Seamark, each with memory of its own."""
+
+    def __init__(self, settings: InpFormerSettings) -> None:
+        context = multiprocessing.get_context("spawn")
+
+        def process() -> ProcessPoolExecutor:
+            pool = ProcessPoolExecutor(1, context, begin, (settings,))
+            pool.submit(os.getpid).result()  # starts it, with the environment of this moment
+            return pool
+
+        self.literal = [process(), process()]
+        prepare_environment(ROOT)
+        self.jobs = [process(), process()]
+
+    def turns(self, works: dict[str, int], repeats: int) -> dict[str, list[float]]:
+        """Time works in turns, each so many calls a turn, on one thread: processor seconds of a call."""
+        spent: dict[str, list[float]] = {name: [] for name in works}
+        for _ in range(repeats):
+            for name, calls in works.items():
+                process = (self.literal if name.endswith("literal") else self.jobs)[0]
+                spent[name].append(process.submit(timed, name, calls).result()[0])
+        return spent
+
+    def scoring(self, repeats: int, tiles: int = 4) -> dict[str, float]:
+        """Time both forms of scoring on one thread; the median turn counts."""
+        spent = self.turns({"score_literal": tiles, "score": tiles}, repeats)
+        return {f"{name}_s": float(np.median(times)) for name, times in spent.items()} | {
+            "score_ratio": float(np.median(np.divide(spent["score_literal"], spent["score"])))
+        }
+
+    def training(self, repeats: int) -> dict[str, float]:
+        """Time both forms of a training step on one thread, with all features kept and with none."""
+        spent = self.turns(dict.fromkeys(("step_literal", "step_all_kept", "step_none_kept"), 1), repeats)
+        return {f"{name}_s": float(np.median(times)) for name, times in spent.items()}
+
+    def on_two_cores(self, repeats: int, tiles: int = 8) -> dict[str, float]:
+        """Score in turns: literally with two threads and in two processes, in two jobs; wall seconds per tile."""
+        spent: dict[str, list[float]] = {"literal": [], "literal_pair": [], "jobs": []}
+        for _ in range(repeats):
+            spent["literal"].append(self.literal[0].submit(timed, "score_literal", tiles, 2).result()[1])
+            for name, pair, work in (("literal_pair", self.literal, "score_literal"), ("jobs", self.jobs, "score")):
+                both = [process.submit(timed, work, tiles) for process in pair]
+                spent[name].append(max(each.result()[1] for each in both) / 2)
+        return {
+            "two_cores_literal_s": float(np.median(spent["literal"])),
+            "two_cores_literal_pair_s": float(np.median(spent["literal_pair"])),
+            "two_cores_s": float(np.median(spent["jobs"])),
+            "two_cores_ratio": float(np.median(np.divide(spent["literal"], spent["jobs"]))),
+            "two_cores_pair_ratio": float(np.median(np.divide(spent["literal_pair"], spent["jobs"]))),
+        }
 
 
 def kept_share(forms: Forms, tiles: int, steps: int) -> float:
@@ -210,61 +279,16 @@ def kept_share(forms: Forms, tiles: int, steps: int) -> float:
     return hits / (steps * forms.settings.batch_size)
 
 
-def neighbour(settings: InpFormerSettings, turns: Barrier, rounds: int, tiles: int) -> list[float]:
-    """Score in a process beside another one whenever it is their turn; return the wall seconds per tile of each."""
-    torch.set_num_threads(1)
-    forms = Forms(settings)
-    spent = []
-    with torch.inference_mode():
-        forms.score(0)
-        for _ in range(rounds):
-            turns.wait(timeout=600)
-            turns.wait(timeout=600)
-            spent.append(wall(forms.score, tiles))
-    turns.wait(timeout=600)
-    return spent
-
-
-def wall(work: Callable[[int], object], tiles: int) -> float:
-    """Return the wall seconds per tile."""
-    begin = time.perf_counter()
-    for tile in range(tiles):
-        work(tile)
-    return (time.perf_counter() - begin) / tiles
-
-
-def on_two_cores(forms: Forms, rounds: int, tiles: int = 4) -> dict[str, float]:
-    """Score with two threads literally and in two processes side by side, in turns; the median round counts."""
-    forms.detector.eval()
-    torch.set_num_threads(2)
-    context = multiprocessing.get_context("spawn")
-    literal_s = []
-    with torch.inference_mode(), context.Manager() as manager, ProcessPoolExecutor(2, context) as pool:
-        turns = manager.Barrier(3)
-        jobs = [pool.submit(neighbour, forms.settings, turns, rounds, tiles) for _ in range(2)]
-        forms.literal_score(0)
-        for _ in range(rounds):
-            turns.wait(timeout=600)  # both have come to rest
-            literal_s.append(wall(forms.literal_score, tiles))
-            turns.wait(timeout=600)
-        turns.wait(timeout=600)
-        pair_s = np.max([job.result() for job in jobs], axis=0) / 2
-    torch.set_num_threads(1)
-    return {
-        "two_cores_literal_s": float(np.median(literal_s)),
-        "two_cores_s": float(np.median(pair_s)),
-        "two_cores_ratio": float(np.median(np.array(literal_s) / pair_s)),
-    }
-
-
 def measure(settings: InpFormerSettings, tiles: int, steps: int, repeats: int) -> dict[str, float]:
     """Compare and time everything."""
     forms = Forms(settings)
-    row = agreement(forms) | scoring(forms, 2 * repeats) | training(forms, repeats)
+    row, processes = agreement(forms), Processes(settings)
+    # Scoring first, in processes that have done nothing else, as a job of the infer stage has not.
+    row |= processes.scoring(repeats) | processes.on_two_cores(repeats) | processes.training(repeats)
     share = row["kept_share"] = kept_share(forms, tiles, steps)
     row["step_s"] = share * row["step_all_kept_s"] + (1.0 - share) * row["step_none_kept_s"]
     row["step_ratio"] = row["step_literal_s"] / row["step_s"]
-    return row | on_two_cores(forms, 2 * repeats)
+    return row
 
 
 def main() -> None:
@@ -281,7 +305,7 @@ def main() -> None:
     settings = InpFormerSettings.model_validate(block | (PAPER if arguments.paper else {}))
     row = measure(settings, arguments.tiles, arguments.steps, arguments.repeats) | {"load": os.getloadavg()[0]}
     texts = {"settings": "paper" if arguments.paper else "demo"} | {name: f"{value:.3g}" for name, value in row.items()}
-    print("\n".join(f"{name:20} {text}" for name, text in texts.items()))
+    print("\n".join(f"{name:24} {text}" for name, text in texts.items()))
     append(arguments.csv, [texts])
 
 

@@ -124,7 +124,7 @@ class Backbone(nn.Module, ABC):
                 f"{self.name}: expected tiles (B, H, W, 1 or 3) of uint8, got {tuple(tiles.shape)} of {tiles.dtype}"
             )
         planes = tiles.permute(0, 3, 1, 2).to(torch.float32)
-        return ((planes - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        return (planes - self.mean).div_(self.std).contiguous(memory_format=torch.channels_last)
 
     def grid_shape(self, height: int, width: int) -> tuple[int, int]:
         """Return rows and columns of the token grid for an input of this size.

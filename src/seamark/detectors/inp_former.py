@@ -163,6 +163,11 @@ def reconstruction_loss(targets: Tensor, rebuilt: Tensor, gamma: float) -> Tenso
     return torch.stack(losses).mean()
 
 
+def _mean(layers: Sequence[Tensor]) -> Tensor:
+    """Return the mean of tensors of one shape; of a single one without a copy."""
+    return layers[0] if len(layers) == 1 else torch.stack(tuple(layers)).mean(dim=0)
+
+
 class InpFormer(Detector):
     """INP-Former over any token stack."""
 
@@ -213,9 +218,7 @@ class InpFormer(Detector):
     def targets(self, images: Tensor) -> Tensor:
         """Return the reconstruction targets (B, G, N, D) of normalised images (B, 3, H, W): means of layers."""
         layers = self.backbone.tokens(images)
-        return torch.stack(
-            [torch.stack([layers[layer] for layer in group]).mean(dim=0) for group in self.token_groups], dim=1
-        )
+        return torch.stack([_mean([layers[layer] for layer in group]) for group in self.token_groups], dim=1)
 
     def _filled(self) -> Tensor:
         """Say which features each target fills (G, 1, D), if no two of them fill the same; else (0, 1, D)."""

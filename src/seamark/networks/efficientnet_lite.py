@@ -6,6 +6,7 @@ from typing import cast
 from torch import nn
 
 from seamark.networks.folding import fold_batch_norm
+from seamark.networks.in_strips import InStrips
 from seamark.torchvision_operators import declare_torchvision_operators
 
 declare_torchvision_operators()
@@ -85,8 +86,9 @@ def _fold(parent: nn.Module, convolution_name: str, norm_name: str) -> None:
 def fold_batch_norms(network: nn.Module) -> None:
     """Fold every batch norm before the head into its convolution, in place.
 
-    Features change by rounding (2e-6 of their length) and take about half the time. The network can no longer be
-    trained or loaded.
+    Features change by rounding (2e-6 of their length) and take about half the time. The first block of the second
+    stage, whose inner features are the largest of all, works in strips of rows. The network can no longer be trained or
+    loaded.
 
     Parameters
     ----------
@@ -94,10 +96,13 @@ def fold_batch_norms(network: nn.Module) -> None:
         Network of :func:`build_efficientnet_lite0` with its final weights.
     """
     _fold(network, "conv_stem", "bn1")
+    second = cast(nn.Sequential, stages(network)[1])
+    channels = cast(nn.Conv2d, second.get_submodule("0.conv_pw")).out_channels
     for number, block in enumerate(block for stage in stages(network) for block in cast(nn.Sequential, stage)):
         layers = list((_WITH_EXPANSION if number else _WITHOUT_EXPANSION).values())
         for convolution, norm in zip(layers[::2], layers[1::2], strict=True):
             _fold(block, convolution, norm)
+    second[0] = InStrips(second[0], stride=2, reach=2, channels=channels)
 
 
 _STAGES_OF_LAYER = ((0,), (1,), (2,), (3, 4), (5, 6))

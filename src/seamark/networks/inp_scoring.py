@@ -34,12 +34,12 @@ def reconstruct(network: InpNetwork, fused: Tensor) -> Tensor:
         As ``network.reconstruct(fused, network.prototypes(fused))``, up to rounding.
     """
     prototypes = _prototypes(network.extractor, network.prototype_token, fused)
-    tokens, outputs = _expanded(network.bottleneck, fused), []
-    for block in network.decoder:
+    tokens, share = _expanded(network.bottleneck, fused), len(network.decoder) // network.groups
+    rebuilt = fused.new_zeros(len(fused), network.groups, *fused.shape[1:])
+    for number, block in enumerate(network.decoder):
         tokens = _decoded(cast(Block, block), tokens, prototypes)
-        outputs.append(tokens)
-    shares = torch.stack(outputs[::-1], dim=1)
-    return shares.reshape(len(fused), network.groups, -1, *tokens.shape[1:]).mean(dim=2)
+        rebuilt[:, -1 - number // share].add_(tokens, alpha=1.0 / share)
+    return rebuilt
 
 
 def _prototypes(extractor: Block, learned: Tensor, fused: Tensor) -> Tensor:
