@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-KEPT_MEMORY = "glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=268435456"
-"""What is freed stays with the process for the next tile, up to 256 MiB and in pieces below 32 MiB. Given back to the
+KEPT_MEMORY = "glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=67108864"
+"""What is freed stays with the process for the next tile, up to 64 MiB and in pieces below 32 MiB. Given back to the
 system, the features of every tile would begin with pages that have to be cleared."""
 
 
