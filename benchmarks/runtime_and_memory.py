@@ -7,10 +7,11 @@ calls one: 8-bit pixels that are cut by the run's grid, scored and merged to a m
 the part from the tiles to the scores, with both copies, which is all that the protocol's own script has. Beside wall
 seconds stand those of the processor, which other work on the machine changes less.
 
-Every model runs in a process of its own, on one thread where there is no GPU. Memory on the CPU is the largest resident
-size of that process, and beside it what the process had before the model was loaded: interpreter, PyTorch and the rest.
-Prints a row per model and size and appends it to ``history/runtime_and_memory.csv``. Run, in the folder that holds
-``out``; fewer calls than 1000 are no longer the protocol's, and are written beside the numbers:
+Every model runs in a process of its own with the environment of a job, on one thread where there is no GPU. Memory on
+the CPU is the largest resident size of that process, and beside it what the process had before the model was loaded:
+interpreter, PyTorch and the rest. Prints a row per model and size and appends it to
+``history/runtime_and_memory.csv``. Run, in the folder that holds ``out``; fewer calls than 1000 are no longer the
+protocol's, and are written beside the numbers:
 
     python benchmarks/runtime_and_memory.py --category washers out/aand out/demo
     python benchmarks/runtime_and_memory.py --category washers --warm-up 1 --calls 3 out/aand out/demo
@@ -36,6 +37,7 @@ from seamark.detectors.base import Detector, use_device
 from seamark.geometry import Box, tile_boxes
 from seamark.images import Float32Array, UInt8Array
 from seamark.inference import GPU_BATCH
+from seamark.job_surroundings import prepare_environment
 from seamark.merging import merge_tiles
 from seamark.models import HEADER
 from seamark.settings.grid import GridSettings
@@ -166,6 +168,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=1000, help="timed calls")
     options = parser.parse_args()
     given = {"device": options.device, "warm_up": options.warm_up, "calls": options.calls}
+    prepare_environment(Path(__file__).parents[1])
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
         for run in options.runs:
