@@ -7,13 +7,13 @@ from time import time
 PROJECT = Path(workflow.basedir)
 sys.path.insert(0, str(PROJECT / "src"))
 
-from seamark.job_surroundings import hide_places, prepare_environment
-from seamark.outcome import print_outcome
-from seamark.planned_artifacts import expected_params
-from seamark.planned_models import scoring_models
+from seamark.planning.environment import hide_places, prepare_environment
+from seamark.planning.outcome import print_outcome
+from seamark.planning.expected_params import expected_params
+from seamark.planning.scoring_models import scoring_models
 from seamark.repair import export_configuration
-from seamark.teachers import teacher_path
-from seamark.workflow import Plan
+from seamark.teachers.naming import teacher_path
+from seamark.planning.plan import Plan
 
 
 configfile: "config.yaml"

@@ -23,14 +23,14 @@ from history import append, history_of
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from seamark.amplification_losses import ChosenCells, amplification_loss, choose_cells
-from seamark.batches import Batch, TileReader, TrainingTiles
-from seamark.detectors.aand import Aand, AmplificationPhase, DistillationPhase
-from seamark.feature_distances import DistanceMap, image_distances
-from seamark.hard_distillation import distillation_losses
-from seamark.networks.residual_amplification import AttributeScaling, LevelAmplification
+from seamark.detectors.aand.amplification_losses import ChosenCells, amplification_loss, choose_cells
+from seamark.detectors.aand.detector import Aand, AmplificationPhase, DistillationPhase
+from seamark.detectors.aand.hard_distillation import distillation_losses
+from seamark.detectors.aand.residual_amplification import AttributeScaling, LevelAmplification
+from seamark.detectors.feature_distances import DistanceMap, image_distances
+from seamark.learning.anomalous_pairs import PairBatch
+from seamark.learning.batches import Batch, TileReader, TrainingTiles
 from seamark.settings.aand import AandSettings
-from seamark.synthetic_pairs import PairBatch
 
 LEVELS = ((256, 64), (512, 32), (1024, 16))
 """Channels and side of WideResNet50-2 at 256 x 256 px."""

@@ -14,7 +14,7 @@ import torch
 from seamark_models import TimedModel
 from torch import Tensor, nn
 
-from seamark.torchvision_operators import declare_torchvision_operators
+from seamark.networks.torchvision_operators import declare_torchvision_operators
 
 declare_torchvision_operators()  # before timm and anomalib import torchvision
 

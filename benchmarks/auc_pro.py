@@ -15,7 +15,7 @@ import numpy.typing as npt
 from history import append, history_of
 from scipy import ndimage
 
-from seamark.metrics import ScoreCounts
+from seamark.evaluation.metrics import ScoreCounts
 
 FPR_LIMIT = 0.05
 FULL, SMALL = (24, (2048, 2448)), (4, (512, 612))

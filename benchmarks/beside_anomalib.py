@@ -25,7 +25,7 @@ from auc_pro import FPR_LIMIT, scenes
 from history import append, history_of
 from seamark_models import TimedModel
 
-from seamark.metrics import ScoreCounts
+from seamark.evaluation.metrics import ScoreCounts
 
 Row = dict[str, str | float]
 PARTS = ("auc_pro", "reverse_distillation", "efficientad", "inp_former")

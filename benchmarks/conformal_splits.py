@@ -25,8 +25,8 @@ from scipy.stats import binom
 
 from seamark.manifests.base import read_manifest
 from seamark.manifests.calibration import CalibrationManifest, SplitStatistics
+from seamark.masks.thresholds import conformal_threshold
 from seamark.settings.binarize import ConformalSettings
-from seamark.thresholds import conformal_threshold
 
 ROOT = Path(__file__).parents[1]
 SPLITS = 200

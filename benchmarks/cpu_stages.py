@@ -31,14 +31,14 @@ from history import append, history_of
 from literal import binarization, cropping, merging, writing
 from PIL import Image
 
-from seamark.artifacts import file_digest
-from seamark.expected_submission import OFFICIAL_SIZES
-from seamark.job import Job
+from seamark.files.atomic import file_digest
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.masks import MasksManifest
 from seamark.manifests.tilemaps import CellGeometry, TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
+from seamark.running.job import Job
 from seamark.settings.calibrate import CalibrateSettings
+from seamark.submission.expected import OFFICIAL_SIZES
 
 PROJECT = Path(__file__).parents[1]
 GREY = ("sheet_metal", "vial", "wallplugs")

@@ -22,11 +22,11 @@ from history import append, history_of
 from torch import Tensor
 from torch.nn import functional
 
-from seamark.batches import TileReader, TrainingTiles
-from seamark.detectors.efficientad import EfficientAd
-from seamark.discrepancy import cell_distances, collaborative_loss
-from seamark.efficientad_training import LearningPhase, StatisticsPhase
-from seamark.efficientad_views import ViewBatch
+from seamark.detectors.efficientad.batches import ViewBatch
+from seamark.detectors.efficientad.detector import EfficientAd
+from seamark.detectors.efficientad.discrepancy import cell_distances, collaborative_loss
+from seamark.detectors.efficientad.training import LearningPhase, StatisticsPhase
+from seamark.learning.batches import TileReader, TrainingTiles
 from seamark.settings.efficientad import EfficientAdSettings
 
 SIDE = 256

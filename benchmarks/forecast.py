@@ -21,14 +21,14 @@ from typing import Any
 
 from history import append, history_of
 
-from seamark.shared_stages import SAME_WORK, STAGES
+from seamark.planning.flow import SAME_WORK, STAGES
 
 FOLDERS = {name: stage.folder for name, stage in STAGES.items() if name not in SAME_WORK}
 FOLDERS |= {"index": "00_index", "report": "report"}
 FORWARD = """
 import sys, torch
-from seamark.backbones import load_backbone
-from seamark.detectors.base import load_detector_class
+from seamark.backbones.registry import load_backbone
+from seamark.learning.detector import load_detector_class
 from seamark.forecast.step_times import peak_mb
 torch.set_num_threads(1)
 backbone = load_backbone(sys.argv[1], "random")

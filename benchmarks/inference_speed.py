@@ -23,14 +23,14 @@ from history import append, history_of
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from seamark.batches import TileReader
-from seamark.component_maps import ComponentDetector
-from seamark.detectors.base import Detector, load_detector_class
+from seamark.learning.batches import TileReader
+from seamark.learning.component_maps import ComponentDetector
+from seamark.learning.detector import Detector, load_detector_class
+from seamark.learning.stored_models import HEADER
 from seamark.manifests.base import read_manifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.tilemaps import TilemapsManifest
-from seamark.models import HEADER
 from seamark.registry import DETECTORS
 
 SPLIT = "test_public"

@@ -30,15 +30,15 @@ from history import append, history_of
 from literal import inp_former as literal
 from torch import Tensor, nn
 
-from seamark.backbone_weights import BACKBONE_WEIGHTS
-from seamark.batches import Batch, FeatureCache, Key, TileReader, TrainingTiles, batch_tiles
-from seamark.detectors.inp_former import InpFormer, head_count, with_outliers
-from seamark.job_surroundings import prepare_environment
+from seamark.detectors.inp_former.detector import InpFormer, head_count, with_outliers
+from seamark.learning.batches import Batch, FeatureCache, Key, TileReader, TrainingTiles, batch_tiles
+from seamark.learning.phases import GradientPhase
 from seamark.networks.efficientnet_lite import build_efficientnet_lite0, published_names
-from seamark.phases import GradientPhase
+from seamark.planning.environment import prepare_environment
 from seamark.settings.inp_former import InpFormerSettings
-from seamark.weights import load_strictly
-from seamark.weights_files import find_weights
+from seamark.weights.finding import find_weights
+from seamark.weights.published import BACKBONE_WEIGHTS
+from seamark.weights.reading import load_strictly
 
 ROOT = Path(__file__).parents[1]
 SIDE = 448

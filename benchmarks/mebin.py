@@ -23,12 +23,12 @@ import numpy as np
 import numpy.typing as npt
 from history import append, history_of
 
-from seamark.binarize import ImageContext, binarize_map
-from seamark.calibration import image_statistics, pooled_moments
-from seamark.components import erode_scores
-from seamark.images import read_map
+from seamark.files.images import read_map
 from seamark.manifests.calibration import SplitStatistics
-from seamark.mebin import PeakScale, choose_interval, mebin_threshold
+from seamark.maps.calibration import image_statistics, pooled_moments
+from seamark.masks.binarize import ImageContext, binarize_map
+from seamark.masks.components import erode_scores
+from seamark.masks.mebin import PeakScale, choose_interval, mebin_threshold
 from seamark.settings.binarize import BinarizeSettings
 
 Map = npt.NDArray[np.float32]

@@ -27,17 +27,17 @@ import numpy.typing as npt
 import tifffile
 from history import append, history_of
 
-from seamark.archive import archive_violations, submission_files
-from seamark.artifacts import file_digest
-from seamark.checker import MAPS_FOLDER, MASKS_FOLDER
-from seamark.expected_submission import ExpectedImage, ExpectedSubmission
-from seamark.images import array_digest, read_mask, write_map, write_mask
-from seamark.inspection import inspect_mask
+from seamark.files.atomic import file_digest
+from seamark.files.images import array_digest, read_mask, write_map, write_mask
 from seamark.manifests.maps import MapRecord
-from seamark.stored_maps import load_map
-from seamark.stored_masks import save_mask
-from seamark.submission import pack_submission, write_submission
-from seamark.submitted_images import SubmittedImage
+from seamark.maps.stored import load_map
+from seamark.masks.stored import save_mask
+from seamark.submission.archive import archive_violations, submission_files
+from seamark.submission.checker import MAPS_FOLDER, MASKS_FOLDER
+from seamark.submission.expected import ExpectedImage, ExpectedSubmission
+from seamark.submission.images import SubmittedImage
+from seamark.submission.inspection import inspect_mask
+from seamark.submission.writing import pack_submission, write_submission
 
 WIDTH, HEIGHT = 2448, 2048
 PLACE = Path("drawn", "test_private")

@@ -22,12 +22,12 @@ import torch.nn.functional as F  # noqa: N812  (its usual name)
 from history import append, history_of
 from torch import Tensor
 
-from seamark.backbones import Backbone, load_pyramid
-from seamark.detectors.pfadseg import denoising_loss
-from seamark.networks.denoising_student import DenoisingStudent
-from seamark.networks.guided_segmentation import GuidedSegmentation
-from seamark.networks.pyramid_attention import BRANCHES, ParallelRecalibration
-from seamark.networks.rectangular_calibration import RectangularAttention
+from seamark.backbones.registry import Backbone, load_pyramid
+from seamark.detectors.pfadseg.denoising_student import DenoisingStudent
+from seamark.detectors.pfadseg.detector import denoising_loss
+from seamark.detectors.pfadseg.guided_segmentation import GuidedSegmentation
+from seamark.detectors.pfadseg.pyramid_attention import BRANCHES, ParallelRecalibration
+from seamark.detectors.pfadseg.rectangular_calibration import RectangularAttention
 from seamark.networks.segmentation_network import absolute_loss, focal_loss, level_products
 from seamark.settings.pfadseg import AttentionSettings
 

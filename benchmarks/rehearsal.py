@@ -31,9 +31,9 @@ import numpy.typing as npt
 import yaml
 from history import append, history_of
 
-from seamark.expected_submission import OFFICIAL_LIGHTS, OFFICIAL_SIZES, scaled_size
-from seamark.layout import OFFICIAL_COUNTS
-from seamark.shared_stages import SAME_WORK, STAGES
+from seamark.data.layout import OFFICIAL_COUNTS
+from seamark.planning.flow import SAME_WORK, STAGES
+from seamark.submission.expected import OFFICIAL_LIGHTS, OFFICIAL_SIZES, scaled_size
 
 PROJECT = Path(__file__).parents[1]
 RUN = "rehearsal"

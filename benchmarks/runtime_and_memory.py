@@ -32,17 +32,17 @@ from history import append, history_of
 from inference_speed import SPLIT, load, model_files
 from safetensors import safe_open
 
-from seamark.batches import TileReader
-from seamark.detectors.base import Detector, use_device
-from seamark.geometry import Box, tile_boxes
-from seamark.images import Float32Array, UInt8Array
-from seamark.inference import GPU_BATCH
-from seamark.job_surroundings import prepare_environment
-from seamark.merging import merge_tiles
-from seamark.models import HEADER
+from seamark.files.images import Float32Array, UInt8Array
+from seamark.learning.batches import TileReader
+from seamark.learning.detector import Detector, use_device
+from seamark.learning.scoring import GPU_BATCH
+from seamark.learning.stored_models import HEADER
+from seamark.maps.merging import merge_tiles
+from seamark.planning.environment import prepare_environment
 from seamark.settings.grid import GridSettings
 from seamark.settings.merge import MergeSettings
-from seamark.tiles import cut_tiles
+from seamark.tiles.cutting import cut_tiles
+from seamark.tiles.geometry import Box, tile_boxes
 
 SIZES = (256, 256), (512, 512), (1024, 1224)
 """Heights and widths of the protocol, in px."""

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seamark.batches import TileReader, TrainingTiles
-from seamark.detectors.aand import Aand
-from seamark.detectors.base import Detector
-from seamark.detectors.efficientad import EfficientAd
-from seamark.detectors.inp_former import InpFormer
-from seamark.merging import merge_tiles
-from seamark.phases import SteppedPhase
+from seamark.detectors.aand.detector import Aand
+from seamark.detectors.efficientad.detector import EfficientAd
+from seamark.detectors.inp_former.detector import InpFormer
+from seamark.learning.batches import TileReader, TrainingTiles
+from seamark.learning.detector import Detector
+from seamark.learning.phases import SteppedPhase
+from seamark.maps.merging import merge_tiles
 from seamark.settings.aand import AandSettings
 from seamark.settings.efficientad import EfficientAdSettings
 from seamark.settings.inp_former import InpFormerSettings

@@ -22,9 +22,9 @@ import torch
 from history import append, history_of
 from PIL import Image
 
-from seamark.backbones import load_pyramid
-from seamark.batches import counted_random
-from seamark.images import UInt8Array
+from seamark.backbones.registry import load_pyramid
+from seamark.files.images import UInt8Array
+from seamark.learning.batches import counted_random
 from seamark.settings.synthesis import ForegroundSettings, NoisePatchSettings, SynthesisSettings
 from seamark.synthesis.anomalies import blend, synthesise
 from seamark.synthesis.drawn_textures import draw_texture

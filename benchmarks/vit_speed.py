@@ -21,10 +21,10 @@ import torch
 import yaml
 from history import append, history_of
 
-from seamark.batches import Batch, TileReader, TrainingTiles
-from seamark.detectors.base import use_device
-from seamark.detectors.inp_former import InpFormer
-from seamark.phases import GradientPhase
+from seamark.detectors.inp_former.detector import InpFormer
+from seamark.learning.batches import Batch, TileReader, TrainingTiles
+from seamark.learning.detector import use_device
+from seamark.learning.phases import GradientPhase
 from seamark.settings.inp_former import InpFormerSettings
 
 PRESET = Path(__file__).parents[1] / "presets" / "inp_former.yaml"

@@ -20,13 +20,13 @@ Source: RoBiS specification section E (mean + 3 std, MEBin, fusion by union).
 
 from functools import partial
 
-from seamark.artifacts import committed_folder
-from seamark.binarize import Binarizer
-from seamark.job import Job, run
+from seamark.files.atomic import committed_folder
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
+from seamark.masks.binarize import Binarizer
+from seamark.running.job import Job, run
 from seamark.settings.binarize import BinarizeSettings
 
 

@@ -18,12 +18,12 @@ Source: MVTec AD 2 reference section 3.3 (histogram of float16 scores), RoBiS sp
 
 import numpy as np
 
-from seamark.artifacts import committed_file, file_digest
-from seamark.calibration import SplitCalibration, check_same_source
-from seamark.job import Job, run
+from seamark.files.atomic import committed_file, file_digest
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.maps import MapsManifest
+from seamark.maps.calibration import SplitCalibration, check_same_source
+from seamark.running.job import Job, run
 from seamark.settings.calibrate import CalibrateSettings
 
 

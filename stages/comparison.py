@@ -23,14 +23,14 @@
 from functools import partial
 from pathlib import Path
 
-from seamark.artifacts import committed_file, committed_folder
-from seamark.changed_images import compared_images, most_changed, write_plots
-from seamark.comparison import RunFiles, read_runs
-from seamark.comparison_strips import comparison_strips, write_comparison_strip
-from seamark.comparison_tables import write_csv, write_markdown
-from seamark.job import Job, run
+from seamark.comparison.changed_images import compared_images, most_changed, write_plots
+from seamark.comparison.differences import compared_subsets
+from seamark.comparison.runs import RunFiles, read_runs
+from seamark.comparison.strips import comparison_strips, write_comparison_strip
+from seamark.comparison.tables import write_csv, write_markdown
+from seamark.files.atomic import committed_file, committed_folder
 from seamark.report.compare_page import Comparison, render_comparison
-from seamark.score_differences import compared_subsets
+from seamark.running.job import Job, run
 from seamark.settings.comparison_page import ComparisonPageSettings
 
 

@@ -21,15 +21,15 @@ Source: Swin-Cropping, RoBiS specification section A.
 from functools import partial
 from pathlib import Path
 
-from seamark.job import Job, run
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest
-from seamark.relight import relit
+from seamark.running.job import Job, run
 from seamark.settings.crossfit import CROSSFIT_TRAIN
 from seamark.settings.grid import GridSettings
 from seamark.settings.relight import RELIT_VALIDATION, RelightSettings
-from seamark.tile_plan import images_of, plan_tiles
-from seamark.tiles import tiles_manifest, write_tiles
+from seamark.tiles.cutting import tiles_manifest, write_tiles
+from seamark.tiles.light_variants import relit
+from seamark.tiles.plan import images_of, plan_tiles
 
 PHOTOGRAPHS = {RELIT_VALIDATION: "validation", CROSSFIT_TRAIN: "train"}
 """Where the photographs of a split come from that is none of the data set."""

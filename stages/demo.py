@@ -16,8 +16,8 @@ Source: MVTec AD 2 reference section 1.1 (tree and names); the pictures are our 
 from pathlib import Path
 
 from seamark.demo.dataset import draw_demo
-from seamark.job import Job, run
 from seamark.manifests.base import write_manifest
+from seamark.running.job import Job, run
 from seamark.settings.demo import DemoSettings
 
 

@@ -14,18 +14,18 @@ Source: EfficientAD specification section B.4.
 import hashlib
 from pathlib import Path
 
-from seamark.artifacts import committed_file, file_digest
-from seamark.checkpoints import Checkpoint
-from seamark.detectors.base import count_numbers
-from seamark.distillation import Distiller
-from seamark.distilled_photographs import find_photographs, split_photographs
-from seamark.job import Job, run
+from seamark.backbones.pdn import write_teacher
+from seamark.files.atomic import committed_file, file_digest
+from seamark.learning.checkpoints import Checkpoint
+from seamark.learning.detector import count_numbers
+from seamark.learning.loop import Training
 from seamark.manifests.base import write_manifest
 from seamark.manifests.teacher import TeacherManifest
-from seamark.pdn_teacher import write_teacher
+from seamark.running.job import Job, run
 from seamark.settings.teacher import TeacherSettings
-from seamark.teachers import files_digest
-from seamark.training import Training
+from seamark.teachers.distillation import Distiller
+from seamark.teachers.naming import files_digest
+from seamark.teachers.photographs import find_photographs, split_photographs
 
 
 def main(job: Job) -> None:

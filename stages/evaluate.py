@@ -28,17 +28,17 @@ instance average precision as in the URD and PFADSeg specification, section 5.
 from functools import partial
 from pathlib import Path
 
-from seamark.curves import split_curves, write_curves
-from seamark.evaluated_images import images_to_evaluate
-from seamark.evaluation import evaluation
-from seamark.image_outcome import evaluate_image
-from seamark.job import Job, run
+from seamark.evaluation.category_scores import evaluation
+from seamark.evaluation.curves import split_curves, write_curves
+from seamark.evaluation.image_counts import evaluate_image
+from seamark.evaluation.images import images_to_evaluate
+from seamark.evaluation.stored_resamples import draw_seed, save_resamples
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest, TruthManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
-from seamark.ranking_maps import validation_fits
-from seamark.score_resamples import draw_seed, save_resamples
+from seamark.maps.quantile_fit import validation_fits
+from seamark.running.job import Job, run
 from seamark.settings.evaluate import EvaluateSettings
 from seamark.settings.grid import GridSettings
 from seamark.settings.ranking import RankingSettings

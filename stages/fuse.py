@@ -19,12 +19,12 @@ Source: own; z-scores from validation maps, so that no test image has a part in 
 
 import shutil
 
-from seamark.artifacts import committed_folder
-from seamark.fusion import Member, Scaling, fuse_maps, moments, read_members, refer, validation_scaling
-from seamark.job import Job, run
+from seamark.files.atomic import committed_folder
 from seamark.manifests.base import write_manifest
 from seamark.manifests.maps import MapRecord, MapsManifest
-from seamark.maps import save_map
+from seamark.maps.fusion import Member, Scaling, fuse_maps, moments, read_members, refer, validation_scaling
+from seamark.maps.writing import save_map
+from seamark.running.job import Job, run
 from seamark.settings.fuse import FuseSettings
 
 

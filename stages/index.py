@@ -22,9 +22,9 @@ Source: MVTec AD 2 reference sections 1.1 (tree and names) and 1.3 (official cou
 
 from pathlib import Path
 
-from seamark.dataset import index_category
-from seamark.job import Job, run
+from seamark.data.index import index_category
 from seamark.manifests.base import write_manifest
+from seamark.running.job import Job, run
 
 
 def main(job: Job) -> None:

@@ -12,19 +12,19 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from seamark.artifacts import committed_file, file_digest
-from seamark.component_maps import ComponentDetector
-from seamark.crossfit import scored_tiles
-from seamark.detectors.base import load_detector_class
-from seamark.inference import score_tiles
-from seamark.job import Job, run
+from seamark.files.atomic import committed_file, file_digest
+from seamark.learning.component_maps import ComponentDetector
+from seamark.learning.crossfit import scored_tiles
+from seamark.learning.detector import load_detector_class
+from seamark.learning.scoring import score_tiles
+from seamark.learning.stored_models import read_model
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.tilemaps import CellGeometry, TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
-from seamark.models import read_model
-from seamark.stored_tiles import open_tiles
-from seamark.tilemaps import components_path
+from seamark.maps.tile_maps import components_path
+from seamark.running.job import Job, run
+from seamark.tiles.stored import open_tiles
 
 
 def main(job: Job) -> None:

@@ -16,23 +16,23 @@
 
 - ``settings``: the ``merge`` block: method, scale, blend, smoothing in image px, quirks of the released merge.
 
-Source: RoBiS specification section D, as released (see ``seamark.released_merging``) or with tiles at their true
-positions and normalised borders (see ``seamark.merging``).
+Source: RoBiS specification section D, as released (see ``seamark.maps.robis_merging``) or with tiles at their true
+positions and normalised borders (see ``seamark.maps.merging``).
 """
 
 from functools import partial
 
-from seamark.artifacts import committed_folder
-from seamark.job import Job, run
+from seamark.files.atomic import committed_folder
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.tilemaps import TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
-from seamark.maps import save_map
-from seamark.merging import merge_image
-from seamark.released_merging import released_merge
+from seamark.maps.merging import merge_image
+from seamark.maps.robis_merging import released_merge
+from seamark.maps.tile_maps import ScoredImage, open_tile_maps, scored_images, weighted_components
+from seamark.maps.writing import save_map
+from seamark.running.job import Job, run
 from seamark.settings.merge import MergeSettings
-from seamark.tilemaps import ScoredImage, open_tile_maps, scored_images, weighted_components
 
 
 def main(job: Job) -> None:

@@ -27,21 +27,21 @@ Source: MVTec AD 2 specification, sections 1.3 and 2.1 to 2.3.
 from collections import Counter
 from pathlib import Path
 
-from seamark.artifacts import committed_folder, file_digest
 from seamark.errors import SubmissionError
-from seamark.expected_submission import PRIVATE_SPLITS, expected_submission
-from seamark.job import Job, run
+from seamark.files.atomic import committed_folder, file_digest
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
 from seamark.manifests.submission import ChallengeVerdict, SubmissionProvenance
-from seamark.provenance import package_versions
-from seamark.ranking_maps import validation_fits
+from seamark.maps.quantile_fit import validation_fits
+from seamark.running.job import Job, run
+from seamark.running.provenance import package_versions
 from seamark.settings.package import PackageSettings
 from seamark.settings.ranking import RankingSettings
-from seamark.submission import pack_submission, write_submission
-from seamark.submitted_images import images_to_submit, require_complete
+from seamark.submission.expected import PRIVATE_SPLITS, expected_submission
+from seamark.submission.images import images_to_submit, require_complete
+from seamark.submission.writing import pack_submission, write_submission
 
 
 def main(job: Job) -> None:

@@ -12,13 +12,13 @@ import os
 import sys
 from pathlib import Path
 
-from seamark.artifacts import committed_file
+from seamark.files.atomic import committed_file
 from seamark.forecast.machine_speed import measure_machine
 from seamark.forecast.room import MemoryLimit, ResourceError, gpu_problems, room_problems
 from seamark.forecast.run_forecast import forecast_run, measure_detectors
 from seamark.forecast.tables import forecast_text, write_forecast
-from seamark.job import Job, run
-from seamark.workflow import Plan
+from seamark.planning.plan import Plan
+from seamark.running.job import Job, run
 
 
 def main(job: Job) -> None:

@@ -21,15 +21,15 @@
 from functools import partial
 from pathlib import Path
 
-from seamark.artifacts import committed_folder
-from seamark.job import Job, run
+from seamark.files.atomic import committed_folder
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.preview import PreviewManifest
-from seamark.panels import colour_range
-from seamark.preview import write_contact_sheet, write_preview
-from seamark.preview_sources import PreviewManifests, preview_sources
+from seamark.preview.panels import colour_range
+from seamark.preview.sources import PreviewManifests, preview_sources
+from seamark.preview.writing import write_contact_sheet, write_preview
+from seamark.running.job import Job, run
 from seamark.settings.preview import PreviewSettings
 
 

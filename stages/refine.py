@@ -22,12 +22,12 @@ Source: RoBiS specification section F (box prompts, hole filling); GrabCut (Roth
 from functools import partial
 from pathlib import Path
 
-from seamark.artifacts import committed_folder
-from seamark.job import Job, run
+from seamark.files.atomic import committed_folder
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest
 from seamark.manifests.masks import MasksManifest
-from seamark.refine import Refiner
+from seamark.masks.refine import Refiner
+from seamark.running.job import Job, run
 from seamark.settings.refine import RefineSettings
 
 

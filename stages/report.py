@@ -24,15 +24,15 @@
 
 from pathlib import Path
 
-from seamark.artifacts import committed_file, committed_folder
-from seamark.job import Job, run
+from seamark.evaluation.summary import summary_rows, write_summary
+from seamark.files.atomic import committed_file, committed_folder
 from seamark.manifests.base import write_manifest
 from seamark.report.page import ReportFiles, render_page
 from seamark.report.plots import write_plots
 from seamark.report.run_figures import page_figures, plots_of
 from seamark.report.viewer import write_galleries
+from seamark.running.job import Job, run
 from seamark.settings.report import ReportSettings
-from seamark.summary import summary_rows, write_summary
 
 
 def main(job: Job) -> None:

@@ -10,18 +10,18 @@ While it runs, a checkpoint lies beside the model; it is used only for the same 
 
 import hashlib
 
-from seamark.artifacts import committed_file, file_digest
-from seamark.checkpoints import Checkpoint
-from seamark.crossfit import LeftOut, left_out
-from seamark.detectors.base import count_numbers, load_detector_class
-from seamark.job import Job, run
+from seamark.files.atomic import committed_file, file_digest
+from seamark.learning.checkpoints import Checkpoint
+from seamark.learning.crossfit import LeftOut, left_out
+from seamark.learning.detector import count_numbers, load_detector_class
+from seamark.learning.loop import Training
+from seamark.learning.stored_models import write_model
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.tiles import TilesManifest
-from seamark.models import write_model
+from seamark.running.job import Job, run
 from seamark.settings.crossfit import CrossfitSettings
-from seamark.stored_tiles import open_tiles
-from seamark.training import Training
+from seamark.tiles.stored import open_tiles
 
 
 def main(job: Job) -> None:

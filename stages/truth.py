@@ -18,10 +18,10 @@ Source: MVTec AD 2 reference section 1.1 (mask names and values).
 
 from pathlib import Path
 
-from seamark.dataset import find_truth
-from seamark.job import Job, run
+from seamark.data.index import find_truth
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest
+from seamark.running.job import Job, run
 
 
 def main(job: Job) -> None:

@@ -13,9 +13,9 @@ It writes nothing but its log and reads every byte once; a run that is half done
 from pathlib import Path
 
 from seamark.errors import ManifestError
-from seamark.job import Job, run
-from seamark.verification import verify_run
-from seamark.verification_report import print_verification
+from seamark.running.job import Job, run
+from seamark.verification.report import print_verification
+from seamark.verification.verification import verify_run
 
 
 def main(job: Job) -> None:

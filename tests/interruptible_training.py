@@ -1,7 +1,7 @@
 """A training that ends in the middle, as if its process had died, and that can be gone on with."""
 
-from seamark.checkpoints import Checkpoint
-from seamark.training import Training
+from seamark.learning.checkpoints import Checkpoint
+from seamark.learning.loop import Training
 
 
 class Stopped(Exception):

@@ -4,7 +4,7 @@ from functools import partial
 
 import torch
 
-from seamark.torchvision_operators import declare_torchvision_operators
+from seamark.networks.torchvision_operators import declare_torchvision_operators
 
 declare_torchvision_operators()
 
@@ -26,7 +26,7 @@ MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 
 def build_small_sam(model="vit_b"):
-    """Build it with random weights; it takes the place of ``seamark.sam.build_sam``."""
+    """Build it with random weights; it takes the place of ``seamark.masks.sam.build_sam``."""
     encoder = ImageEncoderViT(
         img_size=SIDE,
         depth=2,

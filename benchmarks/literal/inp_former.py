@@ -1,6 +1,6 @@
 """Section C of the RoBiS specification in plain PyTorch: INP-Former's network, losses, optimiser, step and score.
 
-Names of parameters are those of ``seamark.detectors.inp_former``, so that both load the same weights. What the
+Names of parameters are those of ``seamark.detectors.inp_former.detector``, so that both load the same weights. What the
 specification leaves to the backbone (C.1 is a vision transformer) follows docs/backbones.md for EfficientNet-Lite0:
 timm's network, with its batch norms, up to the deepest layer that is used; a mirrored margin; layers brought to one
 grid, scaled and set side by side with zeros around.
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 
-from seamark.torchvision_operators import declare_torchvision_operators
+from seamark.networks.torchvision_operators import declare_torchvision_operators
 
 declare_torchvision_operators()
 import timm  # noqa: E402  (timm imports torchvision, which needs the declaration above)

@@ -18,17 +18,17 @@ class DetectorEntry:
 
 DETECTORS: dict[str, DetectorEntry] = {
     "inp_former": DetectorEntry(
-        "seamark.detectors.inp_former:InpFormer", "seamark.settings.inp_former:InpFormerSettings"
+        "seamark.detectors.inp_former.detector:InpFormer", "seamark.settings.inp_former:InpFormerSettings"
     ),
     "feature_bank": DetectorEntry(
         "seamark.detectors.feature_bank:FeatureBank", "seamark.settings.feature_bank:FeatureBankSettings"
     ),
-    "urd": DetectorEntry("seamark.detectors.urd:Urd", "seamark.settings.urd:UrdSettings"),
-    "aurd": DetectorEntry("seamark.detectors.aurd:Aurd", "seamark.settings.aurd:AurdSettings"),
-    "aand": DetectorEntry("seamark.detectors.aand:Aand", "seamark.settings.aand:AandSettings"),
-    "pfadseg": DetectorEntry("seamark.detectors.pfadseg:Pfadseg", "seamark.settings.pfadseg:PfadsegSettings"),
+    "urd": DetectorEntry("seamark.detectors.urd.detector:Urd", "seamark.settings.urd:UrdSettings"),
+    "aurd": DetectorEntry("seamark.detectors.urd.aurd:Aurd", "seamark.settings.aurd:AurdSettings"),
+    "aand": DetectorEntry("seamark.detectors.aand.detector:Aand", "seamark.settings.aand:AandSettings"),
+    "pfadseg": DetectorEntry("seamark.detectors.pfadseg.detector:Pfadseg", "seamark.settings.pfadseg:PfadsegSettings"),
     "efficientad": DetectorEntry(
-        "seamark.detectors.efficientad:EfficientAd", "seamark.settings.efficientad:EfficientAdSettings"
+        "seamark.detectors.efficientad.detector:EfficientAd", "seamark.settings.efficientad:EfficientAdSettings"
     ),
     "constant": DetectorEntry("seamark.detectors.constant:Constant", "seamark.settings.constant:ConstantSettings"),
 }

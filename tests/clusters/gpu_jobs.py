@@ -24,8 +24,8 @@ SNAKEFILE = textwrap.dedent("""
 SCRIPT = textwrap.dedent("""
     import time
     from pathlib import Path
-    from seamark import devices
-    from seamark.job import run
+    from seamark.running import devices
+    from seamark.running.job import run
 
     def main(job):
         slot = devices._slot_file(int(job.device.removeprefix("cuda:"))).stem[-1]

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from seamark.batches import TileReader
-from seamark.checkpoints import Checkpoint
-from seamark.detectors.base import Detector, load_detector_class
 from seamark.errors import ManifestError
+from seamark.learning.batches import TileReader
+from seamark.learning.checkpoints import Checkpoint
+from seamark.learning.detector import Detector, load_detector_class
+from seamark.learning.loop import Training
 from seamark.registry import DETECTORS
 from seamark.settings.training import DetectorSettings
-from seamark.training import Training
 
 ROOT = Path(__file__).parents[2]
 SIZE = 64
@@ -188,5 +188,5 @@ def test_registry_imports_no_torch():
 
 
 def test_contract_imports_no_registry():
-    code = "import sys, seamark.detectors.base, seamark.training; sys.exit('seamark.registry' in sys.modules)"
+    code = "import sys, seamark.learning.detector, seamark.learning.loop; sys.exit('seamark.registry' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from seamark.config import Config, deep_merge, detector_settings_class, load_config
+from seamark.settings.config import Config, deep_merge, detector_settings_class, load_config
 
 ROOT = Path(__file__).parents[2]
 HEADER = """\

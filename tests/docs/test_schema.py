@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from seamark.config import Config, detector_settings_class
 from seamark.registry import DETECTORS
+from seamark.settings.config import Config, detector_settings_class
 
 SCHEMA = Path(__file__).parents[2] / "config.schema.json"
 

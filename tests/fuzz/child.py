@@ -17,7 +17,11 @@ from tests.fuzz.mutation import mutated
 
 INSTRUMENTED = ["seamark", "PIL", "tifffile", "tarfile"]
 """Packages whose branches guide atheris."""
-COMPILED = ["seamark.component_kernels", "seamark.huffman_kernels", "seamark.rounding_kernels"]
+COMPILED = [
+    "seamark.masks.component_kernels",
+    "seamark.submission.huffman_kernels",
+    "seamark.submission.rounding_kernels",
+]
 """Modules of loops for numba, which does not understand what atheris would put into them."""
 
 

@@ -5,14 +5,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from seamark.amplification_losses import ChosenCells, amplification_loss, choose_cells
-from seamark.backbones import BACKBONES
-from seamark.convolutional_backbone import PyramidNetwork
-from seamark.errors import ConfigError
-from seamark.feature_distances import image_distances
-from seamark.hard_distillation import distillation_losses
-from seamark.networks import resnet
-from seamark.networks.residual_amplification import (
+from seamark.backbones.convolutional import PyramidNetwork
+from seamark.backbones.registry import BACKBONES
+from seamark.detectors.aand.amplification_losses import ChosenCells, amplification_loss, choose_cells
+from seamark.detectors.aand.hard_distillation import distillation_losses
+from seamark.detectors.aand.residual_amplification import (
     AttributeScaling,
     LevelAmplification,
     MatchingGate,
@@ -20,6 +17,9 @@ from seamark.networks.residual_amplification import (
     hidden_width,
     position_encoding,
 )
+from seamark.detectors.feature_distances import image_distances
+from seamark.errors import ConfigError
+from seamark.networks import resnet
 from seamark.networks.resnet import WIDE_RESNET50_2
 from seamark.networks.reverse_distillation import ReverseStudent
 from seamark.networks.segmentation_network import focal_loss

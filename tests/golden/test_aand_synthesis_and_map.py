@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
-from seamark.amplification_losses import level_masks
-from seamark.feature_distances import DistanceMap
+from seamark.detectors.aand.amplification_losses import level_masks
+from seamark.detectors.feature_distances import DistanceMap
 from seamark.settings.aand import AandSettings
 from seamark.settings.synthesis import SynthesisSettings
 from seamark.synthesis import anomalies

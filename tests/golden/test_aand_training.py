@@ -9,18 +9,18 @@ import torch
 import torch.nn.functional as F
 from tests.interruptible_training import Stopped, interruptible_training
 
-from seamark.amplification_losses import ChosenCells, amplification_loss
-from seamark.backbones import load_pyramid
-from seamark.batches import TileReader, TrainingTiles
+from seamark.backbones.registry import load_pyramid
 from seamark.detectors import aand as aand_module
-from seamark.detectors.aand import Aand, decayed_rate
+from seamark.detectors.aand.amplification_losses import ChosenCells, amplification_loss
+from seamark.detectors.aand.detector import Aand, decayed_rate
+from seamark.detectors.aand.hard_distillation import distillation_losses
+from seamark.detectors.aand.residual_amplification import LevelAmplification
 from seamark.errors import ConfigError, DataError, TrainingError
-from seamark.hard_distillation import distillation_losses
-from seamark.networks.residual_amplification import LevelAmplification
+from seamark.learning.anomalous_pairs import Pair
+from seamark.learning.batches import TileReader, TrainingTiles
 from seamark.networks.reverse_distillation import ReverseStudent
 from seamark.networks.segmentation_network import focal_loss
 from seamark.settings.aand import AandSettings
-from seamark.synthetic_pairs import Pair
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -5,12 +5,12 @@ import pytest
 import scipy.stats
 import torch
 
-from seamark.augmentation import augment, expose, expose_and_add_noise
-from seamark.backbones import BACKBONES
-from seamark.batches import Batch, TileReader
+from seamark.backbones.registry import BACKBONES
+from seamark.learning.batches import Batch, TileReader
 from seamark.networks.vision_transformer import VisionTransformer
 from seamark.settings.augmentation import AugmentationSettings
-from seamark.tiles import cut_tiles
+from seamark.synthesis.photometric import augment, expose, expose_and_add_noise
+from seamark.tiles.cutting import cut_tiles
 
 RELEASED = AugmentationSettings()
 

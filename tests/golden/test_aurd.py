@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 from tests.interruptible_training import Stopped, interruptible_training
 
-from seamark.batches import TileReader, TrainingTiles
-from seamark.detectors.aurd import Aurd
-from seamark.detectors.urd import Urd
-from seamark.early_stopping import EarlyStopping, average_precision
+from seamark.detectors.feature_distances import cell_distances
+from seamark.detectors.urd.aurd import Aurd
+from seamark.detectors.urd.detector import Urd
 from seamark.errors import DataError, TrainingError
-from seamark.feature_distances import cell_distances
+from seamark.learning.anomalous_pairs import PairBatch, PairMaker, SyntheticValidation
+from seamark.learning.batches import TileReader, TrainingTiles
+from seamark.learning.early_stopping import EarlyStopping, average_precision
 from seamark.networks.segmentation_network import (
     SegmentationNetwork,
     absolute_loss,
@@ -21,13 +22,12 @@ from seamark.networks.segmentation_network import (
     feature_products,
     focal_loss,
 )
-from seamark.pair_augmentation import Camera, Placement, change_light
 from seamark.settings.aurd import AurdSettings
 from seamark.settings.early_stop import EarlyStopSettings
 from seamark.settings.pair_augmentation import PairAugmentationSettings
 from seamark.settings.synthesis import SynthesisSettings
 from seamark.settings.urd import UrdSettings
-from seamark.synthetic_pairs import PairBatch, PairMaker, SyntheticValidation
+from seamark.synthesis.pair_augmentation import Camera, Placement, change_light
 
 EVERYTHING = PairAugmentationSettings(
     light_probability=1.0, noise_probability=1.0, blur_probability=0.0, flip_probability=1.0, turn_probability=1.0

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from seamark.artifacts import file_digest
-from seamark.backbones import BACKBONES, load_backbone
+from seamark.backbones.registry import BACKBONES, load_backbone
 from seamark.errors import WeightsError
+from seamark.files.atomic import file_digest
+from seamark.networks.torchvision_operators import declare_torchvision_operators
 from seamark.networks.vision_transformer import VisionTransformer
-from seamark.torchvision_operators import declare_torchvision_operators
 
 declare_torchvision_operators()
 import timm  # noqa: E402  (timm imports torchvision, which needs the declaration above)

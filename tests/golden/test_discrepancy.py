@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from seamark.discrepancy import (
+from seamark.detectors.efficientad.discrepancy import (
     ABNORMAL,
     IGNORED,
     NORMAL,

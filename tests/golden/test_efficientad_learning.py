@@ -5,13 +5,20 @@ import pytest
 import torch
 from torch.nn import functional
 
-from seamark.checkpoints import Checkpoint
-from seamark.detectors.efficientad import EfficientAd
-from seamark.discrepancy import ABNORMAL, NORMAL, cell_distances, collaborative_loss, hard_loss, touched_cells
-from seamark.feature_statistics import feature_statistics
+from seamark.detectors.efficientad.detector import EfficientAd
+from seamark.detectors.efficientad.discrepancy import (
+    ABNORMAL,
+    NORMAL,
+    cell_distances,
+    collaborative_loss,
+    hard_loss,
+    touched_cells,
+)
+from seamark.learning.checkpoints import Checkpoint
+from seamark.learning.feature_statistics import feature_statistics
+from seamark.learning.loop import Training
 from seamark.networks.pdn import Autoencoder, Layer, Pdn
 from seamark.settings.efficientad import EfficientAdSettings
-from seamark.training import Training
 
 
 def tiny(outputs, seed):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from seamark.backbones import load_backbone
+from seamark.backbones.registry import load_backbone
 from seamark.networks import in_strips
 from seamark.networks.in_strips import InStrips
 

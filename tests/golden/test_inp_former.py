@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from seamark.detectors.inp_former import (
+from seamark.detectors.inp_former.detector import (
     InpFormer,
     head_count,
     token_groups,
 )
+from seamark.detectors.inp_former.network import InpNetwork, ReluAttention
 from seamark.errors import ConfigError
-from seamark.networks.inp_network import InpNetwork, ReluAttention
 from seamark.settings.inp_former import InpFormerSettings
 
 

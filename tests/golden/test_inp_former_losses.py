@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from tests.golden.test_inp_former import toy
 
-from seamark.batches import TileReader
-from seamark.checkpoints import Checkpoint
-from seamark.detectors.inp_former import coherence_loss, mining_weights, reconstruction_loss, with_outliers
-from seamark.networks.inp_network import InpNetwork
-from seamark.training import Training
+from seamark.detectors.inp_former.detector import coherence_loss, mining_weights, reconstruction_loss, with_outliers
+from seamark.detectors.inp_former.network import InpNetwork
+from seamark.learning.batches import TileReader
+from seamark.learning.checkpoints import Checkpoint
+from seamark.learning.loop import Training
 
 
 def losses_of(detector):

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from seamark.networks.inp_network import InpNetwork
-from seamark.networks.inp_scoring import reconstruct
+from seamark.detectors.inp_former.network import InpNetwork
+from seamark.detectors.inp_former.scoring import reconstruct
 
 
 def network(dim, heads, prototypes, blocks, groups):

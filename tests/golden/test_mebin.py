@@ -4,15 +4,15 @@ import cv2
 import numpy as np
 import pytest
 
-from seamark.binarize import binarize_map, exceeds
-from seamark.calibration import image_statistics, pooled_moments
-from seamark.component_tree import component_counts, first_steps
-from seamark.components import count_components, erode_scores, find_components
-from seamark.images import write_mask
+from seamark.files.images import write_mask
 from seamark.manifests.calibration import SplitStatistics
-from seamark.mebin import PeakScale, choose_interval, entry_scores, mebin_threshold, stable_threshold
+from seamark.maps.calibration import image_statistics, pooled_moments
+from seamark.masks.binarize import binarize_map, exceeds
+from seamark.masks.component_tree import component_counts, first_steps
+from seamark.masks.components import count_components, erode_scores, find_components
+from seamark.masks.mebin import PeakScale, choose_interval, entry_scores, mebin_threshold, stable_threshold
+from seamark.masks.thresholds import ImageContext
 from seamark.settings.binarize import BinarizeSettings, MebinSettings
-from seamark.thresholds import ImageContext
 
 SETTINGS = MebinSettings(enabled=True)
 

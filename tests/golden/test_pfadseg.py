@@ -8,16 +8,16 @@ import torch
 import torch.nn.functional as F
 from tests.interruptible_training import Stopped, interruptible_training
 
-from seamark.backbones import BACKBONES, PyramidNetwork
-from seamark.batches import TileReader, TrainingTiles
-from seamark.detectors.pfadseg import Pfadseg, denoising_loss
+from seamark.backbones.registry import BACKBONES, PyramidNetwork
+from seamark.detectors.pfadseg.denoising_student import DenoisingStudent
+from seamark.detectors.pfadseg.detector import Pfadseg, denoising_loss
+from seamark.detectors.pfadseg.guided_segmentation import GuidedSegmentation
+from seamark.detectors.pfadseg.rotated_pairs import FILL, TurnedPairMaker, turned_mask, turned_pixels
 from seamark.errors import ConfigError, DataError, TrainingError
-from seamark.networks.denoising_student import DenoisingStudent
-from seamark.networks.guided_segmentation import GuidedSegmentation
+from seamark.learning.batches import TileReader, TrainingTiles
 from seamark.networks.segmentation_network import absolute_loss, focal_loss, level_products
 from seamark.settings.pfadseg import AttentionSettings, PfadsegSettings
 from seamark.synthesis.pyramids import quarter_mask
-from seamark.turned_pairs import FILL, TurnedPairMaker, turned_mask, turned_pixels
 
 PA = AttentionSettings()
 MIXED = AttentionSettings(decoder_block="basic")

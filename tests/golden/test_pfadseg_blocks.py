@@ -4,16 +4,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from seamark.networks.attention_blocks import AttentionBlock
-from seamark.networks.attentional_fusion import AttentionalFusion
-from seamark.networks.guided_segmentation import GuidedSegmentation
-from seamark.networks.pyramid_attention import (
+from seamark.detectors.pfadseg.attention_blocks import AttentionBlock
+from seamark.detectors.pfadseg.attentional_fusion import AttentionalFusion
+from seamark.detectors.pfadseg.guided_segmentation import GuidedSegmentation
+from seamark.detectors.pfadseg.pyramid_attention import (
     CELLS_TO_MERGE,
     ParallelRecalibration,
     PyramidRecalibration,
     shifted_quadrants,
 )
-from seamark.networks.rectangular_calibration import RectangularAttention, RectangularCalibration
+from seamark.detectors.pfadseg.rectangular_calibration import RectangularAttention, RectangularCalibration
 from seamark.settings.pfadseg import AttentionSettings
 
 LOWEST, HIGHEST = 1 / (1 + 2 * torch.e), torch.e / (torch.e + 2)

@@ -7,14 +7,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from seamark.batches import TileReader, TrainingTiles
 from seamark.detectors import pfadseg as pfadseg_module
-from seamark.detectors.pfadseg import Pfadseg
-from seamark.networks.denoising_student import DenoisingStudent
-from seamark.networks.guided_segmentation import GuidedSegmentation
+from seamark.detectors.pfadseg.denoising_student import DenoisingStudent
+from seamark.detectors.pfadseg.detector import Pfadseg
+from seamark.detectors.pfadseg.guided_segmentation import GuidedSegmentation
+from seamark.learning.anomalous_pairs import Pair
+from seamark.learning.batches import TileReader, TrainingTiles
 from seamark.networks.segmentation_network import absolute_loss, focal_loss
 from seamark.settings.pfadseg import AttentionSettings, PfadsegSettings
-from seamark.synthetic_pairs import Pair
 
 PA = AttentionSettings()
 DESTSEG = AttentionSettings(pcar=False, aff=False, rcm=False)

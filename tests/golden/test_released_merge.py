@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from seamark.errors import ConfigError
-from seamark.geometry import tile_boxes, tile_stride
-from seamark.released_axes import ReleasedAxis, blurring, placements, resizing, tile_operator
-from seamark.released_merging import average_tiles, released_merge, round_to_half
+from seamark.maps.robis_axes import ReleasedAxis, blurring, placements, resizing, tile_operator
+from seamark.maps.robis_merging import average_tiles, released_merge, round_to_half
+from seamark.maps.tile_maps import ScoredImage
 from seamark.settings.grid import GridSettings
 from seamark.settings.merge import MergeSettings, ReleasedMergeSettings
-from seamark.tilemaps import ScoredImage
+from seamark.tiles.geometry import tile_boxes, tile_stride
 
 RELEASED = ReleasedMergeSettings()
 GRID = GridSettings()

@@ -7,12 +7,12 @@ import pytest
 import torch
 from tests.small_sam import GRID, SIDE, WIDTH, SamPredictor, small_sam
 
-from seamark.components import fill_holes
-from seamark.config import resolve
-from seamark.refine import Prompts, refine_mask, refine_shrunk, segmenter_for
-from seamark.sam import SamSegmenter, load_sam
-from seamark.sam_prompts import input_shape, scale_boxes, zoom_image
-from seamark.segmenter import Patch
+from seamark.masks.components import fill_holes
+from seamark.masks.refine import Prompts, refine_mask, refine_shrunk, segmenter_for
+from seamark.masks.sam import SamSegmenter, load_sam
+from seamark.masks.sam_prompts import input_shape, scale_boxes, zoom_image
+from seamark.masks.segmenter import Patch
+from seamark.settings.config import resolve
 from seamark.settings.refine import RefineSettings, SamSettings
 
 

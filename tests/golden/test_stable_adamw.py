@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
-from seamark.phases import warmup_cosine
-from seamark.stable_adamw import StableAdamW
+from seamark.detectors.inp_former.stable_adamw import StableAdamW
+from seamark.learning.phases import warmup_cosine
 
 
 def run(gradients, start=0.0, weight_decay=0.0):

@@ -4,21 +4,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seamark.batches import steps_per_epoch
-from seamark.dataset import index_category
+from seamark.data.index import index_category
+from seamark.data.layout import OFFICIAL_COUNTS
 from seamark.errors import ConfigError
-from seamark.geometry import tile_boxes, tile_count, tile_starts, tile_stride
-from seamark.images import read_map
-from seamark.layout import OFFICIAL_COUNTS
+from seamark.files.images import read_map
+from seamark.learning.batches import steps_per_epoch
 from seamark.manifests.tilemaps import CellGeometry, TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
-from seamark.maps import save_map
-from seamark.merging import merge_image, merge_tiles
+from seamark.maps.merging import merge_image, merge_tiles
+from seamark.maps.tile_maps import scored_images
+from seamark.maps.writing import save_map
 from seamark.settings.grid import GridSettings
 from seamark.settings.merge import MergeSettings
-from seamark.tile_plan import images_of, plan_tiles
-from seamark.tilemaps import scored_images
-from seamark.tiles import cut_tiles, tiles_manifest, write_tiles
+from seamark.tiles.cutting import cut_tiles, tiles_manifest, write_tiles
+from seamark.tiles.geometry import tile_boxes, tile_count, tile_starts, tile_stride
+from seamark.tiles.plan import images_of, plan_tiles
 
 PIXEL_CELLS = CellGeometry(stride_px=(1.0, 1.0), offset_px=(0.5, 0.5))
 PLAIN = MergeSettings(scale=1.0, blend="mean", smooth_sigma_px=0.0)

@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage
 from torch.nn import functional
 
-from seamark.batches import counted_random
+from seamark.learning.batches import counted_random
 from seamark.settings.synthesis import ForegroundSettings, NoisePatchSettings, SynthesisSettings
 from seamark.synthesis.anomalies import blend, synthesise
 from seamark.synthesis.drawn_textures import draw_texture

@@ -8,13 +8,10 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
-from seamark.backbones import BACKBONES
-from seamark.batches import TileReader, TrainingTiles
-from seamark.convolutional_backbone import PyramidNetwork
+from seamark.backbones.convolutional import PyramidNetwork
+from seamark.backbones.registry import BACKBONES
 from seamark.detectors import urd as urd_module
-from seamark.detectors.urd import Urd
-from seamark.errors import ConfigError
-from seamark.feature_distances import (
+from seamark.detectors.feature_distances import (
     anomaly_map,
     cell_distances,
     image_distances,
@@ -22,7 +19,10 @@ from seamark.feature_distances import (
     student_loss,
     teacher_losses,
 )
-from seamark.networks.guided_injection import GuidedInjection, Student, halved, similarity
+from seamark.detectors.urd.detector import Urd
+from seamark.detectors.urd.guided_injection import GuidedInjection, Student, halved, similarity
+from seamark.errors import ConfigError
+from seamark.learning.batches import TileReader, TrainingTiles
 from seamark.networks.reverse_distillation import DecoderStage, MirrorDecoder, OneClassBottleneck, inner_width
 from seamark.settings.urd import UrdSettings
 from seamark.synthesis.pyramids import cascaded_masks
@@ -171,7 +171,7 @@ class TestInjection:
         unit = GuidedInjection(3, 6, gate=True).eval()
         features, deep, shallow = torch.rand(2, 6, 4, 4), torch.rand(2, 6, 4, 4), torch.rand(2, 3, 8, 8)
         monkeypatch.setattr(
-            "seamark.networks.guided_injection.similarity", lambda first, _: torch.full_like(first[:, :1], alike)
+            "seamark.detectors.urd.guided_injection.similarity", lambda first, _: torch.full_like(first[:, :1], alike)
         )
         information = unit.teacher_information(deep, shallow) if alike else features
         expected = unit.join(torch.cat([features, unit.mix(information)], dim=1))

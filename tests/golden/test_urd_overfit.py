@@ -8,13 +8,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from seamark.backbones import load_pyramid
-from seamark.batches import TileReader, TrainingTiles
+from seamark.backbones.registry import load_pyramid
 from seamark.detectors import urd as urd_module
-from seamark.detectors.urd import Urd, has_negatives
+from seamark.detectors.urd.detector import Urd, has_negatives
+from seamark.learning.anomalous_pairs import Pair
+from seamark.learning.batches import TileReader, TrainingTiles
 from seamark.networks.reverse_distillation import BottleneckBlock
 from seamark.settings.urd import UrdSettings
-from seamark.synthetic_pairs import Pair
 
 
 @pytest.fixture(autouse=True)

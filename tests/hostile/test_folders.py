@@ -5,9 +5,9 @@ import os
 import pytest
 from tests.fuzz.targets.folders import IMAGE, plain_map
 
-from seamark.dataset import index_category
+from seamark.data.index import index_category
+from seamark.data.layout import category_folders, find_images, listing_digest
 from seamark.errors import DataError
-from seamark.layout import category_folders, find_images, listing_digest
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from PIL import Image
 from tests.fuzz.targets.pictures import picture, raw_png, saved
 
 from seamark.errors import DataError
-from seamark.images import photograph_header, read_image, read_map, read_mask, write_map
-from seamark.inspection import inspect_map
-from seamark.tiles import cut_tiles
+from seamark.files.images import photograph_header, read_image, read_map, read_mask, write_map
+from seamark.submission.inspection import inspect_map
+from seamark.tiles.cutting import cut_tiles
 
 SIDE = 12
 

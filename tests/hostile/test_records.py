@@ -8,8 +8,8 @@ import pytest
 from tests.fuzz.targets.arrays import npy, seeds
 from tests.fuzz.targets.records import KINDS, provenances, sample
 
-from seamark.arrays import open_array
 from seamark.errors import ManifestError
+from seamark.files.arrays import open_array
 from seamark.manifests.base import read_manifest
 from seamark.manifests.index import IndexManifest
 from seamark.manifests.maps import MapsManifest

@@ -4,9 +4,9 @@ import pytest
 import yaml
 from tests.fuzz.targets.settings import BOMB, DEMO, ROOT, read_preset
 
-from seamark.config import load_config, resolve
 from seamark.errors import ConfigError
-from seamark.workflow import Plan
+from seamark.planning.plan import Plan
+from seamark.settings.config import load_config, resolve
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from tests.fuzz.targets.records import sample
 
 from seamark.manifests.index import IndexManifest
-from seamark.verification import verify_run
+from seamark.verification.verification import verify_run
 
 MANIFEST, PHOTOGRAPH = Path("out/x/00_index/bolt.json"), Path("photographs/good/000")
 WHOLE = {"versions": {"numpy": "2"}, "params": {}, "inputs": {}, "outputs": {}}

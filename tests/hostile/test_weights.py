@@ -10,9 +10,9 @@ from tests.fuzz.targets.arrays import Payload
 from tests.fuzz.targets.weights import STATE, files, pickles, read_pickle, safetensors, stored
 from torch import nn
 
-from seamark.checkpoints import Checkpoint
 from seamark.errors import WeightsError
-from seamark.weights import load_strictly, read_safetensors, read_state
+from seamark.learning.checkpoints import Checkpoint
+from seamark.weights.reading import load_strictly, read_safetensors, read_state
 
 
 @pytest.mark.parametrize("content", [pickle.dumps(Payload()), pickle.dumps(Payload(), protocol=0), stored(Payload())])

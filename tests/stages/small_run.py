@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from seamark.artifacts import file_digest
-from seamark.curves import threshold_curve, write_curves
-from seamark.images import array_digest, write_map
-from seamark.job import Job
+from seamark.evaluation.curves import threshold_curve, write_curves
+from seamark.evaluation.metrics import ScoreCounts
+from seamark.files.atomic import file_digest
+from seamark.files.images import array_digest, write_map
 from seamark.manifests.base import write_manifest
 from seamark.manifests.calibration import CalibrationManifest, ImageStatistics, SplitStatistics
 from seamark.manifests.evaluation import (
@@ -28,9 +28,9 @@ from seamark.manifests.masks import MasksManifest, ThresholdRecord
 from seamark.manifests.model import ModelManifest, PhaseRecord
 from seamark.manifests.plots import PlotsManifest
 from seamark.manifests.submission import CheckReport, RuleResult
-from seamark.metrics import ScoreCounts
-from seamark.scores import quantile, score_histogram
-from seamark.stored_masks import save_mask
+from seamark.maps.float16_scores import quantile, score_histogram
+from seamark.masks.stored import save_mask
+from seamark.running.job import Job
 
 STAGES = Path(__file__).resolve().parents[2] / "stages"
 SPLITS = ("validation", "test_public", "test_private")

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seamark.artifacts import file_digest
 from seamark.errors import DataError, ManifestError
-from seamark.images import array_digest, read_mask, write_map
-from seamark.job import Job
+from seamark.files.atomic import file_digest
+from seamark.files.images import array_digest, read_mask, write_map
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.index import ImageRecord, IndexManifest
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MasksManifest
-from seamark.scores import score_histogram
+from seamark.maps.float16_scores import score_histogram
+from seamark.running.job import Job
 
 STAGES = Path(__file__).parents[2] / "stages"
 SPLITS = {

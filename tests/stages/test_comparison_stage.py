@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from tests.stages.small_run import SmallRun, stage
 
-from seamark.job import Job
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.evaluation import EvaluationManifest
 from seamark.manifests.ranking import QuantileFit
+from seamark.running.job import Job
 
 SPLIT = "test_public"
 

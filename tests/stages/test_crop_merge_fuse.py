@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seamark.artifacts import file_digest
 from seamark.errors import DataError, ManifestError
-from seamark.images import read_image, read_map
-from seamark.job import Job
+from seamark.files.atomic import file_digest
+from seamark.files.images import read_image, read_map
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import ImageRecord, IndexManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.tilemaps import CellGeometry, TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
-from seamark.tiles import cut_tiles
+from seamark.running.job import Job
+from seamark.tiles.cutting import cut_tiles
 
 STAGES = Path(__file__).resolve().parents[2] / "stages"
 GRID = {"layout": "padded", "window_px": 32, "overlap": 0.25, "input_px": 16}

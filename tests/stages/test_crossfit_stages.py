@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 from tests.stages.test_train_infer import content, train_job, write_tiles
 
-from seamark.artifacts import file_digest
-from seamark.job import Job
+from seamark.files.atomic import file_digest
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.index import ImageRecord, IndexManifest
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.tilemaps import TilemapsManifest
+from seamark.running.job import Job
 
 ROOT = Path(__file__).parents[2]
 SIZE = 32
@@ -155,7 +155,7 @@ def test_an_interrupted_fold_goes_on_unless_it_leaves_out_others_now(tmp_path, m
             yield item
 
     resumed = []
-    monkeypatch.setattr("seamark.training.LOG.info", lambda *told: resumed.append(told))
+    monkeypatch.setattr("seamark.learning.loop.LOG.info", lambda *told: resumed.append(told))
     train("unbroken", folds)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Job, "track", interrupted)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from seamark.errors import DataError
-from seamark.job import Job
 from seamark.manifests.base import read_manifest
 from seamark.manifests.demo import DemoManifest
+from seamark.running.job import Job
 
 COUNTS = ("train", "validation", "public_good", "public_bad", "private_good", "private_bad")
 SETTINGS = {"seed": 2, "scale": 0.1, **dict.fromkeys(COUNTS, 1)}

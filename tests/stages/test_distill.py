@@ -8,15 +8,15 @@ from safetensors.torch import load_file
 from tests.stages.small_run import stage
 from torch.nn import functional
 
-from seamark.distilled_photographs import find_photographs, split_photographs
+from seamark.backbones.pdn import load_teacher
 from seamark.errors import DataError
-from seamark.job import Job
 from seamark.manifests.base import read_manifest
 from seamark.manifests.teacher import TeacherManifest
-from seamark.patchcore_features import PatchCoreFeatures, adaptive_average
-from seamark.pdn_teacher import load_teacher
-from seamark.photograph_crops import CORRUPTIONS, Photographs, corrupted, halved
+from seamark.running.job import Job
 from seamark.settings.teacher import DistillSettings, TeacherSettings
+from seamark.teachers.crops import CORRUPTIONS, Photographs, corrupted, halved
+from seamark.teachers.features import PatchCoreFeatures, adaptive_average
+from seamark.teachers.photographs import find_photographs, split_photographs
 
 DISTILL = {"input_px": 64, "steps": 2, "batch_size": 1, "statistics_crops": 2, "evaluate_every": 1}
 TINY = {

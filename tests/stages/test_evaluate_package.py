@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seamark import checker
 from seamark.errors import DataError, ManifestError, SubmissionError
-from seamark.images import array_digest, write_map, write_mask
-from seamark.job import Job
+from seamark.files.images import array_digest, write_map, write_mask
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.evaluation import EvaluationManifest
 from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MaskRecord, MasksManifest
 from seamark.manifests.submission import ChallengeVerdict, CheckReport, RuleBreach, SubmissionProvenance
+from seamark.running.job import Job
+from seamark.submission import checker
 
 STAGES = Path(__file__).resolve().parents[2] / "stages"
 SPLITS = ("test_private", "test_private_mixed")

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seamark.artifacts import file_digest
-from seamark.backbone_weights import BACKBONE_WEIGHTS
-from seamark.job import Job
+from seamark.files.atomic import file_digest
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.tiles import TiledImage, TilesManifest
+from seamark.running.job import Job
 from seamark.settings.grid import GridSettings
-from seamark.weights_files import package_file
+from seamark.weights.finding import package_file
+from seamark.weights.published import BACKBONE_WEIGHTS
 
 TRAIN = Path(__file__).resolve().parents[2] / "stages" / "train.py"
 LITE0 = BACKBONE_WEIGHTS["efficientnet_lite0"]

@@ -9,15 +9,15 @@ import tifffile
 from tests.stages.test_evaluate_package import Run, evaluate
 
 from seamark.errors import DataError, SubmissionError
-from seamark.images import array_digest, read_mask, write_map
+from seamark.evaluation.metrics import ScoreCounts
+from seamark.files.images import array_digest, read_mask, write_map
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.calibration import CalibrationManifest, SplitStatistics
 from seamark.manifests.evaluation import EvaluationManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.ranking import QuantileFit
 from seamark.manifests.submission import SubmissionProvenance
-from seamark.metrics import ScoreCounts
-from seamark.ranking_maps import ranked_map
+from seamark.maps.quantile_fit import ranked_map
 
 FITTED = {"fit": "quantiles", "low": 0.1, "high": 0.9}
 FITS = {

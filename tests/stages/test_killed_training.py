@@ -9,15 +9,15 @@ from tests.contract.test_detectors import BLOCKS
 from tests.stages.small_run import stage
 from tests.stages.test_train_infer import ROOT, content, write_tiles
 
-from seamark.job import Job
 from seamark.manifests.base import read_manifest
 from seamark.manifests.model import ModelManifest
 from seamark.registry import DETECTORS
+from seamark.running.job import Job
 
 CHILD = """
 import json, sys, time
 from pathlib import Path
-from seamark.job import Job
+from seamark.running.job import Job
 from tests.stages.test_killed_training import train
 
 def track(self, items, what):

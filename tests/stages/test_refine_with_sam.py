@@ -9,16 +9,16 @@ import pytest
 from PIL import Image
 from tests.small_sam import build_small_sam
 
-from seamark import sam
-from seamark.artifacts import file_digest
 from seamark.errors import WeightsError
-from seamark.images import read_mask
-from seamark.job import Job
+from seamark.files.atomic import file_digest
+from seamark.files.images import read_mask
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import ImageRecord, IndexManifest
 from seamark.manifests.masks import MasksManifest
-from seamark.sam_prompts import resize_mask
-from seamark.stored_masks import save_mask
+from seamark.masks import sam
+from seamark.masks.sam_prompts import resize_mask
+from seamark.masks.stored import save_mask
+from seamark.running.job import Job
 
 STAGE = Path(__file__).parents[2] / "stages" / "refine.py"
 SHAPE = (120, 160)

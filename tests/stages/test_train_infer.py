@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from seamark.artifacts import file_digest
 from seamark.errors import DataError, ManifestError
-from seamark.job import Job
+from seamark.files.atomic import file_digest
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.tilemaps import TilemapsManifest
 from seamark.manifests.tiles import TiledImage, TilesManifest
+from seamark.running.job import Job
 from seamark.settings.grid import GridSettings
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ SIZE = 64
 COMMON = {"backbone": "efficientnet_lite0", "weights": "random", "layers": [2, 3]}
 DETECTORS = {
     "inp_former": (
-        "seamark.detectors.inp_former:InpFormer",
+        "seamark.detectors.inp_former.detector:InpFormer",
         COMMON | {"max_steps": 8, "batch_size": 2, "warmup_steps": 1, "decoder_blocks": 2, "checkpoint_every_s": 0},
     ),
     "feature_bank": ("seamark.detectors.feature_bank:FeatureBank", COMMON | {"bank_size": 50}),

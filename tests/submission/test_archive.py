@@ -8,11 +8,11 @@ import tarfile
 
 import pytest
 
-from seamark import deflate
-from seamark.archive import archive_violations, member_violations, submission_files, write_archive
-from seamark.checker import check_submission, with_archive
 from seamark.errors import SubmissionError
-from seamark.submission import pack_submission
+from seamark.submission import deflate
+from seamark.submission.archive import archive_violations, member_violations, submission_files, write_archive
+from seamark.submission.checker import check_submission, with_archive
+from seamark.submission.writing import pack_submission
 
 
 def names(archive):
@@ -45,7 +45,7 @@ def test_bytes_do_not_depend_on_times_modes_or_the_archive_name(submission, tmp_
 
 
 def test_bytes_do_not_depend_on_threads_and_gzip_reads_them(submission, tmp_path, monkeypatch):
-    monkeypatch.setattr("seamark.archive.CHUNK_BYTES", 1000)
+    monkeypatch.setattr("seamark.submission.archive.CHUNK_BYTES", 1000)
     files = submission_files(submission)
     for threads in (1, 3):
         write_archive(tmp_path / f"{threads}.tar.gz", files, threads)
@@ -133,7 +133,7 @@ def test_a_file_that_comes_while_packing_refuses_the_archive(submission, expecte
         (submission / "log.txt").write_bytes(b"x")
         return known
 
-    monkeypatch.setattr("seamark.submission.write_archive", late)
+    monkeypatch.setattr("seamark.submission.writing.write_archive", late)
     with pytest.raises(SubmissionError, match=r"rule archive .*\n.*toy\.tar\.gz: toy/log\.txt: missing in the archive"):
         pack(submission, expected, tmp_path / "packed" / "toy.tar.gz")
     assert [path.name for path in (tmp_path / "packed").iterdir()] == ["check.failed.json"]

@@ -7,13 +7,13 @@ import pytest
 import tifffile
 from PIL import Image
 
-from seamark import checker
-from seamark.checker import check_submission, report_lines
 from seamark.errors import SubmissionError
-from seamark.expected_submission import ExpectedSubmission, expected_submission, official_submission
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import ImageRecord, IndexManifest
 from seamark.manifests.submission import CheckReport
+from seamark.submission import checker
+from seamark.submission.checker import check_submission, report_lines
+from seamark.submission.expected import ExpectedSubmission, expected_submission, official_submission
 
 MAP = "anomaly_images/felt/test_private/000_regular.tiff"
 MASK = "anomaly_images_thresholded/felt/test_private/000_regular.png"

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from seamark import deflate
-from seamark.deflate import deflated
 from seamark.errors import SubmissionError
-from seamark.huffman_kernels import LONGEST_CODE, SYMBOLS, code_lengths
+from seamark.submission import deflate
+from seamark.submission.deflate import deflated
+from seamark.submission.huffman_kernels import LONGEST_CODE, SYMBOLS, code_lengths
 
 
 def scores(words=100_000):

@@ -9,12 +9,12 @@ import tifffile
 from PIL import Image
 
 from seamark.errors import ManifestError, SubmissionError
-from seamark.expected_submission import ExpectedImage, ExpectedSubmission, scaled_size
-from seamark.images import array_digest, write_map, write_mask
+from seamark.files.images import array_digest, write_map, write_mask
 from seamark.manifests.maps import MapRecord
-from seamark.stored_masks import save_mask
-from seamark.submission import write_submission
-from seamark.submitted_images import SubmittedImage
+from seamark.masks.stored import save_mask
+from seamark.submission.expected import ExpectedImage, ExpectedSubmission, scaled_size
+from seamark.submission.images import SubmittedImage
+from seamark.submission.writing import write_submission
 
 WIDTH, HEIGHT = 50, 38
 TIFF = "anomaly_images/felt/test_private/000_regular.tiff"

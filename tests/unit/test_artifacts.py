@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from seamark.artifacts import committed_file, committed_folder, file_digest, reserve
 from seamark.errors import DiskFullError
+from seamark.files.atomic import committed_file, committed_folder, file_digest, reserve
 
 
 def test_a_file_appears_only_when_the_block_ends_well(tmp_path):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from seamark.augmentation import add_noise, expose, expose_and_add_noise, wide_variant
 from seamark.settings.augmentation import AugmentationSettings, WideSettings
+from seamark.synthesis.photometric import add_noise, expose, expose_and_add_noise, wide_variant
 
 
 def test_order_decides_what_the_exposure_scales():

@@ -8,13 +8,13 @@ import skimage.transform
 import torch
 from torch.nn import functional
 
-from seamark.artifacts import file_digest
-from seamark.backbones import BACKBONES, load_backbone
-from seamark.convolutional_backbone import run_parts
+from seamark.backbones.convolutional import run_parts
+from seamark.backbones.registry import BACKBONES, load_backbone
 from seamark.errors import ConfigError, DataError, WeightsError
+from seamark.files.atomic import file_digest
 from seamark.networks.efficientnet_lite import build_efficientnet_lite0, published_names
-from seamark.weights import load_strictly
-from seamark.weights_files import package_file
+from seamark.weights.finding import package_file
+from seamark.weights.reading import load_strictly
 
 LITE0 = BACKBONES["efficientnet_lite0"]
 DINOV2 = [name for name in BACKBONES if name.startswith("dinov2")]
@@ -242,7 +242,7 @@ def test_weights_of_ones_own_load_by_either_names(tmp_path, classifier):
 def test_a_damaged_package_file_is_refused(tmp_path, monkeypatch):
     damaged = tmp_path / "damaged.pth"
     damaged.write_bytes(package_file(LITE0.weights).read_bytes()[:-1] + b"?")
-    monkeypatch.setattr("seamark.weights_files.package_file", lambda source: damaged)
+    monkeypatch.setattr("seamark.weights.finding.package_file", lambda source: damaged)
     with pytest.raises(WeightsError, match=r"damaged\.pth: sha256 is .*expected 57934424"):
         load_backbone("efficientnet_lite0", "pretrained")
 

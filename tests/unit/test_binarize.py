@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seamark.binarize import Binarizer, binarize_map, exceeds
-from seamark.components import drop_small, erode_scores, find_components, open_scores, trim_halos
 from seamark.errors import ManifestError
 from seamark.manifests.calibration import ImageStatistics, SplitStatistics
-from seamark.mebin import PeakScale, mebin_threshold, stable_threshold
+from seamark.masks.binarize import Binarizer, binarize_map, exceeds
+from seamark.masks.components import drop_small, erode_scores, find_components, open_scores, trim_halos
+from seamark.masks.mebin import PeakScale, mebin_threshold, stable_threshold
+from seamark.masks.thresholds import ImageContext, mean_std_threshold
 from seamark.settings.binarize import BinarizeSettings, MeanStdSettings, MebinSettings
-from seamark.thresholds import ImageContext, mean_std_threshold
 
 
 def statistics(split, mean=1.0, std=2.0, peaks=(40.0, 200.0)):

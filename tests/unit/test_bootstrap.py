@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from seamark.bootstrap import image_draws, percentile_interval, resampled_masks, resampled_scores
-from seamark.metrics import MaskCounts, ScoreCounts
+from seamark.evaluation.bootstrap import image_draws, percentile_interval, resampled_masks, resampled_scores
+from seamark.evaluation.metrics import MaskCounts, ScoreCounts
 
 
 def images(count, decimals=1):

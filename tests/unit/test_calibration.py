@@ -3,12 +3,18 @@
 import numpy as np
 import pytest
 
-from seamark.calibration import SplitCalibration, check_same_source, image_statistics, pooled_moments, statistics_for
 from seamark.errors import DataError, ManifestError
-from seamark.images import array_digest, write_map
+from seamark.files.images import array_digest, write_map
 from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.maps import MapRecord, MapsManifest
-from seamark.stored_maps import load_map
+from seamark.maps.calibration import (
+    SplitCalibration,
+    check_same_source,
+    image_statistics,
+    pooled_moments,
+    statistics_for,
+)
+from seamark.maps.stored import load_map
 
 
 def save_maps(folder, maps, split="validation", detector="bank", category="rice"):

@@ -5,10 +5,10 @@ import re
 import pytest
 from pydantic import BaseModel
 
-from seamark.challenge_rules import COST_ONLY, challenge_verdicts
-from seamark.config import Config, detector_settings_class, resolve
 from seamark.manifests.submission import ChallengeVerdict
+from seamark.planning.challenge_rules import COST_ONLY, challenge_verdicts
 from seamark.registry import DETECTORS
+from seamark.settings.config import Config, detector_settings_class, resolve
 
 CATEGORIES, SPLITS = ("can", "rice"), ("test_private", "test_private_mixed")
 

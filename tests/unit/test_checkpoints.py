@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 
-from seamark.checkpoints import Checkpoint
+from seamark.learning.checkpoints import Checkpoint
 
 
 @pytest.fixture

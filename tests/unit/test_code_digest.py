@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from seamark import code_digest as module
+from seamark.planning import code_digest as module
 
 
 @pytest.fixture

@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from seamark.bootstrap import image_draws
-from seamark.changed_images import compared_images, most_changed, write_plots
-from seamark.comparison import RunFiles, read_runs
-from seamark.comparison_tables import changed_settings, write_csv, write_markdown
+from seamark.comparison.changed_images import compared_images, most_changed, write_plots
+from seamark.comparison.differences import compared_subsets, missing_parts
+from seamark.comparison.runs import RunFiles, read_runs
+from seamark.comparison.tables import changed_settings, write_csv, write_markdown
 from seamark.errors import ManifestError
-from seamark.evaluated_images import EvaluatedImage
-from seamark.evaluation import evaluation
-from seamark.image_outcome import Outcome
+from seamark.evaluation.bootstrap import image_draws
+from seamark.evaluation.category_scores import evaluation
+from seamark.evaluation.image_counts import Outcome
+from seamark.evaluation.images import EvaluatedImage
+from seamark.evaluation.metrics import MaskCounts, ScoreCounts
+from seamark.evaluation.regions import FoundRegions, Regions
+from seamark.evaluation.seams import ScoreJumps
+from seamark.evaluation.stored_resamples import draw_seed, load_resamples, save_resamples
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.evaluation import EvaluationManifest
 from seamark.manifests.index import ImageRecord, IndexManifest
-from seamark.metrics import MaskCounts, ScoreCounts
-from seamark.regions import FoundRegions, Regions
-from seamark.score_differences import compared_subsets, missing_parts
-from seamark.score_resamples import draw_seed, load_resamples, save_resamples
-from seamark.seams import ScoreJumps
 from seamark.settings.evaluate import EvaluateSettings
 
 SHAPE = (8, 10)

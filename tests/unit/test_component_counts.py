@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from tests.golden.mebin_reference import reference_counts, reference_threshold
 
-from seamark import component_kernels
-from seamark.component_tree import component_counts, first_steps
-from seamark.components import erode_scores
-from seamark.mebin import PeakScale, entry_scores, stable_threshold
+from seamark.masks import component_kernels
+from seamark.masks.component_tree import component_counts, first_steps
+from seamark.masks.components import erode_scores
+from seamark.masks.mebin import PeakScale, entry_scores, stable_threshold
 from seamark.settings.binarize import MebinSettings
 
 ROOT = Path(__file__).parents[2]
@@ -116,7 +116,7 @@ def test_a_map_too_weak_for_a_run_is_not_counted(monkeypatch, peak):
     expected = reference_threshold(scores, 0.0, 255.0, truncate=False)
     assert (expected is not None) == (peak > 15)
     assert stable_threshold(scores, PeakScale(0.0, 255.0), MebinSettings(truncate=False)) == expected
-    monkeypatch.setattr("seamark.mebin.component_counts", lambda *_: pytest.fail("counted"))
+    monkeypatch.setattr("seamark.masks.mebin.component_counts", lambda *_: pytest.fail("counted"))
     if peak <= 15:
         assert stable_threshold(scores, PeakScale(0.0, 255.0), MebinSettings()) is None
     else:
@@ -195,8 +195,8 @@ def test_numba_is_imported_by_the_first_count_only():
     program = """
 import sys
 import numpy as np
-from seamark.binarize import binarize_map
-from seamark.mebin import PeakScale, stable_threshold
+from seamark.masks.binarize import binarize_map
+from seamark.masks.mebin import PeakScale, stable_threshold
 from seamark.settings.binarize import MebinSettings
 stable_threshold(np.zeros((4, 4), np.float32), PeakScale(3.0, 3.0), MebinSettings())
 assert not {"numba", "llvmlite"} & set(sys.modules)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from seamark.component_maps import ComponentDetector
 from seamark.errors import ManifestError
-from seamark.inference import score_tiles
+from seamark.learning.component_maps import ComponentDetector
+from seamark.learning.scoring import score_tiles
+from seamark.maps.tile_maps import components_path, weighted_components
 from seamark.settings.training import DetectorSettings
-from seamark.tilemaps import components_path, weighted_components
 
 RANDOM = {"backbone": "efficientnet_lite0", "weights": "random"}
 

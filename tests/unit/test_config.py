@@ -2,8 +2,8 @@ import copy
 
 import pytest
 
-from seamark.config import check_overrides, deep_merge, load_config, resolve
 from seamark.errors import ConfigError
+from seamark.settings.config import check_overrides, deep_merge, load_config, resolve
 
 CATEGORIES = ("rice", "fabric")
 

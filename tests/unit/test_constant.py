@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from seamark.batches import TileReader, TrainingTiles
 from seamark.detectors.constant import Constant
+from seamark.learning.batches import TileReader, TrainingTiles
 from seamark.settings.constant import ConstantSettings
 
 SIZE = 96

@@ -3,21 +3,21 @@
 import numpy as np
 import pytest
 
-from seamark.batches import TileReader
-from seamark.calibration import image_statistics, pooled_moments
-from seamark.crossfit import LeftOut, blocks, left_out, scored_tiles
 from seamark.errors import DataError, ManifestError
+from seamark.learning.batches import TileReader
+from seamark.learning.crossfit import LeftOut, blocks, left_out, scored_tiles
 from seamark.manifests.calibration import CalibrationManifest, SplitStatistics
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import ThresholdRecord
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.tiles import TiledImage, TilesManifest
-from seamark.normal_images import normal_statistics
-from seamark.scores import quantile, score_histogram
+from seamark.maps.calibration import image_statistics, pooled_moments
+from seamark.maps.float16_scores import quantile, score_histogram
+from seamark.maps.normal_statistics import normal_statistics
+from seamark.masks.thresholds import ImageContext, find_thresholds, normal_peaks
 from seamark.settings.binarize import BinarizeSettings
 from seamark.settings.crossfit import CrossfitSettings
 from seamark.settings.grid import GridSettings
-from seamark.thresholds import ImageContext, find_thresholds, normal_peaks
 
 BOX = (0, 0, 8, 8)
 

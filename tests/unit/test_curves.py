@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from seamark.curves import BINS, read_curves, threshold_curve, write_curves
 from seamark.errors import ManifestError
-from seamark.metrics import ScoreCounts, f1_score
-from seamark.regions import Regions
+from seamark.evaluation.curves import BINS, read_curves, threshold_curve, write_curves
+from seamark.evaluation.metrics import ScoreCounts, f1_score
+from seamark.evaluation.regions import Regions
 
 LIMIT = 0.05
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seamark.dataset import find_truth, index_category
+from seamark.data.index import find_truth, index_category
+from seamark.data.layout import OFFICIAL_COUNTS, category_folders, find_images, listing_digest
 from seamark.errors import DataError
-from seamark.layout import OFFICIAL_COUNTS, category_folders, find_images, listing_digest
 
 
 def plain_map(function, items, what):

@@ -14,7 +14,7 @@ from seamark.demo.lights import LIGHTS
 from seamark.demo.scene import generator
 from seamark.demo.shots import SceneKey, Shot, shots_of
 from seamark.errors import DataError
-from seamark.images import read_mask
+from seamark.files.images import read_mask
 from seamark.settings.demo import DEMO_CATEGORIES, DemoSettings
 
 TINY = DemoSettings(

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from seamark.devices import _slot_file, claimed_device, visible_gpus
+from seamark.running.devices import _slot_file, claimed_device, visible_gpus
 
 ITEMS = ("a", "b", "c", "d", "e")
 DEVICES = {"cuda:0", "cuda:1", "cuda:2"}
@@ -19,10 +19,10 @@ JOB = textwrap.dedent("""
     import json, os, sys, time
     from pathlib import Path
     from types import SimpleNamespace
-    import seamark.devices
-    from seamark.job import run
+    import seamark.running.devices
+    from seamark.running.job import run
 
-    seamark.devices.POLL_S = 0.02
+    seamark.running.devices.POLL_S = 0.02
     item = sys.argv[1]
 
     def main(job):
@@ -122,7 +122,7 @@ def test_a_slurm_job_has_the_devices_that_slurm_gave_it(machine):
 
 @pytest.mark.parametrize("hidden", [None, "", "NoDevFiles"])
 def test_a_slurm_job_without_a_gpu_has_none(machine, hidden):
-    machine.setattr("seamark.devices._device_files", lambda: ["nvidia0", "nvidia1"])
+    machine.setattr("seamark.running.devices._device_files", lambda: ["nvidia0", "nvidia1"])
     machine.setenv("SLURM_JOB_ID", "11")
     if hidden is not None:
         machine.setenv("CUDA_VISIBLE_DEVICES", hidden)
@@ -148,6 +148,6 @@ def test_slurm_jobs_side_by_side_do_not_wait_for_each_other(machine):
 @pytest.mark.parametrize(("card", "slot"), [("3", "3"), ("GPU-8f2a/1", "GPU-8f2a_1")])
 def test_the_slot_is_the_cards_not_its_place_in_the_list(machine, card, slot):
     machine.setenv("SEAMARK_GPUS", "0")
-    machine.setattr("seamark.devices._device_files", lambda: ["nvidia0"])
+    machine.setattr("seamark.running.devices._device_files", lambda: ["nvidia0"])
     machine.setenv("CUDA_VISIBLE_DEVICES", card)
     assert _slot_file(0).name.endswith(f"-gpu-{slot}.lock")

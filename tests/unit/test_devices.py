@@ -5,8 +5,8 @@ import textwrap
 
 import pytest
 
-from seamark.devices import claimed_device, visible_gpus
 from seamark.errors import SeamarkError
+from seamark.running.devices import claimed_device, visible_gpus
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_gpu_that_is_not_there_is_an_error(slots):
 
 HOLDER = textwrap.dedent("""
     import sys, time
-    from seamark.devices import claimed_device
+    from seamark.running.devices import claimed_device
     with claimed_device(1) as device:
         print(device, flush=True)
         time.sleep(60)

@@ -5,19 +5,19 @@ import pytest
 import torch
 from torch.nn import functional
 
-from seamark.batches import TileReader, TrainingTiles
-from seamark.checkpoints import Checkpoint
-from seamark.detectors.efficientad import EfficientAd
-from seamark.discrepancy import IGNORED, NORMAL, cell_distances, touched_cells
-from seamark.efficientad_training import LearningPhase, StatisticsPhase, learning_rate, map_quantiles
-from seamark.efficientad_views import ViewBatch, ViewMaker, mean_tile
-from seamark.feature_statistics import feature_statistics
-from seamark.merging import merge_tiles
+from seamark.detectors.efficientad.batches import ViewBatch, ViewMaker, mean_tile
+from seamark.detectors.efficientad.detector import EfficientAd
+from seamark.detectors.efficientad.discrepancy import IGNORED, NORMAL, cell_distances, touched_cells
+from seamark.detectors.efficientad.training import LearningPhase, StatisticsPhase, learning_rate, map_quantiles
+from seamark.learning.batches import TileReader, TrainingTiles
+from seamark.learning.checkpoints import Checkpoint
+from seamark.learning.feature_statistics import feature_statistics
+from seamark.learning.loop import Training
+from seamark.maps.merging import merge_tiles
 from seamark.settings.efficientad import EfficientAdSettings
 from seamark.settings.merge import MergeSettings
 from seamark.settings.synthesis import NoisePatchSettings
 from seamark.synthesis.anomalies import AnomalousTile
-from seamark.training import Training
 
 SIDE = 64
 TINY = {"teacher": "random", "width": 1 / 16, "channels": 12, "steps": 2, "checkpoint_every_s": 0.0}

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from seamark.errors import DataError, ManifestError
-from seamark.evaluated_images import images_to_evaluate
-from seamark.evaluation import evaluation
-from seamark.image_outcome import Outcome, evaluate_image, native_map
-from seamark.images import array_digest, write_map, write_mask
+from seamark.evaluation.category_scores import evaluation
+from seamark.evaluation.image_counts import Outcome, evaluate_image, native_map
+from seamark.evaluation.images import images_to_evaluate
+from seamark.evaluation.metrics import MaskCounts, ScoreCounts
+from seamark.evaluation.summary import INTERVALS, SCORES, SummaryRow, summary_rows, write_summary
+from seamark.files.images import array_digest, write_map, write_mask
 from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MaskRecord, MasksManifest
-from seamark.metrics import MaskCounts, ScoreCounts
 from seamark.settings.evaluate import EvaluateSettings
 from seamark.settings.grid import GridSettings
-from seamark.summary import INTERVALS, SCORES, SummaryRow, summary_rows, write_summary
 
 HEIGHT, WIDTH = 24, 36
 GRIDS = (GridSettings(layout="even", window_px=16, overlap=0.25, input_px=8),)

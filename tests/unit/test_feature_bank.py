@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from seamark.batches import TileReader, TrainingTiles
 from seamark.detectors.feature_bank import (
     PADDING_VECTORS,
     FeatureBank,
@@ -15,6 +14,7 @@ from seamark.detectors.feature_bank import (
     spread_choice,
 )
 from seamark.errors import ConfigError, ManifestError
+from seamark.learning.batches import TileReader, TrainingTiles
 from seamark.settings.feature_bank import FeatureBankSettings
 
 SIZE = 96

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seamark.backbones import BACKBONES, load_backbone
-from seamark.config import load_config
-from seamark.dataset import index_category
+from seamark.backbones.registry import BACKBONES, load_backbone
+from seamark.data.index import index_category
 from seamark.forecast.disk import disk_bytes
 from seamark.forecast.machine import free_mb, memory_mb
 from seamark.forecast.memory import memory, requested_mb
@@ -19,13 +18,14 @@ from seamark.forecast.photographs import DataSetSizes, Photographs
 from seamark.forecast.remedies import disk_mb, disk_refusal, gpu_refusals, memory_refusals, with_settings
 from seamark.forecast.room import MemoryLimit, PlannedJob, present_mb, room_problems
 from seamark.forecast.work import Work
-from seamark.geometry import tile_boxes
 from seamark.manifests.base import write_manifest
-from seamark.planned_forecast import PlannedForecast
-from seamark.planned_teachers import PlannedTeachers
-from seamark.tile_plan import plan_tiles
-from seamark.tiles import write_tiles
-from seamark.variations import Variation
+from seamark.planning.resources import PlannedForecast
+from seamark.planning.teachers import PlannedTeachers
+from seamark.planning.variations import Variation
+from seamark.settings.config import load_config
+from seamark.tiles.cutting import write_tiles
+from seamark.tiles.geometry import tile_boxes
+from seamark.tiles.plan import plan_tiles
 
 ROOT = Path(__file__).parents[2]
 CONFIG = load_config(

@@ -7,8 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seamark.errors import ConfigError, DataError
-from seamark.geometry import map_shape, tile_boxes, tile_bytes, tile_count, tile_starts, tile_stride, working_bytes
 from seamark.settings.grid import GridSettings
+from seamark.tiles.geometry import (
+    map_shape,
+    tile_boxes,
+    tile_bytes,
+    tile_count,
+    tile_starts,
+    tile_stride,
+    working_bytes,
+)
 
 LENGTHS = st.integers(1, 5000)
 WINDOWS = st.integers(1, 1500)

@@ -3,8 +3,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from seamark import images
 from seamark.errors import DataError, ManifestError
+from seamark.files import images
 
 
 @pytest.mark.parametrize("shape", [(7, 5), (7, 5, 3)])

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from seamark.instance_metrics import InstanceCurve
-from seamark.metrics import ScoreCounts
-from seamark.regions import FoundRegions, Regions
+from seamark.evaluation.instance_metrics import InstanceCurve
+from seamark.evaluation.metrics import ScoreCounts
+from seamark.evaluation.regions import FoundRegions, Regions
 
 
 def literal_iap(maps, truths, recall):

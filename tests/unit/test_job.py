@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seamark.job import Job, _derived_seed
+from seamark.running.job import Job, _derived_seed
 from seamark.settings.merge import MergeSettings
 
 
@@ -72,7 +72,7 @@ SNAKEFILE = textwrap.dedent("""
 """)
 SCRIPT = textwrap.dedent("""
     from seamark.errors import DataError
-    from seamark.job import run
+    from seamark.running.job import run
 
     def main(job):
         if job.wildcards["category"] == "bad":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from seamark.job_surroundings import KEPT_MEMORY, prepare_environment
+from seamark.planning.environment import KEPT_MEMORY, prepare_environment
 
 
 @pytest.fixture(autouse=True)

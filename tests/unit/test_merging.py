@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seamark.errors import ManifestError
-from seamark.geometry import map_shape, tile_boxes
 from seamark.manifests.tilemaps import CellGeometry
-from seamark.merging import merge_tiles
+from seamark.maps.merging import merge_tiles
 from seamark.settings.grid import GridSettings
 from seamark.settings.merge import MergeSettings
+from seamark.tiles.geometry import map_shape, tile_boxes
 
 OFFICIAL_SIZES = [(2232, 1024), (2448, 2048), (2100, 1520), (4224, 1056), (1400, 1900)]
 SMALL_SIZES = [(width // 8, height // 8) for width, height in OFFICIAL_SIZES]

@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from sklearn.metrics import f1_score as sklearn_f1
 
 from seamark.errors import DataError
-from seamark.metrics import MaskCounts, ScoreCounts, f1_score
+from seamark.evaluation.metrics import MaskCounts, ScoreCounts, f1_score
 
 
 def literal_auc_pro(maps, truths, limit):

@@ -9,11 +9,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from seamark.artifacts import file_digest
-from seamark.backbones import BACKBONES
-from seamark.detectors.inp_former import InpFormer
+from seamark.backbones.registry import BACKBONES
+from seamark.detectors.inp_former.detector import InpFormer
 from seamark.errors import ManifestError
-from seamark.models import read_model, write_model
+from seamark.files.atomic import file_digest
+from seamark.learning.stored_models import read_model, write_model
 from seamark.networks.vision_transformer import VisionTransformer
 from seamark.settings.inp_former import InpFormerSettings
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from seamark.detectors.efficientad import EfficientAd
+from seamark.backbones.pdn import load_teacher, write_teacher
+from seamark.detectors.efficientad.detector import EfficientAd
 from seamark.errors import ConfigError, WeightsError
 from seamark.networks.pdn import Pdn, pdn_layers
-from seamark.pdn_teacher import load_teacher, write_teacher
 from seamark.settings.efficientad import EfficientAdSettings
 
 SETTINGS = EfficientAdSettings.model_validate({"teacher": "random", "width": 1 / 16, "channels": 12})

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seamark.curves import threshold_curve
+from seamark.evaluation.curves import threshold_curve
+from seamark.evaluation.metrics import ScoreCounts
 from seamark.manifests.model import ModelManifest, PhaseRecord
 from seamark.manifests.plots import AbsentPlot
-from seamark.metrics import ScoreCounts
 from seamark.report.charts import Marker
 from seamark.report.cost import JobCost, RunCost, stage_costs
 from seamark.report.curve_charts import split_charts

@@ -11,7 +11,7 @@ from PIL import Image
 from seamark.manifests.calibration import CalibrationManifest, SplitStatistics
 from seamark.manifests.index import TruthRecord
 from seamark.manifests.preview import StripRecord
-from seamark.panels import (
+from seamark.preview.panels import (
     REFINED,
     colour_range,
     colours,
@@ -22,8 +22,8 @@ from seamark.panels import (
     tint,
     write_text,
 )
-from seamark.preview import Preview, write_contact_sheet
-from seamark.preview_sources import PreviewSource
+from seamark.preview.sources import PreviewSource
+from seamark.preview.writing import Preview, write_contact_sheet
 from seamark.settings.preview import PreviewSettings
 
 

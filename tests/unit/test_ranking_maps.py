@@ -6,14 +6,14 @@ import re
 import numpy as np
 import pytest
 
-from seamark.config import load_config
 from seamark.errors import ConfigError, DataError, ManifestError
+from seamark.evaluation.metrics import ScoreCounts
 from seamark.manifests.base import write_manifest
 from seamark.manifests.calibration import CalibrationManifest, SplitStatistics
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.ranking import QuantileFit
-from seamark.metrics import ScoreCounts
-from seamark.ranking_maps import ranked_map, validation_fits
+from seamark.maps.quantile_fit import ranked_map, validation_fits
+from seamark.settings.config import load_config
 from seamark.settings.ranking import RankingSettings
 
 FIT = QuantileFit(low=0.1, high=0.9, low_score=0.5, high_score=2.0)

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from seamark.components import find_components
-from seamark.grabcut import GrabCut, crop_window, initial_labels, is_evident
-from seamark.refine import compose, refine_mask
-from seamark.segmenter import Patch
+from seamark.masks.components import find_components
+from seamark.masks.grabcut import GrabCut, crop_window, initial_labels, is_evident
+from seamark.masks.refine import compose, refine_mask
+from seamark.masks.segmenter import Patch
 from seamark.settings.refine import GrabCutSettings, RefineSettings
 
 DEFAULT = RefineSettings()

@@ -13,6 +13,7 @@ from seamark.manifests.evaluation import EvaluationManifest, ImageScores
 from seamark.manifests.masks import MaskRecord, MasksManifest, ThresholdRecord
 from seamark.manifests.model import PhaseRecord
 from seamark.manifests.preview import PreviewManifest, StripRecord
+from seamark.maps.float16_scores import score_histogram
 from seamark.report.charts import Marker, Series, line_chart, score_chart, share_above, training_chart
 from seamark.report.cost import read_costs
 from seamark.report.false_alarms import false_alarm_rows
@@ -20,7 +21,6 @@ from seamark.report.gallery import galleries
 from seamark.report.links import relative_link
 from seamark.report.page import duration, percent
 from seamark.report.thresholds import threshold_markers, threshold_rows
-from seamark.scores import score_histogram
 from seamark.settings.report import ReportSettings
 
 

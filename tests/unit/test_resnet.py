@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from seamark.artifacts import file_digest
-from seamark.backbones import BACKBONES, load_backbone, load_pyramid, pyramid_channels
+from seamark.backbones.registry import BACKBONES, load_backbone, load_pyramid, pyramid_channels
 from seamark.errors import ConfigError, WeightsError
+from seamark.files.atomic import file_digest
 from seamark.networks.resnet import WIDE_RESNET50_2, ResNet, resnet_parts, unread_names
-from seamark.torchvision_operators import declare_torchvision_operators
+from seamark.networks.torchvision_operators import declare_torchvision_operators
 
 RESNETS = ["resnet18", "resnet34", "resnet50", "wide_resnet50_2"]
 PYRAMIDS = ["efficientnet_lite0", *RESNETS]

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from seamark import rounding
-from seamark.rounding import count_patterns, round_scores
+from seamark.submission import rounding
+from seamark.submission.rounding import count_patterns, round_scores
 
 finite_scores = arrays(
     np.float32, st.integers(1, 60), elements=st.floats(-65504, 65504, width=32, allow_nan=False, allow_infinity=False)

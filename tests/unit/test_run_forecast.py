@@ -17,10 +17,10 @@ from seamark.forecast.run_forecast import detector_key, forecast_run, measure_de
 from seamark.forecast.schedule import TimedJob, wall_seconds
 from seamark.forecast.seconds import StepTimes, start_seconds, work_seconds
 from seamark.forecast.tables import duration, forecast_text, write_forecast
-from seamark.planned_jobs import RunOutline
+from seamark.planning.jobs import RunOutline
+from seamark.planning.plan import Plan
 from seamark.settings.crossfit import CROSSFIT_TRAIN
 from seamark.settings.relight import RELIT_VALIDATION
-from seamark.workflow import Plan
 
 ROOT = Path(__file__).parents[2]
 TIMES = StepTimes(

@@ -10,10 +10,10 @@ from scipy import ndimage
 from tests.small_sam import SamPredictor, small_sam
 
 from seamark.errors import ConfigError
-from seamark.refine import refine_mask, refine_shrunk
-from seamark.sam import SamSegmenter
-from seamark.sam_prompts import crop_windows, resize_mask, zoom_image
-from seamark.segmenter import Patch
+from seamark.masks.refine import refine_mask, refine_shrunk
+from seamark.masks.sam import SamSegmenter
+from seamark.masks.sam_prompts import crop_windows, resize_mask, zoom_image
+from seamark.masks.segmenter import Patch
 from seamark.settings.refine import RefineSettings, SamSettings
 
 SIZES = [(200, 320), (131, 77), (256, 256), (600, 40)]

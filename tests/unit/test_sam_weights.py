@@ -11,14 +11,14 @@ import torch
 from tests.small_sam import build_small_sam, small_sam
 from tests.unit.test_sam import masks_of, photograph, some_boxes
 
-from seamark import sam
 from seamark.errors import WeightsError
-from seamark.refine import segmenter_for
-from seamark.sam import SamSegmenter, load_sam
-from seamark.sam_prompts import input_shape
-from seamark.sam_weights import SAM_WEIGHTS
+from seamark.masks import sam
+from seamark.masks.refine import segmenter_for
+from seamark.masks.sam import SamSegmenter, load_sam
+from seamark.masks.sam_prompts import input_shape
 from seamark.settings.refine import RefineSettings, SamSettings
-from seamark.weights_files import require_weights
+from seamark.weights.finding import require_weights
+from seamark.weights.sam import SAM_WEIGHTS
 
 
 @pytest.fixture(autouse=True)
@@ -121,10 +121,10 @@ def test_missing_weights_name_file_size_digest_and_what_works_without(
 def test_only_the_method_sam_imports_torch():
     program = (
         "import sys\n"
-        "from seamark.refine import segmenter_for\n"
-        "from seamark.sam_weights import SAM_WEIGHTS\n"
+        "from seamark.masks.refine import segmenter_for\n"
+        "from seamark.weights.sam import SAM_WEIGHTS\n"
         "from seamark.settings.refine import RefineSettings\n"
-        "from seamark.weights_files import require_weights\n"
+        "from seamark.weights.finding import require_weights\n"
         "require_weights(SAM_WEIGHTS['vit_h'], 'random')\n"
         "for method in ('none', 'grabcut'): segmenter_for(RefineSettings(method=method))\n"
         "assert 'torch' not in sys.modules and 'segment_anything' not in sys.modules\n"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from seamark.errors import DataError
-from seamark.scores import KEYS, key_scores, quantile, score_histogram, score_keys
+from seamark.maps.float16_scores import KEYS, key_scores, quantile, score_histogram, score_keys
 
 finite_scores = arrays(
     np.float32, st.integers(1, 60), elements=st.floats(-65504, 65504, width=32, allow_nan=False, allow_infinity=False)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from seamark.geometry import tile_boxes
-from seamark.seams import ScoreJumps
+from seamark.evaluation.seams import ScoreJumps
 from seamark.settings.grid import GridSettings
+from seamark.tiles.geometry import tile_boxes
 
 EVEN = GridSettings(layout="even", window_px=16, overlap=0.25, input_px=8)
 PADDED = GridSettings(layout="padded", window_px=20, overlap=0.0, input_px=8)

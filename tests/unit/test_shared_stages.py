@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from seamark.config import deep_merge, load_config
-from seamark.planned_teachers import PlannedTeachers
-from seamark.shared_stages import SAME_WORK, STAGES, SharedStages, StageJob
-from seamark.variations import Variation
+from seamark.planning.flow import SAME_WORK, STAGES, SharedStages, StageJob
+from seamark.planning.teachers import PlannedTeachers
+from seamark.planning.variations import Variation
+from seamark.settings.config import deep_merge, load_config
 
 ROOT = Path(__file__).parents[2]
 CATEGORIES = ("bolt", "cloth")

@@ -8,7 +8,7 @@ import pytest
 from seamark.errors import ManifestError
 from seamark.manifests.tiles import TilesManifest
 from seamark.settings.grid import GridSettings
-from seamark.stored_tiles import open_tiles
+from seamark.tiles.stored import open_tiles
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from seamark.batches import counted_random
 from seamark.errors import DataError
+from seamark.learning.batches import counted_random
 from seamark.settings.synthesis import ForegroundSettings, NoisePatchSettings, SynthesisSettings
 from seamark.synthesis.anomalies import synthesise
 from seamark.synthesis.drawn_textures import FIELDS, draw_texture
@@ -173,4 +173,4 @@ def test_synthesis_needs_no_torch():
     program = f"import sys\nfrom seamark.synthesis import {modules}\nprint(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert "seamark.synthesis.drawn_textures" in loaded
-    assert not {"torch", "timm", "torchvision", "seamark.batches"} & set(loaded)
+    assert not {"torch", "timm", "torchvision", "seamark.learning.batches"} & set(loaded)

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from scipy.stats import binom, gumbel_r
 
-from seamark.binarize import binarize_map
-from seamark.components import grow_components
 from seamark.errors import DataError
 from seamark.manifests.calibration import ImageStatistics, SplitStatistics
-from seamark.scores import quantile, score_histogram
-from seamark.settings.binarize import BinarizeSettings, ConformalSettings, EvtSettings, QuantileSettings
-from seamark.thresholds import (
+from seamark.maps.float16_scores import quantile, score_histogram
+from seamark.masks.binarize import binarize_map
+from seamark.masks.components import grow_components
+from seamark.masks.thresholds import (
     ImageContext,
     conformal_threshold,
     evt_threshold,
@@ -21,6 +20,7 @@ from seamark.thresholds import (
     mean_std_threshold,
     quantile_threshold,
 )
+from seamark.settings.binarize import BinarizeSettings, ConformalSettings, EvtSettings, QuantileSettings
 
 RANDOM = np.random.default_rng(5)
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seamark import tile_plan
 from seamark.errors import ConfigError, DataError
-from seamark.geometry import tile_boxes
-from seamark.images import read_image
+from seamark.files.images import read_image
 from seamark.manifests.index import ImageRecord, IndexManifest
 from seamark.settings.grid import GridSettings
-from seamark.tile_plan import images_of, plan_tiles
-from seamark.tiles import cut_tiles, read_indexed, tiles_manifest, write_tiles
+from seamark.tiles import plan as tile_plan
+from seamark.tiles.cutting import cut_tiles, read_indexed, tiles_manifest, write_tiles
+from seamark.tiles.geometry import tile_boxes
+from seamark.tiles.plan import images_of, plan_tiles
 
 GRID = GridSettings(window_px=32, overlap=0.25, input_px=16)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seamark.torchvision_operators import declare_torchvision_operators, non_maximum_suppression
+from seamark.networks.torchvision_operators import declare_torchvision_operators, non_maximum_suppression
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -60,7 +60,7 @@ def test_it_agrees_with_the_definition(threshold):
 
 def test_torchvision_timm_and_segment_anything_work_after_the_declaration():
     printed = in_new_process(
-        "from seamark.torchvision_operators import declare_torchvision_operators as declare\n"
+        "from seamark.networks.torchvision_operators import declare_torchvision_operators as declare\n"
         "declare(); declare()\n"
         "import timm, torch, torchvision, segment_anything\n"
         "boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 2.0]])\n"
@@ -71,7 +71,7 @@ def test_torchvision_timm_and_segment_anything_work_after_the_declaration():
 
 def test_nothing_is_declared_where_the_compiled_operators_load():
     printed = in_new_process(
-        "from seamark import torchvision_operators as operators\n"
+        "from seamark.networks import torchvision_operators as operators\n"
         "operators._compiled_operators_load = lambda: True\n"
         "operators.declare_torchvision_operators()\n"
         "print(len(operators._libraries), 'torchvision' in sys.modules)"

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from seamark.batches import Batch, FeatureCache, TileReader, ahead, batch_tiles, batches_ahead, counted_random
-from seamark.checkpoints import Checkpoint
-from seamark.detectors.base import Detector, arithmetic, cells_with_content, load_detector_class
 from seamark.errors import ConfigError, DataError, TrainingError
-from seamark.phases import ComputedPhase, GradientPhase
+from seamark.learning.batches import Batch, FeatureCache, TileReader, ahead, batch_tiles, batches_ahead, counted_random
+from seamark.learning.checkpoints import Checkpoint
+from seamark.learning.detector import Detector, arithmetic, cells_with_content, load_detector_class
+from seamark.learning.loop import Training
+from seamark.learning.phases import ComputedPhase, GradientPhase
 from seamark.settings.augmentation import AugmentationSettings
 from seamark.settings.training import DetectorSettings
-from seamark.training import Training
 
 SIZE = 32
 
@@ -363,7 +363,7 @@ def test_cells_with_content():
 
 
 @pytest.mark.parametrize(
-    "target", ["seamark.nothing:Here", "seamark.training:Nothing", "seamark.training:Training", "x"]
+    "target", ["seamark.nothing:Here", "seamark.learning.loop:Nothing", "seamark.learning.loop:Training", "x"]
 )
 def test_unknown_detector(target):
     with pytest.raises(ConfigError, match="module:Class"):

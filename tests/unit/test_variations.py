@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from seamark.config import deep_merge
 from seamark.errors import ConfigError
-from seamark.shared_stages import StageJob
-from seamark.workflow import Plan
+from seamark.planning.flow import StageJob
+from seamark.planning.plan import Plan
+from seamark.settings.config import deep_merge
 
 ROOT = Path(__file__).parents[2]
 CATEGORIES = ("bolt", "cloth")

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from seamark.errors import WeightsError
-from seamark.weights import load_strictly, read_state
-from seamark.weights_files import WeightsSource, find_weights, hub_file, require_weights, verify_digest
+from seamark.weights.finding import WeightsSource, find_weights, hub_file, require_weights, verify_digest
+from seamark.weights.reading import load_strictly, read_state
 
 
 def source(**changes):
@@ -190,7 +190,7 @@ def test_an_interrupted_download_leaves_no_half_file(hub, server, monkeypatch):
 
     wanted = source(url=server.serve("/net.pth", b"complete"))
     with monkeypatch.context() as patch:
-        patch.setattr("seamark.weights_files.shutil.copyfileobj", interrupted)
+        patch.setattr("seamark.weights.finding.shutil.copyfileobj", interrupted)
         with pytest.raises(KeyboardInterrupt):
             find_weights(wanted, "download")
     assert list(hub.iterdir()) == []

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from seamark.networks.folded_networks import FoldedAutoencoder, FoldedNetworks, normalised_head
+from seamark.detectors.efficientad.folded_networks import FoldedAutoencoder, FoldedNetworks, normalised_head
+from seamark.detectors.efficientad.winograd import WinogradConvolution
 from seamark.networks.pdn import Autoencoder, Pdn, pdn_layers
-from seamark.networks.winograd import WinogradConvolution
 
 
 @pytest.mark.parametrize("kernel", [3, 4])

@@ -4,11 +4,11 @@ import pytest
 import yaml
 from tests.workflow.project import ROOT
 
-from seamark.config import check_overrides, deep_merge, load_config, resolve
+from seamark.data.layout import OFFICIAL_COUNTS
 from seamark.errors import WeightsError
-from seamark.layout import OFFICIAL_COUNTS
-from seamark.required_weights import detector_weights, require_all
+from seamark.planning.required_weights import detector_weights, require_all
 from seamark.settings.aand import AandSettings
+from seamark.settings.config import check_overrides, deep_merge, load_config, resolve
 
 OBJECTS = {"can", "fruit_jelly", "vial", "wallplugs"}
 SMALL = ["aand_small_backbone", "reverse_distillation_small_backbone"]

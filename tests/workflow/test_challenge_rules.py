@@ -7,7 +7,7 @@ import yaml
 from tests.workflow.project import ROOT, Project
 from tests.workflow.test_presets import CATEGORIES, draw_names, plan
 
-from seamark.workflow import Plan
+from seamark.planning.plan import Plan
 
 TABLE = re.compile(r"^\| `?([\w ,]+?)`? \| (kept|\d+ broken) \|(.*)\|$", re.MULTILINE)
 

@@ -3,12 +3,12 @@
 import pytest
 from tests.workflow.test_urd_presets import laid_over
 
-from seamark.config import load_config
+from seamark.data.layout import FoundImage, limited
 from seamark.errors import ConfigError, WeightsError
-from seamark.layout import FoundImage, limited
-from seamark.required_weights import detector_weights, distill_weights, require_all
+from seamark.planning.required_weights import detector_weights, distill_weights, require_all
+from seamark.settings.config import load_config
 from seamark.settings.efficientad import EfficientAdSettings
-from seamark.teachers import teacher_key, wanted_teacher
+from seamark.teachers.naming import teacher_key, wanted_teacher
 
 
 def block(*presets):

@@ -8,7 +8,7 @@ import textwrap
 import pytest
 from tests.workflow.project import CATEGORIES, ROOT
 
-from seamark.layout import OFFICIAL_COUNTS
+from seamark.data.layout import OFFICIAL_COUNTS
 
 
 def full_data_set(root):
@@ -33,7 +33,7 @@ def test_the_full_challenge_is_planned_without_torch_or_opencv(project):
     )
     assert result.returncode == 0, result.stdout[-3000:]
     loaded = set(re.findall(r"\|\s+(\S+)$", result.stderr, re.MULTILINE))
-    assert "seamark.workflow" in loaded
+    assert "seamark.planning.plan" in loaded
     assert not loaded & {"torch", "cv2", "timm", "scipy", "skimage"}
     jobs = dict(re.findall(r"^(\w+)\s+(\d+)$", result.stdout + result.stderr, re.MULTILINE))
     assert jobs["train"] == "8"
@@ -95,7 +95,7 @@ def test_every_rule_is_complete():
 FAKE_TRAIN = textwrap.dedent('''
     """Stands in for training: says when it held which device."""
     import time
-    from seamark.job import run
+    from seamark.running.job import run
 
     def main(job):
         start = time.time()

@@ -6,12 +6,12 @@ from snakemake.utils import update_config
 from tests.workflow.project import CONFIG as TINY
 from tests.workflow.project import ROOT, Project
 
+from seamark.data.layout import OFFICIAL_COUNTS
 from seamark.errors import ConfigError, WeightsError
-from seamark.layout import OFFICIAL_COUNTS
 from seamark.manifests.base import read_manifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
-from seamark.workflow import Plan
+from seamark.planning.plan import Plan
 
 CATEGORIES = tuple(OFFICIAL_COUNTS)
 SPLITS = ("validation", "test_public", "test_private", "test_private_mixed")

@@ -85,8 +85,8 @@ def test_every_target_makes_what_is_missing_on_its_way(project, target, deleted,
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("src/seamark/binarize.py", '"""', '"""Said differently: '),
-        ("src/seamark/merging.py", "\nimport ", "\n# Arrays, geometry and settings.\nimport "),
+        ("src/seamark/masks/binarize.py", '"""', '"""Said differently: '),
+        ("src/seamark/maps/merging.py", "\nimport ", "\n# Arrays, geometry and settings.\nimport "),
         ("stages/train.py", "\ndef main", "\n# The only function.\ndef main"),
     ],
 )
@@ -102,7 +102,7 @@ def test_touching_every_source_file_reruns_nothing(project):
 
 
 def test_editing_the_binarization_reruns_no_training(project):
-    with (project.folder / "src/seamark/binarize.py").open("a") as stream:
+    with (project.folder / "src/seamark/masks/binarize.py").open("a") as stream:
         stream.write("\nEDITED = 1\n")
     assert project.planned() == late_jobs("bolt") + Counter(
         {job: 1 for job in late_jobs("cloth") if job[0] not in ("package", "report")}
@@ -116,7 +116,7 @@ def test_editing_another_detector_reruns_nothing(project):
 
 
 def test_editing_the_detector_retrains_it(project):
-    with (project.folder / "src/seamark/detectors/inp_former.py").open("a") as stream:
+    with (project.folder / "src/seamark/detectors/inp_former/detector.py").open("a") as stream:
         stream.write("\nEDITED = 1\n")
     planned = project.planned()
     assert planned["train", "bolt", None] == planned["train", "cloth", None] == 1

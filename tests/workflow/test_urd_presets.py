@@ -4,10 +4,10 @@ import pytest
 import yaml
 from tests.workflow.project import ROOT
 
-from seamark.config import check_overrides, deep_merge, load_config, resolve
+from seamark.data.layout import OFFICIAL_COUNTS
 from seamark.errors import WeightsError
-from seamark.layout import OFFICIAL_COUNTS
-from seamark.required_weights import detector_weights, require_all
+from seamark.planning.required_weights import detector_weights, require_all
+from seamark.settings.config import check_overrides, deep_merge, load_config, resolve
 from seamark.settings.early_stop import EarlyStopSettings
 
 NATIVE = {

@@ -8,20 +8,20 @@ from typing import Any, Literal, cast
 
 from PIL import Image
 
-from seamark.artifacts import committed_folder, file_digest
 from seamark.demo.categories import CATEGORIES, add_defects
 from seamark.demo.lights import LIGHTS, photograph
 from seamark.demo.scene import Scene, generator
 from seamark.demo.shots import PlannedScene, SceneKey, Shot, shots_of
 from seamark.errors import DataError
-from seamark.images import UInt8Array, write_mask
+from seamark.files.atomic import committed_folder, file_digest
+from seamark.files.images import UInt8Array, write_mask
 from seamark.manifests.demo import DemoCategory, DemoFile, DemoManifest
 from seamark.settings.demo import DemoSettings
 
 MARKER = ".seamark-demo"
 """File that tells a folder of ours from a folder with somebody's images."""
 MapScenes = Callable[[Callable[[Any], Any], Sequence[Any], str], list[Any]]
-"""Applies a function to every item, like :meth:`seamark.job.Job.map`."""
+"""Applies a function to every item, like :meth:`seamark.running.job.Job.map`."""
 _FILE_NAME = re.compile(r"\d{3}_[a-z0-9_]+\.png")
 _TURN_OFFSET = {"public_bad": 0, "private_bad": 2}
 """Where the round of defects starts, so that private scenes have kinds that public ones lack."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from seamark.demo.scene import Scene
 from seamark.demo.shapes import smooth_noise
-from seamark.images import Float32Array, UInt8Array
+from seamark.files.images import Float32Array, UInt8Array
 
 AMBIENT = 0.35
 """Share of the light that comes from all sides."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seamark.images import BoolArray, Float32Array
+from seamark.files.images import BoolArray, Float32Array
 
 Point = tuple[float, float]
 """x and y in px of the image that is drawn."""

@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seamark.demo.scene import Point
-from seamark.images import Float32Array
+from seamark.files.images import Float32Array
 
 EDGE = 0.3
 """Opacity below which an anti-aliased edge is cut off, so that a mask holds exactly what was drawn."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from seamark.demo.scene import Scene
 from seamark.demo.shapes import polar, smooth_noise
-from seamark.images import Float32Array
+from seamark.files.images import Float32Array
 
 SHAPE = (1280, 1040)
 """Height and width of a full-size image in px."""

@@ -8,7 +8,7 @@ import numpy as np
 from seamark.demo.scene import Point
 from seamark.demo.shapes import blob, polar, polyline, smooth_noise, wander
 from seamark.demo.washers import Part, Tray
-from seamark.images import Float32Array
+from seamark.files.images import Float32Array
 
 
 def _rgb(red: float, green: float, blue: float) -> Float32Array:

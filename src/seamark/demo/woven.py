@@ -7,7 +7,7 @@ import numpy as np
 
 from seamark.demo.scene import Scene
 from seamark.demo.shapes import smooth_noise
-from seamark.images import Float32Array
+from seamark.files.images import Float32Array
 
 SHAPE = (840, 1480)
 """Height and width of a full-size image in px."""

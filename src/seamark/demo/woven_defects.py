@@ -8,7 +8,7 @@ import numpy as np
 from seamark.demo.scene import Point
 from seamark.demo.shapes import blob, cut_edge, polar, polyline, smooth_noise, wander
 from seamark.demo.woven import Cloth, Layer
-from seamark.images import BoolArray, Float32Array
+from seamark.files.images import BoolArray, Float32Array
 
 
 def _grey(value: float) -> Float32Array:

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from seamark.batches import TrainingTiles
-from seamark.detectors.base import Detector
-from seamark.phases import ComputedPhase, Phase, Track
+from seamark.learning.batches import TrainingTiles
+from seamark.learning.detector import Detector
+from seamark.learning.phases import ComputedPhase, Phase, Track
 from seamark.settings.constant import ConstantSettings
 
 BUMP_WIDTH = 1.0 / 12.0

@@ -18,12 +18,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor
 
-from seamark.augmentation import wide_variant
-from seamark.batches import TrainingTiles, counted_random
-from seamark.detectors.base import Detector, cells_with_content
 from seamark.errors import ConfigError, ManifestError
-from seamark.phases import ComputedPhase, Phase, Track
+from seamark.learning.batches import TrainingTiles, counted_random
+from seamark.learning.detector import Detector, cells_with_content
+from seamark.learning.phases import ComputedPhase, Phase, Track
 from seamark.settings.feature_bank import FeatureBankSettings
+from seamark.synthesis.photometric import wide_variant
 
 LOG = logging.getLogger(__name__)
 PADDING_VECTORS = 16

@@ -1,8 +1,8 @@
 """Size and appetite of the networks, as numbers: planning must not import torch to learn them.
 
-Parameters, strides and channels are those of :mod:`seamark.backbones`, which a test compares. ``forward_mb`` is what
-one forward pass without gradients takes per megapixel of its input, besides the parameters, with one thread on the CPU:
-``python benchmarks/forecast.py networks``.
+Parameters, strides and channels are those of :mod:`seamark.backbones.registry`, which a test compares. ``forward_mb``
+is what one forward pass without gradients takes per megapixel of its input, besides the parameters, with one thread on
+the CPU: ``python benchmarks/forecast.py networks``.
 """
 
 from collections.abc import Sequence

@@ -5,16 +5,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seamark.config import Config
+from seamark.data.layout import find_images, limited
 from seamark.errors import ManifestError
-from seamark.expected_submission import OFFICIAL_SIZES
-from seamark.geometry import map_shape, tile_count
-from seamark.layout import FORMATS, find_images, limited
+from seamark.files.formats import FORMATS
+from seamark.files.plain import UNREADABLE, require_plain_file
 from seamark.manifests.base import read_manifest
 from seamark.manifests.index import IndexManifest
-from seamark.plain_files import UNREADABLE, require_plain_file
 from seamark.settings.base import Split
+from seamark.settings.config import Config
 from seamark.settings.grid import GridSettings
+from seamark.submission.expected import OFFICIAL_SIZES
+from seamark.tiles.geometry import map_shape, tile_count
 
 DEMO_SIZES = {"woven": (1480, 840, 1), "washers": (1040, 1280, 3)}
 """Width and height in px and channels of a full-size photograph of the demo."""

@@ -6,11 +6,11 @@ from typing import Any
 
 import yaml
 
-from seamark.config import Config, deep_merge
 from seamark.forecast.disk import disk_bytes
 from seamark.forecast.learning import batch_size
 from seamark.forecast.memory import memory, uses_network
 from seamark.forecast.work import Work
+from seamark.settings.config import Config, deep_merge
 
 Overlay = Mapping[str, Any]
 """Settings laid over a configuration."""

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from seamark.batches import TileReader, TrainingTiles, batch_tiles
-from seamark.detectors.base import Detector, load_detector_class, use_device
 from seamark.errors import WeightsError
-from seamark.images import UInt8Array
-from seamark.inference import GPU_BATCH
-from seamark.phases import SteppedPhase
+from seamark.files.images import UInt8Array
+from seamark.learning.batches import TileReader, TrainingTiles, batch_tiles
+from seamark.learning.detector import Detector, load_detector_class, use_device
+from seamark.learning.phases import SteppedPhase
+from seamark.learning.scoring import GPU_BATCH
 from seamark.settings.training import DetectorSettings
 
 FIRST_STEPS = 4

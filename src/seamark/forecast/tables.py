@@ -5,7 +5,7 @@ import math
 from dataclasses import asdict
 from pathlib import Path
 
-from seamark.artifacts import committed_file
+from seamark.files.atomic import committed_file
 from seamark.forecast.remedies import gigabytes
 from seamark.forecast.room import MemoryLimit
 from seamark.forecast.run_forecast import RunForecast, StageForecast

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from seamark.config import Config
 from seamark.forecast.photographs import NONE, Photographs
+from seamark.settings.config import Config
 from seamark.settings.grid import GridSettings
 from seamark.settings.training import DetectorSettings
 

@@ -5,9 +5,9 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from seamark.artifacts import committed_file
 from seamark.errors import ManifestError
-from seamark.plain_files import MANIFEST_BYTES, read_plain_file
+from seamark.files.atomic import committed_file
+from seamark.files.plain import MANIFEST_BYTES, read_plain_file
 from seamark.repair import repair_command
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from seamark.networks.folding import fold_batch_norm
 from seamark.networks.in_strips import InStrips
-from seamark.torchvision_operators import declare_torchvision_operators
+from seamark.networks.torchvision_operators import declare_torchvision_operators
 
 declare_torchvision_operators()
 import timm  # noqa: E402  (timm imports torchvision, which needs the declaration above)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from seamark.manifests.model import PhaseRecord
-from seamark.scores import Histogram, key_scores, quantile
+from seamark.maps.float16_scores import Histogram, key_scores, quantile
 
 WIDTH, HEIGHT = 480, 270
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 22, 40

@@ -8,13 +8,13 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from seamark.changed_images import ComparedImage
-from seamark.comparison import ScoredRun
-from seamark.comparison_tables import DASH, MAIN_SCORES, changed_settings, score_labels
+from seamark.comparison.changed_images import ComparedImage
+from seamark.comparison.differences import ComparedSubset, missing_parts
+from seamark.comparison.runs import ScoredRun
+from seamark.comparison.tables import DASH, MAIN_SCORES, changed_settings, score_labels
+from seamark.evaluation.summary import MEAN, WHOLE_SPLIT
 from seamark.report.links import relative_link, relative_path
 from seamark.report.scatter import Point, scatter_chart
-from seamark.score_differences import ComparedSubset, missing_parts
-from seamark.summary import MEAN, WHOLE_SPLIT
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seamark.plain_files import MANIFEST_BYTES, UNREADABLE, read_plain_file
+from seamark.files.plain import MANIFEST_BYTES, UNREADABLE, read_plain_file
 
 STAGES = (
     "demo",

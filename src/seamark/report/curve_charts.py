@@ -7,7 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from seamark.curves import ThresholdCurve
+from seamark.evaluation.curves import ThresholdCurve
 from seamark.manifests.plots import PlotsManifest
 from seamark.report.charts import WIDTH, Marker, Series, line_chart
 from seamark.report.figures import RAW_SCORE, Panel, score_panel, threshold_panel

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from seamark.evaluation.summary import WHOLE_SPLIT
 from seamark.manifests.evaluation import EvaluationManifest
 from seamark.manifests.masks import MasksManifest
-from seamark.summary import WHOLE_SPLIT
 
 
 @dataclass(frozen=True)

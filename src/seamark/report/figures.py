@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from seamark.curves import ThresholdCurve
+from seamark.evaluation.curves import ThresholdCurve
 from seamark.manifests.model import PhaseRecord
 from seamark.report.charts import LOG_RATIO, Marker, Series
 

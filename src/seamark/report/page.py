@@ -12,8 +12,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from seamark.calibration import read_histogram
-from seamark.layers import COLOURS
+from seamark.evaluation.summary import SummaryRow, summary_rows
 from seamark.manifests.base import AnyManifest, read_manifest
 from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.evaluation import EvaluationManifest
@@ -22,6 +21,9 @@ from seamark.manifests.masks import MasksManifest
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.preview import LayerName, PreviewManifest
 from seamark.manifests.submission import CheckReport
+from seamark.maps.calibration import read_histogram
+from seamark.maps.float16_scores import Histogram
+from seamark.preview.layers import COLOURS
 from seamark.report.charts import score_chart, training_chart
 from seamark.report.cost import RunCost, read_costs
 from seamark.report.curve_charts import PageFigures
@@ -30,9 +32,7 @@ from seamark.report.gallery import galleries
 from seamark.report.links import relative_link, relative_path
 from seamark.report.thresholds import threshold_markers, threshold_rows
 from seamark.report.viewer import CategoryFiles
-from seamark.scores import Histogram
 from seamark.settings.report import ReportSettings
-from seamark.summary import SummaryRow, summary_rows
 
 LISTS = ("index", "fit", "calibration", "coarse", "refined", "preview", "evaluation")
 """Names of the lists of manifests, in the order of the flow."""

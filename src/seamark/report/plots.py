@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seamark.curves import ThresholdCurve
+from seamark.evaluation.curves import ThresholdCurve
+from seamark.evaluation.summary import MEAN, WHOLE_SPLIT, summary_rows
 from seamark.manifests.evaluation import EvaluationManifest
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.plots import AbsentPlot, PlotRecord, PlotsManifest
@@ -19,7 +20,6 @@ from seamark.report.figures import (
     threshold_panel,
     training_panel,
 )
-from seamark.summary import MEAN, WHOLE_SPLIT, summary_rows
 
 NO_TRUTH = "no truth is known for any split of {}: set data.truth_root, or use a split with public truth"
 NO_DEFECT = "no split of {} with a known truth has a defect pixel"

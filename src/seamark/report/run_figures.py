@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from seamark.curves import read_curves
+from seamark.evaluation.curves import read_curves
 from seamark.manifests.base import read_manifest
 from seamark.manifests.masks import MasksManifest
 from seamark.manifests.plots import AbsentPlot, PlotsManifest

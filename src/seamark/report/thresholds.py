@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seamark.manifests.masks import MaskRecord, MasksManifest, ThresholdRecord
+from seamark.maps.float16_scores import Histogram
 from seamark.report.charts import Marker, share_above
-from seamark.scores import Histogram
 
 SCOPES = {
     "validation": "validation images only",

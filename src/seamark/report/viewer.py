@@ -18,7 +18,7 @@ from seamark.manifests.evaluation import EvaluationManifest, ImageScores
 from seamark.manifests.index import ImageRecord, IndexManifest
 from seamark.manifests.masks import MaskRecord, MasksManifest
 from seamark.manifests.preview import PreviewManifest, StripRecord
-from seamark.panels import colours
+from seamark.preview.panels import colours
 from seamark.repair import repair_command
 from seamark.report.links import relative_link, relative_path
 

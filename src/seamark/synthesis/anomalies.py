@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seamark.images import BoolArray, UInt8Array
+from seamark.files.images import BoolArray, UInt8Array
 from seamark.settings.synthesis import SynthesisSettings
 from seamark.synthesis.perlin import draw_lattice, perlin_mask
 from seamark.synthesis.textures import TextureSource

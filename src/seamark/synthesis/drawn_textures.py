@@ -9,7 +9,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from seamark.images import Float32Array, UInt8Array
+from seamark.files.images import Float32Array, UInt8Array
 
 Field = Callable[[tuple[int, int], np.random.Generator], Float32Array]
 """Draws a field of any range, float32 (H, W)."""

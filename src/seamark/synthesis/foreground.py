@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from seamark.images import BoolArray, UInt8Array
+from seamark.files.images import BoolArray, UInt8Array
 from seamark.settings.synthesis import ForegroundSettings
 
 LOG = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class ForegroundMasks:
     Parameters
     ----------
     read : callable
-        Gives the pixels of a tile, uint8 (H, W, 3), for example :meth:`seamark.batches.TileReader.pixels`.
+        Gives the pixels of a tile, uint8 (H, W, 3), for example :meth:`seamark.learning.batches.TileReader.pixels`.
     settings : ForegroundSettings
         How foregrounds are found. The first tile without a believable one is warned of, further ones are only noted.
     """

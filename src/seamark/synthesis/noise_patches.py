@@ -7,7 +7,7 @@ Source: Cao et al., "Collaborative discrepancy optimization for reliable image a
 import cv2
 import numpy as np
 
-from seamark.images import BoolArray, UInt8Array
+from seamark.files.images import BoolArray, UInt8Array
 from seamark.settings.synthesis import NoisePatchSettings
 from seamark.synthesis.anomalies import AnomalousTile
 

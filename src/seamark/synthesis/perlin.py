@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from seamark.images import BoolArray, Float32Array
+from seamark.files.images import BoolArray, Float32Array
 
 THRESHOLD = 0.5
 """The mask is where the rotated field is above this."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from seamark.images import BoolArray, Float32Array
+from seamark.files.images import BoolArray, Float32Array
 
 HALF = 0.5
 """A cell is anomalous from this interpolated share on."""

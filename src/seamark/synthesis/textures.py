@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from seamark.errors import DataError
-from seamark.images import UInt8Array, read_image
+from seamark.files.images import UInt8Array, read_image
 from seamark.settings.synthesis import SynthesisSettings
 from seamark.synthesis.drawn_textures import draw_texture
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tests.fuzz.targets.base import Target
 
-from seamark.arrays import open_array
+from seamark.files.arrays import open_array
 
 
 def npy(header: str, values: bytes = bytes(24)) -> bytes:

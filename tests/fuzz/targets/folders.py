@@ -9,10 +9,10 @@ from typing import Any
 from tests.fuzz.targets.base import Target
 from tests.fuzz.targets.pictures import picture, saved
 
-from seamark.config import Config
-from seamark.dataset import find_truth, index_category
+from seamark.data.index import find_truth, index_category
+from seamark.data.layout import Layout, category_folders, find_images, listing_digest
 from seamark.forecast.photographs import DataSetSizes
-from seamark.layout import Layout, category_folders, find_images, listing_digest
+from seamark.settings.config import Config
 from seamark.settings.data import DataSettings
 
 NAMES = (

@@ -11,7 +11,7 @@ from PIL import Image
 from tests.fuzz.targets.base import Target
 
 from seamark.errors import DataError
-from seamark.images import decode_image, photograph_header, read_map, read_mask
+from seamark.files.images import decode_image, photograph_header, read_map, read_mask
 
 MOST_PX = 1 << 20
 """Limit that the targets set; with 16 bytes per px that is 16 MB, and the rest of the bound is the decoders' own."""

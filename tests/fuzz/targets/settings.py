@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 from tests.fuzz.targets.base import Target
 
-from seamark.config import deep_merge
-from seamark.workflow import Plan
+from seamark.planning.plan import Plan
+from seamark.settings.config import deep_merge
 
 ROOT = Path(__file__).parents[3]
 DEMO = {"data": {"demo": True, "root": "data/demo", "truth_root": "data/demo_truth"}}

@@ -8,8 +8,8 @@ from pathlib import Path
 from tests.fuzz.targets.base import Target
 from tests.fuzz.targets.pictures import float_tiffs, pngs
 
-from seamark.archive import archive_violations
-from seamark.inspection import inspect_map, inspect_mask
+from seamark.submission.archive import archive_violations
+from seamark.submission.inspection import inspect_map, inspect_mask
 
 FILES = {"run/a.tiff": b"a" * 700, "run/b.png": b"b" * 100}
 BLOCK = tarfile.BLOCKSIZE

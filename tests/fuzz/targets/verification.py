@@ -13,8 +13,8 @@ from tests.fuzz.targets.records import sample
 from tests.fuzz.targets.submissions import entry, member
 
 from seamark.manifests.submission import CheckReport, SubmissionProvenance
-from seamark.verification import KINDS, verify_run
-from seamark.verification_report import print_verification
+from seamark.verification.report import print_verification
+from seamark.verification.verification import KINDS, verify_run
 
 MANIFESTS = [f"out/x/{folder}/a.json" for folder in KINDS]
 PROVENANCE = "out/x/40_maps/a.prov.json"

@@ -14,8 +14,8 @@ from tests.fuzz.targets.arrays import Payload
 from tests.fuzz.targets.base import Target
 from torch import nn
 
-from seamark.checkpoints import Checkpoint
-from seamark.weights import load_strictly, read_safetensors, read_state
+from seamark.learning.checkpoints import Checkpoint
+from seamark.weights.reading import load_strictly, read_safetensors, read_state
 
 STATE = {"weight": torch.ones(3, 2), "bias": torch.zeros(3)}
 

@@ -1,0 +1,168 @@
+"""The teacher of EfficientAD: a frozen patch description network from a file, which no code is unpickled from."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from seamark.backbones.base import Backbone, BackboneEntry
+from seamark.errors import ConfigError, WeightsError
+from seamark.files.atomic import file_digest
+from seamark.networks.pdn import FIELD, STRIDE, Pdn, cell_count, pdn_layers
+from seamark.settings.teacher import DISTILLED, RANDOM, TeacherSettings
+from seamark.weights.finding import WeightsSource
+from seamark.weights.reading import read_safetensors, read_state, require_finite, state_differences
+
+HEADER = "seamark"
+"""The only key of the file's header, because safetensors writes several keys in any order."""
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class PdnTeacher(Backbone):
+    """A patch description network as a frozen backbone; its features are not yet normalised."""
+
+    def __init__(self, entry: BackboneEntry, network: nn.Module, digest: str, chosen: tuple[int, ...]) -> None:
+        super().__init__(entry, digest, chosen, entry.channels[0])
+        self.network = cast("Pdn", network)
+
+    def _features(self, batch: Tensor) -> list[Tensor]:
+        return [self.network(batch)]
+
+    def grid_shape(self, height: int, width: int) -> tuple[int, int]:
+        """Return rows and columns of cells for an input of this size.
+
+        Raises
+        ------
+        ConfigError
+            If not a single cell fits.
+        """
+        for what, side in (("height", height), ("width", width)):
+            if cell_count(side) < 1:
+                raise ConfigError(
+                    f"{self.name}: input {what} {side} px; the network sees {FIELD} px at once, "
+                    f"so set the grid's input_px to at least {FIELD}"
+                )
+        return cell_count(height), cell_count(width)
+
+
+def load_teacher(teacher: str, settings: TeacherSettings, seed: int) -> PdnTeacher:
+    """Build the teacher and load its weights.
+
+    Parameters
+    ----------
+    teacher : str
+        ``random`` or the path of a file: a state dictionary that torch.save wrote, or safetensors.
+    settings : TeacherSettings
+        Size, width and channels of the network.
+    seed : int
+        Seed of random weights.
+
+    Returns
+    -------
+    PdnTeacher
+        On the CPU, in evaluation mode, without gradients.
+
+    Raises
+    ------
+    ConfigError
+        If the distilled teacher was not put in place of its name, which planning does.
+    WeightsError
+        If the file is missing, unreadable or of another network.
+    """
+    layers = pdn_layers(settings.network, settings.channels, settings.width)
+    if teacher == DISTILLED:
+        raise ConfigError("teacher distilled: the file that the distill stage wrote is named by the run's plan only")
+    digest, verified = "random", False
+    if teacher == RANDOM:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = Pdn(layers)
+    else:
+        path = Path(teacher).expanduser()
+        state, verified = read_teacher(path)
+        digest = file_digest(path)
+        with torch.device("meta"):
+            network = Pdn(layers)
+        _load(network, state, path)
+    entry = _entry(settings, layers[-1].outputs)
+    backbone = PdnTeacher(entry, network, digest, (0,))
+    backbone.verified = verified
+    return cast("PdnTeacher", backbone.freeze())
+
+
+def read_teacher(path: Path) -> tuple[dict[str, Tensor], bool]:
+    """Read a file of teacher weights.
+
+    Parameters
+    ----------
+    path : Path
+        ``.safetensors``, or a state dictionary that torch.save wrote.
+
+    Returns
+    -------
+    dict of str to Tensor
+        By the names of :class:`seamark.networks.pdn.Pdn`; published names, which number their convolutions, become
+        these.
+    bool
+        Whether it was distilled here from weights whose digest is the published one.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing or unreadable.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: the weights of the teacher are missing; correct `teacher:` or set it to distilled")
+    if path.suffix != ".safetensors":
+        return _own_names(read_state(path)), False
+    facts, state = read_safetensors(path, HEADER)
+    return _own_names(state), bool(facts.get("backbone_verified", False))
+
+
+def write_teacher(path: Path, network: Pdn, facts: Mapping[str, object]) -> None:
+    """Write a teacher's weights with facts about where they come from; the same bytes for the same weights."""
+    state = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(state, path, metadata={HEADER: json.dumps(dict(facts), sort_keys=True)})
+
+
+def _own_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename tensors that a file numbers otherwise, ``3.weight`` or ``conv2.weight``, by the order of their numbers."""
+    parsed = {name: re.fullmatch(r"(?:convolutions\.|conv)?(\d+)\.(weight|bias)", name) for name in state}
+    if not all(parsed.values()):
+        return dict(state)
+    numbers = sorted({int(match[1]) for match in parsed.values() if match})
+    return {
+        f"convolutions.{numbers.index(int(match[1]))}.{match[2]}": state[name]
+        for name, match in parsed.items()
+        if match
+    }
+
+
+def _load(network: Pdn, state: Mapping[str, Tensor], path: Path) -> None:
+    differences = state_differences(network.state_dict(), state)
+    if differences:
+        raise WeightsError(
+            f"{path}: these are not the weights of this patch description network; " + "; ".join(differences) + ". "
+            "Set network, width and channels to those of the file"
+        )
+    require_finite(state, path)
+    network.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+
+
+def _entry(settings: TeacherSettings, channels: int) -> BackboneEntry:
+    return BackboneEntry(
+        name=f"pdn_{settings.network}",
+        build=lambda: Pdn(pdn_layers(settings.network, settings.channels, settings.width)),
+        wrap=PdnTeacher,
+        weights=WeightsSource(file="teacher", licence="own", origin="distilled", page="docs/detectors.md"),
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        strides=(STRIDE,),
+        channels=(channels,),
+        layers=(0,),
+    )

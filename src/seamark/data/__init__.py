@@ -1,0 +1,1 @@
+"""The photographs of a data set: where they lie and what each is."""

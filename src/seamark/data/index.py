@@ -1,0 +1,178 @@
+"""The index of a category: every image checked before hours are spent on it."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from seamark.data.layout import OFFICIAL_COUNTS, FoundImage, Layout, category_folders, find_images, limited, truth_file
+from seamark.errors import DataError
+from seamark.files.atomic import file_digest
+from seamark.files.image_checks import MAX_PIXELS, read_image_file
+from seamark.files.images import photograph_header, read_mask
+from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
+
+MapImages = Callable[[Callable[[Any], Any], Sequence[Any], str], list[Any]]
+"""Applies a function to every item, like :meth:`seamark.running.job.Job.map`."""
+
+
+def index_category(
+    root: Path,
+    category: str,
+    layout: Layout,
+    map_images: MapImages,
+    *,
+    train_images: int | None = None,
+    seed: int = 0,
+    most_pixels: int = MAX_PIXELS,
+) -> IndexManifest:
+    """List a category's images with size, channels and digest, and check them and their public masks.
+
+    Parameters
+    ----------
+    root : Path
+        Data root.
+    category : str
+        Name of the category.
+    layout : str
+        Folder layout.
+    map_images : callable
+        Applies a function to every image.
+    train_images : int or None
+        Training images that are listed, see :func:`seamark.data.layout.limited`; None for all.
+    seed : int
+        Seed of their choice.
+    most_pixels : int
+        Pixels that a photograph may have; one with more is refused before it is decoded.
+
+    Returns
+    -------
+    IndexManifest
+        All images, sorted by split and id.
+
+    Raises
+    ------
+    DataError
+        If the category is missing or empty, an image is truncated or of a kind that is not supported, a public defect
+        image has no mask, a mask has another size or values besides 0 and 255, or a full MVTec AD 2 lacks images.
+    """
+    folders = category_folders(root, layout)
+    if category not in folders:
+        raise DataError(f"{root / category}: no such category; found: {', '.join(folders)}")
+    found = find_images(root, folders[category], layout)
+    if set(folders) == set(OFFICIAL_COUNTS):
+        _check_official_counts(category, found)
+    listed = limited(found, train_images, seed)
+    records = map_images(lambda image: _record(root, image, most_pixels), listed, "images")
+    return IndexManifest(category=category, layout=layout, images=tuple(cast("list[ImageRecord]", records)))
+
+
+def find_truth(index: IndexManifest, root: Path, truth_root: Path | None, map_images: MapImages) -> TruthManifest:
+    """Gather the known truth: public labels and masks, and private masks where a truth root is given.
+
+    Parameters
+    ----------
+    index : IndexManifest
+        Index of the category.
+    root : Path
+        Data root.
+    truth_root : Path or None
+        Folder with ``<category>/<split>/NNN_mask.png``; a private split without a folder there stays unknown.
+    map_images : callable
+        Applies a function to every image.
+
+    Returns
+    -------
+    TruthManifest
+        Images whose truth is known, in the order of the index.
+
+    Raises
+    ------
+    DataError
+        If a private split has a truth folder but an image of it has no mask, or a mask has another size than its image.
+    """
+    known = [image for image in index.images if _truth_known(index, image, truth_root)]
+    records = map_images(lambda image: _truth(index, image, root, truth_root), known, "masks")
+    return TruthManifest(category=index.category, images=tuple(cast("list[TruthRecord]", records)))
+
+
+def _check_official_counts(category: str, found: Sequence[FoundImage]) -> None:
+    counts = Counter(image.split for image in found)
+    wrong = [
+        f"{split} {counts[split]} instead of {expected}"
+        for split, expected in OFFICIAL_COUNTS[category].items()
+        if counts[split] != expected
+    ]
+    if wrong:
+        raise DataError(
+            f"category {category}: the root is a full MVTec AD 2, but the image counts differ: {'; '.join(wrong)}; "
+            "unpack it again"
+        )
+
+
+def _record(root: Path, image: FoundImage, most_pixels: int) -> ImageRecord:
+    path = root / image.file
+    content = read_image_file(path, most_pixels)
+    width, height, channels = photograph_header(content, path, most_pixels)
+    mask_digest = None
+    if image.mask is not None:
+        mask_path = root / image.mask
+        if not mask_path.is_file():
+            raise DataError(
+                f"{mask_path}: the mask of {path} is missing; every defect image of a public split needs one"
+            )
+        _checked_defect_px(mask_path, path, width, height)
+        mask_digest = file_digest(mask_path)
+    return ImageRecord(
+        id=image.id,
+        file=image.file,
+        split=image.split,
+        label=image.label,
+        light=image.light,
+        width=width,
+        height=height,
+        channels=channels,
+        sha256=hashlib.sha256(content).hexdigest(),
+        mask=image.mask,
+        mask_sha256=mask_digest,
+    )
+
+
+def _checked_defect_px(mask_path: Path, image_path: Path, width: int, height: int) -> int:
+    mask = read_mask(mask_path, width * height)
+    if mask.shape != (height, width):
+        raise DataError(
+            f"{mask_path}: {mask.shape[1]} x {mask.shape[0]} px, but its image {image_path} has {width} x {height} px; "
+            "a mask must have the size of its image"
+        )
+    return int(mask.sum())
+
+
+def _truth_folder(index: IndexManifest, image: ImageRecord, truth_root: Path | None) -> Path | None:
+    return None if truth_root is None else truth_root / index.category / image.split
+
+
+def _truth_known(index: IndexManifest, image: ImageRecord, truth_root: Path | None) -> bool:
+    if image.split in ("train", "validation"):
+        return False
+    folder = _truth_folder(index, image, truth_root)
+    return image.label is not None or (folder is not None and folder.is_dir())
+
+
+def _truth(index: IndexManifest, image: ImageRecord, root: Path, truth_root: Path | None) -> TruthRecord:
+    base = {"split": image.split, "id": image.id}
+    if image.label == "good":
+        return TruthRecord(**base, mask=None, root="data", sha256=None, defect_px=0)
+    folder = _truth_folder(index, image, truth_root)
+    if image.mask is not None:
+        path, relative, origin = root / image.mask, image.mask, "data"
+    elif folder is not None and truth_root is not None:
+        found = truth_file(folder, image.id)
+        if found is None:
+            raise DataError(
+                f"{folder}: no mask for image {image.id} (expected NNN_mask.png); complete it or unset data.truth_root"
+            )
+        path, relative, origin = found, str(found.relative_to(truth_root)), "truth"
+    defect_px = _checked_defect_px(path, root / image.file, image.width, image.height)
+    return TruthRecord(**base, mask=relative, root=origin, sha256=file_digest(path), defect_px=defect_px)

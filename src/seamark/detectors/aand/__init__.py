@@ -1,0 +1,1 @@
+"""AAND: anomaly amplification and hard-knowledge distillation."""

@@ -1,0 +1,88 @@
+"""What teaches gate and residual to amplify synthetic anomalies (AAND specification section A.5)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  (its usual name)
+from torch import Tensor
+
+from seamark.files.images import BoolArray
+from seamark.synthesis.pyramids import pooled_masks
+
+Residual = Callable[[Tensor], Tensor]
+"""Gives what is added to cells (n, C)."""
+
+
+@dataclass(frozen=True)
+class ChosenCells:
+    """Some cells of a level, as positions in all the cells of a batch."""
+
+    anomalous: Tensor
+    """int64 (a,)."""
+    normal: Tensor
+    """int64 (n,)."""
+
+
+def level_masks(masks: Sequence[BoolArray], shapes: Sequence[tuple[int, int]]) -> list[BoolArray]:
+    """Shrink the masks of a batch, B times (H, W), to every level, (B, H_l, W_l) each."""
+    levels = zip(*(pooled_masks(mask, shapes) for mask in masks), strict=True)
+    return [np.stack(level) for level in levels]
+
+
+def choose_cells(
+    anomalous: BoolArray, foreground: BoolArray, limits: tuple[int, int], random: np.random.Generator
+) -> ChosenCells:
+    """Choose anomalous cells, and normal ones on the product, of the whole batch.
+
+    Parameters
+    ----------
+    anomalous, foreground : ndarray of bool, shape (B, H, W)
+        Where anomalies are, and where the product is.
+    limits : tuple of int
+        At most so many anomalous and normal cells; more are thinned at random.
+    random : Generator
+        Source of the choice.
+
+    Returns
+    -------
+    ChosenCells
+        Either kind may be empty.
+    """
+    chosen = []
+    for mask, limit in zip((anomalous, foreground & ~anomalous), limits, strict=True):
+        places = np.flatnonzero(mask)
+        chosen.append(torch.from_numpy(random.permutation(places)[:limit] if len(places) > limit else places))
+    return ChosenCells(*chosen)
+
+
+def amplification_loss(cells: Tensor, residual: Residual, chosen: ChosenCells, margin: float) -> Tensor:
+    """Return by how much anomalous cells fail to become less like normal ones than they were, by a margin.
+
+    For an anomalous cell i and a normal cell j the amplified cell's cosine with j shall be ``margin`` below that of the
+    cell as the teacher sees it. The difference of both cosines is one inner product, that of j with the difference of
+    two unit vectors, so one matrix product serves; and the residual is computed for the chosen anomalous cells only,
+    because no other enters a loss (AAND specification section A.10, items 3 and 4).
+
+    Parameters
+    ----------
+    cells : Tensor, shape (N, C)
+        The teacher's cells of a level, of the whole batch.
+    residual : callable
+        Gives what is added to cells.
+    chosen : ChosenCells
+        Which of them count.
+    margin : float
+        0..2.
+
+    Returns
+    -------
+    Tensor, scalar
+        Mean over all pairs; 0 without gradient where there is no pair.
+    """
+    if not len(chosen.anomalous) or not len(chosen.normal):
+        return cells.new_zeros(())
+    before, normal = (cells[places.to(cells.device)] for places in (chosen.anomalous, chosen.normal))
+    turn = F.normalize(before + residual(before), dim=1) - F.normalize(before, dim=1)
+    return F.relu(turn @ F.normalize(normal, dim=1).T + margin).mean()

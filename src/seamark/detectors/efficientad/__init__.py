@@ -1,0 +1,1 @@
+"""EfficientAD, with collaborative discrepancy optimization."""

@@ -1,0 +1,201 @@
+"""Distances between two pyramids of features: per cell, per image, and as one map at the size of the input."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  (its usual name)
+from torch import Tensor, nn
+
+from seamark.backbones.convolutional import PYRAMID_STRIDES
+
+TRUNCATE = 4.0
+"""Radius of the Gaussian kernel in standard deviations."""
+
+
+def cell_distances(first: Sequence[Tensor], second: Sequence[Tensor]) -> list[Tensor]:
+    """Return 1 - cosine of each cell of each level.
+
+    Parameters
+    ----------
+    first, second : sequence of Tensor, shape (B, C_l, H_l, W_l)
+        Two pyramids.
+
+    Returns
+    -------
+    list of Tensor, shape (B, H_l, W_l)
+        0..2 (URD specification section 1.4).
+    """
+    return [1.0 - F.cosine_similarity(one, other, dim=1) for one, other in zip(first, second, strict=True)]
+
+
+def image_distances(first: Sequence[Tensor], second: Sequence[Tensor]) -> list[Tensor]:
+    """Return 1 - cosine of each level, all its cells and channels taken as one vector.
+
+    Parameters
+    ----------
+    first, second : sequence of Tensor, shape (B, C_l, H_l, W_l)
+        Two pyramids.
+
+    Returns
+    -------
+    list of Tensor, shape (B,)
+        0..2 (URD specification section 1.4).
+    """
+    return [
+        1.0 - F.cosine_similarity(one.flatten(1), other.flatten(1), dim=1)
+        for one, other in zip(first, second, strict=True)
+    ]
+
+
+def teacher_losses(
+    clean: Sequence[Tensor],
+    anomalous: Sequence[Tensor],
+    expert_clean: Sequence[Tensor],
+    expert_anomalous: Sequence[Tensor],
+    masks: Sequence[Tensor],
+) -> dict[str, Tensor]:
+    """Return the three losses that teach the teacher to see anomalies which the expert does not mark.
+
+    Parameters
+    ----------
+    clean, anomalous : sequence of Tensor, shape (B, C_l, H_l, W_l)
+        Teacher's features of clean images and of the same images with anomalies.
+    expert_clean, expert_anomalous : sequence of Tensor, shape (B, C_l, H_l, W_l)
+        Expert's features of the same.
+    masks : sequence of Tensor, shape (B, H_l, W_l)
+        1 in anomalous cells, 0 elsewhere.
+
+    Returns
+    -------
+    dict of str to Tensor
+        ``teacher_normal``: clean images as the expert sees them; ``teacher_anomaly``: normal cells of anomalous images
+        as the expert sees the clean image, anomalous cells orthogonal to it; ``teacher_whole``: anomalous images as the
+        expert sees them, as a whole. Sums over levels, means over the batch (URD specification section 2.4).
+    """
+    normal = torch.stack([level.mean() for level in cell_distances(clean, expert_clean)]).sum()
+    marked = zip(cell_distances(anomalous, expert_clean), masks, strict=True)
+    anomaly = torch.stack([(level - mask).abs().mean() for level, mask in marked]).sum()
+    whole = torch.stack([level.mean() for level in image_distances(anomalous, expert_anomalous)]).sum()
+    return {"teacher_normal": normal, "teacher_anomaly": anomaly, "teacher_whole": whole}
+
+
+def student_loss(
+    clean: Sequence[Tensor], anomalous: Sequence[Tensor], teacher: Sequence[Tensor], expert: Sequence[Tensor]
+) -> Tensor:
+    """Return how far the student is, on clean and anomalous images alike, from teacher and expert on the clean ones.
+
+    Both targets of a level are added after scaling to length one, because the sum of two cosines is one inner product
+    (URD specification sections 2.4 and 9.4).
+
+    Parameters
+    ----------
+    clean, anomalous : sequence of Tensor, shape (B, C_l, H_l, W_l)
+        Student's features of clean images and of the same images with anomalies.
+    teacher, expert : sequence of Tensor, shape (B, C_l, H_l, W_l)
+        Features of the clean images.
+
+    Returns
+    -------
+    Tensor, scalar
+        0..24 for three levels.
+    """
+    targets = [_direction(one) + _direction(other) for one, other in zip(teacher, expert, strict=True)]
+    losses = [
+        (2.0 - (_direction(level) * target).sum(dim=1)).mean()
+        for rebuilt in (clean, anomalous)
+        for level, target in zip(rebuilt, targets, strict=True)
+    ]
+    return torch.stack(losses).sum()
+
+
+def _direction(level: Tensor) -> Tensor:
+    """Return (B, C * H * W) of length one."""
+    return F.normalize(level.flatten(1))
+
+
+def anomaly_map(distances: Sequence[Tensor], operators: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """Bring the distances of all levels to one map.
+
+    Parameters
+    ----------
+    distances : sequence of Tensor, shape (B, H_l, W_l)
+        One per level.
+    operators : sequence of pairs of Tensor, shapes (h, H_l) and (w, W_l)
+        What :func:`map_operator` gives for rows and for columns.
+
+    Returns
+    -------
+    Tensor, shape (B, h, w)
+        Sum over the levels.
+    """
+    maps = [rows @ level @ columns.T for level, (rows, columns) in zip(distances, operators, strict=True)]
+    return torch.stack(maps).sum(dim=0)
+
+
+@lru_cache(maxsize=64)
+def map_operator(cells: int, input_px: int, sigma_px: float, cell_px: int, *, align_corners: bool) -> Tensor:
+    """Return one axis of the way from a level to the map: interpolate to the input, smooth, average over cells.
+
+    All three are linear and separable, so two small matrices do what two passes over an image at full size would (URD
+    specification sections 2.6 and 9.3).
+
+    Parameters
+    ----------
+    cells : int
+        Cells of the level.
+    input_px : int
+        Side of the input in px.
+    sigma_px : float
+        Standard deviation of the Gaussian in px of the input; its kernel ends at 4 sigma, and at the border the edge
+        pixels are mirrored and repeated. 0 for none.
+    cell_px : int
+        Side of a cell of the map in px of the input.
+    align_corners : bool
+        Whether the centres of the outermost cells lie on the outermost pixels, instead of where the cells are.
+
+    Returns
+    -------
+    Tensor of float32, shape (input_px / cell_px, cells)
+        Rows sum to 1.
+    """
+    identity = torch.eye(cells, dtype=torch.float64).unsqueeze(0)
+    operator = F.interpolate(identity, input_px, mode="linear", align_corners=align_corners)[0].T.numpy()
+    if sigma_px > 0.0:
+        radius = int(TRUNCATE * sigma_px + 0.5)
+        taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma_px) ** 2)
+        taps /= taps.sum()
+        padded = np.pad(operator, ((radius, radius), (0, 0)), mode="symmetric")
+        operator = sum(tap * padded[start : start + input_px] for start, tap in enumerate(taps))
+    averaged = operator.reshape(input_px // cell_px, cell_px, cells).mean(axis=1)
+    return torch.from_numpy(np.ascontiguousarray(averaged, dtype=np.float32))
+
+
+class DistanceMap(nn.Module):
+    """Brings the distances of the levels at strides 4, 8 and 16 to one smoothed map at stride 4.
+
+    Parameters
+    ----------
+    tile_shape : tuple of int
+        Height and width of the tiles in px.
+    sigma_px : float
+        Standard deviation of the smoothing in px of a tile; 0 for none.
+    align_corners : bool
+        See :func:`map_operator`.
+    """
+
+    def __init__(self, tile_shape: tuple[int, int], sigma_px: float, *, align_corners: bool) -> None:
+        super().__init__()
+        for level, stride in enumerate(PYRAMID_STRIDES):
+            for axis, side in zip(("rows", "columns"), tile_shape, strict=True):
+                operator = map_operator(side // stride, side, sigma_px, PYRAMID_STRIDES[0], align_corners=align_corners)
+                self.register_buffer(f"{axis}_{level}", operator.clone(), persistent=False)
+
+    def forward(self, distances: Sequence[Tensor]) -> Tensor:
+        """Return the map (B, H / 4, W / 4) of the distances (B, H_l, W_l) of each level."""
+        operators = [
+            (self.get_buffer(f"rows_{level}"), self.get_buffer(f"columns_{level}"))
+            for level in range(len(PYRAMID_STRIDES))
+        ]
+        return anomaly_map(distances, operators)

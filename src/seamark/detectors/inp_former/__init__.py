@@ -1,0 +1,1 @@
+"""INP-Former: reconstruction from intrinsic normal prototypes."""

@@ -1,0 +1,1 @@
+"""PFADSeg: a denoising student and a segmentation network that it guides."""

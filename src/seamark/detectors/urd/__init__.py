@@ -1,0 +1,1 @@
+"""URD and AURD: reverse distillation with guided injection."""

@@ -1,0 +1,119 @@
+"""AURD: URD under augmented light and placement, with a segmentation network in place of the sum of its maps.
+
+Paper: AURD, an entry to the VAND 3.0 challenge 2025 on MVTec AD 2 (URD specification, section 3).
+Equations: augmentation (3.3), segmentation network (3.4), its losses (1.5) and target (1.6), training (3.5).
+Reference: no public code; what the paper leaves open follows DeSTSeg, apple/ml-destseg at f6ea31f (Apple's sample
+licence), and the specification. Written from the specification.
+
+parity: the paper names no strength of the augmentation, no input of the segmentation network, no momentum, no split of
+the steps and no rule for early stopping; the defaults are the specification's proposals.
+parity: the input is the product of the features of teacher and student; DeSTSeg takes its negative, which the first
+convolution learns as well.
+parity: probabilities come at a quarter of the tile's sides; the merge stage interpolates them to the image, where its
+cells are, and aligns no corners.
+parity: all else as in URD.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from seamark.detectors.feature_distances import cell_distances
+from seamark.detectors.urd.detector import DistillationPhase, Urd
+from seamark.errors import DataError
+from seamark.learning.anomalous_pairs import PairBatch, PairMaker
+from seamark.learning.batches import TrainingTiles
+from seamark.learning.early_stopping import EarlyStopping
+from seamark.learning.pair_phase import PairPhase
+from seamark.learning.phases import Arithmetic, Phase
+from seamark.networks.segmentation_network import (
+    SegmentationNetwork,
+    distance_stack,
+    feature_products,
+    segmentation_losses,
+)
+from seamark.settings.aurd import AurdSettings
+
+
+class Aurd(Urd):
+    """URD with shared augmentation and a segmentation network."""
+
+    Settings = AurdSettings
+
+    def __init__(self, settings: AurdSettings, tile_shape: tuple[int, int], seed: int) -> None:
+        super().__init__(settings, tile_shape, seed)
+        self.settings: AurdSettings = settings
+        channels = self.teacher.channels
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.segmentation = SegmentationNetwork(
+                sum(channels) if settings.segmentation.input == "product" else len(channels),
+                settings.segmentation.width,
+            )
+
+    def phases(self, tiles: TrainingTiles) -> Sequence[Phase]:
+        """Return distillation, then segmentation.
+
+        Raises
+        ------
+        DataError
+            If there is a single training tile, which batch norms cannot train on.
+        """
+        if len(tiles.train) < 2:
+            raise DataError("aurd: one training tile; its segmentation network needs at least 2: add images")
+        return [DistillationPhase(self, tiles, self.settings.augmentation), SegmentationPhase(self, tiles)]
+
+    def segmentation_input(self, images: Tensor) -> Tensor:
+        """Return what the segmentation network sees (B, C, H / 4, W / 4) of normalised images (B, 3, H, W)."""
+        pyramids = self.pyramids(images)
+        if self.settings.segmentation.input == "product":
+            return feature_products(*pyramids, self.map_shape)
+        return distance_stack(cell_distances(*pyramids), self.map_shape)
+
+    @torch.no_grad()
+    def score(self, batch: Tensor) -> Tensor:  # noqa: D102
+        return torch.sigmoid(self.segmentation(self.segmentation_input(batch)))
+
+
+class SegmentationPhase(PairPhase):
+    """Trains the segmentation network on synthetic anomalies; teacher and student only score.
+
+    Parameters
+    ----------
+    detector : Aurd
+        What is trained.
+    tiles : TrainingTiles
+        Defect-free tiles.
+    """
+
+    name = "segmentation"
+
+    def __init__(self, detector: Aurd, tiles: TrainingTiles) -> None:
+        settings = detector.settings
+        self.detector, self.settings = detector, settings.segmentation
+        super().__init__(
+            steps=self.settings.steps,
+            batch_size=settings.batch_size,
+            make=PairMaker(tiles.train, settings.synthesis, settings.augmentation),
+            optimiser=torch.optim.SGD(
+                detector.segmentation.parameters(),
+                lr=self.settings.learning_rate,
+                momentum=self.settings.momentum,
+                weight_decay=self.settings.weight_decay,
+            ),
+            stopping=EarlyStopping(
+                self.settings.early_stop,
+                {"segmentation": detector.segmentation},
+                PairMaker(tiles.validation, settings.synthesis),
+                detector.score,
+            ),
+        )
+
+    def losses(self, pairs: PairBatch, arithmetic: Arithmetic) -> dict[str, Tensor]:  # noqa: D102
+        self.detector.eval()
+        with arithmetic():
+            with torch.no_grad():
+                features = self.detector.segmentation_input(pairs.anomalous())
+            logits = self.detector.segmentation.train()(features).float()
+        return segmentation_losses(logits, pairs.quarter_masks(), self.settings.focal_gamma)

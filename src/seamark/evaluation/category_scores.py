@@ -1,0 +1,195 @@
+"""Scores of one category against the known truth: per image, per light condition and per split."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+
+import numpy as np
+
+from seamark.evaluation.bootstrap import (
+    Float64Array,
+    image_draws,
+    percentile_interval,
+    resampled_masks,
+    resampled_scores,
+)
+from seamark.evaluation.image_counts import Outcome
+from seamark.evaluation.images import TEST_SPLITS, EvaluatedImage
+from seamark.evaluation.metrics import MaskCounts, ScoreCounts
+from seamark.evaluation.regions import SIZE_EDGES_PX
+from seamark.evaluation.summary import INTERVALS
+from seamark.manifests.evaluation import (
+    DefectRecall,
+    EvaluationManifest,
+    ImageScores,
+    MaskScores,
+    SeamScores,
+    SubsetScores,
+)
+from seamark.settings.base import Split
+from seamark.settings.evaluate import EvaluateSettings
+
+WHOLE_SPLIT = "all"
+"""Stands for all light conditions."""
+
+
+def evaluation(
+    category: str,
+    detector: str,
+    settings: EvaluateSettings,
+    items: Sequence[EvaluatedImage],
+    outcomes: Sequence[Outcome],
+    *,
+    seed: int,
+) -> tuple[EvaluationManifest, Float64Array]:
+    """Pool the counts of the images into the scores of each split and each of its light conditions.
+
+    Parameters
+    ----------
+    category, detector : str
+        What was evaluated.
+    settings : EvaluateSettings
+        Limits of the scores and number of resamples.
+    items : sequence of EvaluatedImage
+        The images.
+    outcomes : sequence of Outcome
+        Their counts, in the same order.
+    seed : int
+        Seed of the resamples, 0 or more.
+
+    Returns
+    -------
+    manifest : EvaluationManifest
+        Undefined scores are None.
+    resampled : ndarray of float64, shape (subsets, len(seamark.evaluation.summary.INTERVALS), resamples)
+        Scores of every resample of every subset of the manifest; NaN where one is undefined.
+    """
+    pairs = list(zip(items, outcomes, strict=True))
+    subsets = list(_subsets(pairs, settings, seed))
+    manifest = EvaluationManifest(
+        category=category,
+        detector=detector,
+        **settings.model_dump(),
+        subsets=tuple(subset for subset, _ in subsets),
+        images=tuple(_image_scores(item, outcome) for item, outcome in pairs),
+    )
+    resampled = np.array([values for _, values in subsets], dtype=np.float64)
+    return manifest, resampled.reshape(len(subsets), len(INTERVALS), settings.resamples)
+
+
+def _subsets(
+    pairs: Sequence[tuple[EvaluatedImage, Outcome]], settings: EvaluateSettings, seed: int
+) -> Iterator[tuple[SubsetScores, Float64Array]]:
+    for number, split in enumerate(TEST_SPLITS):
+        outcomes = [(item.image.light, outcome) for item, outcome in pairs if item.image.split == split]
+        lights = sorted({light for light, _ in outcomes})
+        for place, light in enumerate([WHOLE_SPLIT, *lights] if outcomes else []):
+            part = [outcome for name, outcome in outcomes if light in (name, WHOLE_SPLIT)]
+            resampled = _resampled(part, settings, (seed, number, place))
+            yield _subset(split, light, Outcome.pooled(part), settings, _intervals(resampled)), resampled
+
+
+def _subset(
+    split: Split,
+    light: str,
+    outcome: Outcome,
+    settings: EvaluateSettings,
+    intervals: dict[str, tuple[float, float]],
+) -> SubsetScores:
+    scores = outcome.scores
+    border, inside = outcome.jumps.means()
+    return SubsetScores(
+        split=split,
+        light=light,
+        images=scores.images,
+        bad_images=scores.bad,
+        **_map_scores(scores, settings),
+        oracle_threshold=scores.oracle_threshold(),
+        class_f1_floor=scores.class_f1_floor(),
+        coarse=_mask_scores(outcome.coarse),
+        refined=_mask_scores(outcome.refined),
+        defects=_defect_recalls(outcome),
+        seams=SeamScores(border=border, inside=inside, ratio=outcome.jumps.ratio()),
+        intervals=intervals,
+    )
+
+
+def _map_scores(scores: ScoreCounts, settings: EvaluateSettings) -> dict[str, float | None]:
+    return {
+        "auc_pro": scores.auc_pro(settings.fpr_limit),
+        "pixel_auroc": scores.pixel_auroc(),
+        "pixel_ap": scores.pixel_ap(),
+        "image_auroc": scores.image_auroc(),
+        "iap": scores.iap(),
+        "iap_at_recall": scores.iap_at(settings.iap_recall),
+        "oracle_seg_f1": scores.oracle_seg_f1(),
+    }
+
+
+def _mask_scores(counts: MaskCounts) -> MaskScores:
+    pixels = {field.name: getattr(counts, field.name) for field in fields(counts) if field.name.endswith("_px")}
+    return MaskScores(
+        seg_f1=counts.seg_f1(),
+        class_f1=counts.class_f1(),
+        flagged_normal_images=counts.false_positive_images,
+        **pixels,
+    )
+
+
+def _defect_recalls(outcome: Outcome) -> tuple[DefectRecall, ...]:
+    starts = (1, *SIZE_EDGES_PX)
+    ends = (*(edge - 1 for edge in SIZE_EDGES_PX), None)
+    counts = (outcome.coarse_found.regions, outcome.coarse_found.recalls(), outcome.refined_found.recalls())
+    return tuple(
+        DefectRecall(minimum_px=start, maximum_px=end, defects=defects, coarse=coarse, refined=refined)
+        for start, end, defects, coarse, refined in zip(starts, ends, *counts, strict=True)
+    )
+
+
+def _resampled(outcomes: Sequence[Outcome], settings: EvaluateSettings, seed: Sequence[int]) -> Float64Array:
+    """Return every score of every resample of a set of images, shape (scores, resamples); NaN where undefined."""
+    draws = image_draws(np.array([outcome.scores.bad > 0 for outcome in outcomes]), settings.resamples, seed)
+    if draws is None:
+        return np.full((len(INTERVALS), settings.resamples), np.nan)
+    resamples = zip(
+        resampled_scores([outcome.scores for outcome in outcomes], draws),
+        resampled_masks([outcome.coarse for outcome in outcomes], draws),
+        resampled_masks([outcome.refined for outcome in outcomes], draws),
+        strict=True,
+    )
+    rows = [_all_scores(scores, coarse, refined, settings) for scores, coarse, refined in resamples]
+    return np.array([[row[name] for row in rows] for name in INTERVALS], dtype=np.float64)
+
+
+def _intervals(resampled: Float64Array) -> dict[str, tuple[float, float]]:
+    """Return the interval of every score over the resamples that define it."""
+    columns = {name: values[~np.isnan(values)] for name, values in zip(INTERVALS, resampled, strict=True)}
+    return {name: percentile_interval(values) for name, values in columns.items() if values.size}
+
+
+def _all_scores(
+    scores: ScoreCounts, coarse: MaskCounts, refined: MaskCounts, settings: EvaluateSettings
+) -> dict[str, float | None]:
+    return _map_scores(scores, settings) | {
+        "coarse_seg_f1": coarse.seg_f1(),
+        "refined_seg_f1": refined.seg_f1(),
+        "coarse_class_f1": coarse.class_f1(),
+        "refined_class_f1": refined.class_f1(),
+    }
+
+
+def _image_scores(item: EvaluatedImage, outcome: Outcome) -> ImageScores:
+    return ImageScores(
+        split=item.image.split,
+        id=item.image.id,
+        light=item.image.light,
+        bad=outcome.scores.bad > 0,
+        defect_px=item.defect_px,
+        defects=outcome.scores.regions,
+        coarse_defects_found=sum(outcome.coarse_found.found),
+        refined_defects_found=sum(outcome.refined_found.found),
+        peak=outcome.scores.peak(),
+        coarse_f1=outcome.coarse.seg_f1(),
+        refined_f1=outcome.refined.seg_f1(),
+        refined_false_positive_px=outcome.refined.false_positive_px,
+        refined_false_negative_px=outcome.refined.false_negative_px,
+    )

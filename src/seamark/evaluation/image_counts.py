@@ -1,0 +1,163 @@
+"""Counts of one image against its truth, which add up over images.
+
+Maps smaller than their image are enlarged bilinearly with pixel centres at half-integers, then rounded to float16, as
+the submission stores them; truth and masks are never resized (MVTec AD 2 specification sections 3.1 to 3.4).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from seamark.errors import DataError, ManifestError
+from seamark.evaluation.images import EvaluatedImage
+from seamark.evaluation.metrics import MaskCounts, ScoreCounts
+from seamark.evaluation.regions import FoundRegions, Regions
+from seamark.evaluation.seams import ScoreJumps
+from seamark.files.image_checks import MAX_PIXELS
+from seamark.files.images import read_mask
+from seamark.manifests.ranking import QuantileFit
+from seamark.maps.quantile_fit import ranked_map
+from seamark.maps.stored import load_map
+from seamark.repair import owner_command
+from seamark.settings.grid import GridSettings
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one image, or several pooled, add to the scores."""
+
+    scores: ScoreCounts
+    coarse: MaskCounts
+    refined: MaskCounts
+    coarse_found: FoundRegions
+    refined_found: FoundRegions
+    jumps: ScoreJumps
+
+    @classmethod
+    def pooled(cls, parts: Sequence["Outcome"]) -> "Outcome":
+        """Add up the counts of several images, in the order given."""
+
+        def total(name: str) -> Any:
+            return reduce(add, (getattr(part, name) for part in parts))
+
+        return cls(
+            ScoreCounts.pooled(part.scores for part in parts),
+            total("coarse"),
+            total("refined"),
+            total("coarse_found"),
+            total("refined_found"),
+            total("jumps"),
+        )
+
+
+def native_map(anomaly_map: npt.NDArray[np.float32], height: int, width: int) -> npt.NDArray[np.float32]:
+    """Enlarge a map to the size of its image, bilinearly with pixel centres at half-integers.
+
+    Parameters
+    ----------
+    anomaly_map : ndarray of float32, shape (h, w)
+        Not larger than the image.
+    height, width : int
+        Size of the image, px.
+
+    Returns
+    -------
+    ndarray of float32, shape (height, width)
+        The map itself if it already has that size.
+
+    Raises
+    ------
+    ManifestError
+        If the map is larger than the image.
+    """
+    if anomaly_map.shape == (height, width):
+        return anomaly_map
+    if anomaly_map.shape[0] > height or anomaly_map.shape[1] > width:
+        raise ManifestError(
+            f"the anomaly map is {anomaly_map.shape[1]} x {anomaly_map.shape[0]} px, larger than its image of "
+            f"{width} x {height} px; rebuild the maps"
+        )
+    enlarged = cv2.resize(anomaly_map, (width, height), interpolation=cv2.INTER_LINEAR)
+    return enlarged.astype(np.float32, copy=False)
+
+
+def evaluate_image(item: EvaluatedImage, grids: Sequence[GridSettings], fit: QuantileFit | None = None) -> Outcome:
+    """Count one image.
+
+    Parameters
+    ----------
+    item : EvaluatedImage
+        Its files.
+    grids : sequence of GridSettings
+        How the detectors behind the map cut the image, for the check of seams.
+    fit : QuantileFit, optional
+        What the map is fitted to before it is ranked. Seams are looked for in the map as it is stored.
+
+    Returns
+    -------
+    Outcome
+        Counts that add up over images.
+
+    Raises
+    ------
+    DataError
+        If truth and photograph differ in size, or a score does not fit into float16.
+    ManifestError
+        If a map or mask is missing or damaged, or the truth changed since it was read.
+    """
+    height, width = item.image.height, item.image.width
+    truth = _read_truth(item)
+    coarse, refined = (_read_predicted(path, truth.shape) for path in (item.coarse, item.refined))
+    stored = load_map(item.maps, item.anomaly_map)
+    regions = Regions.of(truth)
+    try:
+        ranked = native_map(ranked_map(stored, fit), height, width)
+        scores = ScoreCounts.of(ranked, truth, regions).compact()
+    except DataError as error:
+        raise DataError(f"{item.maps.parent / item.anomaly_map.file}: {error}") from error
+    return Outcome(
+        scores,
+        MaskCounts.of(coarse, truth),
+        MaskCounts.of(refined, truth),
+        FoundRegions.of(coarse, truth, regions),
+        FoundRegions.of(refined, truth, regions),
+        ScoreJumps.of(stored, (height, width), grids),
+    )
+
+
+def _read_truth(item: EvaluatedImage) -> npt.NDArray[np.bool_]:
+    shape = (item.image.height, item.image.width)
+    if item.truth is None:
+        return np.zeros(shape, dtype=np.bool_)
+    truth = read_mask(item.truth, max(MAX_PIXELS, math.prod(shape)))
+    if truth.shape != shape:
+        raise DataError(
+            f"{item.truth}: the truth mask is {truth.shape[1]} x {truth.shape[0]} px, but its image "
+            f"{item.photograph} is {shape[1]} x {shape[0]} px; they must be equal: replace one of them"
+        )
+    if int(np.count_nonzero(truth)) != item.defect_px:
+        raise ManifestError(
+            f"{item.truth}: the truth mask has changed since it was read ({item.defect_px} defect px then); "
+            "rebuild the truth manifest"
+        )
+    return truth
+
+
+def _read_predicted(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    try:
+        mask = read_mask(path, max(MAX_PIXELS, math.prod(shape)))
+    except DataError as error:
+        raise ManifestError(f"{error}; or rebuild it with: {owner_command(path)}") from error
+    if mask.shape != shape:
+        raise ManifestError(
+            f"{path}: mask of shape {mask.shape}, its image has {shape}; rebuild it with: {owner_command(path)}"
+        )
+    return mask

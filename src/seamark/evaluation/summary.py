@@ -1,0 +1,155 @@
+"""The table of all categories, splits and light conditions, with the mean over the categories."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from statistics import fmean
+
+from seamark.files.atomic import committed_file
+from seamark.manifests.evaluation import EvaluationManifest, SubsetScores
+from seamark.settings.base import Split
+
+MEAN = "mean"
+"""Stands in the category column of the mean over the categories."""
+
+WHOLE_SPLIT = "all"
+"""Stands in the light column of a whole split."""
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """Scores of one category, split and light condition, or their mean over the categories; None where undefined."""
+
+    category: str
+    split: Split
+    light: str
+    images: int
+    bad_images: int
+    auc_pro: float | None
+    pixel_auroc: float | None
+    pixel_ap: float | None
+    image_auroc: float | None
+    iap: float | None
+    iap_at_recall: float | None
+    coarse_seg_f1: float | None
+    refined_seg_f1: float | None
+    oracle_seg_f1: float | None
+    """The threshold was chosen with the truth at hand."""
+    coarse_class_f1: float | None
+    refined_class_f1: float | None
+    class_f1_floor: float | None
+    recall_below_100_px: float | None
+    """Share of the defects of this size that the refined masks find."""
+    recall_100_to_1000_px: float | None
+    recall_above_1000_px: float | None
+    seam_ratio: float | None
+    """Mean score jump across tile borders over that elsewhere."""
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """95 % bootstrap interval by column; none for a mean over the categories."""
+
+
+SCORES = tuple(column.name for column in fields(SummaryRow) if column.type == float | None)
+"""The columns that are averaged."""
+
+INTERVALS = (
+    "auc_pro",
+    "pixel_auroc",
+    "pixel_ap",
+    "image_auroc",
+    "iap",
+    "iap_at_recall",
+    "coarse_seg_f1",
+    "refined_seg_f1",
+    "oracle_seg_f1",
+    "coarse_class_f1",
+    "refined_class_f1",
+)
+"""The columns that have an interval."""
+
+
+def summary_rows(manifests: Sequence[EvaluationManifest]) -> list[SummaryRow]:
+    """List the scores of all categories, then one mean row per split.
+
+    Parameters
+    ----------
+    manifests : sequence of EvaluationManifest
+        One per category.
+
+    Returns
+    -------
+    list of SummaryRow
+        Categories in alphabetical order, each with its splits and lights in the order of its manifest. A mean is over
+        the categories that have the split, every category counting the same, and None if one of their scores is.
+    """
+    ordered = sorted(manifests, key=lambda manifest: manifest.category)
+    rows = [_row(manifest.category, subset) for manifest in ordered for subset in manifest.subsets]
+    whole = [row for row in rows if row.light == WHOLE_SPLIT]
+    splits = dict.fromkeys(row.split for row in whole)
+    return rows + [_mean_row([row for row in whole if row.split == split]) for split in splits]
+
+
+def _row(category: str, subset: SubsetScores) -> SummaryRow:
+    small, medium, large = (size.refined for size in subset.defects)
+    return SummaryRow(
+        category=category,
+        split=subset.split,
+        light=subset.light,
+        images=subset.images,
+        bad_images=subset.bad_images,
+        auc_pro=subset.auc_pro,
+        pixel_auroc=subset.pixel_auroc,
+        pixel_ap=subset.pixel_ap,
+        image_auroc=subset.image_auroc,
+        iap=subset.iap,
+        iap_at_recall=subset.iap_at_recall,
+        coarse_seg_f1=subset.coarse.seg_f1,
+        refined_seg_f1=subset.refined.seg_f1,
+        oracle_seg_f1=subset.oracle_seg_f1,
+        coarse_class_f1=subset.coarse.class_f1,
+        refined_class_f1=subset.refined.class_f1,
+        class_f1_floor=subset.class_f1_floor,
+        recall_below_100_px=small,
+        recall_100_to_1000_px=medium,
+        recall_above_1000_px=large,
+        seam_ratio=subset.seams.ratio,
+        intervals=subset.intervals,
+    )
+
+
+def _mean_row(rows: Sequence[SummaryRow]) -> SummaryRow:
+    def mean(name: str) -> float | None:
+        values = [getattr(row, name) for row in rows]
+        return None if None in values else fmean(values)
+
+    images, bad_images = sum(row.images for row in rows), sum(row.bad_images for row in rows)
+    means = {name: mean(name) for name in SCORES}
+    return SummaryRow(MEAN, rows[0].split, WHOLE_SPLIT, images, bad_images, intervals={}, **means)
+
+
+def write_summary(path: Path, rows: Sequence[SummaryRow]) -> None:
+    """Write the table as CSV: a header, six decimals, an empty cell where a score is undefined.
+
+    The ends of the intervals follow the scores as further columns, ``<score>_low`` and ``<score>_high``.
+
+    Parameters
+    ----------
+    path : Path
+        Target.
+    rows : sequence of SummaryRow
+        As :func:`summary_rows` gives them.
+    """
+    with committed_file(path) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        columns = [column.name for column in fields(SummaryRow) if column.name != "intervals"]
+        table.writerow(columns + [f"{score}_{end}" for score in INTERVALS for end in ("low", "high")])
+        table.writerows(_cells(row, columns) for row in rows)
+
+
+def _cells(row: SummaryRow, columns: Sequence[str]) -> list[object]:
+    ends = [end for score in INTERVALS for end in row.intervals.get(score, (None, None))]
+    return [_cell(value) for value in [*(getattr(row, column) for column in columns), *ends]]
+
+
+def _cell(value: object) -> object:
+    return f"{value:.6f}" if isinstance(value, float) else value

@@ -1,0 +1,1 @@
+"""Reading and writing the bytes of any file."""

@@ -1,0 +1,137 @@
+"""Which image files are read at all: format, depth, channels and size are checked before a pixel is decoded."""
+
+import errno
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from seamark.errors import DataError
+from seamark.files.formats import FORMATS
+from seamark.files.plain import UNREADABLE, read_plain_file, shown
+
+MAX_PIXELS = 1 << 28
+"""Largest image that is decoded unless the index let in a larger one, in px (268 Mpx)."""
+MAX_SIDE_PX = 1 << 20
+"""Longest side that every decoder in use accepts."""
+MOST_BYTES_PER_PIXEL = 4
+"""A file with more bytes per allowed pixel is not read."""
+SPARE_BYTES = 1 << 24
+"""What a file may have besides, for thumbnails, profiles and notes."""
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+BITS_PER_SAMPLE = 258
+"""Number of the TIFF tag."""
+
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit ends below ours and guards crops too; opened_image has the limit
+
+
+def read_image_file(path: Path, most_pixels: int = MAX_PIXELS) -> bytes:
+    """Return the bytes of an image file.
+
+    Parameters
+    ----------
+    path : Path
+        A plain file or a link to one.
+    most_pixels : int
+        Pixels that its image may have.
+
+    Returns
+    -------
+    bytes
+        At most 4 bytes per allowed pixel and 16 MiB.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, unreadable, no plain file or larger.
+    """
+    try:
+        return read_plain_file(path, MOST_BYTES_PER_PIXEL * most_pixels + SPARE_BYTES)
+    except FileNotFoundError as error:
+        raise DataError(f"{shown(path)}: the image is missing; put it back or rebuild the index") from error
+    except OSError as error:
+        what = error.strerror if error.errno in (errno.EINVAL, errno.EFBIG) else error
+        raise DataError(f"{shown(path)}: not a readable image ({what}); replace the file") from error
+
+
+def opened_image(content: bytes, path: Path, most_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Open an image whose header says that it is one that is read; no pixel is decoded.
+
+    Parameters
+    ----------
+    content : bytes
+        The file.
+    path : Path
+        Where it was read, for messages.
+    most_pixels : int
+        Pixels that it may have.
+
+    Returns
+    -------
+    Image
+        PNG, JPEG, BMP or TIFF with a single picture of at most 8 bits per channel; its channels are not looked at.
+
+    Raises
+    ------
+    DataError
+        If it is of another format, animated, has several pages, more than 8 bits per channel, or too many pixels.
+    """
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        depth = _bits(image, content)
+    except UNREADABLE as error:
+        what = f"none of {', '.join(FORMATS)}" if isinstance(error, UnidentifiedImageError) else error
+        raise DataError(f"{shown(path)}: not a readable image ({what}); replace the file") from error
+    if image.width * image.height > most_pixels or max(image.size) > MAX_SIDE_PX:
+        raise DataError(
+            f"{shown(path)}: {image.width} x {image.height} px is more than the limit of {most_pixels} px and "
+            f"{MAX_SIDE_PX} px a side; use a smaller image, or raise data.image_px_max if this one is right"
+        )
+    if depth > 8:
+        raise DataError(f"{shown(path)}: mode {image.mode}, {depth} bits per channel, expected 8; convert the file")
+    if getattr(image, "is_animated", False) and image.format != "MPO":  # of which the first is the photograph
+        raise DataError(f"{shown(path)}: several pictures in one file, expected one; save the wanted one alone")
+    return image
+
+
+def _bits(image: Image.Image, content: bytes) -> int:
+    """Bits per channel in the file, which Pillow's mode does not tell: it reads 16-bit RGB as 8-bit."""
+    if image.format == "PNG":
+        if content[12:16] != b"IHDR":
+            raise ValueError("the header does not come first")
+        return content[24]
+    if image.format == "TIFF":
+        return int(max(getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (1,))))
+    return 8
+
+
+def decoded(image: Image.Image, path: Path, *, grey: bool = False) -> npt.NDArray[Any]:
+    """Decode all pixels of an image; ``grey`` turns bits and palettes into grey values.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged.
+    """
+    try:
+        return np.asarray(image.convert("L") if grey else image)
+    except UNREADABLE as error:
+        raise DataError(f"{shown(path)}: the image is truncated or damaged ({error}); replace the file") from error
+
+
+def verify_png(content: bytes, path: Path) -> None:
+    """Check the sums of a PNG without decoding it.
+
+    Raises
+    ------
+    DataError
+        If one is wrong or the file ends too early.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+            image.verify()
+    except UNREADABLE as error:
+        raise DataError(f"{shown(path)}: the image is truncated or damaged ({error}); replace the file") from error

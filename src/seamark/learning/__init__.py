@@ -1,0 +1,1 @@
+"""What every detector shares: phases, batches, the loop, checkpoints, scoring."""

@@ -1,0 +1,1 @@
+"""A float score per pixel: from tile maps to fused and calibrated maps."""

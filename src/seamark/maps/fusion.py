@@ -1,0 +1,220 @@
+"""Fusing the anomaly maps of several detectors; a single detector is referred to, not copied."""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from seamark.errors import DataError, ManifestError
+from seamark.files.images import Float32Array
+from seamark.manifests.base import read_manifest
+from seamark.manifests.maps import MapRecord, MapsManifest
+from seamark.maps.stored import load_map
+from seamark.settings.fuse import FuseSettings
+
+
+@dataclass(frozen=True)
+class Member:
+    """The maps of one detector."""
+
+    path: Path
+    """Manifest file; map files are relative to its folder."""
+    manifest: MapsManifest
+
+    def read(self, record: MapRecord) -> Float32Array:
+        """Return one of its maps, float32 (h, w).
+
+        Raises
+        ------
+        ManifestError
+            If the file is missing, damaged or not the one the manifest describes.
+        """
+        return load_map(self.path, record)
+
+
+def read_members(paths: Sequence[Path], names: Sequence[str]) -> list[Member]:
+    """Read the manifests of all members, in the order of the settings.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Manifests of the merge stage, one per member, all of one category and split.
+    names : sequence of str
+        ``members`` of the settings.
+
+    Returns
+    -------
+    list of Member
+        One per entry of ``names``.
+
+    Raises
+    ------
+    ManifestError
+        If a manifest is missing, or is none of the members', or the members have other images or map sizes.
+    """
+    found = {}
+    for path in paths:
+        manifest = read_manifest(path, MapsManifest)
+        found[manifest.detector] = Member(path, manifest)
+    if set(found) != set(names) or len(paths) != len(found):
+        raise ManifestError(
+            f"maps of {[str(path) for path in paths]}: detectors {sorted(found)}, expected one manifest of each of "
+            f"{sorted(names)}; correct fuse.members or rebuild merge"
+        )
+    members = [found[name] for name in names]
+    for member in members[1:]:
+        _check_agreement(members[0], member)
+    return members
+
+
+def _check_agreement(first: Member, other: Member) -> None:
+    expected = {record.id: (record.map_height, record.map_width) for record in first.manifest.maps}
+    actual = {record.id: (record.map_height, record.map_width) for record in other.manifest.maps}
+    for image_id in sorted(expected.keys() | actual.keys()):
+        if expected.get(image_id) != actual.get(image_id):
+            raise ManifestError(
+                f"{other.path}: map of image {image_id} has size {actual.get(image_id)}, in {first.path} it is "
+                f"{expected.get(image_id)} (height, width); members must have the same images and merge.scale; "
+                "rebuild merge"
+            )
+
+
+def refer(member: Member, target: Path) -> tuple[MapRecord, ...]:
+    """Return a member's records with paths that hold from another manifest's folder.
+
+    Parameters
+    ----------
+    member : Member
+        The only member of the fusion.
+    target : Path
+        The fused manifest.
+
+    Returns
+    -------
+    tuple of MapRecord
+        The same maps, not copied.
+    """
+    return tuple(
+        record.model_copy(
+            update={"file": Path(os.path.relpath(member.path.parent / record.file, target.parent)).as_posix()}
+        )
+        for record in member.manifest.maps
+    )
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Number, mean and sum of squared deviations of scores."""
+
+    count: int
+    mean: float
+    squares: float
+
+
+def moments(scores: Float32Array) -> Moments:
+    """Return the moments of one map, in float64.
+
+    Parameters
+    ----------
+    scores : ndarray of float32, shape (h, w)
+        Finite scores.
+
+    Returns
+    -------
+    Moments
+        Of its pixels.
+    """
+    mean = float(scores.mean(dtype=np.float64))
+    return Moments(scores.size, mean, float(np.square(scores - np.float64(mean)).sum(dtype=np.float64)))
+
+
+def pooled(parts: Sequence[Moments]) -> tuple[float, float]:
+    """Return mean and population standard deviation of all pixels of several maps.
+
+    Parameters
+    ----------
+    parts : sequence of Moments
+        One per map, at least one.
+
+    Returns
+    -------
+    mean, std : float
+        The same for any order of the maps, because the sums over maps are correctly rounded.
+    """
+    count = sum(part.count for part in parts)
+    mean = math.fsum(part.count * part.mean for part in parts) / count
+    squares = math.fsum(part.squares + part.count * (part.mean - mean) ** 2 for part in parts)
+    return mean, math.sqrt(squares / count)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How a member's scores are brought to a common scale: ``weight * (score - mean) / std``."""
+
+    weight: float
+    mean: float
+    std: float
+
+
+def validation_scaling(member: Member, parts: Sequence[Moments], weight: float) -> Scaling:
+    """Return the scaling that gives a member's validation maps mean 0 and standard deviation 1.
+
+    Parameters
+    ----------
+    member : Member
+        Validation maps of a detector, for the message.
+    parts : sequence of Moments
+        One per validation map.
+    weight : float
+        Weight of the detector.
+
+    Returns
+    -------
+    Scaling
+        One for the whole category.
+
+    Raises
+    ------
+    DataError
+        If all validation scores are the same.
+    """
+    mean, std = pooled(parts)
+    if std == 0.0:
+        raise DataError(
+            f"{member.path}: all validation scores of {member.manifest.detector} are {mean}, so they cannot be "
+            "divided by their standard deviation; train the detector again or leave it out of fuse.members"
+        )
+    return Scaling(weight, mean, std)
+
+
+def fuse_maps(maps: Sequence[Float32Array], scalings: Sequence[Scaling], settings: FuseSettings) -> Float32Array:
+    """Fuse the maps of one image.
+
+    Parameters
+    ----------
+    maps : sequence of ndarray of float32, shape (h, w)
+        One per member.
+    scalings : sequence of Scaling
+        One per member; mean 0 and std 1 leave its scores as they are.
+    settings : FuseSettings
+        mean: sum of weight times scaled score, divided by the sum of the weights; max: the largest weight times
+        scaled score.
+
+    Returns
+    -------
+    ndarray of float32, shape (h, w)
+        Fused scores.
+    """
+    scaled = [
+        (scores - np.float32(scaling.mean)) * np.float32(scaling.weight / scaling.std)
+        for scores, scaling in zip(maps, scalings, strict=True)
+    ]
+    fused = scaled[0]
+    for scores in scaled[1:]:
+        fused = np.maximum(fused, scores) if settings.how == "max" else fused + scores
+    if settings.how == "mean":
+        fused = fused / np.float32(math.fsum(scaling.weight for scaling in scalings))
+    return fused

@@ -1,0 +1,120 @@
+"""The map that is ranked: the fused one, or one brought to the scores of validation by two of its own quantiles.
+
+A detector may score a whole image higher or with more contrast than others, as under another light. Pixels of all
+images are ranked together, so such an image pushes its good pixels above the defects of others. The fit takes shift and
+contrast of its middle scores out and keeps the order within the image. It looks at no other test image.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from seamark.errors import DataError, ManifestError
+from seamark.files.images import Float32Array
+from seamark.manifests.base import read_manifest
+from seamark.manifests.calibration import CalibrationManifest, SplitStatistics
+from seamark.manifests.maps import MapsManifest
+from seamark.manifests.ranking import QuantileFit
+from seamark.maps.calibration import statistics_for
+from seamark.maps.float16_scores import MAX_SCORE
+from seamark.repair import repair_command
+from seamark.settings.ranking import RankingSettings
+
+
+def ranked_map(scores: Float32Array, fit: QuantileFit | None) -> Float32Array:
+    """Return the map that is ranked.
+
+    Parameters
+    ----------
+    scores : ndarray of float32, shape (h, w)
+        A fused map, raw scores.
+    fit : QuantileFit or None
+        What to fit it to; None gives the fused map itself.
+
+    Returns
+    -------
+    ndarray of float32, shape (h, w)
+        ``A + (s - a) (B - A) / (b - a)`` for each score ``s``, with the map's own quantiles a and b and those of the
+        validation scores, A and B. Own quantiles are scores that occur (the inverse of the empirical distribution
+        function), as in the calibration. A map whose two quantiles are equal keeps its spread: ``s - a + A``.
+
+    Raises
+    ------
+    DataError
+        If a fitted score does not fit into float16, as where a and b are nearly equal.
+    """
+    if fit is None:
+        return scores
+    own_low, own_high = (float(own) for own in np.quantile(scores, (fit.low, fit.high), method="inverted_cdf"))
+    gain = (fit.high_score - fit.low_score) / (own_high - own_low) if own_high > own_low else 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        fitted = scores - np.float32(own_low)
+        fitted *= gain
+        fitted += np.float32(fit.low_score)
+    if not -MAX_SCORE <= fitted.min() <= fitted.max() <= MAX_SCORE:
+        raise DataError(
+            f"its quantiles {fit.low:g} and {fit.high:g} are {own_low:g} and {own_high:g}; fitted to {fit.low_score:g} "
+            f"and {fit.high_score:g}, it has scores beyond {MAX_SCORE:g}, the largest float16; set ranking.fit: none, "
+            "or quantiles farther apart"
+        )
+    return fitted
+
+
+def validation_fits(
+    settings: RankingSettings, calibrations: Sequence[Path], maps: Iterable[MapsManifest]
+) -> dict[str, QuantileFit]:
+    """Return what the maps of every category are fitted to.
+
+    Parameters
+    ----------
+    settings : RankingSettings
+        Whether to fit, and by which quantiles.
+    calibrations : sequence of Path
+        Manifests of the calibrate stage, one per category; not read without a fit.
+    maps : iterable of MapsManifest
+        The fused maps.
+
+    Returns
+    -------
+    dict of str to QuantileFit
+        By category; empty without a fit.
+
+    Raises
+    ------
+    ManifestError
+        If a category has no calibration, or one of other maps, or without these quantiles.
+    DataError
+        If both quantiles of the validation scores are equal.
+    """
+    if settings.fit == "none":
+        return {}
+    known = {found.category: (path, found) for path in calibrations for found in [_read(path)]}
+    fits: dict[str, QuantileFit] = {}
+    for manifest in maps:
+        if manifest.category not in known:
+            raise ManifestError(f"no calibration of {manifest.category}, which ranking.fit needs; run calibrate for it")
+        path, calibration = known[manifest.category]
+        normal = statistics_for(manifest, "validation", calibration, path)
+        fits[manifest.category] = _fit_to(normal, settings, path)
+    return fits
+
+
+def _read(path: Path) -> CalibrationManifest:
+    return read_manifest(path, CalibrationManifest)
+
+
+def _fit_to(normal: SplitStatistics, settings: RankingSettings, path: Path) -> QuantileFit:
+    names = [f"{share:g}" for share in (settings.low, settings.high)]
+    if missing := [name for name in names if name not in normal.quantiles]:
+        raise ManifestError(
+            f"{path}: no quantile {' and '.join(missing)} of the validation scores; add it to calibrate.quantiles and "
+            f"rebuild it with: {repair_command(path)}"
+        )
+    low_score, high_score = (normal.quantiles[name] for name in names)
+    if not low_score < high_score:
+        raise DataError(
+            f"{path}: the quantiles {' and '.join(names)} of the validation scores are both {low_score:g}, so a fit to "
+            "them would flatten every map; set ranking.fit: none, or quantiles farther apart"
+        )
+    return QuantileFit(low=settings.low, high=settings.high, low_score=low_score, high_score=high_score)

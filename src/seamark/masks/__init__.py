@@ -1,0 +1,1 @@
+"""A bit per pixel: thresholds, components and their refinement."""

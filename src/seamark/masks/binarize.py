@@ -1,0 +1,216 @@
+"""From anomaly maps to coarse masks: the union of all rules, each with an optional erosion, growth, and an area filter.
+
+Source: RoBiS specification section E. Erosion and MEBin's counting happen at the scale of the map; with ``at: native``
+the map, eroded where the rule asks for it, is brought to image size before it is thresholded, so that a small defect
+keeps its outline.
+"""
+
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from seamark.errors import ManifestError
+from seamark.files.images import BoolArray, Float32Array
+from seamark.manifests.calibration import CalibrationManifest, SplitStatistics
+from seamark.manifests.maps import MapRecord, MapsManifest
+from seamark.manifests.masks import MaskRecord, ThresholdRecord
+from seamark.maps.calibration import statistics_for
+from seamark.maps.normal_statistics import normal_statistics
+from seamark.maps.stored import load_map
+from seamark.masks.components import drop_small, erode_scores, grow_components, open_scores, trim_halos
+from seamark.masks.mebin import SCALE
+from seamark.masks.stored import save_mask
+from seamark.masks.thresholds import ImageContext, find_thresholds, growing_threshold
+from seamark.settings.binarize import BinarizeSettings
+
+
+def enlarge_map(scores: Float32Array, shape: tuple[int, int]) -> Float32Array:
+    """Bring a map to image size, bilinearly with half-pixel centres.
+
+    Parameters
+    ----------
+    scores : ndarray of float32, shape (h, w)
+        Scores.
+    shape : tuple of int
+        Height and width of the image.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+        The enlarged map; the map itself when it has this size already.
+    """
+    if scores.shape == shape:
+        return scores
+    enlarged = cv2.resize(scores, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    return enlarged.astype(np.float32, copy=False)
+
+
+def _enlarge_mask(mask: BoolArray, shape: tuple[int, int]) -> BoolArray:
+    if mask.shape == shape:
+        return mask
+    size = (shape[1], shape[0])
+    return cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT).view(np.bool_)
+
+
+def _largest_float32(threshold: float) -> np.float32:
+    """Return the largest float32 up to a threshold, which the same float32 scores lie strictly above."""
+    with np.errstate(over="ignore"):
+        rounded = np.float32(threshold)
+    return rounded if float(rounded) <= threshold else np.nextafter(rounded, np.float32(-np.inf))
+
+
+def exceeds(scores: Float32Array, threshold: float | None, shape: tuple[int, int], *, native: bool) -> BoolArray:
+    """Return where the scores lie strictly above a threshold, at image size.
+
+    Parameters
+    ----------
+    scores : ndarray of float32, shape (h, w)
+        Scores at the size of the map.
+    threshold : float or None
+        Compared without rounding; None gives an empty mask.
+    shape : tuple of int
+        Height and width of the image.
+    native : bool
+        Whether to enlarge the scores before the comparison (bilinearly) or the mask after it (to the nearest pixel).
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+        The mask.
+    """
+    if threshold is None:
+        return np.zeros(shape, dtype=np.bool_)
+    if native:
+        return enlarge_map(scores, shape) > _largest_float32(threshold)
+    return _enlarge_mask(scores > _largest_float32(threshold), shape)
+
+
+def _lowest_by_erosion(thresholds: tuple[ThresholdRecord, ...], settings: BinarizeSettings) -> dict[int, float]:
+    """Return the lowest threshold for each side of the erosion: of masks of one map, it gives their union."""
+    lowest: dict[int, float] = {}
+    for threshold in thresholds:
+        side_px = settings.mebin.erode_px if threshold.rule == "mebin" else settings.erode_px
+        if threshold.value is not None:
+            lowest[side_px] = min(threshold.value, lowest.get(side_px, math.inf))
+    return lowest
+
+
+def _eroded(scores: Float32Array, side_px: int, settings: BinarizeSettings) -> Float32Array:
+    eroded = erode_scores(scores, side_px)
+    return open_scores(eroded, side_px) if settings.compensate_erosion else eroded
+
+
+def binarize_map(
+    scores: Float32Array, shape: tuple[int, int], context: ImageContext, settings: BinarizeSettings
+) -> tuple[BoolArray, tuple[ThresholdRecord, ...]]:
+    """Turn one anomaly map into its coarse mask, the union of all enabled rules.
+
+    Parameters
+    ----------
+    scores : ndarray of float32, shape (h, w)
+        Raw scores.
+    shape : tuple of int
+        Height and width of the image.
+    context : ImageContext
+        Statistics for the thresholds.
+    settings : BinarizeSettings
+        Rules, erosion, growth, scale and area filter.
+
+    Returns
+    -------
+    tuple
+        Mask of bool, shape (H, W), and the threshold of each enabled rule and of the growth. Heights above the mean of
+        the validation maps say what ``peak_share`` trims.
+    """
+    thresholds = find_thresholds(scores, context, settings)
+    native = settings.at == "native"
+    mask = np.zeros(shape, dtype=np.bool_)
+    for side_px, threshold in _lowest_by_erosion(thresholds, settings).items():
+        mask |= exceeds(_eroded(scores, side_px, settings), threshold, shape, native=native)
+    if growing := growing_threshold(thresholds, context, settings):
+        mask = grow_components(mask, exceeds(scores, growing.value, shape, native=native))
+        thresholds = (*thresholds, growing)
+    if settings.peak_share:
+        mask = trim_halos(mask, enlarge_map(scores, shape), context.base, settings.peak_share)
+    return drop_small(mask, settings.min_area_px), thresholds
+
+
+def _check_scale(split: SplitStatistics, settings: BinarizeSettings, calibration_path: Path) -> None:
+    released = settings.mebin.enabled and settings.mebin.scores == "released"
+    if released and not 0.0 <= split.minimum <= split.maximum <= SCALE:
+        raise ManifestError(
+            f"{calibration_path}: the scores of {split.split} reach from {split.minimum:g} to {split.maximum:g}, but "
+            "binarize.mebin.scores: released takes maps that lie on 0..255; set it to raw, or merge such maps"
+        )
+
+
+class Binarizer:
+    """Binarizes the maps of one split, each independently of the others.
+
+    Parameters
+    ----------
+    maps_path, calibration_path : Path
+        Where the two manifests lie.
+    maps : MapsManifest
+        Fused maps of the split.
+    calibration : CalibrationManifest
+        Statistics of all splits of the same category and detector.
+    settings : BinarizeSettings
+        The resolved block.
+
+    Raises
+    ------
+    ManifestError
+        If the calibration was not taken from these maps, lacks the normal images, or tells that the scores do not
+        lie on the scale that the settings say.
+    """
+
+    def __init__(
+        self,
+        maps_path: Path,
+        maps: MapsManifest,
+        calibration_path: Path,
+        calibration: CalibrationManifest,
+        settings: BinarizeSettings,
+    ) -> None:
+        self._maps_path = maps_path
+        self._settings = settings
+        split = statistics_for(maps, maps.split, calibration, calibration_path)
+        base = statistics_for(maps, "validation", calibration, calibration_path).mean
+        normal = normal_statistics(maps, settings, calibration, calibration_path)
+        _check_scale(split, settings, calibration_path)
+        self._contexts = {image.id: ImageContext(normal, split, image, base) for image in split.images}
+
+    @property
+    def method(self) -> str:
+        """The enabled rules joined by ``+``."""
+        return "+".join(self._settings.enabled_rules)
+
+    def write(self, record: MapRecord, folder: Path, published_as: str) -> MaskRecord:
+        """Binarize one map and write its mask into a folder.
+
+        Parameters
+        ----------
+        record : MapRecord
+            The map.
+        folder : Path
+            Folder to write to.
+        published_as : str
+            Name that the folder has beside the manifest in the end.
+
+        Returns
+        -------
+        MaskRecord
+            Entry for the manifest.
+
+        Raises
+        ------
+        ManifestError
+            If the map is not the one that its manifest describes.
+        """
+        scores = load_map(self._maps_path, record)
+        shape = (record.image_height, record.image_width)
+        mask, thresholds = binarize_map(scores, shape, self._contexts[record.id], self._settings)
+        return save_mask(folder, published_as, record.id, mask, thresholds=thresholds)

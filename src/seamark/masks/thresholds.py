@@ -1,0 +1,325 @@
+"""Thresholds of anomaly maps: whose scores a rule looks at, which value it gives, what it promises of normal images.
+
+Promises hold for one rule alone and for images like the normal ones that it saw; a union of several rules flags what
+any of them flags. They are about coarse masks: erosion and the area filter can only flag fewer images.
+
+Source: RoBiS specification section E.1 (mean + k std); the other rules are given where they stand.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from seamark.errors import DataError
+from seamark.files.images import Float32Array
+from seamark.manifests.calibration import ImageStatistics, SplitStatistics
+from seamark.manifests.masks import ThresholdRecord
+from seamark.maps.float16_scores import MAX_SCORE
+from seamark.masks.mebin import mebin_threshold
+from seamark.settings.binarize import (
+    CROSSFITTED,
+    BinarizeSettings,
+    ConformalSettings,
+    EvtSettings,
+    MeanStdSettings,
+    QuantileSettings,
+)
+from seamark.settings.relight import RELIT_VALIDATION
+from seamark.tiles.light_variants import photograph_id
+
+EULER_GAMMA = 0.5772156649015329
+"""Mean of the standard Gumbel distribution."""
+
+
+@dataclass(frozen=True)
+class ImageContext:
+    """What the thresholds of one image may be derived from.
+
+    Attributes
+    ----------
+    normal, split : SplitStatistics
+        Statistics of the normal images that thresholds come from, and of the image's own split.
+    base : float
+        Mean score of the validation photographs, from which heights are counted.
+    image : ImageStatistics
+        Statistics of the image's own map.
+    """
+
+    normal: SplitStatistics
+    split: SplitStatistics
+    image: ImageStatistics
+    base: float
+
+    @property
+    def is_test(self) -> bool:
+        """Whether the image belongs to a test split."""
+        return self.split.split.startswith("test")
+
+
+def mean_std_threshold(context: ImageContext, settings: MeanStdSettings) -> ThresholdRecord:
+    """Return mean + k population standard deviations over the pixels in scope (RoBiS specification section E.1).
+
+    Parameters
+    ----------
+    context : ImageContext
+        Statistics to choose from.
+    settings : MeanStdSettings
+        k and the scope.
+
+    Returns
+    -------
+    ThresholdRecord
+        Threshold in raw score units; ``sees_test_images`` unless the scope or the image is validation. It promises
+        nothing, because scores have no known distribution.
+    """
+    scopes = {"validation": context.normal, "split": context.split, "image": context.image}
+    statistics = scopes[settings.scope]
+    return ThresholdRecord(
+        rule="mean_std",
+        value=statistics.mean + settings.k * statistics.std,
+        sees_test_images=settings.sees_test_images and context.is_test,
+    )
+
+
+def quantile_threshold(normal: SplitStatistics, settings: QuantileSettings) -> ThresholdRecord:
+    """Return the score that at most a share of the normal pixels exceeds.
+
+    Parameters
+    ----------
+    normal : SplitStatistics
+        Statistics of normal images with this quantile among them.
+    settings : QuantileSettings
+        The quantile.
+
+    Returns
+    -------
+    ThresholdRecord
+        Half a float16 step above the quantile, because quantiles are those of scores rounded to float16: whatever
+        lies above it was rounded to something higher. It promises a share of pixels, none of images.
+
+    Raises
+    ------
+    DataError
+        If the calibration does not hold the quantile.
+    """
+    name = f"{settings.q:g}"
+    if name not in normal.quantiles:
+        raise DataError(f"no quantile {name} of the {normal.split} scores; add {name} to calibrate.quantiles")
+    low = np.float16(normal.quantiles[name])
+    high = float(np.nextafter(low, np.float16(np.inf)))
+    return ThresholdRecord(
+        rule="quantile",
+        value=(float(low) + high) / 2.0 if high <= MAX_SCORE else MAX_SCORE,
+        sees_test_images=False,
+        promised_pixel_rate=1.0 - settings.q,
+    )
+
+
+def normal_peaks(normal: SplitStatistics) -> list[float]:
+    """Return the highest score of each normal photograph, over its variants if it has some.
+
+    Variants of one photograph are alike, so rates per image are counted per photograph; the highest of the variants
+    is on the safe side for any single one.
+    """
+    if normal.split != RELIT_VALIDATION:
+        return [image.maximum for image in normal.images]
+    peaks: dict[str, float] = {}
+    for image in normal.images:
+        name = photograph_id(image.id)
+        peaks[name] = max(image.maximum, peaks.get(name, -math.inf))
+    return list(peaks.values())
+
+
+def gumbel_fit(peaks: Float32Array | list[float]) -> tuple[float, float]:
+    """Fit a Gumbel distribution to maxima by its first two L-moments.
+
+    Parameters
+    ----------
+    peaks : sequence of float, shape (n,)
+        Maxima of equal blocks, n >= 2.
+
+    Returns
+    -------
+    location, scale : float
+        ``scale`` is l2 / ln 2 and ``location`` l1 - gamma * scale, with l1 the mean, l2 half the mean difference of
+        two of the maxima (unbiased) and gamma Euler's constant.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two maxima, or all are equal.
+
+    Notes
+    -----
+    Hosking, L-moments, Journal of the Royal Statistical Society B 52 (1990), table 1.
+    """
+    ordered = np.sort(np.asarray(peaks, np.float64))
+    count = ordered.size
+    if count < 2 or ordered[0] == ordered[-1]:
+        raise DataError(
+            f"an extreme-value fit needs normal images with at least two different peaks, found {count} image(s) with "
+            f"{np.unique(ordered).size} peak(s); add validation images, or use binarize.mean_std"
+        )
+    first = math.fsum(ordered) / count
+    second = 2.0 * math.fsum(ordered * np.arange(count)) / (count * (count - 1)) - first
+    scale = second / math.log(2.0)
+    return first - EULER_GAMMA * scale, scale
+
+
+def evt_threshold(normal: SplitStatistics, settings: EvtSettings) -> ThresholdRecord:
+    """Return the score that the peak of a normal image exceeds at a given rate, if peaks follow a Gumbel distribution.
+
+    Parameters
+    ----------
+    normal : SplitStatistics
+        Statistics of normal images, at least two with different peaks.
+    settings : EvtSettings
+        The rate.
+
+    Returns
+    -------
+    ThresholdRecord
+        ``location - scale * ln(-ln(1 - image_rate))`` of the fitted distribution.
+
+    Raises
+    ------
+    DataError
+        If the peaks do not suffice for a fit.
+    """
+    location, scale = gumbel_fit(normal_peaks(normal))
+    return ThresholdRecord(
+        rule="evt",
+        value=location - scale * math.log(-math.log1p(-settings.image_rate)),
+        sees_test_images=False,
+        promised_image_rate=settings.image_rate,
+    )
+
+
+def conformal_threshold(normal: SplitStatistics, settings: ConformalSettings) -> ThresholdRecord:
+    """Return the score that the peak of a further normal image exceeds with a probability of at most alpha.
+
+    Parameters
+    ----------
+    normal : SplitStatistics
+        Statistics of n normal images that the model which scored them was not trained with.
+    settings : ConformalSettings
+        alpha.
+
+    Returns
+    -------
+    ThresholdRecord
+        The k-th lowest peak, ``k = ceil((n + 1) * (1 - alpha))``. Holds for every n and every distribution of scores,
+        on average over the choice of normal images, if they and the further one could have come in any order. Where
+        models of folds scored the normal images and another one scores the further one, that is so only if models
+        score alike what they have not seen.
+
+    Raises
+    ------
+    DataError
+        If n is below what alpha needs.
+
+    Notes
+    -----
+    Split conformal prediction: Papadopoulos et al., Inductive confidence machines for regression, ECML 2002. On models
+    of folds: Barber et al., Predictive inference with the jackknife+, Annals of Statistics 49 (2021).
+    """
+    peaks = sorted(normal_peaks(normal))
+    count = len(peaks)
+    if refusal := settings.refusal(count):
+        raise DataError(refusal)
+    return ThresholdRecord(
+        rule="conformal",
+        value=peaks[settings.rank(count) - 1],
+        sees_test_images=False,
+        promised_image_rate=settings.alpha,
+    )
+
+
+def find_thresholds(
+    scores: Float32Array, context: ImageContext, settings: BinarizeSettings
+) -> tuple[ThresholdRecord, ...]:
+    """Return the threshold of each enabled rule.
+
+    Parameters
+    ----------
+    scores : ndarray of float32, shape (h, w)
+        Raw scores of the image.
+    context : ImageContext
+        Statistics for the thresholds.
+    settings : BinarizeSettings
+        The rules.
+
+    Returns
+    -------
+    tuple of ThresholdRecord
+        In raw score units.
+
+    Raises
+    ------
+    DataError
+        If the normal images do not suffice for a rule.
+    """
+    crossfitted = settings.normal if settings.normal in CROSSFITTED else None
+    source = {"from_variants": context.normal.split == RELIT_VALIDATION, "crossfitted": crossfitted}
+    return tuple(
+        threshold.model_copy(update=source) if _from_normal(threshold, settings) else threshold
+        for threshold in _thresholds(scores, context, settings)
+    )
+
+
+def _from_normal(threshold: ThresholdRecord, settings: BinarizeSettings) -> bool:
+    if threshold.rule == "mean_std":
+        return settings.mean_std.scope == "validation"
+    return threshold.rule != "mebin"
+
+
+def _thresholds(scores: Float32Array, context: ImageContext, settings: BinarizeSettings) -> Iterator[ThresholdRecord]:
+    if settings.mean_std.enabled:
+        yield mean_std_threshold(context, settings.mean_std)
+    if settings.quantile.enabled:
+        yield quantile_threshold(context.normal, settings.quantile)
+    if settings.evt.enabled:
+        yield evt_threshold(context.normal, settings.evt)
+    if settings.conformal.enabled:
+        yield conformal_threshold(context.normal, settings.conformal)
+    if settings.mebin.enabled:
+        value = mebin_threshold(scores, context.split, settings.mebin)
+        yield ThresholdRecord(
+            rule="mebin", value=value, sees_test_images=settings.mebin.sees_test_images and context.is_test
+        )
+
+
+def growing_threshold(
+    thresholds: tuple[ThresholdRecord, ...], context: ImageContext, settings: BinarizeSettings
+) -> ThresholdRecord | None:
+    """Return the lower threshold down to which components grow around what the rules found.
+
+    Parameters
+    ----------
+    thresholds : tuple of ThresholdRecord
+        Those of the rules.
+    context : ImageContext
+        Statistics, with the score that heights are counted from.
+    settings : BinarizeSettings
+        ``grow_share``, 1 for none.
+
+    Returns
+    -------
+    ThresholdRecord or None
+        A share of the height of the lowest threshold; None without growth, or where no rule found a threshold above
+        the validation mean.
+    """
+    found = [one for one in thresholds if one.value is not None]
+    lowest = min(found, key=lambda one: one.value or 0.0, default=None)
+    base = context.base
+    if settings.grow_share == 1.0 or lowest is None or lowest.value is None or lowest.value <= base:
+        return None
+    return ThresholdRecord(
+        rule="grow",
+        value=base + settings.grow_share * (lowest.value - base),
+        sees_test_images=lowest.sees_test_images,
+        from_variants=lowest.from_variants,
+        crossfitted=lowest.crossfitted,
+    )

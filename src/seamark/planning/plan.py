@@ -1,0 +1,400 @@
+"""What the Snakefile asks: names, targets, settings and code digests. Plans in seconds: no NumPy, OpenCV or torch."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, cached_property
+from pathlib import Path
+from typing import IO, Any
+
+from seamark.data.layout import OFFICIAL_COUNTS, category_folders, find_images, listing_digest
+from seamark.errors import ConfigError
+from seamark.forecast.photographs import DataSetSizes
+from seamark.manifests.submission import ChallengeVerdict
+from seamark.planning.challenge_rules import challenge_verdicts
+from seamark.planning.code_digest import code_digest
+from seamark.planning.compared_runs import PlannedComparison
+from seamark.planning.flow import OWN, SAME_WORK, SharedStages, Source
+from seamark.planning.refusals import require_photographs
+from seamark.planning.required_weights import (
+    RequiredWeights,
+    detector_weights,
+    distill_weights,
+    refine_weights,
+    require_all,
+)
+from seamark.planning.resources import PlannedForecast
+from seamark.planning.run_lock import claimed
+from seamark.planning.teachers import PlannedTeachers
+from seamark.planning.variations import FOR_THRESHOLDS, Variation, plain, read_variations
+from seamark.registry import DETECTORS
+from seamark.running.devices import visible_gpus
+from seamark.settings.base import Settings
+from seamark.settings.comparison_page import ComparisonPageSettings
+from seamark.settings.config import check_overrides, load_config
+from seamark.settings.demo import DEMO_CATEGORIES
+from seamark.settings.teacher import TeacherSettings
+from seamark.teachers.naming import wanted_teacher
+
+PRIVATE_SPLITS = ("test_private", "test_private_mixed")
+Params = Callable[[Any], Any]
+Files = Callable[[Any], list[str]]
+
+
+class Plan:
+    """The resolved configuration in the form in which the Snakefile needs it.
+
+    Parameters
+    ----------
+    raw : mapping
+        The configuration as Snakemake merged it from files and command line.
+    project : Path
+        Folder of the Snakefile.
+
+    Raises
+    ------
+    ConfigError
+        Listing every problem of the configuration.
+    DataError
+        If the data root is missing or a category lacks images of a split.
+    """
+
+    def __init__(self, raw: Mapping[str, Any], project: Path) -> None:
+        self.raw = dict(raw)
+        self._lock: IO[str] | None = None
+        self.config = load_config(self.raw)
+        self.stages = project / "stages"
+        self.run = self.config.run
+        self.out = f"out/{self.run}"
+        self.root = str(self.config.data.root)
+        self.truth_root = None if self.config.data.truth_root is None else str(self.config.data.truth_root)
+        self.splits = self.config.data.splits
+        self.categories = self._categories()
+        known = (*self._available, *OFFICIAL_COUNTS, *DEMO_CATEGORIES)
+        check_overrides(self.raw, known)
+        self._teaching = PlannedTeachers(self.config)
+        self._own = Variation(self.run, self.run, self.raw, self._teaching)
+        self._varied = read_variations(self._own, (Path(), project), known)
+        self.variations = (self._own, *self._varied["ablate"], *self._varied["compare"])
+        self._by_place = {variation.place: variation for variation in self.variations}
+        self.shared = SharedStages(self.variations, self.splits)
+        if self.config.data.demo:
+            for category in self.categories:
+                require_photographs(category, self.config.demo.train, self.config.demo.validation, self.variations)
+        else:
+            self._check_splits()
+
+    @property
+    def wildcards(self) -> dict[str, str]:
+        """What wildcards may stand for, as regular expressions."""
+        configs = [variation.config for variation in self.variations]
+        choices = {
+            "place": self._by_place,
+            "category": self.categories,
+            "detector": dict.fromkeys(name for config in configs for name in config.detectors),
+            "grid": dict.fromkeys(name for config in configs for name in config.grids),
+            "split": ("train", *FOR_THRESHOLDS, *self.splits),
+        }
+        return {"teacher": "[0-9a-f]{16}", "fold": "[1-9][0-9]?"} | {
+            name: "|".join(map(re.escape, words)) for name, words in choices.items()
+        }
+
+    @property
+    def demo_manifest(self) -> str:
+        """Where the demo stage writes its manifest: beside the data root."""
+        return f"{self.root}.json"
+
+    @property
+    def index_inputs(self) -> list[str]:
+        """The demo's manifest when the demo is drawn, otherwise nothing: real photographs are nobody's output."""
+        return [self.demo_manifest] if self.config.data.demo else []
+
+    @property
+    def submission_splits(self) -> tuple[str, ...]:
+        """Private splits of this run, which the archive is made of."""
+        return tuple(split for split in self.splits if split in PRIVATE_SPLITS)
+
+    @cached_property
+    def gpus(self) -> int:
+        """Number of GPUs that jobs may use."""
+        return len(visible_gpus())
+
+    @cached_property
+    def forecast(self) -> PlannedForecast:
+        """What jobs will take."""
+        sizes = DataSetSizes(self.config, {} if self.config.data.demo else self._folders)
+        return PlannedForecast(self._by_place, self.categories, sizes, self._teaching, self.gpus)
+
+    def memory(self, rule: str) -> Callable[[Any], int]:
+        """Return a resource function that gives the memory in MB that a rule's jobs ask for."""
+        return self.forecast.memory(rule)
+
+    def settings(self, name: str) -> Params:
+        """Return a params function that gives resolved settings by the name that ``Variation.settings`` knows."""
+
+        def block(wildcards: Any) -> Any:
+            return self._variation(wildcards).settings(name, wildcards)
+
+        return block
+
+    def teacher(self, wildcards: Any) -> list[str]:
+        """Return the files of the teacher that a job's detector needs distilled; nothing for other detectors."""
+        return self._teaching.files(self._detector(wildcards))
+
+    def teacher_settings(self, wildcards: Any) -> dict[str, Any]:
+        """Return the settings of a teacher."""
+        return plain(self.teachers[wildcards.teacher])
+
+    def detector_class(self, wildcards: Any) -> str:
+        """Return ``module:Class`` of a job's detector."""
+        return DETECTORS[wildcards.detector].target
+
+    def code(self, rule: str) -> Params:
+        """Return a params function that gives the digest of the code that a rule's jobs run."""
+        script = self.stages / f"{SAME_WORK.get(rule, rule)}.py"
+
+        def digest(wildcards: Any) -> str:
+            detector = getattr(wildcards, "detector", None) if script.stem in ("train", "infer") else None
+            extra = (DETECTORS[detector].module,) if detector else ()
+            return _cached_digest(script, extra)
+
+        return digest
+
+    def listing(self, wildcards: Any) -> str | None:
+        """Return a digest of a category's files, or None for the demo, whose manifest is an input."""
+        if self.config.data.demo:
+            return None
+        return listing_digest(self._folders[wildcards.category])
+
+    def truth_listing(self, wildcards: Any) -> str | None:
+        """Return a digest of a category's private truth files, None where there are none."""
+        if self.config.data.demo or self.truth_root is None:
+            return None
+        folder = Path(self.truth_root) / wildcards.category
+        return listing_digest(folder) if folder.is_dir() else None
+
+    def made(self, stage: str, pattern: str, split: str = OWN) -> Files:
+        """Return an input function for what another stage made, at the job's own place or where it is shared.
+
+        Parameters
+        ----------
+        stage : str
+            Name of its rule.
+        pattern : str
+            Its output, with wildcards.
+        split : str
+            ``own`` for the job's own split, ``every`` for one file per split, ``calibrated`` for these and the splits
+            that only thresholds see, or the name of a split.
+
+        Returns
+        -------
+        callable
+            Takes wildcards, returns paths by split, then by detector, then by fold.
+        """
+
+        def files(wildcards: Any) -> list[str]:
+            place = self._variation(wildcards).place
+            jobs = self.shared.jobs(place, Source(stage, split), wildcards)
+            return [self.shared.path(pattern, place, job) for job in jobs]
+
+        return files
+
+    def per_category(self, pattern: str) -> list[str]:
+        """Return a pattern filled in for every category."""
+        return [f"{self.out}/{pattern.format(category=category)}" for category in self.categories]
+
+    def per_category_and_split(self, folder: str, splits: Sequence[str] | None = None) -> list[str]:
+        """Return the manifests of one stage for every category and split."""
+        chosen = self.splits if splits is None else splits
+        return [f"{self.out}/{folder}/{category}/{split}.json" for category in self.categories for split in chosen]
+
+    def fits(self) -> list[str]:
+        """Return the model manifests of every category's members."""
+        return [
+            f"{self.out}/20_models/{member}/{category}/fit.json"
+            for category in self.categories
+            for member in self._own.members(category)
+        ]
+
+    def archive(self, _wildcards: Any = None) -> list[str]:
+        """Return all that the target ``submission`` asks for: archive, report and every manifest on the way.
+
+        The manifests are named one by one so that a deleted one is made again, although nothing behind it needs it.
+
+        Raises
+        ------
+        ConfigError
+            If the run has no private split, so that there is nothing to submit.
+        """
+        if not self.submission_splits:
+            raise ConfigError(
+                f"data.splits {list(self.splits)} has no private split, so there is nothing to submit; "
+                "use the target report_page or masks"
+            )
+        return [f"submissions/{self.run}.tar.gz", *self.report_files()]
+
+    def packaged(self, folder: str) -> Files:
+        """Return an input function for one stage's manifests of all that is submitted.
+
+        The function raises ConfigError, before anything runs, if the settings break the rules that ``package.rules``
+        names.
+        """
+
+        def files(_wildcards: Any) -> list[str]:
+            for verdict in self._verdicts:
+                if refusal := verdict.refusal():
+                    raise ConfigError(refusal)
+            return self.per_category_and_split(folder, self.submission_splits)
+
+        return files
+
+    def challenges(self, _wildcards: Any = None) -> list[dict[str, Any]]:
+        """Return what the rules of every challenge say about the settings, ready for JSON."""
+        return [verdict.model_dump(mode="json") for verdict in self._verdicts]
+
+    @cached_property
+    def _verdicts(self) -> tuple[ChallengeVerdict, ...]:
+        places = [(category, split) for category in self.categories for split in self.submission_splits]
+        return challenge_verdicts({place: self._own.resolved(*place) for place in places}) if places else ()
+
+    def report_files(self, _wildcards: Any = None) -> list[str]:
+        """Return the report and every manifest on the way to it."""
+        report = [f"{self.out}/report/index.html", f"{self.out}/report/plots/plots.json", *self.check_report()]
+        return [*report, *self.on_the_way("preview", "evaluate")]
+
+    def on_the_way(self, *stages: str) -> list[str]:
+        """Return every manifest on the way to the ends of some stages, these included; tiles only if they are kept."""
+        indexed = [f"00_index/{{category}}{suffix}.json" for suffix in ("", ".truth")]
+        lists = [path for pattern in indexed for path in self.per_category(pattern)]
+        stored = self.shared.manifests(self.run, stages, self.categories, keep_tiles=self.config.keep_tiles)
+        return [*lists, *stored]
+
+    def check_report(self) -> list[str]:
+        """Return the check report of the archive, or nothing when the run has no private split."""
+        return [f"submissions/{self.run}.check.json"] if self.submission_splits else []
+
+    def comparison_settings(self) -> dict[str, Any]:
+        """Return the settings of the pages of compare and ablate."""
+        return self.config.compare.model_dump(mode="json", include=set(ComparisonPageSettings.model_fields))
+
+    def compared_files(self, target: str) -> Callable[[Any], dict[str, list[str]]]:
+        """Return an input function that gives the files of all rows of ``compare`` or ``ablate`` by input name."""
+        return lambda _wildcards: self._comparison(target).files()
+
+    def compared_rows(self, target: str) -> Params:
+        """Return a params function that gives name, changes and files of every row of ``compare`` or ``ablate``."""
+        return lambda _wildcards: self._comparison(target).rows()
+
+    def behind_rows(self, target: str) -> Callable[[Any], list[str]]:
+        """Return an input function that gives every manifest on the way to the rows of ``compare`` or ``ablate``."""
+        return lambda _wildcards: self._comparison(target).behind()
+
+    def _comparison(self, target: str) -> PlannedComparison:
+        """Rows of a target: those of its own section only."""
+        runs = self.config.compare.runs if target == "compare" else ()
+        if not self._varied[target] and not runs:
+            raise ConfigError(f"{target}: this section is empty; name a variation in it, or a run to compare with")
+        return PlannedComparison(
+            [self._own, *self._varied[target]],
+            runs,
+            self.shared,
+            self.categories,
+            self.splits,
+            keep_tiles=self.config.keep_tiles,
+        )
+
+    def resolved_config(self) -> dict[str, Any]:
+        """Return the whole configuration of the run with defaults filled in, ready for JSON."""
+        own = self.config.model_dump(mode="json", exclude={"compare", "ablate"})
+        blocks = {name: plain(block) for name, block in self.config.detector_blocks.items()}
+        return {**own, "detectors": blocks, "categories": list(self.categories)}
+
+    def claim_run_folder(self) -> None:
+        """Hold the run folder, and with it those of its variations, until this process ends, however it ends.
+
+        Raises
+        ------
+        SeamarkError
+            If another Snakemake works on the same run.
+        """
+        self._lock = claimed(Path(self.out))
+
+    def require_weights(self, jobs: Iterable[Any]) -> None:
+        """Check that the pretrained weights of all jobs are there, before the first of them runs.
+
+        Parameters
+        ----------
+        jobs : iterable of Snakemake's jobs
+            Those that are about to run.
+
+        Raises
+        ------
+        WeightsError
+            Naming every missing file at once.
+        ConfigError
+            If a backbone does not exist.
+        """
+        require_all(needed for job in jobs for needed in self._weights_of(job.rule.name, job.wildcards))
+
+    def _weights_of(self, rule: str, wildcards: Any) -> Iterable[RequiredWeights]:
+        if rule == "distill":
+            return distill_weights(self.teachers[wildcards.teacher])
+        if SAME_WORK.get(rule, rule) in ("train", "infer"):
+            return detector_weights(wildcards.detector, self._detector(wildcards))
+        if rule == "refine":
+            resolved = self._variation(wildcards).resolved(wildcards.category, wildcards.split)
+            return refine_weights(resolved.refine)
+        return ()
+
+    @cached_property
+    def teachers(self) -> dict[str, TeacherSettings]:
+        """Teachers of the members of all categories and variations by key."""
+        blocks = [
+            variation.detector(category, member)
+            for variation in self.variations
+            for category in self.categories
+            for member in variation.members(category)
+        ]
+        return {self._teaching.key(wanted): wanted for block in blocks if (wanted := wanted_teacher(block))}
+
+    @cached_property
+    def _available(self) -> tuple[str, ...]:
+        return DEMO_CATEGORIES if self.config.data.demo else tuple(self._folders)
+
+    @cached_property
+    def _folders(self) -> dict[str, Path]:
+        return category_folders(self.config.data.root, self.config.data.layout)
+
+    def _categories(self) -> tuple[str, ...]:
+        if self.config.data.categories == "all":
+            return self._available
+        missing = [name for name in self.config.data.categories if name not in self._available]
+        if missing:
+            raise ConfigError(
+                f"data.categories: {', '.join(missing)} not in {self.root}; found: {', '.join(self._available)}"
+            )
+        return self.config.data.categories
+
+    def _check_splits(self) -> None:
+        """Refuse splits without images before anything runs."""
+        for category in self.categories:
+            images = find_images(Path(self.root), self._folders[category], self.config.data.layout)
+            found = Counter(image.split for image in images)
+            require_photographs(category, found["train"], found["validation"], self.variations)
+            missing = [split for split in self.splits if split not in found]
+            if missing:
+                raise ConfigError(
+                    f"category {category}: no image for {', '.join(missing)}; add them or shorten data.splits"
+                )
+
+    def _variation(self, wildcards: Any) -> Variation:
+        """Variation whose job has such wildcards; rules without a place work for the run itself."""
+        return self._by_place[getattr(wildcards, "place", self.run)]
+
+    def _detector(self, wildcards: Any) -> Settings:
+        return self._variation(wildcards).detector(wildcards.category, wildcards.detector)
+
+
+@cache
+def _cached_digest(script: Path, extra: tuple[str, ...]) -> str:
+    return code_digest(script, extra)

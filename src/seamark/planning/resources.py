@@ -1,0 +1,230 @@
+"""What the jobs of a plan will take, as the Snakefile asks for it. Free of NumPy and torch, as planning is."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from seamark.forecast.disk import KINDS
+from seamark.forecast.machine import memory_mb
+from seamark.forecast.memory import requested_mb, uses_network
+from seamark.forecast.photographs import NONE, DataSetSizes, Photographs
+from seamark.forecast.room import MemoryLimit, PlannedJob, ResourceError, room_problems
+from seamark.forecast.work import Work
+from seamark.planning.flow import SAME_WORK
+from seamark.planning.jobs import RunOutline
+from seamark.planning.teachers import PlannedTeachers
+from seamark.planning.variations import FOR_THRESHOLDS, Variation
+from seamark.settings.base import Split
+from seamark.settings.crossfit import CROSSFIT_TRAIN
+from seamark.settings.relight import RELIT_VALIDATION
+from seamark.teachers.naming import wanted_teacher
+
+EVERYTHING: tuple[Split, ...] = ("train", "validation", "test_public", "test_private", "test_private_mixed")
+PRIVATE: tuple[Split, ...] = ("test_private", "test_private_mixed")
+WITH_VARIANTS = {"crop", "train", "infer", "merge", "fuse"}
+"""Rules that work on variants of photographs as on photographs."""
+THREADS = {"demo": 2, "package": 4, "comparison": 2, "ablation": 2, "verify": 16}
+"""Threads of the rules that work on several photographs at a time."""
+
+
+class PlannedForecast:
+    """Answers what a job will take.
+
+    Parameters
+    ----------
+    variations : mapping of str to Variation
+        By place, the run itself first.
+    categories : sequence of str
+        Categories of the run.
+    sizes : DataSetSizes
+        Its photographs.
+    teaching : PlannedTeachers
+        Its teachers.
+    gpus : int
+        GPUs that jobs may use.
+    """
+
+    def __init__(
+        self,
+        variations: Mapping[str, Variation],
+        categories: Sequence[str],
+        sizes: DataSetSizes,
+        teaching: PlannedTeachers,
+        gpus: int,
+    ) -> None:
+        self._variations, self._categories, self._sizes, self._teaching = variations, categories, sizes, teaching
+        self._own, self._gpus = next(iter(variations.values())), gpus
+
+    def memory(self, rule: str) -> Callable[[Any], int]:
+        """Return a resource function that gives the memory in MB that a rule's jobs ask for."""
+
+        def megabytes(wildcards: Any) -> int:
+            return requested_mb(self.work(rule, wildcards), THREADS.get(rule, 1))
+
+        return megabytes
+
+    def work(self, rule: str, wildcards: Any) -> Work:
+        """Return what a job does.
+
+        Parameters
+        ----------
+        rule : str
+            Name of its rule.
+        wildcards : object
+            Its wildcards.
+
+        Returns
+        -------
+        Work
+            With overrides applied. A training without a fold counts as one with all photographs.
+        """
+        rule = SAME_WORK.get(rule, rule)
+        given = {name: str(getattr(wildcards, name, None) or "") for name in ("category", "split", "detector", "grid")}
+        variation = self._variations[getattr(wildcards, "place", self._own.place)]
+        detector = given["detector"]
+        if rule == "distill":
+            variation, detector = self._taught_by(str(wildcards.teacher)), "efficientad"
+        return Work(
+            stage=rule,
+            config=variation.resolved(given["category"] or None, given["split"] or None),
+            photographs=self._photographs(variation, rule, given["category"], given["split"]),
+            training=self._shown(variation, given["category"], ("train",)) if detector and given["category"] else NONE,
+            category=given["category"],
+            split=given["split"],
+            detector=detector,
+            grid_name=given["grid"],
+        )
+
+    def submission(self, gpus: int) -> list[PlannedJob]:
+        """Return all jobs of the target ``submission``, in the order of the flow, with the threads of so many GPUs."""
+        jobs = self._outline().jobs()
+        return [
+            PlannedJob(
+                work=(work := self.work(job.rule, job.wildcards)),
+                outputs=tuple(Path(file) for file in job.outputs),
+                name=job.name,
+                needs=tuple(other.name for other in jobs if job.waits_for(other)),
+                threads=_threads(work, gpus),
+                gpus=int(uses_network(work)),
+            )
+            for job in jobs
+        ]
+
+    def _outline(self) -> RunOutline:
+        own, data = self._own, self._own.config.data
+        members = {
+            category: tuple((member, own.grid(category, member)) for member in own.members(category))
+            for category in self._categories
+        }
+        blocks = (own.detector(category, member) for category, pairs in members.items() for member, _ in pairs)
+        wanted = filter(None, map(wanted_teacher, blocks))
+        return RunOutline(
+            run=own.config.run,
+            demo_manifest=f"{data.root}.json" if data.demo else "",
+            members=members,
+            teachers=tuple(dict.fromkeys(self._teaching.key(settings) for settings in wanted)),
+            splits=data.splits,
+            relit=tuple(name for name in self._categories if own.resolved(name).relight.validation_variants),
+            packaged=any(split in PRIVATE for split in data.splits),
+            folds={name: own.resolved(name).crossfit.folds for name in self._categories},
+        )
+
+    def measuring(self, _wildcards: Any = None) -> int:
+        """Return the memory in MB that ``plan`` asks for, which trains every detector for a moment."""
+        return max(requested_mb(job.work) for job in self.submission(self._gpus) if job.work.stage == "train")
+
+    def limits(self, resources: Mapping[str, Any], *, local: bool) -> dict[str, Any]:
+        """Return what Snakemake may use, ready for JSON: cores, GPUs, and memory of a job where jobs run here."""
+        limit = asdict(memory_limit(resources)) if local else None
+        gpus = min(self._gpus, int(resources["gpu"].value)) if "gpu" in resources else self._gpus
+        cores = resources["_cores"].value or 1
+        return {"cores": cores, "gpus": gpus, "memory": limit}
+
+    def _photographs(self, variation: Variation, rule: str, category: str, split: str) -> Photographs:
+        data = self._own.config.data
+        private = [name for name in PRIVATE if name in data.splits]
+        public = [name for name in data.splits if name == "test_public"]
+        splits: Mapping[str, Sequence[Split]] = {
+            "demo": EVERYTHING,
+            "index": EVERYTHING,
+            "truth": EVERYTHING[2:],
+            "distill": ("train",),
+            "train": ("train", "validation"),
+            "package": private,
+            "evaluate": [*public, *(private if data.truth_root else [])],
+        }
+        chosen = splits.get(rule, data.splits)
+        if split:
+            chosen = [name for name in (*EVERYTHING, *FOR_THRESHOLDS) if name == split]
+        if rule in WITH_VARIANTS and category:
+            return self._shown(variation, category, chosen)
+        total = NONE
+        for name in (category,) if category else self._categories:
+            total += self._sizes.of(name, chosen)
+        return total
+
+    def _shown(self, variation: Variation, category: str, splits: Sequence[Split]) -> Photographs:
+        """Return photographs together with their variants."""
+        relight, total = variation.resolved(category).relight, NONE
+        for split in splits:
+            variants = relight.variants(split)
+            if split == RELIT_VALIDATION:
+                total += self._sizes.of(category, ("validation",)).times(variants)
+            elif split == CROSSFIT_TRAIN:
+                total += self._sizes.of(category, ("train",))
+            else:
+                total += self._sizes.of(category, (split,)).times(1 + variants)
+        return total
+
+    def _taught_by(self, teacher: str) -> Variation:
+        """Return the first variation with a detector that learns from a teacher."""
+        for variation in self._variations.values():
+            block = variation.config.detector_blocks.get("efficientad")
+            wanted = None if block is None else wanted_teacher(block)
+            if wanted and self._teaching.key(wanted) == teacher:
+                return variation
+        return self._own
+
+    def require_room(self, jobs: Iterable[Any], resources: Mapping[str, Any], *, local: bool) -> None:
+        """Check, before the first job runs, that nothing is started that cannot fit.
+
+        Parameters
+        ----------
+        jobs : iterable of Snakemake's jobs
+            Those that are about to run.
+        resources : mapping
+            What Snakemake may use; ``mem_mb`` limits memory, if it is there.
+        local : bool
+            Whether jobs run on this machine; the memory of others is not known.
+
+        Raises
+        ------
+        ResourceError
+            Naming everything that does not fit and the setting that would make it fit.
+        """
+        planned = [self._planned(job) for job in jobs if SAME_WORK.get(job.rule.name, job.rule.name) in KINDS]
+        limit = memory_limit(resources) if local else None
+        problems = room_problems(planned, limit, resources["_cores"].value or 1)
+        if problems:
+            raise ResourceError("\n".join(["the run does not fit:", *(f"  - {problem}" for problem in problems)]))
+
+    def _planned(self, job: Any) -> PlannedJob:
+        work = self.work(job.rule.name, job.wildcards)
+        return PlannedJob(work, tuple(Path(str(file)) for file in job.output), threads=_threads(work, self._gpus))
+
+
+def _threads(work: Work, gpus: int) -> int:
+    """Threads that the Snakefile gives a job."""
+    if gpus and uses_network(work):
+        return 4 if work.stage in ("train", "distill") else 3
+    return THREADS.get(work.stage, 1)
+
+
+def memory_limit(resources: Mapping[str, Any]) -> MemoryLimit:
+    """Return the memory that a job may take: what this machine has, or ``--resources mem_mb`` if that is less."""
+    available = memory_mb()
+    allowed = float(resources["mem_mb"].value) if "mem_mb" in resources else available
+    if allowed < available:
+        return MemoryLimit(allowed, "--resources mem_mb allows")
+    return MemoryLimit(available, "this machine has")

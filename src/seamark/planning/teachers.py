@@ -1,0 +1,61 @@
+"""The teachers that the detectors of a plan need distilled. Free of torch, as planning is."""
+
+from collections.abc import Callable
+from functools import cache, cached_property
+from pathlib import Path
+
+from seamark.data.layout import category_folders
+from seamark.settings.base import Settings
+from seamark.settings.config import Config
+from seamark.settings.teacher import TeacherSettings
+from seamark.teachers.naming import (
+    files_digest,
+    folder_digest,
+    teacher_key,
+    teacher_path,
+    training_photographs,
+    wanted_teacher,
+    with_teacher,
+)
+
+
+class PlannedTeachers:
+    """Names and files of teachers; a run and its variations have the photographs and the seed in common.
+
+    Parameters
+    ----------
+    config : Config
+        Configuration of the run.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def key(self, settings: TeacherSettings) -> str:
+        """Return the name of a teacher's folder."""
+        return teacher_key(settings, self._photographs(settings.distill.image_folder), self._config.seed)
+
+    def files(self, block: Settings) -> list[str]:
+        """Return the files of the teacher that a detector needs distilled; nothing for other detectors."""
+        wanted = wanted_teacher(block)
+        return [teacher_path(self.key(wanted), suffix) for suffix in (".json", ".safetensors")] if wanted else []
+
+    def taught(self, block: Settings) -> Settings:
+        """Return a detector's block with the path of its teacher where one is distilled for it."""
+        wanted = wanted_teacher(block)
+        return with_teacher(block, self.key(wanted)) if wanted else block
+
+    @cached_property
+    def _photographs(self) -> Callable[[str | None], str]:
+        """Digest of the photographs that a teacher learns from, of a folder or of the data root."""
+        data, seed = self._config.data, self._config.seed
+
+        def digest(folder: str | None) -> str:
+            if folder is not None:
+                return folder_digest(Path(folder).expanduser())
+            if data.demo:
+                return f"{data.root} {self._config.demo.model_dump_json()} {data.train_images}"
+            folders = category_folders(data.root, data.layout)
+            return files_digest(training_photographs(data.root, folders, data.layout, data.train_images, seed))
+
+        return cache(digest)

@@ -1,0 +1,224 @@
+"""The variations of a run: settings laid over its own, validated and resolved. Free of NumPy, as planning is."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from seamark.errors import ConfigError
+from seamark.files.plain import UNREADABLE, read_plain_file
+from seamark.planning.teachers import PlannedTeachers
+from seamark.settings.base import Settings, Split
+from seamark.settings.comparison import Overlay
+from seamark.settings.config import Config, check_overrides, deep_merge, load_config, require_bounded, resolve
+from seamark.settings.crossfit import CROSSFIT_TRAIN
+from seamark.settings.relight import RELIT_VALIDATION
+
+OF_THE_RUN = ("run", "seed", "data", "demo", "keep_tiles", "package", "report", "compare", "ablate")
+"""Sections that all variations have in common; a variation cannot change them."""
+FOR_THRESHOLDS: tuple[Split, ...] = (RELIT_VALIDATION, CROSSFIT_TRAIN)
+"""Splits that are none of the data set and get maps and statistics only."""
+PRESET_BYTES = 1 << 20
+"""Largest preset file that is read."""
+
+
+class Variation:
+    """One configuration of a plan: that of the run or of a variation of it.
+
+    Parameters
+    ----------
+    name : str
+        Name of the run or of the variation.
+    place : str
+        Its folder below ``out``.
+    raw : mapping
+        The whole configuration, of which one part may be overrides.
+    teachers : PlannedTeachers
+        Teachers of the plan.
+    changes : str
+        What the variation changes, as YAML; empty for the run itself.
+
+    Raises
+    ------
+    ConfigError
+        Listing every problem of the configuration.
+    """
+
+    def __init__(
+        self, name: str, place: str, raw: Mapping[str, Any], teachers: PlannedTeachers, changes: str = ""
+    ) -> None:
+        self.name = name
+        self.place = place
+        self.raw = raw
+        self.config: Config = load_config(raw)
+        self.changes = changes
+        self._teachers = teachers
+        self._resolutions: dict[tuple[str, ...], Config] = {}
+
+    def resolved(self, category: str | None, split: str | None = None) -> Config:
+        """Return the configuration of a category and split, overrides applied."""
+        if category is None:
+            return self.config
+        given = self.raw.get("overrides") or {}
+        applied = tuple(key for key in (category, f"*/{split}", f"{category}/{split}") if given.get(key))
+        if applied not in self._resolutions:
+            self._resolutions[applied] = resolve(self.raw, category, split)
+        return self._resolutions[applied]
+
+    def settings(self, name: str, wildcards: Any) -> Any:
+        """Return, ready for JSON, what a job reads of the configuration.
+
+        Parameters
+        ----------
+        name : str
+            A section, ``relight`` as None for splits without variants, ``ranking`` as None without a fit; ``grid`` and
+            ``detector`` are the blocks of the job's own, ``grids`` those of all members.
+        wildcards : object
+            With the attributes ``category``, ``split``, ``grid`` and ``detector``, as far as the job has them.
+
+        Returns
+        -------
+        dict or list of dict
+            The resolved block or blocks.
+        """
+        resolved = self.resolved(getattr(wildcards, "category", None), getattr(wildcards, "split", None))
+        if name == "grid":
+            return plain(resolved.grids[wildcards.grid])
+        if name == "detector":
+            return plain(self._teachers.taught(resolved.detector_blocks[wildcards.detector]))
+        if name == "relight":
+            return plain(resolved.relight) if resolved.relight.variants(wildcards.split) else None
+        if name == "ranking":
+            return None if resolved.ranking.fit == "none" else plain(resolved.ranking)
+        if name == "grids":
+            grids = dict.fromkeys(self.grid(wildcards.category, member) for member in resolved.fuse.members)
+            return [plain(resolved.grids[grid]) for grid in grids]
+        return plain(getattr(resolved, name))
+
+    def varied(self, name: str, raw: Mapping[str, Any], changes: str) -> "Variation":
+        """Return a variation of this run.
+
+        Raises
+        ------
+        ConfigError
+            Listing every problem of its configuration.
+        """
+        return Variation(name, f"{self.name}+{name}", raw, self._teachers, changes)
+
+    def members(self, category: str) -> tuple[str, ...]:
+        """Return the detectors of a category that are trained and fused."""
+        return self.resolved(category).fuse.members
+
+    def splits_for_thresholds(self, category: str) -> tuple[Split, ...]:
+        """Return the splits that only thresholds of a category see."""
+        config = self.resolved(category)
+        wanted = config.relight.validation_variants, config.crossfit.folds
+        return tuple(split for split, number in zip(FOR_THRESHOLDS, wanted, strict=True) if number)
+
+    def detector(self, category: str, detector: str) -> Settings:
+        """Return the resolved block of a detector."""
+        return self.resolved(category).detector_blocks[detector]
+
+    def grid(self, category: str, detector: str) -> str:
+        """Return the name of the grid that a detector works on."""
+        grid: str = getattr(self.detector(category, detector), "grid")  # noqa: B009 (not of Settings)
+        return grid
+
+
+def plain(block: Settings) -> dict[str, Any]:
+    """Return a block ready for JSON."""
+    return block.model_dump(mode="json")
+
+
+def read_variations(run: Variation, folders: Sequence[Path], categories: Sequence[str]) -> dict[str, list[Variation]]:
+    """Return the variations that the sections ``ablate`` and ``compare`` of a run ask for.
+
+    Parameters
+    ----------
+    run : Variation
+        The run itself.
+    folders : sequence of Path
+        Where preset files are looked for, the first one first.
+    categories : sequence of str
+        Names that an override may have.
+
+    Returns
+    -------
+    dict of str to list of Variation
+        By section, in the order in which they are written down.
+
+    Raises
+    ------
+    ConfigError
+        Listing every problem with the name of its variation.
+    """
+    asked = {"ablate": run.config.ablate, "compare": run.config.compare.presets}
+    problems = list(_repeated_names(run))
+    found: dict[str, list[Variation]] = {section: [] for section in asked}
+    for section, overlays in asked.items():
+        where = "compare.presets" if section == "compare" else section
+        for name, overlay in overlays.items():
+            try:
+                if overlay is not None:
+                    found[section].append(_laid_over(run, name, overlay, folders, categories))
+            except ConfigError as error:
+                problems.append(f"{where}.{name}: {error}")
+    if problems:
+        raise ConfigError("the variations have problems:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    return found
+
+
+def _repeated_names(run: Variation) -> Iterator[str]:
+    ablate, compare = run.config.ablate, run.config.compare
+    asked = [("ablate", name) for name, overlay in ablate.items() if overlay is not None]
+    asked += [("compare.presets", name) for name, overlay in compare.presets.items() if overlay is not None]
+    asked += [("compare.runs", name) for name in compare.runs]
+    taken = {run.name: "the run itself"}
+    for section, name in asked:
+        if name in taken:
+            yield f"{section}.{name}: the name is that of {taken[name]}"
+        taken[name] = section
+
+
+def _laid_over(
+    run: Variation, name: str, overlay: Overlay, folders: Sequence[Path], categories: Sequence[str]
+) -> Variation:
+    parts = [overlay] if isinstance(overlay, dict) else overlay
+    raw = {key: value for key, value in run.raw.items() if key not in ("ablate", "compare")}
+    for part in parts:
+        raw = deep_merge(raw, _own_settings(part) if isinstance(part, dict) else _read_preset(part, folders))
+    variation = run.varied(name, raw, _as_text(parts))
+    check_overrides(raw, categories)
+    return variation
+
+
+def _own_settings(overlay: Mapping[str, Any]) -> Mapping[str, Any]:
+    refused = [key for key in overlay if key in OF_THE_RUN]
+    if refused:
+        raise ConfigError(f"a variation cannot set {', '.join(refused)}: the run and its variations have it in common")
+    return overlay
+
+
+def _read_preset(file: str, folders: Sequence[Path]) -> dict[str, Any]:
+    """Return the settings of a preset file, without those that a run and its variations have in common."""
+    path = next((folder / file for folder in folders if (folder / file).is_file()), None)
+    if path is None:
+        raise ConfigError(f"no preset {file} in {' or '.join(str(folder) for folder in folders)}")
+    try:
+        settings = yaml.safe_load(read_plain_file(path, PRESET_BYTES)) or {}
+    except (yaml.YAMLError, *UNREADABLE) as error:
+        raise ConfigError(f"{path}: not a YAML file ({error}); write it like those in presets/") from error
+    require_bounded(settings, str(path))
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path}: expected settings by section, found {type(settings).__name__}")
+    return {key: value for key, value in settings.items() if key not in OF_THE_RUN}
+
+
+def _as_text(parts: Sequence[str | dict[str, Any]]) -> str:
+    """Return what is laid over a run as YAML: names of presets, then settings."""
+    files = [part for part in parts if isinstance(part, str)]
+    text: dict[str, Any] = {"presets": files} if files else {}
+    for part in parts:
+        text = text if isinstance(part, str) else deep_merge(text, part)
+    return yaml.safe_dump(text, sort_keys=False, default_flow_style=None, width=1000).strip() if text else ""

@@ -1,0 +1,1 @@
+"""Strips, sheets and layers that a person looks at."""

@@ -1,0 +1,1 @@
+"""What a job has around it: its device, its files, its provenance."""

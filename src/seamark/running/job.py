@@ -1,0 +1,317 @@
+"""The runner: what every stage script gets, and what happens around its ``main``."""
+
+import fcntl
+import hashlib
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from seamark.errors import SeamarkError
+from seamark.files.atomic import committed_file
+from seamark.repair import snakemake_command
+from seamark.running.devices import claimed_device
+from seamark.running.file_records import recorded
+from seamark.running.progress import Progress
+from seamark.running.provenance import Stopwatch, provenance
+from seamark.settings.base import Settings
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+LOG = logging.getLogger("seamark")
+
+
+class SnakemakeScript(Protocol):
+    """What Snakemake puts into a script's namespace."""
+
+    input: Any
+    output: Any
+    params: Any
+    wildcards: Any
+    resources: Any
+    log: Any
+    threads: int
+    rule: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job: its named inputs and outputs, its resolved settings and the means to work on many items.
+
+    Parameters
+    ----------
+    rule : str
+        Name of the rule.
+    inputs : mapping of str to tuple of Path
+        Files by input name.
+    outputs : mapping of str to Path
+        Declared files by output name.
+    params : mapping
+        The rule's params: ``settings`` is the resolved block of the stage, ``code`` the digest of the code.
+    wildcards : mapping of str to str
+        Category, split, detector, grid, as far as the rule has them.
+    threads : int
+        Threads the job may use; results never depend on it.
+    device : str
+        ``cpu`` or ``cuda:<index>``.
+    seed : int
+        Seed of this job, in 0..2**31-1, derived from the run's seed, the rule and the wildcards.
+    """
+
+    rule: str
+    inputs: Mapping[str, tuple[Path, ...]]
+    outputs: Mapping[str, Path]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    wildcards: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 1
+    device: str = "cpu"
+    seed: int = 1
+
+    @classmethod
+    def for_test(  # noqa: PLR0917 (as Snakemake names them)
+        cls,
+        rule: str,
+        inputs: Mapping[str, Path | Sequence[Path]],
+        outputs: Mapping[str, Path],
+        params: Mapping[str, Any] | None = None,
+        wildcards: Mapping[str, str] | None = None,
+        threads: int = 1,
+    ) -> "Job":
+        """Make a job by hand, as tests and notebooks do.
+
+        Parameters
+        ----------
+        rule : str
+            Name of the rule.
+        inputs : mapping of str to Path or sequence of Path
+            Files by input name.
+        outputs : mapping of str to Path
+            Files by output name.
+        params, wildcards : mapping, optional
+            As Snakemake would give them.
+        threads : int
+            Threads the job may use.
+
+        Returns
+        -------
+        Job
+            A job on the CPU with seed 1.
+        """
+        listed = {name: (files,) if isinstance(files, Path) else tuple(files) for name, files in inputs.items()}
+        return cls(rule, listed, dict(outputs), dict(params or {}), dict(wildcards or {}), threads)
+
+    def paths(self, name: str) -> tuple[Path, ...]:
+        """Return all files of a named input."""
+        return self.inputs[name]
+
+    def path(self, name: str) -> Path:
+        """Return the only file of a named input."""
+        (only,) = self.inputs[name]
+        return only
+
+    def target(self, name: str) -> Path:
+        """Return a declared output; whatever lies there belongs to an earlier run."""
+        return self.outputs[name]
+
+    def settings(self, kind: type[AnySettings], name: str = "settings") -> AnySettings:
+        """Return a settings block of the params as an object of its class."""
+        return kind.model_validate(self.params[name])
+
+    @property
+    def label(self) -> str:
+        """The rule and its wildcards in one line."""
+        return " ".join([self.rule, *self.wildcards.values()])
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item], what: str) -> list[Result]:
+        """Apply a function to every item, in as many threads as the job has.
+
+        Parameters
+        ----------
+        function : callable
+            Works on one item independently of all others.
+        items : sequence
+            What to work on.
+        what : str
+            Plural of the item, for the progress line.
+
+        Returns
+        -------
+        list
+            Results in the order of the items.
+        """
+        progress = Progress(self.label, len(items), what, LOG)
+        results = []
+        with ThreadPoolExecutor(max_workers=self.threads) as pool:
+            futures = [pool.submit(function, item) for item in items]
+            try:
+                for item, future in zip(items, futures, strict=True):
+                    with _naming(item):
+                        results.append(future.result())
+                    progress.advance()
+            except BaseException as error:
+                if isinstance(error, OSError):
+                    error.share_done = len(results) / len(items)  # type: ignore[attr-defined]  # for a full disk
+                pool.shutdown(cancel_futures=True)
+                raise
+        return results
+
+    def track(self, items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
+        """Yield every item in turn and count it as done when the next one is asked for.
+
+        Parameters
+        ----------
+        items : iterable
+            What to work on.
+        what : str
+            Plural of the item, for the progress line.
+        total : int, optional
+            Number of items, where they have no length.
+
+        Yields
+        ------
+        item
+            The items in order.
+        """
+        listed = items if total is not None else list(items)
+        progress = Progress(self.label, len(listed) if isinstance(listed, list) else int(total or 0), what, LOG)
+        for item in listed:
+            yield item
+            progress.advance()
+
+
+class _naming:  # noqa: N801  (reads as a word in the with statement)
+    """Add the item to an exception that passes through."""
+
+    def __init__(self, item: object) -> None:
+        self.item = item
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            error.add_note(f"while working on {getattr(self.item, 'id', self.item)}")
+
+
+def run(main: Callable[[Job], None], namespace: Mapping[str, object]) -> None:
+    """Run a stage script's ``main`` if Snakemake started the script; do nothing when it was merely imported.
+
+    Around ``main``: a log, a lock against a second writer of the same outputs, a device, the job's seed, provenance
+    beside the manifest, and for an error what was expected, where, and the command that repeats the job.
+
+    Parameters
+    ----------
+    main : callable
+        Takes the job.
+    namespace : mapping
+        ``globals()`` of the script.
+    """
+    script = namespace.get("snakemake")
+    if script is None:
+        return
+    snakemake: SnakemakeScript = script  # type: ignore[assignment]  # Snakemake ships no types
+    job = _job_of(snakemake)
+    log_path = Path(str(snakemake.log[0])) if snakemake.log else Path(tempfile.gettempdir()) / f"seamark-{job.rule}.log"
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with log_path.open("a+", encoding="utf-8") as stream:
+        _start_log(stream)
+        _wait_for_other_writer(stream, job)
+        stream.truncate(0)
+        _run_logged(main, job, snakemake)
+
+
+def _job_of(snakemake: SnakemakeScript) -> Job:
+    params = dict(snakemake.params.items())
+    wildcards = {str(name): str(value) for name, value in snakemake.wildcards.items()}
+    inputs = {
+        str(name): (Path(files),) if isinstance(files, str) else tuple(Path(file) for file in files)
+        for name, files in snakemake.input.items()
+    }
+    outputs = {str(name): Path(str(file)) for name, file in snakemake.output.items()}
+    seed = _derived_seed(int(params.get("seed", 1)), snakemake.rule, wildcards)
+    return Job(snakemake.rule, inputs, outputs, params, wildcards, int(snakemake.threads), "cpu", seed)
+
+
+def _derived_seed(run_seed: int, rule: str, wildcards: Mapping[str, str]) -> int:
+    # A teacher is named after times of files too, which a copy of the photographs need not keep.
+    named = sorted((name, value) for name, value in wildcards.items() if name != "teacher")
+    text = json.dumps([run_seed, rule, named])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def _start_log(stream: Any) -> None:
+    formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
+    LOG.setLevel(logging.INFO)
+    LOG.addHandler(handler)
+
+
+def _wait_for_other_writer(stream: Any, job: Job) -> None:
+    """Wait for a job that outlived a killed Snakemake: two writers of one target would disturb each other."""
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.stderr.write(f"{job.label}: waiting for an earlier process that still writes the same outputs\n")
+        fcntl.flock(stream, fcntl.LOCK_EX)
+
+
+def _run_logged(main: Callable[[Job], None], job: Job, snakemake: SnakemakeScript) -> None:
+    stopwatch = Stopwatch()
+    repeat = _repeat_command(job)
+    inputs = recorded(path for paths in job.inputs.values() for path in paths if path.suffix == ".json")
+    try:
+        with claimed_device(int(getattr(snakemake.resources, "gpu", 0) or 0)) as device:
+            job = replace(job, device=device)
+            LOG.info("%s on %s with %d thread(s), seed %d", job.label, job.device, job.threads, job.seed)
+            _limit_library_threads()
+            main(job)
+        if job.outputs:
+            _write_provenance(job, _facts(job, stopwatch, repeat, inputs), Path(str(snakemake.log[0])))
+    except (SeamarkError, OSError) as error:
+        _log_failure(job, error, repeat)
+        sys.exit(1)
+    except BaseException as error:
+        LOG.exception("%s failed; repeat with: %s", job.label, repeat)
+        error.add_note(f"{job.label} failed; repeat with: {repeat}")
+        raise
+    LOG.info("done in %.1f s wall, %.1f s CPU, peak %.0f MB", *stopwatch.totals())
+
+
+def _facts(job: Job, stopwatch: Stopwatch, repeat: str, inputs: Mapping[str, object]) -> dict[str, object]:
+    facts = provenance(job.params, job.wildcards, stopwatch)
+    facts |= {"rule": job.rule, "threads": job.threads, "device": job.device, "seed": job.seed, "command": repeat}
+    return facts | {"inputs": inputs, "outputs": recorded(job.outputs.values())}
+
+
+def _limit_library_threads() -> None:
+    """Keep OpenCV to one thread: a job works on several images at once instead."""
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(1)
+
+
+def _repeat_command(job: Job) -> str:
+    if not job.outputs:
+        return snakemake_command(job.rule, cores=job.threads)
+    return snakemake_command("-f", str(next(iter(job.outputs.values()))), cores=job.threads)
+
+
+def _log_failure(job: Job, error: BaseException, repeat: str) -> None:
+    lines = [f"{job.label}: {error}", *getattr(error, "__notes__", []), f"repeat with: {repeat}"]
+    for line in lines:
+        LOG.error("%s", line)
+    sys.stderr.write("\n".join(["", *lines, ""]))
+
+
+def _write_provenance(job: Job, facts: Mapping[str, object], log_path: Path) -> None:
+    manifest = job.outputs.get("manifest")
+    path = manifest.with_suffix(".prov.json") if manifest else log_path.with_suffix(".prov.json")
+    with committed_file(path) as draft:
+        draft.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")

@@ -1,0 +1,122 @@
+"""What a complete submission holds: for any data from the indexes, for MVTec AD 2 from the official tables."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from seamark.data.layout import OFFICIAL_COUNTS
+from seamark.manifests.index import IndexManifest
+from seamark.settings.base import Split
+
+PRIVATE_SPLITS: tuple[Split, ...] = ("test_private", "test_private_mixed")
+OFFICIAL_LIGHTS: dict[Split, str] = {"test_private": "regular", "test_private_mixed": "mixed"}
+OFFICIAL_SIZES = {
+    "can": (2232, 1024),
+    "fabric": (2448, 2048),
+    "fruit_jelly": (2100, 1520),
+    "rice": (2448, 2048),
+    "sheet_metal": (4224, 1056),
+    "vial": (1400, 1900),
+    "wallplugs": (2448, 2048),
+    "walnuts": (2448, 2048),
+}
+"""Width and height of the images of MVTec AD 2 in px (section 1.2)."""
+
+
+@dataclass(frozen=True)
+class ExpectedImage:
+    """An image that a map and a mask are due for: the file name without suffix, and its size in px."""
+
+    name: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class ExpectedSubmission:
+    """What a complete submission holds.
+
+    Parameters
+    ----------
+    images : mapping
+        Images by category and split.
+    map_scale : float
+        Size of the maps relative to the images, in (0, 1]; maps of the full size are always right.
+    image_scale : float
+        Size of the images relative to the official ones, in (0, 1]; below 1 it is a rehearsal.
+    """
+
+    images: Mapping[str, Mapping[Split, tuple[ExpectedImage, ...]]]
+    map_scale: float
+    image_scale: float = 1.0
+
+
+def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:
+    """Return the width and height in px of a map at a share of its image's size, rounded, at least 1."""
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def official_submission(map_scale: float, image_scale: float = 1.0) -> ExpectedSubmission:
+    """Return what a complete submission for MVTec AD 2 holds (sections 1.2, 1.3 and 2.1).
+
+    Parameters
+    ----------
+    map_scale : float
+        Size of the maps relative to the images, in (0, 1].
+    image_scale : float
+        Size of the images relative to the official ones, in (0, 1]; below 1 for a rehearsal with shrunken images.
+
+    Returns
+    -------
+    ExpectedSubmission
+        All eight categories.
+    """
+    sizes = {category: scaled_size(*size, image_scale) for category, size in OFFICIAL_SIZES.items()}
+    return ExpectedSubmission(
+        {
+            category: {split: _official_images(category, split, sizes[category]) for split in PRIVATE_SPLITS}
+            for category in OFFICIAL_COUNTS
+        },
+        map_scale,
+        image_scale,
+    )
+
+
+def _official_images(category: str, split: Split, size: tuple[int, int]) -> tuple[ExpectedImage, ...]:
+    count, light = OFFICIAL_COUNTS[category][split], OFFICIAL_LIGHTS[split]
+    return tuple(ExpectedImage(f"{number:03d}_{light}", *size) for number in range(count))
+
+
+def expected_submission(
+    indexes: Iterable[IndexManifest], splits: Sequence[Split], map_scale: float, image_scale: float = 1.0
+) -> ExpectedSubmission:
+    """Return what a submission for these categories holds.
+
+    Parameters
+    ----------
+    indexes : iterable of IndexManifest
+        One per category. When they are exactly the eight categories of MVTec AD 2, its official counts, names and image
+        sizes are required, whatever the indexes say.
+    splits : sequence of str
+        Private splits that are submitted.
+    map_scale : float
+        Size of the maps relative to the images, in (0, 1].
+    image_scale : float
+        Size of the images relative to the official ones of MVTec AD 2, in (0, 1]; of no effect on other data.
+
+    Returns
+    -------
+    ExpectedSubmission
+        Categories without an image in these splits are left out.
+    """
+    listed = {index.category: index for index in indexes}
+    if set(listed) == set(OFFICIAL_COUNTS) and set(splits) == set(PRIVATE_SPLITS):
+        return official_submission(map_scale, image_scale)
+    images = {
+        category: {split: _indexed_images(index, split) for split in splits if index.of(split)}
+        for category, index in sorted(listed.items())
+    }
+    return ExpectedSubmission({category: by_split for category, by_split in images.items() if by_split}, map_scale)
+
+
+def _indexed_images(index: IndexManifest, split: Split) -> tuple[ExpectedImage, ...]:
+    return tuple(ExpectedImage(image.id, image.width, image.height) for image in index.of(split))

@@ -1,0 +1,149 @@
+"""Photometric augmentation of 8-bit tiles: exposure and noise as in RoBiS, wide variants that imitate another lamp."""
+
+import numpy as np
+
+from seamark.files.images import Float32Array, UInt8Array
+from seamark.settings.augmentation import AugmentationSettings, WideSettings
+
+
+def expose(pixels: Float32Array, stops: float) -> Float32Array:
+    """Change the exposure and clip.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32
+        Grey values 0..255.
+    stops : float
+        The factor is ``2 ** stops``.
+
+    Returns
+    -------
+    ndarray of float32
+        Grey values in 0..255, not rounded.
+    """
+    return np.asarray(np.clip(pixels * np.float32(2.0**stops), 0.0, 255.0), np.float32)
+
+
+def add_noise(pixels: Float32Array, std: float, random: np.random.Generator) -> Float32Array:
+    """Add Gaussian noise, independent per pixel and channel, and clip.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32
+        Grey values 0..255.
+    std : float
+        Standard deviation in grey values.
+    random : Generator
+        Source of the noise.
+
+    Returns
+    -------
+    ndarray of float32
+        Grey values in 0..255, not rounded.
+    """
+    if std == 0.0:
+        return pixels
+    noise = random.standard_normal(pixels.shape, dtype=np.float32)
+    return np.clip(pixels + noise * np.float32(std), 0.0, 255.0)
+
+
+def expose_and_add_noise(tile: UInt8Array, settings: AugmentationSettings, random: np.random.Generator) -> UInt8Array:
+    """Augment a tile as RoBiS does, with the coin already tossed.
+
+    Parameters
+    ----------
+    tile : ndarray of uint8, shape (H, W, C)
+        Pixels at the size of the model input. Every channel gets its own noise, also where a grey tile was repeated.
+    settings : AugmentationSettings
+        Ranges and order.
+    random : Generator
+        Source of exposure and noise.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, C)
+        Truncated, not rounded.
+
+    Notes
+    -----
+    RoBiS specification section B.
+    """
+    stops = float(random.uniform(-settings.exposure_stops, settings.exposure_stops))
+    pixels = tile.astype(np.float32)
+    if settings.order == "exposure_first":
+        pixels = add_noise(expose(pixels, stops), settings.noise_std, random)
+    else:
+        pixels = expose(add_noise(pixels, settings.noise_std, random), stops)
+    return pixels.astype(np.uint8)
+
+
+def wide_variant(picture: UInt8Array, settings: WideSettings, random: np.random.Generator) -> UInt8Array:
+    """Show a tile or photograph as another lamp and camera would.
+
+    The families, each drawn uniformly from its range: gamma and gain (of their logarithms), a linear gradient of the
+    light in any direction, a vignette that falls with the squared distance from the middle, gains of the colours, and
+    Gaussian noise.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8, shape (H, W, C)
+        Pixels; zeros (padding) stay zeros but for noise.
+    settings : WideSettings
+        Ranges. A family whose range is 0 draws nothing.
+    random : Generator
+        Source of the variant.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, C)
+        The variant, rounded.
+    """
+    gamma = float(np.exp(random.uniform(*settings.log_gamma)))
+    gain = float(np.exp(random.uniform(*settings.log_gain)))
+    curve = (255.0 * gain * (np.arange(256) / 255.0) ** gamma).astype(np.float32)
+    light = _light(picture.shape, settings, random)
+    if settings.log_white_balance and picture.shape[2] > 1:
+        logarithms = random.uniform(-settings.log_white_balance, settings.log_white_balance, picture.shape[2])
+        light = light * np.exp(logarithms).astype(np.float32)
+    lit: Float32Array = curve[picture] * light
+    if settings.noise_std:
+        std = float(random.uniform(0.0, settings.noise_std))
+        lit += random.standard_normal(lit.shape, dtype=np.float32) * np.float32(std)
+    return np.asarray(np.clip(lit + np.float32(0.5), 0.0, 255.0).astype(np.uint8), np.uint8)
+
+
+def _light(shape: tuple[int, ...], settings: WideSettings, random: np.random.Generator) -> Float32Array:
+    """Return the factor of the light at each place, shape (H, W, 1)."""
+    slope = float(random.uniform(0.0, settings.gradient))
+    angle = float(random.uniform(0.0, 2.0 * np.pi))
+    down = np.linspace(-1.0, 1.0, shape[0], dtype=np.float32)[:, np.newaxis, np.newaxis]
+    across = np.linspace(-1.0, 1.0, shape[1], dtype=np.float32)[np.newaxis, :, np.newaxis]
+    light = 1.0 + np.float32(slope) * (np.float32(np.sin(angle)) * down + np.float32(np.cos(angle)) * across)
+    if settings.vignette:
+        loss = np.float32(random.uniform(0.0, settings.vignette))
+        light = light * (1.0 - loss * (down**2 + across**2) / 2.0)
+    return np.asarray(light, np.float32)
+
+
+def augment(tile: UInt8Array, settings: AugmentationSettings, random: np.random.Generator) -> UInt8Array:
+    """Augment one training tile.
+
+    Parameters
+    ----------
+    tile : ndarray of uint8, shape (H, W, C)
+        Pixels at the size of the model input.
+    settings : AugmentationSettings
+        Probabilities and ranges.
+    random : Generator
+        Source of every choice.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, C)
+        The tile itself where neither coin falls.
+    """
+    if random.random() < settings.wide_probability:
+        tile = wide_variant(tile, settings.wide, random)
+    if random.random() >= 1.0 - settings.probability:
+        tile = expose_and_add_noise(tile, settings, random)
+    return tile

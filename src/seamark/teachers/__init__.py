@@ -1,0 +1,1 @@
+"""The teachers of EfficientAD, distilled from a larger network."""

@@ -1,0 +1,100 @@
+"""Which teachers a run needs distilled and where they lie; planning uses it, so it never imports torch.
+
+A teacher serves all categories and all runs whose settings, seed and photographs are the same: its folder is named by a
+digest of them.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pydantic.main import IncEx
+
+from seamark.data.layout import Layout, find_images, limited
+from seamark.settings.base import Settings
+from seamark.settings.efficientad import EfficientAdSettings
+from seamark.settings.teacher import DISTILLED, TeacherSettings
+
+FOLDER = "out/teachers"
+WITHOUT_EFFECT: Mapping[str, IncEx | bool] = {
+    "grid": True,
+    "feature_cache_mb": True,
+    "checkpoint_every_s": True,
+    "distill": {"photograph_cache_mb"},
+}
+"""Settings that change nothing about a teacher."""
+
+
+def wanted_teacher(block: Settings) -> TeacherSettings | None:
+    """Return what a detector's settings want distilled, None for detectors that need no such thing."""
+    if isinstance(block, EfficientAdSettings) and block.teacher == DISTILLED:
+        return block.teacher_settings
+    return None
+
+
+def teacher_key(settings: TeacherSettings, photographs: str, seed: int) -> str:
+    """Return the name of a teacher's folder.
+
+    Parameters
+    ----------
+    settings : TeacherSettings
+        Network, backbone and distillation.
+    photographs : str
+        Digest of the photographs that it learns from.
+    seed : int
+        Seed of the run.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    facts = [settings.model_dump(mode="json", exclude=WITHOUT_EFFECT), photographs, seed]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def teacher_path(key: str, suffix: str) -> str:
+    """Return where a teacher's file with a suffix lies."""
+    return f"{FOLDER}/{key}/teacher{suffix}"
+
+
+def with_teacher(block: Settings, key: str) -> Settings:
+    """Return a detector's settings with the path of its teacher in place of the word for it."""
+    return block.model_copy(update={"teacher": teacher_path(key, ".safetensors")})
+
+
+def training_photographs(
+    root: Path, folders: Mapping[str, Path], layout: Layout, limit: int | None, seed: int
+) -> list[Path]:
+    """Return the training photographs of all categories of a data root, sorted by category and name."""
+    return [
+        root / image.file
+        for _, folder in sorted(folders.items())
+        for image in limited(find_images(root, folder, layout), limit, seed)
+        if image.split == "train"
+    ]
+
+
+def files_digest(files: Iterable[Path]) -> str:
+    """Return a digest of paths, sizes and times of files."""
+    digest = hashlib.sha256()
+    for path in files:
+        status = path.stat()
+        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def folder_digest(folder: Path) -> str:
+    """Return a digest of a folder's path and of names and times of the folders in it, which notice new photographs.
+
+    A million photographs would take longer to look at than planning a run may take.
+    """
+    digest = hashlib.sha256(f"{folder}\0".encode())
+    if folder.is_dir():
+        digest.update(f"{folder.stat().st_mtime_ns}\n".encode())
+        with os.scandir(folder) as entries:
+            inner = sorted((entry.name, entry.stat().st_mtime_ns) for entry in entries if entry.is_dir())
+        digest.update(json.dumps(inner).encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,63 @@
+"""Which photographs a teacher is distilled on, and which it is measured on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from seamark.data.layout import Layout, category_folders
+from seamark.errors import DataError
+from seamark.files.formats import IMAGE_SUFFIXES
+from seamark.learning.batches import counted_random
+from seamark.settings.teacher import DistillSettings
+from seamark.teachers.crops import Photographs
+from seamark.teachers.naming import training_photographs
+
+
+def find_photographs(
+    settings: DistillSettings, root: Path, layout: Layout, *, train_images: int | None, seed: int
+) -> list[Path]:
+    """List the photographs of the configured folder and its subfolders, or the training photographs at hand.
+
+    Parameters
+    ----------
+    settings : DistillSettings
+        Names the folder.
+    root : Path
+        Data root; no photograph of a test split is taken.
+    layout : str
+        Its layout.
+    train_images : int or None
+        Training photographs of each category, None for all.
+    seed : int
+        Seed of the run.
+
+    Returns
+    -------
+    list of Path
+        Sorted, at least two.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two, one to learn from and one to measure on.
+    """
+    if settings.image_folder is None:
+        files = training_photographs(root, category_folders(root, layout), layout, train_images, seed)
+        where = root
+    else:
+        where = Path(settings.image_folder).expanduser()
+        files = sorted(path for path in where.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    if len(files) < 2:
+        raise DataError(f"{where}: {len(files)} photographs to distil the teacher on; it takes at least 2")
+    return files
+
+
+def split_photographs(files: Sequence[Path], settings: DistillSettings, seed: int) -> tuple[Photographs, Photographs]:
+    """Return the photographs to learn from and those held out, drawn at random by a seed."""
+    order = counted_random(seed, "held out photographs").permutation(len(files))
+    number = max(1, round(settings.held_out_share * len(files)))
+    side = 2 * settings.input_px
+    held_out, train = (sorted(int(place) for place in part) for part in (order[:number], order[number:]))
+    return (
+        Photographs([files[place] for place in train], side, settings),
+        Photographs([files[place] for place in held_out], side, settings),
+    )

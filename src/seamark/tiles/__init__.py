@@ -1,0 +1,1 @@
+"""Windows, boxes and the cutting of photographs."""

@@ -1,0 +1,162 @@
+"""Cutting images into tiles: one decode per image, one memory-mappable array per split."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from seamark.data.photographs import read_indexed
+from seamark.files.atomic import committed_file, file_digest, reserve
+from seamark.files.images import UInt8Array
+from seamark.manifests.tiles import TiledImage, TilesManifest
+from seamark.settings.base import Split
+from seamark.tiles.geometry import Box
+from seamark.tiles.light_variants import variant_id
+from seamark.tiles.plan import PlannedImage, TilePlan
+
+
+class MapImages(Protocol):
+    """Something that applies a function to every item, in any order or at once, and returns the results in order."""
+
+    def __call__(self, function: Callable[[Any], Any], items: Sequence[Any], what: str) -> list[Any]:
+        """Return ``[function(item) for item in items]``."""
+        ...
+
+
+Relight = Callable[[UInt8Array, str, int], UInt8Array]
+"""Makes a variant of a photograph from its pixels, id and number."""
+
+
+def as_it_is(photograph: UInt8Array, _image_id: str, _version: int) -> UInt8Array:
+    """Return a photograph as it is."""
+    return photograph
+
+
+def cut_tiles(image: UInt8Array, boxes: Sequence[Box], input_shape: tuple[int, int]) -> UInt8Array:
+    """Cut windows out of an image and resize them to the model's input.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, C)
+        C is 1 or 3.
+    boxes : sequence of (x0, y0, x1, y1)
+        Windows in image px; what lies beyond the image becomes 0.
+    input_shape : tuple of int
+        Height and width of a tile in px.
+
+    Returns
+    -------
+    ndarray of uint8, shape (n, h, w, C)
+        Tiles, resized with Pillow's antialiased bilinear filter after padding (RoBiS specification sections A and B);
+        a window that already has the size of the input is copied unchanged.
+    """
+    height, width = input_shape
+    tiles = np.empty((len(boxes), height, width, image.shape[2]), np.uint8)
+    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    for tile, box in zip(tiles, boxes, strict=True):
+        resized = picture.crop(box).resize((width, height), Image.Resampling.BILINEAR)
+        tile[...] = np.asarray(resized).reshape(tile.shape)
+    return tiles
+
+
+def _start_array(path: Path, shape: tuple[int, ...]) -> int:
+    """Write the header of a uint8 .npy file; return where its values start."""
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)), "fortran_order": False, "shape": shape}
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        return stream.tell()
+
+
+def write_tiles(
+    path: Path,
+    plan: TilePlan,
+    root: Path,
+    map_images: MapImages,
+    relight: Relight = as_it_is,
+    *,
+    index: Path | None = None,
+) -> None:
+    """Cut all images of a plan, and their variants, and write the tile array, complete or not at all.
+
+    Every image is decoded once and its tiles are written to their own part of the file, so memory holds one image per
+    worker, and the file does not depend on the order of the work. Plain writes are used rather than a writable memory
+    map because a full disk then raises an error instead of killing the process.
+
+    Parameters
+    ----------
+    path : Path
+        Target: a .npy file of uint8 (T, h, w, C).
+    plan : TilePlan
+        What to write.
+    root : Path
+        Data root.
+    map_images : MapImages
+        Runs the work, for example :meth:`seamark.running.job.Job.map`.
+    relight : callable
+        Takes pixels, id and number of a variant and returns the variant.
+    index : Path, optional
+        Manifest of the index, for messages.
+
+    Raises
+    ------
+    DataError
+        If an image is not readable or not the one that was indexed.
+    """
+    tile_size = math.prod(plan.shape[1:])
+    with committed_file(path) as draft:
+        values_start = _start_array(draft, plan.shape)
+        reserve(draft, values_start + math.prod(plan.shape))
+
+        def cut(image: PlannedImage) -> None:
+            photograph = read_indexed(image.record, root, index)
+            with draft.open("r+b") as stream:
+                stream.seek(values_start + image.first_tile * tile_size)
+                for version in image.versions:
+                    variant = relight(photograph, image.id, version)
+                    stream.write(cut_tiles(variant, image.boxes, plan.grid.input_shape).data)
+
+        map_images(cut, plan.images, "images cut")
+
+
+def tiles_manifest(plan: TilePlan, category: str, path: Path, split: Split | None = None) -> TilesManifest:
+    """Describe a tile array that :func:`write_tiles` wrote.
+
+    Parameters
+    ----------
+    plan : TilePlan
+        What was written.
+    category : str
+        Name of the category.
+    path : Path
+        The .npy file.
+    split : str, optional
+        What the images are called together; that of the index without it.
+
+    Returns
+    -------
+    TilesManifest
+        Its manifest; it belongs into the same folder.
+    """
+    images = tuple(
+        TiledImage(
+            id=variant_id(image.id, version),
+            width=image.record.width,
+            height=image.record.height,
+            sha256=image.record.sha256,
+            boxes_xyxy=image.boxes,
+        )
+        for image in plan.images
+        for version in image.versions
+    )
+    return TilesManifest(
+        category=category,
+        split=split or plan.images[0].record.split,
+        grid=plan.grid,
+        file=path.name,
+        shape=plan.shape,
+        sha256=file_digest(path),
+        images=images,
+    )

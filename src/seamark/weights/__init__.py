@@ -1,0 +1,1 @@
+"""Files of pretrained weights: where they come from, finding and reading them."""

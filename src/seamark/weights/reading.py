@@ -1,0 +1,214 @@
+"""Reading files of weights and loading them strictly."""
+
+import json
+import mmap
+import pickle
+import zipfile
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from seamark.errors import WeightsError
+from seamark.files.plain import UNREADABLE, require_plain_file, shown
+
+_NAMES_SHOWN = 6
+ZIP_SIGNATURE = b"PK\x03\x04"
+UNLOADABLE = (pickle.UnpicklingError, zipfile.BadZipFile, *UNREADABLE)
+"""What :func:`load_restricted` raises on damaged bytes, as found by feeding it such."""
+
+
+def load_restricted(path: Path) -> Any:
+    """Load what ``torch.save`` wrote, without running any code in it and without unpacking anything.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    object
+        Tensors on the CPU, numbers, text, and lists and dicts of these.
+
+    Raises
+    ------
+    Exception
+        One of :data:`UNLOADABLE`.
+    """
+    require_plain_file(path, 1 << 63)
+    with path.open("rb") as stream:
+        if stream.read(len(ZIP_SIGNATURE)) != ZIP_SIGNATURE:  # torch tells by these, too, how to read it
+            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                # Of a map no more can be read than is there, whatever a length in the file says.
+                return torch.load(cast("BinaryIO", content), map_location="cpu", weights_only=True)
+    with zipfile.ZipFile(path) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise ValueError("its members are compressed, which torch.save never does")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read the named tensors of a ``.pth`` file without running any code in it.
+
+    Parameters
+    ----------
+    path : Path
+        File that ``torch.save`` wrote from a state dictionary.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Tensors by name, on the CPU.
+
+    Raises
+    ------
+    WeightsError
+        If the file is no such dictionary.
+    """
+    try:
+        state = load_restricted(path)
+    except UNLOADABLE as error:
+        raise WeightsError(
+            f"{path}: not a readable file of weights ({shown(str(error))}). Expected a state dictionary that "
+            "torch.save wrote"
+        ) from error
+    if not isinstance(state, dict) or not all(_is_plain(name, value) for name, value in state.items()):
+        raise WeightsError(f"{path}: expected a dictionary of named tensors (a state dictionary of torch)")
+    return dict(state)
+
+
+def _is_plain(name: object, value: object) -> bool:
+    return (
+        isinstance(name, str)
+        and isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and not value.is_quantized
+        and not value.is_meta
+    )
+
+
+def read_safetensors(path: Path, header: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read a ``.safetensors`` file and the facts that its header holds as JSON.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    header : str
+        Key of the facts in the header.
+
+    Returns
+    -------
+    tuple of dict
+        Facts, empty when the header has none, and tensors by name, on the CPU.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing or damaged.
+    """
+    try:
+        require_plain_file(path, 1 << 63)
+        with safe_open(path, framework="pt") as stream:
+            facts = json.loads((stream.metadata() or {}).get(header, "{}"))
+        if not isinstance(facts, dict):
+            raise TypeError(f"its header has {type(facts).__name__} as {header}, expected an object")
+        return facts, load_file(path)
+    except (SafetensorError, *UNREADABLE) as error:
+        raise WeightsError(f"{path}: not a readable safetensors file ({shown(str(error))})") from error
+
+
+def require_finite(state: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights with infinities or NaN, which would make every score useless.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+        Tensors by name.
+    path : Path
+        Where they were read, for the message.
+
+    Raises
+    ------
+    WeightsError
+        Naming the first such tensors.
+    """
+    strange = [name for name, tensor in state.items() if not bool(torch.isfinite(tensor).all())]
+    if strange:
+        raise WeightsError(
+            f"{path}: weights that are infinite or not a number in {_listed(strange)}; fetch the file again, or train "
+            "it again"
+        )
+
+
+def _listed(names: list[str]) -> str:
+    first = ", ".join(map(shown, names[:_NAMES_SHOWN]))
+    return first + (f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else "")
+
+
+def state_differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
+    """Describe how two state dictionaries differ in names and shapes.
+
+    Parameters
+    ----------
+    expected, found : mapping of str to Tensor
+        What the network has, and what the file holds.
+
+    Returns
+    -------
+    list of str
+        One sentence each for missing, unexpected and misshaped entries; empty when all names and shapes agree.
+    """
+    missing = sorted(expected.keys() - found.keys())
+    unexpected = sorted(found.keys() - expected.keys())
+    misshaped = [
+        f"{name} {list(found[name].shape)} instead of {list(expected[name].shape)}"
+        for name in expected
+        if name in found and expected[name].shape != found[name].shape
+    ]
+    groups = {"missing": missing, "unexpected": unexpected, "misshaped": misshaped}
+    return [f"{what}: {_listed(names)}" for what, names in groups.items() if names]
+
+
+def load_strictly(
+    network: nn.Module, path: Path, names: Mapping[str, str], unread: Collection[str] = frozenset()
+) -> None:
+    """Load a weights file whose names and shapes must all agree with a network's.
+
+    Files from before torch counted the batches that a batch norm has seen lack these counters; they start at 0.
+
+    Parameters
+    ----------
+    network : Module
+        Receives the tensors of the file; it may have been built on the ``meta`` device, without any of its own.
+    path : Path
+        File that ``torch.save`` wrote from a state dictionary.
+    names : mapping of str to str
+        The network's name by the file's name, for the tensors that are called otherwise in the file.
+    unread : collection of str
+        Names of tensors that the file may hold besides, for parts of the published network that were left out.
+
+    Raises
+    ------
+    WeightsError
+        If the file is unreadable, has missing, unexpected or misshaped entries, which the message names, or numbers
+        that are not finite.
+    """
+    state = {names.get(name, name): tensor for name, tensor in read_state(path).items() if name not in unread}
+    expected = network.state_dict()
+    counters = {name for name in expected.keys() - state.keys() if name.endswith(".num_batches_tracked")}
+    state |= {name: torch.zeros((), dtype=torch.int64) for name in counters}
+    differences = state_differences(expected, state)
+    if differences:
+        raise WeightsError(
+            f"{path}: these are not the weights of {type(network).__name__}; " + "; ".join(differences) + ". "
+            "Give the file that belongs to the configured network"
+        )
+    require_finite(state, path)
+    typed = {name: tensor.to(expected[name].dtype) for name, tensor in state.items()}
+    network.load_state_dict(typed, strict=True, assign=True)
