@@ -270,7 +270,7 @@ rule crop:
         mem_mb=plan.memory("crop"),
     params:
         settings=plan.settings("grid"),
-        relight=plan.settings("relight"),
+        light_variants=plan.settings("light_variants"),
         root=plan.root,
         code=plan.code("crop"),
     message:

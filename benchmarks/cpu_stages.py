@@ -47,7 +47,7 @@ SPLIT = "test_private"
 INPUT_PX, CELLS, WINDOW_PX, OVERLAP = 518, 37, 1024, 0.1
 SIGMA_PX = 16.0
 PANEL_PX = 480
-QUARTER = {"method": "released", "scale": 0.25}
+QUARTER = {"method": "robis", "scale": 0.25}
 NATIVE = {"method": "exact", "scale": 1.0, "blend": "mean", "smooth_sigma_px": SIGMA_PX}
 RULES = {"mean_std": {"k": 3.0, "scope": "split"}, "mebin": {"enabled": True}, "erode_px": 6}
 

@@ -33,7 +33,7 @@ from seamark.settings.binarize import BinarizeSettings
 
 Map = npt.NDArray[np.float32]
 SETTINGS = BinarizeSettings.model_validate(
-    {"at": "map", "erode_px": 6, "mean_std": {"scope": "split"}, "mebin": {"enabled": True, "scores": "released"}}
+    {"at": "map", "erode_px": 6, "mean_std": {"scope": "split"}, "mebin": {"enabled": True, "scores": "robis"}}
 )
 SQUARE = np.ones((6, 6), np.uint8)
 SIZES = ((2048, 2448), (512, 612))

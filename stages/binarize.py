@@ -20,7 +20,7 @@ Source: RoBiS specification section E (mean + 3 std, MEBin, fusion by union).
 
 from functools import partial
 
-from seamark.files.atomic import committed_folder
+from seamark.files.atomic import atomic_folder
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.maps import MapsManifest
@@ -37,7 +37,7 @@ def main(job: Job) -> None:
     settings = job.settings(BinarizeSettings)
     binarizer = Binarizer(job.path("maps"), maps, job.path("calibration"), calibration, settings)
     target = job.target("manifest")
-    with committed_folder(target.with_suffix("")) as folder:
+    with atomic_folder(target.with_suffix("")) as folder:
         masks = job.map(partial(binarizer.write, folder=folder, published_as=target.stem), maps.maps, "masks")
     manifest = MasksManifest(
         category=maps.category, split=maps.split, stage="coarse", method=binarizer.method, masks=tuple(masks)

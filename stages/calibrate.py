@@ -18,7 +18,7 @@ Source: MVTec AD 2 reference section 3.3 (histogram of float16 scores), RoBiS sp
 
 import numpy as np
 
-from seamark.files.atomic import committed_file, file_digest
+from seamark.files.atomic import atomic_write, file_digest
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.maps import MapsManifest
@@ -39,7 +39,7 @@ def main(job: Job) -> None:
         splits.append(calibration.statistics(images, settings.quantiles))
         histograms.append(calibration.histogram)
     target = job.target("histogram")
-    with committed_file(target) as draft, draft.open("wb") as stream:
+    with atomic_write(target) as draft, draft.open("wb") as stream:
         np.save(stream, np.stack(histograms))
     manifest = CalibrationManifest(
         category=sources[0][1].category,

@@ -28,7 +28,7 @@ from seamark.comparison.differences import compared_subsets
 from seamark.comparison.runs import RunFiles, read_runs
 from seamark.comparison.strips import comparison_strips, write_comparison_strip
 from seamark.comparison.tables import write_csv, write_markdown
-from seamark.files.atomic import committed_file, committed_folder
+from seamark.files.atomic import atomic_folder, atomic_write
 from seamark.report.compare_page import Comparison, render_comparison
 from seamark.running.job import Job, run
 from seamark.settings.comparison_page import ComparisonPageSettings
@@ -42,7 +42,7 @@ def main(job: Job) -> None:
     page, truth_root = job.target("page"), job.params["truth_root"]
     drawn = most_changed(images, job.settings(ComparisonPageSettings).images)
     strips = comparison_strips(files, drawn, Path(job.params["root"]), Path(truth_root) if truth_root else None)
-    with committed_folder(page.parent / "images") as folder:
+    with atomic_folder(page.parent / "images") as folder:
         job.map(partial(write_comparison_strip, folder=folder), strips, "pictures")
     comparison = Comparison(
         title=job.params["title"],
@@ -57,7 +57,7 @@ def main(job: Job) -> None:
     changes = [entry.changes for entry in files]
     write_csv(comparison.table, subsets, changes)
     write_markdown(comparison.markdown, comparison.title, subsets, changes, comparison.fpr_limit)
-    with committed_file(page) as draft:
+    with atomic_write(page) as draft:
         draft.write_text(render_comparison(comparison, page), encoding="utf-8")
 
 

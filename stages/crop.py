@@ -12,7 +12,7 @@
 **Params**
 
 - ``settings``: the grid: layout, window in px, overlap as a share of it, input size in px.
-- ``relight``: photometric variants that the split has besides its photographs, or None.
+- ``light_variants``: photometric variants that the split has besides its photographs, or None.
 - ``root``: the data root.
 
 Source: Swin-Cropping, RoBiS specification section A.
@@ -26,12 +26,12 @@ from seamark.manifests.index import IndexManifest
 from seamark.running.job import Job, run
 from seamark.settings.crossfit import CROSSFIT_TRAIN
 from seamark.settings.grid import GridSettings
-from seamark.settings.relight import RELIT_VALIDATION, RelightSettings
+from seamark.settings.light_variants import VALIDATION_VARIANTS, LightVariantsSettings
 from seamark.tiles.cutting import tiles_manifest, write_tiles
-from seamark.tiles.light_variants import relit
+from seamark.tiles.light_variants import light_variant
 from seamark.tiles.plan import images_of, plan_tiles
 
-PHOTOGRAPHS = {RELIT_VALIDATION: "validation", CROSSFIT_TRAIN: "train"}
+PHOTOGRAPHS = {VALIDATION_VARIANTS: "validation", CROSSFIT_TRAIN: "train"}
 """Where the photographs of a split come from that is none of the data set."""
 
 
@@ -40,11 +40,13 @@ def main(job: Job) -> None:
     root = Path(job.params["root"])
     target = job.target("tiles")
     index = read_manifest(job.path("index"), IndexManifest)
-    split, relight = job.wildcards["split"], RelightSettings.model_validate(job.params["relight"] or {})
-    versions = tuple(range(int(split == RELIT_VALIDATION), relight.variants(split) + 1))
+    split = job.wildcards["split"]
+    variants = LightVariantsSettings.model_validate(job.params["light_variants"] or {})
+    versions = tuple(range(int(split == VALIDATION_VARIANTS), variants.variants(split) + 1))
     images = images_of(index, PHOTOGRAPHS.get(split, split), root)
     plan = plan_tiles(images, job.settings(GridSettings), target.parent, job.threads, versions)
-    write_tiles(target, plan, root, job.map, partial(relit, relight.wide, index.category), index=job.path("index"))
+    vary = partial(light_variant, variants.wide, index.category)
+    write_tiles(target, plan, root, job.map, vary, index=job.path("index"))
     write_manifest(job.target("manifest"), tiles_manifest(plan, index.category, target, split))
 
 

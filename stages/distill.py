@@ -15,7 +15,7 @@ import hashlib
 from pathlib import Path
 
 from seamark.backbones.pdn import write_teacher
-from seamark.files.atomic import committed_file, file_digest
+from seamark.files.atomic import atomic_write, file_digest
 from seamark.learning.checkpoints import Checkpoint
 from seamark.learning.detector import count_numbers
 from seamark.learning.loop import Training
@@ -55,7 +55,7 @@ def main(job: Job) -> None:
         track=job.track,
     )
     phases, backbone = training.run(), distiller.backbone
-    with committed_file(target) as draft:
+    with atomic_write(target) as draft:
         write_teacher(draft, distiller.network, {"backbone": backbone.name, "backbone_verified": backbone.verified})
     clean, corrupted, off = distiller.measures.tolist()
     manifest = TeacherManifest(

@@ -64,11 +64,11 @@ def main(job: Job) -> None:
     grids = [GridSettings.model_validate(grid) for grid in job.params["grids"]]
     ranking = RankingSettings.model_validate(job.params["ranking"] or {})
     fit = validation_fits(ranking, job.paths("calibration"), maps.values()).get(index.category)
-    outcomes = job.map(partial(evaluate_image, grids=grids, fit=fit), images, "images")
+    per_image = job.map(partial(evaluate_image, grids=grids, fit=fit), images, "images")
     detector, settings = next(iter(maps.values())).detector, job.settings(EvaluateSettings)
     seed, target = draw_seed(index.category), job.target("manifest")
-    scores, resampled = evaluation(index.category, detector, settings, images, outcomes, seed=seed)
-    write_curves(job.target("curves"), split_curves(images, outcomes))
+    scores, resampled = evaluation(index.category, detector, settings, images, per_image, seed=seed)
+    write_curves(job.target("curves"), split_curves(images, per_image))
     record = save_resamples(target, resampled, seed)
     write_manifest(target, scores.model_copy(update={"resampled": record, "ranking": fit}))
 

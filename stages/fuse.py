@@ -19,7 +19,7 @@ Source: own; z-scores from validation maps, so that no test image has a part in 
 
 import shutil
 
-from seamark.files.atomic import committed_folder
+from seamark.files.atomic import atomic_folder
 from seamark.manifests.base import write_manifest
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.maps.fusion import Member, Scaling, fuse_maps, moments, read_members, refer, validation_scaling
@@ -42,7 +42,7 @@ def _fused(job: Job, settings: FuseSettings, members: list[Member]) -> tuple[Map
     records = [{record.id: record for record in member.manifest.maps} for member in members]
     split = members[0].manifest.split
 
-    with committed_folder(job.target("manifest").with_suffix("")) as folder:
+    with atomic_folder(job.target("manifest").with_suffix("")) as folder:
 
         def fuse(first: MapRecord) -> MapRecord:
             maps = [member.read(own[first.id]) for member, own in zip(members, records, strict=True)]

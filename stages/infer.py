@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from seamark.files.atomic import committed_file, file_digest
+from seamark.files.atomic import atomic_write, file_digest
 from seamark.learning.component_maps import ComponentDetector
 from seamark.learning.crossfit import scored_tiles
 from seamark.learning.detector import load_detector_class
@@ -36,10 +36,10 @@ def main(job: Job) -> None:
     target = job.target("maps")
     components_path(target).unlink(missing_ok=True)
     with ExitStack() as drafts:
-        draft = drafts.enter_context(committed_file(target))
+        draft = drafts.enter_context(atomic_write(target))
         parts = None
         if issubclass(kind, ComponentDetector):
-            parts = drafts.enter_context(committed_file(components_path(target)))
+            parts = drafts.enter_context(atomic_write(components_path(target)))
         pixels = open_tiles(job.path("tiles_npy"), tiles)
         score = partial(score_tiles, device=job.device, track=job.track, autocast=settings.autocast, components=parts)
 

@@ -10,7 +10,7 @@
 **Outputs**
 
 - ``manifest``: size, range and digest of every map; the maps lie beside it as ``<split>/<id>.tiff``, float32, raw
-  scores, or scores on the 0..255 scale of the split with the method ``released``.
+  scores, or scores on the 0..255 scale of the split with the method ``robis``.
 
 **Params**
 
@@ -22,13 +22,13 @@ positions and normalised borders (see ``seamark.maps.merging``).
 
 from functools import partial
 
-from seamark.files.atomic import committed_folder
+from seamark.files.atomic import atomic_folder
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.tilemaps import TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
 from seamark.maps.merging import merge_image
-from seamark.maps.robis_merging import released_merge
+from seamark.maps.robis_merging import robis_merge
 from seamark.maps.tile_maps import ScoredImage, open_tile_maps, scored_images, weighted_components
 from seamark.maps.writing import save_map
 from seamark.running.job import Job, run
@@ -44,13 +44,13 @@ def main(job: Job) -> None:
     if settings.alpha is not None:
         scores = weighted_components(job.path("tilemaps_npy"), scores, settings.alpha)
     images = scored_images(scores, scored, tiles)
-    if settings.method == "released":
-        merged = released_merge(images, tiles.grid, settings, job.map)
+    if settings.method == "robis":
+        merged = robis_merge(images, tiles.grid, settings, job.map)
     else:
         merged = partial(merge_image, cells=scored.cells, input_shape=tiles.grid.input_shape, settings=settings)
     target = job.target("manifest")
 
-    with committed_folder(target.with_suffix("")) as folder:
+    with atomic_folder(target.with_suffix("")) as folder:
 
         def merge(image: ScoredImage) -> MapRecord:
             return save_map(folder, scored.split, image.id, merged(image), image.image_shape)

@@ -28,7 +28,7 @@ from collections import Counter
 from pathlib import Path
 
 from seamark.errors import SubmissionError
-from seamark.files.atomic import committed_folder, file_digest
+from seamark.files.atomic import atomic_folder, file_digest
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest
 from seamark.manifests.maps import MapsManifest
@@ -63,7 +63,7 @@ def main(job: Job) -> None:
     folder = archive.with_name(job.params["run"])
     splits = [split for split in PRIVATE_SPLITS if any(image.split == split for image in images)]
     expected = expected_submission(indexes, splits, settings.map_scale, settings.image_scale)
-    with committed_folder(folder) as draft:
+    with atomic_folder(folder) as draft:
         written = write_submission(draft, images, expected, job.map, fits)
     check = job.target("check")
     report, digest = pack_submission(

@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from seamark.files.atomic import committed_file
+from seamark.files.atomic import atomic_write
 from seamark.forecast.machine_speed import measure_machine
 from seamark.forecast.room import MemoryLimit, ResourceError, gpu_problems, room_problems
 from seamark.forecast.run_forecast import forecast_run, measure_detectors
@@ -32,7 +32,7 @@ def main(job: Job) -> None:
     forecast = forecast_run(jobs, measure_machine(target.parent), times, limits["cores"], limits["gpus"])
     text = forecast_text(forecast, problems, memory, load)
     sys.stdout.write(f"\n{text}\n")
-    with committed_file(job.target("text")) as draft:
+    with atomic_write(job.target("text")) as draft:
         draft.write_text(text, encoding="utf-8")
     write_forecast(target, forecast, problems)
     if problems:

@@ -21,7 +21,7 @@
 from functools import partial
 from pathlib import Path
 
-from seamark.files.atomic import committed_folder
+from seamark.files.atomic import atomic_folder
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.maps import MapsManifest
@@ -43,7 +43,7 @@ def main(job: Job) -> None:
     score_range = colour_range(read_manifest(job.path("calibration"), CalibrationManifest))
     target = job.target("manifest")
     published = target.with_suffix("")
-    with committed_folder(published) as folder:
+    with atomic_folder(published) as folder:
         draw = partial(write_preview, folder=folder, published=published, score_range=score_range, settings=settings)
         previews = job.map(draw, sources, "images")
         write_contact_sheet(previews, folder / "contact_sheet.jpg", settings)

@@ -22,7 +22,7 @@ Source: RoBiS specification section F (box prompts, hole filling); GrabCut (Roth
 from functools import partial
 from pathlib import Path
 
-from seamark.files.atomic import committed_folder
+from seamark.files.atomic import atomic_folder
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest
 from seamark.manifests.masks import MasksManifest
@@ -46,7 +46,7 @@ def main(job: Job) -> None:
         seed=job.seed,
     )
     target = job.target("manifest")
-    with committed_folder(target.with_suffix("")) as folder:
+    with atomic_folder(target.with_suffix("")) as folder:
         masks = job.map(partial(refiner.write, folder=folder, published_as=target.stem), coarse.masks, "masks")
     manifest = MasksManifest(
         category=coarse.category,

@@ -25,7 +25,7 @@
 from pathlib import Path
 
 from seamark.evaluation.summary import summary_rows, write_summary
-from seamark.files.atomic import committed_file, committed_folder
+from seamark.files.atomic import atomic_folder, atomic_write
 from seamark.manifests.base import write_manifest
 from seamark.report.page import ReportFiles, render_page
 from seamark.report.plots import write_plots
@@ -45,7 +45,7 @@ def main(job: Job) -> None:
         run_folder=Path(job.params["benchmarks"]).parent,
     )
     write_summary(job.target("summary"), summary_rows(list(inputs.evaluations.values())))
-    with committed_folder(job.target("plots").parent) as folder:
+    with atomic_folder(job.target("plots").parent) as folder:
         plots = write_plots(folder, plots_of(inputs))
     write_manifest(job.target("plots"), plots)
     figures = page_figures(inputs, plots, job.target("plots"))
@@ -53,9 +53,9 @@ def main(job: Job) -> None:
     html = render_page(
         inputs, page, job.params["run"], job.params["config"], job.settings(ReportSettings), figures=figures
     )
-    with committed_folder(page.parent / "gallery") as folder:
+    with atomic_folder(page.parent / "gallery") as folder:
         write_galleries(inputs.categories, folder, page.parent)
-    with committed_file(page) as draft:
+    with atomic_write(page) as draft:
         draft.write_text(html, encoding="utf-8")
 
 

@@ -10,7 +10,7 @@ While it runs, a checkpoint lies beside the model; it is used only for the same 
 
 import hashlib
 
-from seamark.files.atomic import committed_file, file_digest
+from seamark.files.atomic import atomic_write, file_digest
 from seamark.learning.checkpoints import Checkpoint
 from seamark.learning.crossfit import LeftOut, left_out
 from seamark.learning.detector import count_numbers, load_detector_class
@@ -55,7 +55,7 @@ def main(job: Job) -> None:
         track=job.track,
     )
     phases = training.run()
-    with committed_file(target) as draft:
+    with atomic_write(target) as draft:
         write_model(draft, detector, settings)
     manifest = ModelManifest(
         detector=str(job.params["name"]),

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from tests.interruptible_training import Stopped, interruptible_training
 
 from seamark.backbones.registry import load_pyramid
-from seamark.detectors import aand as aand_module
+from seamark.detectors.aand import detector as aand_module
 from seamark.detectors.aand.amplification_losses import ChosenCells, amplification_loss
 from seamark.detectors.aand.detector import Aand, decayed_rate
 from seamark.detectors.aand.hard_distillation import distillation_losses

@@ -27,7 +27,7 @@ from seamark.settings.early_stop import EarlyStopSettings
 from seamark.settings.pair_augmentation import PairAugmentationSettings
 from seamark.settings.synthesis import SynthesisSettings
 from seamark.settings.urd import UrdSettings
-from seamark.synthesis.pair_augmentation import Camera, Placement, change_light
+from seamark.synthesis.pair_augmentation import Camera, CameraPose, change_light
 
 EVERYTHING = PairAugmentationSettings(
     light_probability=1.0, noise_probability=1.0, blur_probability=0.0, flip_probability=1.0, turn_probability=1.0
@@ -189,24 +189,24 @@ class TestAugmentation:
 
     def test_placement(self):
         tile = pixels(1, 32)[0]
-        assert np.array_equal(Placement(True, False, 0.0).pixels(tile), tile[::-1])
-        assert np.array_equal(Placement(False, True, 0.0).pixels(tile), tile[:, ::-1])
-        assert np.abs(Placement(False, False, 180.0).pixels(tile).astype(int) - tile[::-1, ::-1]).max() <= 1
+        assert np.array_equal(CameraPose(True, False, 0.0).pixels(tile), tile[::-1])
+        assert np.array_equal(CameraPose(False, True, 0.0).pixels(tile), tile[:, ::-1])
+        assert np.abs(CameraPose(False, False, 180.0).pixels(tile).astype(int) - tile[::-1, ::-1]).max() <= 1
         mask = np.zeros((32, 48), np.bool_)
         mask[:8, :8] = True
-        turned = Placement(False, False, 190.0).mask(mask)
+        turned = CameraPose(False, False, 190.0).mask(mask)
         assert turned.shape == mask.shape
         assert turned[-4:, -4:].all()
         assert not turned[:16].any()
 
     def test_objects_keep_their_place(self):
         settings = AurdSettings().augmentation
-        drawn = [Placement.drawn(settings, np.random.default_rng(seed)) for seed in range(20)]
-        assert set(drawn) == {Placement(False, False, 0.0)}
+        drawn = [CameraPose.drawn(settings, np.random.default_rng(seed)) for seed in range(20)]
+        assert set(drawn) == {CameraPose(False, False, 0.0)}
 
     def test_textures_are_flipped_and_turned_as_often_as_set(self):
         settings = PairAugmentationSettings(flip_probability=0.5, turn_probability=0.5)
-        drawn = [Placement.drawn(settings, np.random.default_rng(seed)) for seed in range(400)]
+        drawn = [CameraPose.drawn(settings, np.random.default_rng(seed)) for seed in range(400)]
         for shares in (
             np.mean([place.flip_rows for place in drawn]),
             np.mean([place.flip_columns for place in drawn]),

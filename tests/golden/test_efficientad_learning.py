@@ -17,13 +17,13 @@ from seamark.detectors.efficientad.discrepancy import (
 from seamark.learning.checkpoints import Checkpoint
 from seamark.learning.feature_statistics import feature_statistics
 from seamark.learning.loop import Training
-from seamark.networks.pdn import Autoencoder, Layer, Pdn
+from seamark.networks.pdn import Autoencoder, PdnConv, Pdn
 from seamark.settings.efficientad import EfficientAdSettings
 
 
 def tiny(outputs, seed):
     torch.manual_seed(seed)
-    layers = (Layer(4, 16, 3, pooled=True), Layer(4, 32, 3, pooled=True), Layer(3, 32, 1), Layer(4, outputs, 0))
+    layers = (PdnConv(4, 16, 3, pooled=True), PdnConv(4, 32, 3, pooled=True), PdnConv(3, 32, 1), PdnConv(4, outputs, 0))
     return Pdn(layers)
 
 

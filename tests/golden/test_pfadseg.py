@@ -12,7 +12,7 @@ from seamark.backbones.registry import BACKBONES, PyramidNetwork
 from seamark.detectors.pfadseg.denoising_student import DenoisingStudent
 from seamark.detectors.pfadseg.detector import Pfadseg, denoising_loss
 from seamark.detectors.pfadseg.guided_segmentation import GuidedSegmentation
-from seamark.detectors.pfadseg.rotated_pairs import FILL, TurnedPairMaker, turned_mask, turned_pixels
+from seamark.detectors.pfadseg.rotated_pairs import FILL, RotatedPairMaker, rotated_mask, rotated_pixels
 from seamark.errors import ConfigError, DataError, TrainingError
 from seamark.learning.batches import TileReader, TrainingTiles
 from seamark.networks.segmentation_network import absolute_loss, focal_loss, level_products
@@ -202,19 +202,19 @@ class TestLosses:
 class TestTurns:
     def test_quarters_and_angles(self):
         tile = pixels(1, 32)[0]
-        assert np.array_equal(turned_pixels(tile, 1, 0.0), np.rot90(tile))
-        assert np.array_equal(turned_pixels(tile, 0, 0.0), tile)
-        turned = turned_pixels(np.full((32, 32, 3), 200, np.uint8), 0, 20.0)
+        assert np.array_equal(rotated_pixels(tile, 1, 0.0), np.rot90(tile))
+        assert np.array_equal(rotated_pixels(tile, 0, 0.0), tile)
+        turned = rotated_pixels(np.full((32, 32, 3), 200, np.uint8), 0, 20.0)
         assert turned[0, 0].tolist() == [FILL] * 3
         assert turned[16, 16].tolist() == [200] * 3
-        mask = turned_mask(np.ones((32, 32), bool), 0, 20.0)
+        mask = rotated_mask(np.ones((32, 32), bool), 0, 20.0)
         assert not mask[0, 0]
         assert mask[16, 16]
 
     def test_both_twins_are_turned(self):
         settings = PfadsegSettings()
         reader = TileReader(pixels(1), lambda tiles: tiles, "cpu", 5)
-        make = TurnedPairMaker(reader, settings.synthesis, quarter_turns=True, turn_deg=0.0)
+        make = RotatedPairMaker(reader, settings.synthesis, quarter_turns=True, turn_deg=0.0)
         seen = set()
         for seed in range(12):
             pair = make(0, np.random.default_rng(seed), np.random.default_rng(seed))
@@ -227,7 +227,7 @@ class TestTurns:
 
     def test_without_turns_the_tile_stays(self):
         reader = TileReader(pixels(1), lambda tiles: tiles, "cpu", 5)
-        make = TurnedPairMaker(reader, PfadsegSettings().synthesis, quarter_turns=False, turn_deg=0.0)
+        make = RotatedPairMaker(reader, PfadsegSettings().synthesis, quarter_turns=False, turn_deg=0.0)
         assert np.array_equal(make(0, *(np.random.default_rng(1) for _ in range(2))).clean, pixels(1)[0])
 
     def test_quarter_turns_need_square_tiles(self):

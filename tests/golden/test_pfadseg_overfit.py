@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from seamark.detectors import pfadseg as pfadseg_module
+from seamark.detectors.pfadseg import detector as pfadseg_module
 from seamark.detectors.pfadseg.denoising_student import DenoisingStudent
 from seamark.detectors.pfadseg.detector import Pfadseg
 from seamark.detectors.pfadseg.guided_segmentation import GuidedSegmentation

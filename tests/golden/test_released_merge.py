@@ -4,23 +4,23 @@ import numpy as np
 import pytest
 
 from seamark.errors import ConfigError
-from seamark.maps.robis_axes import ReleasedAxis, blurring, placements, resizing, tile_operator
-from seamark.maps.robis_merging import average_tiles, released_merge, round_to_half
+from seamark.maps.robis_axes import RobisAxis, blurring, placements, resizing, tile_operator
+from seamark.maps.robis_merging import average_tiles, robis_merge, round_to_half
 from seamark.maps.tile_maps import ScoredImage
 from seamark.settings.grid import GridSettings
-from seamark.settings.merge import MergeSettings, ReleasedMergeSettings
+from seamark.settings.merge import MergeSettings, RobisMergeSettings
 from seamark.tiles.geometry import tile_boxes, tile_stride
 
-RELEASED = ReleasedMergeSettings()
+RELEASED = RobisMergeSettings()
 GRID = GridSettings()
-MERGE = MergeSettings(method="released", scale=0.25)
+MERGE = MergeSettings(method="robis", scale=0.25)
 OFFICIAL_SIZES = [(2232, 1024), (2448, 2048), (2100, 1520), (4224, 1056), (1400, 1900)]
 
 
 def axis(image_px, window_px, overlap, scale=1.0, cells=None):
     stride = tile_stride(window_px, overlap)
     starts = tuple(range(0, max(image_px - window_px + stride, 1), stride))
-    return ReleasedAxis(starts, window_px, overlap, scale, round(image_px * scale), window_px, cells or window_px)
+    return RobisAxis(starts, window_px, overlap, scale, round(image_px * scale), window_px, cells or window_px)
 
 
 def averaged(tiles, width, height, window_px=4, overlap=0.25, precision="float32"):
@@ -80,13 +80,13 @@ def scored(width, height, cells=37, grid=GRID, seed=3, name="000"):
 
 
 def merged(images, settings=MERGE, grid=GRID):
-    merge = released_merge(images, grid, settings, lambda function, items, _: [function(item) for item in items])
+    merge = robis_merge(images, grid, settings, lambda function, items, _: [function(item) for item in items])
     return [merge(image) for image in images]
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_m2_the_order_of_tiles_is_irrelevant(precision):
-    settings = MERGE.model_copy(update={"released": ReleasedMergeSettings(precision=precision)})
+    settings = MERGE.model_copy(update={"robis": RobisMergeSettings(precision=precision)})
     image = scored(2448, 2048)
     order = np.random.default_rng(4).permutation(len(image.boxes))
     shuffled = ScoredImage("000", image.image_shape, tuple(image.boxes[tile] for tile in order), image.scores[order])
@@ -214,14 +214,14 @@ def test_the_whole_merge_follows_the_released_steps(grid, scale, sizes):
 
 def test_the_drift_of_the_truncated_stride_leaves_zeros_behind_many_tiles():
     grid = GridSettings(window_px=44, overlap=0.1, input_px=44)
-    settings = MERGE.model_copy(update={"released": ReleasedMergeSettings(score_range="none")})
+    settings = MERGE.model_copy(update={"robis": RobisMergeSettings(score_range="none")})
     image = scored(4000, 44, cells=5, grid=grid)
     row = merged([image], settings, grid)[0][5]
     assert len(image.boxes) == 103
     assert len(row) == 1000
     assert (row[: 9 * 102 + 11] > 0).all()
     assert not row[9 * 102 + 11 :].any()
-    exact = settings.model_copy(update={"released": ReleasedMergeSettings(score_range="none", stride="exact")})
+    exact = settings.model_copy(update={"robis": RobisMergeSettings(score_range="none", stride="exact")})
     assert (merged([image], exact, grid)[0] > 0).all()
 
 
@@ -235,12 +235,12 @@ def test_the_range_takes_in_the_padding_and_every_image_of_the_split():
 
 def test_each_quirk_can_be_repaired():
     flat = ScoredImage("000", (2048, 2448), tuple(tile_boxes(2448, 2048, GRID)), np.ones((9, 37, 37), np.float32))
-    repaired = ReleasedMergeSettings(
+    repaired = RobisMergeSettings(
         align_corners=False, blur_border="normalised", score_range="none", stride="exact", precision="float32"
     )
-    assert np.abs(merged([flat], MERGE.model_copy(update={"released": repaired}))[0] - 1.0).max() < 1e-6
+    assert np.abs(merged([flat], MERGE.model_copy(update={"robis": repaired}))[0] - 1.0).max() < 1e-6
     dark = repaired.model_copy(update={"blur_border": "zeros"})
-    assert merged([flat], MERGE.model_copy(update={"released": dark}))[0].min() == pytest.approx(0.3676, abs=1e-4)
+    assert merged([flat], MERGE.model_copy(update={"robis": dark}))[0].min() == pytest.approx(0.3676, abs=1e-4)
 
 
 def test_an_exact_stride_puts_tiles_where_they_lie():

@@ -10,7 +10,6 @@ from scipy.ndimage import gaussian_filter
 
 from seamark.backbones.convolutional import PyramidNetwork
 from seamark.backbones.registry import BACKBONES
-from seamark.detectors import urd as urd_module
 from seamark.detectors.feature_distances import (
     anomaly_map,
     cell_distances,
@@ -19,6 +18,7 @@ from seamark.detectors.feature_distances import (
     student_loss,
     teacher_losses,
 )
+from seamark.detectors.urd import detector as urd_module
 from seamark.detectors.urd.detector import Urd
 from seamark.detectors.urd.guided_injection import GuidedInjection, Student, halved, similarity
 from seamark.errors import ConfigError

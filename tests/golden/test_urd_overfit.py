@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from seamark.backbones.registry import load_pyramid
-from seamark.detectors import urd as urd_module
+from seamark.detectors.urd import detector as urd_module
 from seamark.detectors.urd.detector import Urd, has_negatives
 from seamark.learning.anomalous_pairs import Pair
 from seamark.learning.batches import TileReader, TrainingTiles

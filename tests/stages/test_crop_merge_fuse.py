@@ -57,21 +57,21 @@ def build_index(root):
     return manifest
 
 
-def crop_job(root, index, split="test_public", threads=1, grid=None, relight=None):
+def crop_job(root, index, split="test_public", threads=1, grid=None, light_variants=None):
     folder = root / "out" / "10_tiles" / "grid" / "can"
     return Job.for_test(
         "crop",
         inputs={"index": index},
         outputs={"manifest": folder / f"{split}.json", "tiles": folder / f"{split}.npy"},
-        params={"settings": grid or GRID, "root": str(root / "data"), "relight": relight},
+        params={"settings": grid or GRID, "root": str(root / "data"), "light_variants": light_variants},
         wildcards={"grid": "grid", "category": "can", "split": split},
         threads=threads,
     )
 
 
-@pytest.mark.parametrize("split", ["train", "validation_relit", "validation"])
+@pytest.mark.parametrize("split", ["train", "validation_variants", "validation"])
 def test_variants_of_photographs_are_tiles_of_their_own(tmp_path, split):
-    shown = "validation" if split == "validation_relit" else split
+    shown = "validation" if split == "validation_variants" else split
     index = build_index(tmp_path)
     listed = read_manifest(index, IndexManifest)
     images = tuple(image.model_copy(update={"split": shown}) for image in listed.images)
@@ -79,13 +79,13 @@ def test_variants_of_photographs_are_tiles_of_their_own(tmp_path, split):
     stage("crop")(crop_job(tmp_path, index, split))
     folder = tmp_path / "out/10_tiles/grid/can"
     plain, originals = np.load(folder / f"{split}.npy"), [image.id for image in images]
-    if split != "validation_relit":
+    if split != "validation_variants":
         assert [image.id for image in read_manifest(folder / f"{split}.json", TilesManifest).images] == originals
-    relight = {"train_variants": 2, "validation_variants": 2, "wide": {"noise_std": 3.0}}
-    stage("crop")(crop_job(tmp_path, index, split, relight=relight))
+    light_variants = {"train_variants": 2, "validation_variants": 2, "wide": {"noise_std": 3.0}}
+    stage("crop")(crop_job(tmp_path, index, split, light_variants=light_variants))
     tiles, manifest = np.load(folder / f"{split}.npy"), read_manifest(folder / f"{split}.json", TilesManifest)
     assert manifest.split == split
-    versions = {"train": ("", "~1", "~2"), "validation": ("",), "validation_relit": ("~1", "~2")}[split]
+    versions = {"train": ("", "~1", "~2"), "validation": ("",), "validation_variants": ("~1", "~2")}[split]
     assert [image.id for image in manifest.images] == [f"{name}{version}" for name in originals for version in versions]
     place = 0
     for image in manifest.images:
@@ -98,7 +98,7 @@ def test_variants_of_photographs_are_tiles_of_their_own(tmp_path, split):
     assert place == len(tiles)
     if split == "validation":
         assert np.array_equal(tiles, plain)
-    stage("crop")(crop_job(tmp_path, index, split, threads=3, relight=relight))
+    stage("crop")(crop_job(tmp_path, index, split, threads=3, light_variants=light_variants))
     assert np.array_equal(np.load(folder / f"{split}.npy"), tiles)
 
 

@@ -50,12 +50,12 @@ class Flow:
         write_manifest(folder / "index.json", IndexManifest(category="nut", layout="mvtec_ad_2", images=tuple(images)))
 
     def crop(self, split):
-        relight = {"train_variants": self.variants} if split == "train" else None
+        light_variants = {"train_variants": self.variants} if split == "train" else None
         self.run(
             "crop",
             {"index": self.folder / "index.json"},
             {"manifest": self.path("tiles", split), "tiles": self.path("tiles", split, "npy")},
-            {"settings": GRIDS, "root": str(self.folder), "relight": relight},
+            {"settings": GRIDS, "root": str(self.folder), "light_variants": light_variants},
             split=split,
         )
 

@@ -14,7 +14,7 @@ from seamark.manifests.base import read_manifest
 from seamark.manifests.teacher import TeacherManifest
 from seamark.running.job import Job
 from seamark.settings.teacher import DistillSettings, TeacherSettings
-from seamark.teachers.crops import CORRUPTIONS, Photographs, corrupted, halved
+from seamark.teachers.crops import CORRUPTIONS, CroppedPhotographs, corrupted, halved
 from seamark.teachers.features import PatchCoreFeatures, adaptive_average
 from seamark.teachers.photographs import find_photographs, split_photographs
 
@@ -108,8 +108,8 @@ def test_a_folder_without_photographs_is_refused(tmp_path):
 
 def test_crops_depend_on_their_generator_alone(root):
     files = find_photographs(DistillSettings(), root, "mvtec_ad_2", train_images=None, seed=1)
-    wild = {"crop_scale": (0.25, 1.0), "flip_and_turn": True, "appearance_probability": 0.5, "grey_probability": 0.5}
-    first, other = (Photographs(files, 64, DistillSettings(**wild, photograph_cache_mb=mb)) for mb in (0, 100))
+    wild = {"crop_scale": (0.25, 1.0), "flip_and_turn": True, "colour_jitter_probability": 0.5, "grey_probability": 0.5}
+    first, other = (CroppedPhotographs(files, 64, DistillSettings(**wild, photograph_cache_mb=mb)) for mb in (0, 100))
     for number in range(6):
         crops = [
             photographs.crop(number, np.random.default_rng(number), corrupt=True)

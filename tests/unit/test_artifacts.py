@@ -5,16 +5,16 @@ import shutil
 import pytest
 
 from seamark.errors import DiskFullError
-from seamark.files.atomic import committed_file, committed_folder, file_digest, reserve
+from seamark.files.atomic import atomic_folder, atomic_write, file_digest, reserve
 
 
 def test_a_file_appears_only_when_the_block_ends_well(tmp_path):
     target = tmp_path / "deep" / "x.json"
-    with pytest.raises(RuntimeError), committed_file(target) as draft:
+    with pytest.raises(RuntimeError), atomic_write(target) as draft:
         draft.write_text("half")
         raise RuntimeError
     assert list(target.parent.iterdir()) == []
-    with committed_file(target) as draft:
+    with atomic_write(target) as draft:
         draft.write_text("whole")
         assert not target.exists()
     assert target.read_text() == "whole"
@@ -24,7 +24,7 @@ def test_a_file_appears_only_when_the_block_ends_well(tmp_path):
 def test_a_failed_block_keeps_the_earlier_file(tmp_path):
     target = tmp_path / "x.json"
     target.write_text("old")
-    with pytest.raises(OSError, match="full"), committed_file(target) as draft:
+    with pytest.raises(OSError, match="full"), atomic_write(target) as draft:
         draft.write_text("new")
         raise OSError(28, "disk full")
     assert target.read_text() == "old"
@@ -34,7 +34,7 @@ def test_a_folder_is_swapped_whole(tmp_path):
     target = tmp_path / "maps"
     target.mkdir()
     (target / "stale.tiff").write_text("stale")
-    with committed_folder(target) as draft:
+    with atomic_folder(target) as draft:
         (draft / "a.tiff").write_text("a")
         assert (target / "stale.tiff").exists()
     assert [path.name for path in target.iterdir()] == ["a.tiff"]
@@ -45,7 +45,7 @@ def test_a_failed_folder_leaves_the_earlier_one(tmp_path):
     target = tmp_path / "maps"
     target.mkdir()
     (target / "old.tiff").write_text("old")
-    with pytest.raises(RuntimeError), committed_folder(target) as draft:
+    with pytest.raises(RuntimeError), atomic_folder(target) as draft:
         (draft / "a.tiff").write_text("a")
         raise RuntimeError
     assert [path.name for path in target.iterdir()] == ["old.tiff"]
@@ -55,7 +55,7 @@ def test_a_failed_folder_leaves_the_earlier_one(tmp_path):
 def test_leftovers_of_a_killed_job_are_removed(tmp_path):
     (tmp_path / ".maps.tmp-999999").mkdir()
     (tmp_path / ".x.json.tmp-999999").write_text("half")
-    with committed_folder(tmp_path / "maps"), committed_file(tmp_path / "x.json") as draft:
+    with atomic_folder(tmp_path / "maps"), atomic_write(tmp_path / "x.json") as draft:
         draft.write_text("{}")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["maps", "x.json"]
 
@@ -63,7 +63,7 @@ def test_leftovers_of_a_killed_job_are_removed(tmp_path):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")  # noqa: PTH110
 def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
     target = tmp_path / "x.npy"
-    with pytest.raises(OSError), committed_file(target) as draft:
+    with pytest.raises(OSError), atomic_write(target) as draft:
         draft.symlink_to("/dev/full")
         draft.write_bytes(b"0" * 100_000)
     assert list(tmp_path.iterdir()) == []
@@ -80,7 +80,7 @@ def test_a_full_disk_is_named_with_what_is_missing(tmp_path):
     error.share_done = 0.25
     error.add_note("while working on 000")
     said = r"maps: No space left, the disk mounted at /.* is full .* free\)"
-    with pytest.raises(DiskFullError, match=said) as caught, committed_folder(target) as draft:
+    with pytest.raises(DiskFullError, match=said) as caught, atomic_folder(target) as draft:
         (draft / "000.tiff").write_bytes(bytes(100_000))
         raise error
     assert "0.1 MB of it were written, about 0.3 MB are missing" in str(caught.value)

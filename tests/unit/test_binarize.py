@@ -211,21 +211,19 @@ def test_released_scores_are_taken_as_they_are():
     scores = cv2.GaussianBlur(rng.random((60, 60), np.float32), (0, 0), 4)
     scores = (scores - scores.min()) / np.ptp(scores) * np.float32(200)
     split = statistics("test_public", peaks=(40.0, 200.0))
-    found = {
-        name: mebin_threshold(scores, split, MebinSettings(scores=name, erode_px=0)) for name in ("raw", "released")
-    }
-    assert found["released"] == stable_threshold(scores, PeakScale(40.0, 200.0), MebinSettings(erode_px=0))
-    assert found["released"] == int(found["released"])
+    found = {name: mebin_threshold(scores, split, MebinSettings(scores=name, erode_px=0)) for name in ("raw", "robis")}
+    assert found["robis"] == stable_threshold(scores, PeakScale(40.0, 200.0), MebinSettings(erode_px=0))
+    assert found["robis"] == int(found["robis"])
     unit = 200 / 255  # the range of the split brings 200 to 255; only there is the raw threshold an integer
     assert found["raw"] / unit == pytest.approx(round(found["raw"] / unit), abs=1e-6)
-    assert found["raw"] != found["released"]
+    assert found["raw"] != found["robis"]
 
 
 def test_released_scores_beyond_their_scale_are_refused(tmp_path, monkeypatch):
     split = statistics("test_public", peaks=(40.0, 256.0))
-    for module in ("binarize", "normal_images"):
+    for module in ("masks.binarize", "maps.normal_statistics"):
         monkeypatch.setattr(f"seamark.{module}.statistics_for", lambda *_: split)
-    wanted = BinarizeSettings.model_validate({"mebin": {"enabled": True, "scores": "released"}})
+    wanted = BinarizeSettings.model_validate({"mebin": {"enabled": True, "scores": "robis"}})
     maps = type("Maps", (), {"split": "test_public"})
     with pytest.raises(
         ManifestError, match=r"cal\.json: the scores of test_public reach from 0 to 256, .*set it to raw"

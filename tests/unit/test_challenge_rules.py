@@ -100,7 +100,7 @@ def test_a_block_that_only_one_category_has_is_named():
     "override",
     [
         {"refine": {"sam": {"model": "vit_h"}}},
-        {"merge": {"released": {"align_corners": False}}},
+        {"merge": {"robis": {"align_corners": False}}},
         {"binarize": {"mebin": {"erode_px": 3}}},
         {"detectors": {"inp_former": {"feature_cache_mb": 9, "checkpoint_every_s": 1.0}}},
         {"detectors": {"feature_bank": {"bank_size": 7}}},
@@ -121,8 +121,8 @@ def test_settings_without_effect_break_nothing(override):
         ({"binarize": {"mean_std": {"scope": "image"}}}, "binarize.mean_std.scope", "image"),
         ({"binarize": {"mebin": {"enabled": True}}}, "binarize.mebin.enabled", True),
         (
-            {"merge": {"method": "released", "scale": 0.25}, "grids": {"tile": {"layout": "padded"}}},
-            "merge.released.score_range",
+            {"merge": {"method": "robis", "scale": 0.25}, "grids": {"tile": {"layout": "padded"}}},
+            "merge.robis.score_range",
             "split",
         ),
     ],
@@ -142,8 +142,8 @@ def test_a_threshold_that_sees_test_images_of_one_category_breaks_two_rules():
 
 
 def test_a_rule_that_is_off_sees_nothing():
-    raw = {"binarize": {"mean_std": {"scope": "validation"}, "mebin": {"enabled": False, "scores": "released"}}}
-    raw["merge"] = {"method": "exact", "released": {"score_range": "split"}}
+    raw = {"binarize": {"mean_std": {"scope": "validation"}, "mebin": {"enabled": False, "scores": "robis"}}}
+    raw["merge"] = {"method": "exact", "robis": {"score_range": "split"}}
     assert found(raw) == {}
 
 
@@ -239,7 +239,7 @@ def test_every_setting_that_mentions_a_test_image_or_a_split_is_judged():
         "binarize.mean_std.scope",
         "binarize.mebin.enabled",
         "binarize.mebin.scores",
-        "merge.released.score_range",
+        "merge.robis.score_range",
     }
     harmless = {
         "detectors.urd.early_stop",  # tells what the released code did

@@ -15,7 +15,7 @@ from seamark.comparison.tables import changed_settings, write_csv, write_markdow
 from seamark.errors import ManifestError
 from seamark.evaluation.bootstrap import image_draws
 from seamark.evaluation.category_scores import evaluation
-from seamark.evaluation.image_counts import Outcome
+from seamark.evaluation.image_counts import ImageCounts
 from seamark.evaluation.images import EvaluatedImage
 from seamark.evaluation.metrics import MaskCounts, ScoreCounts
 from seamark.evaluation.regions import FoundRegions, Regions
@@ -60,7 +60,7 @@ class Example:
     @property
     def outcome(self):
         regions = Regions.of(self.truth)
-        return Outcome(
+        return ImageCounts(
             ScoreCounts.of(self.scores.astype(np.float32), self.truth, regions).compact(),
             MaskCounts.of(self.coarse, self.truth),
             MaskCounts.of(self.refined, self.truth),

@@ -85,7 +85,7 @@ class TestLosses:
         """All losses by whole passes of whole networks, one per image and use."""
         model, share = phase.detector, phase.settings
         channels = share.channels
-        clean, relit = batch.images(), batch.relit()
+        clean, jittered = batch.images(), batch.jittered()
         teacher, student = model.teacher_features(clean), model.student
         hard = torch.stack(
             [
@@ -100,12 +100,12 @@ class TestLosses:
             ]
         )
         distances = cell_distances(model.teacher_features(patched), student(patched)[:, :channels])
-        rebuilt = model.autoencoder(relit, model.grid)
+        rebuilt = model.autoencoder(jittered, model.grid)
         return {
             "hard": hard,
             "distances": distances,
-            "autoencoder": functional.mse_loss(rebuilt, model.teacher_features(relit)),
-            "student_autoencoder": functional.mse_loss(student(relit)[:, channels:], rebuilt),
+            "autoencoder": functional.mse_loss(rebuilt, model.teacher_features(jittered)),
+            "student_autoencoder": functional.mse_loss(student(jittered)[:, channels:], rebuilt),
         }
 
     @staticmethod
@@ -143,7 +143,7 @@ class TestLosses:
         twin = AnomalousTile(np.where(mask[:, :, None], 255 - pixels, pixels), mask)
         batch = ViewBatch(phase.make, "training", 0, [0])
         views = batch.views[0]
-        batch._views = [type(views)(views.relit, twin.pixels, touched_cells(mask, "ignored"), None)]
+        batch._views = [type(views)(views.jittered, twin.pixels, touched_cells(mask, "ignored"), None)]
         with torch.no_grad():
             clean, changed = (reader.images([part]) for part in (pixels, twin.pixels))
             channels = phase.channels
@@ -218,7 +218,7 @@ class TestViews:
         first, second = (ViewBatch(make, "training", step, [2]) for step in (0, 1))
         again = ViewBatch(make, "training", 0, [2]).prepare()
         assert np.array_equal(first.views[0].patched, again.views[0].patched)
-        assert np.array_equal(first.views[0].relit, again.views[0].relit)
+        assert np.array_equal(first.views[0].jittered, again.views[0].jittered)
         assert not np.array_equal(first.views[0].patched, second.views[0].patched)
         assert torch.equal(first.images(), again.images())
 

@@ -9,7 +9,7 @@ import pytest
 
 from seamark.errors import DataError, ManifestError
 from seamark.evaluation.category_scores import evaluation
-from seamark.evaluation.image_counts import Outcome, evaluate_image, native_map
+from seamark.evaluation.image_counts import ImageCounts, evaluate_image, native_map
 from seamark.evaluation.images import images_to_evaluate
 from seamark.evaluation.metrics import MaskCounts, ScoreCounts
 from seamark.evaluation.summary import INTERVALS, SCORES, SummaryRow, summary_rows, write_summary
@@ -263,7 +263,7 @@ def test_damaged_and_oversized_maps_are_named(world):
 
 def test_pooling_does_not_depend_on_the_order(world):
     outcomes = [evaluate_image(image, GRIDS) for image in world.images()]
-    forward, backward = Outcome.pooled(outcomes), Outcome.pooled(outcomes[::-1])
+    forward, backward = ImageCounts.pooled(outcomes), ImageCounts.pooled(outcomes[::-1])
     assert forward.refined == backward.refined
     assert forward.scores.auc_pro(0.05) == pytest.approx(backward.scores.auc_pro(0.05), abs=1e-12)
 

@@ -241,7 +241,10 @@ def test_networks_are_those_of_the_backbones():
 
 
 def test_variants_count_as_photographs_where_they_are_tiles():
-    raw = {"data": {"demo": True, "truth_root": "truth"}, "relight": {"train_variants": 2, "validation_variants": 3}}
+    raw = {
+        "data": {"demo": True, "truth_root": "truth"},
+        "light_variants": {"train_variants": 2, "validation_variants": 3},
+    }
     config = load_config(raw)
     teaching = PlannedTeachers(config)
     places = {"demo": Variation("demo", "demo", raw, teaching)}
@@ -254,6 +257,6 @@ def test_variants_count_as_photographs_where_they_are_tiles():
     train, validation = config.demo.train, config.demo.validation
     assert count("crop", "train") == 3 * train
     assert count("crop", "validation") == count("merge", "validation") == count("binarize", "validation") == validation
-    assert count("fuse", "validation_relit") == 3 * validation
+    assert count("fuse", "validation_variants") == 3 * validation
     assert count("train", detector="inp_former") == 3 * train + validation
     assert planned.work("index", SimpleNamespace(category="woven")).photographs.count < 100

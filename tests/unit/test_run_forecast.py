@@ -20,7 +20,7 @@ from seamark.forecast.tables import duration, forecast_text, write_forecast
 from seamark.planning.jobs import RunOutline
 from seamark.planning.plan import Plan
 from seamark.settings.crossfit import CROSSFIT_TRAIN
-from seamark.settings.relight import RELIT_VALIDATION
+from seamark.settings.light_variants import VALIDATION_VARIANTS
 
 ROOT = Path(__file__).parents[2]
 TIMES = StepTimes(
@@ -37,7 +37,7 @@ MACHINE = MachineSpeed(slowness=1.0, disk_mb_s=400.0)
 
 
 ALONE = {
-    "relight": {},
+    "light_variants": {},
     "grids": {"tile": {"layout": "even", "window_px": 640, "overlap": 0.1, "input_px": 512}},
     "fuse": {"members": ["inp_former"]},
     "binarize": {},
@@ -90,7 +90,7 @@ def test_urgent_jobs_start_first_and_threads_are_cut_to_the_cores():
 
 def test_a_job_waits_for_what_it_reads():
     members, splits = {"nut": (("a", "tile"), ("b", "tile"))}, ("validation", "test_public")
-    outline = RunOutline("r", "", members, (), splits, relit=(), packaged=False)
+    outline = RunOutline("r", "", members, (), splits, with_variants=(), packaged=False)
     jobs = {job.name.strip(): job for job in outline.jobs()}
     needs = {name: {other for other in jobs if job.waits_for(jobs[other])} for name, job in jobs.items()}
     assert len([name for name in jobs if name.startswith("crop")]) == 3
@@ -102,8 +102,10 @@ def test_a_job_waits_for_what_it_reads():
 
 
 def test_variants_of_validation_photographs_get_maps_and_no_masks():
-    outline = RunOutline("r", "", {"nut": (("a", "tile"),)}, (), ("validation",), relit=("nut",), packaged=False)
-    rules = {job.rule for job in outline.jobs() if job.split == RELIT_VALIDATION}
+    outline = RunOutline(
+        "r", "", {"nut": (("a", "tile"),)}, (), ("validation",), with_variants=("nut",), packaged=False
+    )
+    rules = {job.rule for job in outline.jobs() if job.split == VALIDATION_VARIANTS}
     assert rules == {"crop", "infer", "merge", "fuse"}
 
 

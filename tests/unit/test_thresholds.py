@@ -122,11 +122,11 @@ def test_conformal_flags_at_most_its_share_of_further_images(alpha, count):
 
 def test_variants_of_a_photograph_count_once_with_their_highest_peak():
     names = ["a~1", "a~2", "b~1", "b~2", "c~1", "c~2", "d~1", "d~2"]
-    relit = normal([1.0, 5.0, 2.0, 1.0, 3.0, 3.0, 9.0, 0.0], "validation_relit", names)
-    assert conformal_threshold(relit, ConformalSettings(enabled=True, alpha=0.2)).value == 9.0
-    assert conformal_threshold(relit, ConformalSettings(enabled=True, alpha=0.4)).value == 5.0
+    light_variant = normal([1.0, 5.0, 2.0, 1.0, 3.0, 3.0, 9.0, 0.0], "validation_variants", names)
+    assert conformal_threshold(light_variant, ConformalSettings(enabled=True, alpha=0.2)).value == 9.0
+    assert conformal_threshold(light_variant, ConformalSettings(enabled=True, alpha=0.4)).value == 5.0
     with pytest.raises(DataError, match="needs at least 9"):
-        conformal_threshold(relit, ConformalSettings(enabled=True, alpha=0.1))
+        conformal_threshold(light_variant, ConformalSettings(enabled=True, alpha=0.1))
     photographs = normal([1.0, 5.0], names=["a~1", "a~2"])  # tildes in names of photographs mean nothing
     assert conformal_threshold(photographs, ConformalSettings(enabled=True, alpha=0.5)).value == 5.0
 

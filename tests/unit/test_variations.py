@@ -114,5 +114,7 @@ def test_the_comparison_of_detectors_has_every_detector_but_the_constant_one(roo
     assert rows["reverse_distillation"].config.detector_blocks["aand"].amplification is None
     alone = [row.config for row in rows.values() if len(row.config.fuse.members) == 1]
     assert len({config.binarize.model_dump_json() for config in alone}) == 1
-    assert all(config.binarize.enabled_rules == ("mean_std",) and not config.relight.train_variants for config in alone)
+    assert all(
+        config.binarize.enabled_rules == ("mean_std",) and not config.light_variants.train_variants for config in alone
+    )
     assert len({row.config.refine.model_dump_json() for row in rows.values()}) == 1

@@ -36,7 +36,7 @@ CONFIG = {
         },
     },
     "merge": {"smooth_sigma_px": 2.0},
-    "relight": {"train_variants": 0},
+    "light_variants": {"train_variants": 0},
     "binarize": {"mean_std": {"enabled": True, "k": 3.0}, "quantile": {"enabled": False}},
     "fuse": {"members": ["inp_former"]},
 }

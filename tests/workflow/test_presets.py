@@ -87,8 +87,8 @@ def test_robis_trains_as_section_h4_says(robis, category):
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_robis_merges_as_released(robis, category):
     merge = robis.settings("merge")(Wildcards(category))
-    assert (merge["method"], merge["scale"]) == ("released", 0.25)
-    assert merge["released"] == {
+    assert (merge["method"], merge["scale"]) == ("robis", 0.25)
+    assert merge["robis"] == {
         "align_corners": True,
         "blur_border": "zeros",
         "score_range": "split",
@@ -106,7 +106,7 @@ def test_robis_binarizes_as_released(robis, category, split):
     assert binarize["mean_std"] == {"enabled": True, "k": 3.0, "scope": "split"}
     assert binarize["mebin"] == {
         "enabled": True,
-        "scores": "released",
+        "scores": "robis",
         "sample_rate": 4,
         "min_interval": 4,
         "erode_px": 6,
@@ -185,7 +185,7 @@ def test_presets_for_mvtec_ad_2_serve_other_data_and_parts_of_it(tmp_path):
 def test_a_grid_that_the_released_merge_cannot_use_is_refused_when_planning(root):
     raw = plan(root, "robis").raw
     raw["grids"]["tile"]["layout"] = "even"
-    with pytest.raises(ConfigError, match=r"detectors.inp_former: merge.method released needs the layout padded"):
+    with pytest.raises(ConfigError, match=r"detectors.inp_former: merge.method robis needs the layout padded"):
         Plan(raw, ROOT)
     raw["grids"]["tile"] |= {"layout": "padded", "window_px": 1023}
     with pytest.raises(ConfigError, match=r"give 255.75 map px"):
@@ -274,7 +274,7 @@ def test_the_configuration_is_seamark_small(root):
     for presets in (["seamark_small"], ["inp_former_small_backbone", "seamark_small"]):
         found = plan(root, *presets)
         for category in CATEGORIES[:2]:
-            for name in ("relight", "grid", "merge", "fuse", "calibrate", "binarize"):
+            for name in ("light_variants", "grid", "merge", "fuse", "calibrate", "binarize"):
                 wildcards = Wildcards(category, "test_private")
                 assert found.settings(name)(wildcards) == own.settings(name)(wildcards), name
         assert found.config.detector_blocks["inp_former"] == own.config.detector_blocks["inp_former"]
@@ -284,5 +284,5 @@ def test_the_configuration_is_seamark_small(root):
 
 def test_seamark_differs_from_seamark_small_in_backbone_tiles_and_refinement(root):
     large, small = plan(root, "seamark").config, plan(root, "seamark_small").config
-    for name in ("relight", "fuse", "calibrate", "binarize", "ranking", "package"):
+    for name in ("light_variants", "fuse", "calibrate", "binarize", "ranking", "package"):
         assert getattr(large, name) == getattr(small, name), name

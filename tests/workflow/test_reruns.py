@@ -38,7 +38,7 @@ def test_one_threshold_of_one_split_replans_that_split_only(project):
 
 
 def test_thresholds_from_variants_of_validation_train_nothing_anew(project):
-    project.configure({"relight": {"validation_variants": 2}, "binarize": {"normal": "validation_relit"}})
+    project.configure({"light_variants": {"validation_variants": 2}, "binarize": {"normal": "validation_variants"}})
     planned = project.planned("masks")
     for category in CATEGORIES:
         new = {(stage, category) for stage in ("crop", "infer", "merge", "fuse")}
@@ -46,13 +46,13 @@ def test_thresholds_from_variants_of_validation_train_nothing_anew(project):
     assert not any(job[0] == "train" for job in planned)
     project.snakemake("out/tiny/60_coarse/bolt/test_private.json")
     calibration = read_manifest(project.out / "50_calibration/bolt.json", CalibrationManifest)
-    relit = calibration.of("validation_relit")
-    assert [image.id for image in relit.images] == [
+    variants = calibration.of("validation_variants")
+    assert [image.id for image in variants.images] == [
         f"{image.id}~{number}" for image in calibration.of("validation").images for number in (1, 2)
     ]
     masks = read_manifest(project.out / "60_coarse/bolt/test_private.json", MasksManifest)
     (threshold,) = masks.masks[0].thresholds
-    assert (threshold.value, threshold.from_variants) == (relit.mean + 3.0 * relit.std, True)
+    assert (threshold.value, threshold.from_variants) == (variants.mean + 3.0 * variants.std, True)
 
 
 def test_a_deleted_output_is_made_again_with_what_follows(project):

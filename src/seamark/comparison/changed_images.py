@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seamark.comparison.runs import ScoredRun, evaluated_splits
-from seamark.files.atomic import committed_folder
+from seamark.files.atomic import atomic_folder
 from seamark.manifests.evaluation import ImageScores
 from seamark.settings.base import Split
 
@@ -140,7 +140,7 @@ def write_plots(folder: Path, images: Sequence[ComparedImage], runs: int) -> lis
         One file per run after the first.
     """
     names = [f"run_{number}.csv" for number in range(1, runs)]
-    with committed_folder(folder) as draft:
+    with atomic_folder(folder) as draft:
         for number, name in enumerate(names, start=1):
             _write_pairs(draft / name, images, number)
     return [folder / name for name in names]

@@ -9,7 +9,7 @@ import yaml
 
 from seamark.comparison.differences import ComparedRow, ComparedScore, ComparedSubset
 from seamark.evaluation.summary import INTERVALS, MEAN, WHOLE_SPLIT
-from seamark.files.atomic import committed_file
+from seamark.files.atomic import atomic_write
 
 MAIN_SCORES = ("auc_pro", "coarse_seg_f1", "refined_seg_f1", "refined_class_f1")
 """The scores of the compact table, by name as in the summary."""
@@ -85,7 +85,7 @@ def write_csv(target: Path, subsets: Sequence[ComparedSubset], changes: Sequence
     """
     scores = [f"{name}{end}" for name in INTERVALS for end in ENDS]
     changed = ["; ".join(changed_settings(text)) for text in changes]
-    with committed_file(target) as draft, draft.open("w", encoding="utf-8", newline="") as stream:
+    with atomic_write(target) as draft, draft.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         head = ("run", "changes", "category", "split", "light", "mean_over", "images", "bad_images")
         writer.writerow([*head, *scores, "manifests"])
@@ -129,7 +129,7 @@ def write_markdown(
     for category in dict.fromkeys(subset.category for subset in whole):
         of_category = [subset for subset in whole if subset.category == category]
         lines += ["", f"## {_heading(of_category)}", "", *_table(of_category, changes, fpr_limit)]
-    with committed_file(target) as draft:
+    with atomic_write(target) as draft:
         draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

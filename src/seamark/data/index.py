@@ -2,26 +2,24 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from seamark.data.layout import OFFICIAL_COUNTS, FoundImage, Layout, category_folders, find_images, limited, truth_file
 from seamark.errors import DataError
 from seamark.files.atomic import file_digest
 from seamark.files.image_checks import MAX_PIXELS, read_image_file
 from seamark.files.images import photograph_header, read_mask
+from seamark.files.parallel import MapItems
 from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
-
-MapImages = Callable[[Callable[[Any], Any], Sequence[Any], str], list[Any]]
-"""Applies a function to every item, like :meth:`seamark.running.job.Job.map`."""
 
 
 def index_category(
     root: Path,
     category: str,
     layout: Layout,
-    map_images: MapImages,
+    map_images: MapItems,
     *,
     train_images: int | None = None,
     seed: int = 0,
@@ -68,7 +66,7 @@ def index_category(
     return IndexManifest(category=category, layout=layout, images=tuple(cast("list[ImageRecord]", records)))
 
 
-def find_truth(index: IndexManifest, root: Path, truth_root: Path | None, map_images: MapImages) -> TruthManifest:
+def find_truth(index: IndexManifest, root: Path, truth_root: Path | None, map_images: MapItems) -> TruthManifest:
     """Gather the known truth: public labels and masks, and private masks where a truth root is given.
 
     Parameters

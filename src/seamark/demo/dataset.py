@@ -13,7 +13,7 @@ from seamark.demo.lights import LIGHTS, photograph
 from seamark.demo.scene import Scene, generator
 from seamark.demo.shots import PlannedScene, SceneKey, Shot, shots_of
 from seamark.errors import DataError
-from seamark.files.atomic import committed_folder, file_digest
+from seamark.files.atomic import atomic_folder, file_digest
 from seamark.files.images import UInt8Array, write_mask
 from seamark.manifests.demo import DemoCategory, DemoFile, DemoManifest
 from seamark.settings.demo import DemoSettings
@@ -103,7 +103,7 @@ def _draw_category(
     name: str, root: Path, truth_root: Path, settings: DemoSettings, map_scenes: MapScenes
 ) -> DemoCategory:
     scenes = list(shots_of(name, settings))
-    with committed_folder(root / name) as data, committed_folder(truth_root / name) as truth:
+    with atomic_folder(root / name) as data, atomic_folder(truth_root / name) as truth:
 
         def draw(planned: PlannedScene) -> tuple[int, int]:
             scene = draw_scene(planned.key, settings)

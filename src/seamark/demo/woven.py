@@ -19,7 +19,7 @@ SMALLEST_PITCH_PX = 5.0
 
 
 @dataclass
-class Layer:
+class Threads:
     """All threads that run one way."""
 
     height: Float32Array
@@ -36,8 +36,8 @@ class Cloth(Scene):
     """(H, W) position in threads counted from left to right; the whole part numbers the vertical thread."""
     along: Float32Array
     """(H, W) position in threads counted from top to bottom."""
-    vertical: Layer
-    horizontal: Layer
+    vertical: Threads
+    horizontal: Threads
     pitch: tuple[float, float]
     """Distance of the threads in px of this image."""
 
@@ -77,7 +77,7 @@ def _fibres(rng: np.random.Generator, position: Float32Array, run: Float32Array)
     return np.asarray(cv2.remap(grain, twisted % 255.0, (run * np.float32(2.5)) % 255.0, cv2.INTER_LINEAR), np.float32)
 
 
-def _layer(rng: np.random.Generator, position: Float32Array, run: Float32Array, sign: float, pitch: float) -> Layer:
+def _layer(rng: np.random.Generator, position: Float32Array, run: Float32Array, sign: float, pitch: float) -> Threads:
     """Draw the threads that ``position`` counts; ``run`` is the position along them, both (H, W) in threads."""
     thread = np.floor(position)
     offset = _yarn(rng, thread, run, 6.0, 0.042)
@@ -91,7 +91,7 @@ def _layer(rng: np.random.Generator, position: Float32Array, run: Float32Array, 
     shade = np.float32(0.63) + _yarn(rng, thread, run, 500.0, 0.026) + _yarn(rng, thread, run, 4.0, 0.02)
     shade += np.float32(0.045) * _fibres(rng, position, run)
     depth = np.clip(np.float32(0.62) + height * np.float32(1.0 / pitch), 0.3, 1.0)
-    return Layer(height, shade * depth)
+    return Threads(height, shade * depth)
 
 
 def draw_cloth(rng: np.random.Generator, scale: float) -> Cloth:

@@ -7,7 +7,7 @@ import numpy as np
 
 from seamark.demo.scene import Point
 from seamark.demo.shapes import blob, cut_edge, polar, polyline, smooth_noise, wander
-from seamark.demo.woven import Cloth, Layer
+from seamark.demo.woven import Cloth, Threads
 from seamark.files.images import BoolArray, Float32Array
 
 
@@ -15,7 +15,7 @@ def _grey(value: float) -> Float32Array:
     return np.array([value], np.float32)
 
 
-def _show(cloth: Cloth, where: BoolArray, layer: Layer) -> None:
+def _show(cloth: Cloth, where: BoolArray, layer: Threads) -> None:
     """Let one layer of threads be seen alone, with the dark backing between its threads."""
     cloth.height[where] = layer.height[where]
     cloth.albedo[where, 0] = np.where(layer.height[where] < -0.3 * min(cloth.pitch), 0.13, layer.albedo[where])

@@ -12,7 +12,7 @@ from seamark.evaluation.bootstrap import (
     resampled_masks,
     resampled_scores,
 )
-from seamark.evaluation.image_counts import Outcome
+from seamark.evaluation.image_counts import ImageCounts
 from seamark.evaluation.images import TEST_SPLITS, EvaluatedImage
 from seamark.evaluation.metrics import MaskCounts, ScoreCounts
 from seamark.evaluation.regions import SIZE_EDGES_PX
@@ -37,7 +37,7 @@ def evaluation(
     detector: str,
     settings: EvaluateSettings,
     items: Sequence[EvaluatedImage],
-    outcomes: Sequence[Outcome],
+    per_image: Sequence[ImageCounts],
     *,
     seed: int,
 ) -> tuple[EvaluationManifest, Float64Array]:
@@ -51,7 +51,7 @@ def evaluation(
         Limits of the scores and number of resamples.
     items : sequence of EvaluatedImage
         The images.
-    outcomes : sequence of Outcome
+    per_image : sequence of ImageCounts
         Their counts, in the same order.
     seed : int
         Seed of the resamples, 0 or more.
@@ -63,40 +63,40 @@ def evaluation(
     resampled : ndarray of float64, shape (subsets, len(seamark.evaluation.summary.INTERVALS), resamples)
         Scores of every resample of every subset of the manifest; NaN where one is undefined.
     """
-    pairs = list(zip(items, outcomes, strict=True))
+    pairs = list(zip(items, per_image, strict=True))
     subsets = list(_subsets(pairs, settings, seed))
     manifest = EvaluationManifest(
         category=category,
         detector=detector,
         **settings.model_dump(),
         subsets=tuple(subset for subset, _ in subsets),
-        images=tuple(_image_scores(item, outcome) for item, outcome in pairs),
+        images=tuple(_image_scores(item, counts) for item, counts in pairs),
     )
     resampled = np.array([values for _, values in subsets], dtype=np.float64)
     return manifest, resampled.reshape(len(subsets), len(INTERVALS), settings.resamples)
 
 
 def _subsets(
-    pairs: Sequence[tuple[EvaluatedImage, Outcome]], settings: EvaluateSettings, seed: int
+    pairs: Sequence[tuple[EvaluatedImage, ImageCounts]], settings: EvaluateSettings, seed: int
 ) -> Iterator[tuple[SubsetScores, Float64Array]]:
     for number, split in enumerate(TEST_SPLITS):
-        outcomes = [(item.image.light, outcome) for item, outcome in pairs if item.image.split == split]
-        lights = sorted({light for light, _ in outcomes})
-        for place, light in enumerate([WHOLE_SPLIT, *lights] if outcomes else []):
-            part = [outcome for name, outcome in outcomes if light in (name, WHOLE_SPLIT)]
+        per_image = [(item.image.light, counts) for item, counts in pairs if item.image.split == split]
+        lights = sorted({light for light, _ in per_image})
+        for place, light in enumerate([WHOLE_SPLIT, *lights] if per_image else []):
+            part = [counts for name, counts in per_image if light in (name, WHOLE_SPLIT)]
             resampled = _resampled(part, settings, (seed, number, place))
-            yield _subset(split, light, Outcome.pooled(part), settings, _intervals(resampled)), resampled
+            yield _subset(split, light, ImageCounts.pooled(part), settings, _intervals(resampled)), resampled
 
 
 def _subset(
     split: Split,
     light: str,
-    outcome: Outcome,
+    counts: ImageCounts,
     settings: EvaluateSettings,
     intervals: dict[str, tuple[float, float]],
 ) -> SubsetScores:
-    scores = outcome.scores
-    border, inside = outcome.jumps.means()
+    scores = counts.scores
+    border, inside = counts.jumps.means()
     return SubsetScores(
         split=split,
         light=light,
@@ -105,10 +105,10 @@ def _subset(
         **_map_scores(scores, settings),
         oracle_threshold=scores.oracle_threshold(),
         class_f1_floor=scores.class_f1_floor(),
-        coarse=_mask_scores(outcome.coarse),
-        refined=_mask_scores(outcome.refined),
-        defects=_defect_recalls(outcome),
-        seams=SeamScores(border=border, inside=inside, ratio=outcome.jumps.ratio()),
+        coarse=_mask_scores(counts.coarse),
+        refined=_mask_scores(counts.refined),
+        defects=_defect_recalls(counts),
+        seams=SeamScores(border=border, inside=inside, ratio=counts.jumps.ratio()),
         intervals=intervals,
     )
 
@@ -135,25 +135,25 @@ def _mask_scores(counts: MaskCounts) -> MaskScores:
     )
 
 
-def _defect_recalls(outcome: Outcome) -> tuple[DefectRecall, ...]:
+def _defect_recalls(counts: ImageCounts) -> tuple[DefectRecall, ...]:
     starts = (1, *SIZE_EDGES_PX)
     ends = (*(edge - 1 for edge in SIZE_EDGES_PX), None)
-    counts = (outcome.coarse_found.regions, outcome.coarse_found.recalls(), outcome.refined_found.recalls())
+    columns = (counts.coarse_found.regions, counts.coarse_found.recalls(), counts.refined_found.recalls())
     return tuple(
         DefectRecall(minimum_px=start, maximum_px=end, defects=defects, coarse=coarse, refined=refined)
-        for start, end, defects, coarse, refined in zip(starts, ends, *counts, strict=True)
+        for start, end, defects, coarse, refined in zip(starts, ends, *columns, strict=True)
     )
 
 
-def _resampled(outcomes: Sequence[Outcome], settings: EvaluateSettings, seed: Sequence[int]) -> Float64Array:
+def _resampled(per_image: Sequence[ImageCounts], settings: EvaluateSettings, seed: Sequence[int]) -> Float64Array:
     """Return every score of every resample of a set of images, shape (scores, resamples); NaN where undefined."""
-    draws = image_draws(np.array([outcome.scores.bad > 0 for outcome in outcomes]), settings.resamples, seed)
+    draws = image_draws(np.array([counts.scores.bad > 0 for counts in per_image]), settings.resamples, seed)
     if draws is None:
         return np.full((len(INTERVALS), settings.resamples), np.nan)
     resamples = zip(
-        resampled_scores([outcome.scores for outcome in outcomes], draws),
-        resampled_masks([outcome.coarse for outcome in outcomes], draws),
-        resampled_masks([outcome.refined for outcome in outcomes], draws),
+        resampled_scores([counts.scores for counts in per_image], draws),
+        resampled_masks([counts.coarse for counts in per_image], draws),
+        resampled_masks([counts.refined for counts in per_image], draws),
         strict=True,
     )
     rows = [_all_scores(scores, coarse, refined, settings) for scores, coarse, refined in resamples]
@@ -177,19 +177,19 @@ def _all_scores(
     }
 
 
-def _image_scores(item: EvaluatedImage, outcome: Outcome) -> ImageScores:
+def _image_scores(item: EvaluatedImage, counts: ImageCounts) -> ImageScores:
     return ImageScores(
         split=item.image.split,
         id=item.image.id,
         light=item.image.light,
-        bad=outcome.scores.bad > 0,
+        bad=counts.scores.bad > 0,
         defect_px=item.defect_px,
-        defects=outcome.scores.regions,
-        coarse_defects_found=sum(outcome.coarse_found.found),
-        refined_defects_found=sum(outcome.refined_found.found),
-        peak=outcome.scores.peak(),
-        coarse_f1=outcome.coarse.seg_f1(),
-        refined_f1=outcome.refined.seg_f1(),
-        refined_false_positive_px=outcome.refined.false_positive_px,
-        refined_false_negative_px=outcome.refined.false_negative_px,
+        defects=counts.scores.regions,
+        coarse_defects_found=sum(counts.coarse_found.found),
+        refined_defects_found=sum(counts.refined_found.found),
+        peak=counts.scores.peak(),
+        coarse_f1=counts.coarse.seg_f1(),
+        refined_f1=counts.refined.seg_f1(),
+        refined_false_positive_px=counts.refined.false_positive_px,
+        refined_false_negative_px=counts.refined.false_negative_px,
     )

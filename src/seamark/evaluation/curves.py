@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from seamark.errors import ManifestError
-from seamark.evaluation.image_counts import Outcome
+from seamark.evaluation.image_counts import ImageCounts
 from seamark.evaluation.images import TEST_SPLITS, EvaluatedImage
 from seamark.evaluation.metrics import ScoreCounts
-from seamark.files.atomic import committed_file
+from seamark.files.atomic import atomic_write
 from seamark.maps.float16_scores import key_scores
 from seamark.repair import repair_command
 from seamark.settings.base import Split
@@ -122,14 +122,14 @@ def _positions(above: Int64Array, shares: Float64Array) -> Int64Array:
     return np.maximum(above.size - 1 - np.searchsorted(above[::-1], wanted), 0).astype(np.int64)
 
 
-def split_curves(items: Sequence[EvaluatedImage], outcomes: Sequence[Outcome]) -> dict[Split, ThresholdCurve]:
+def split_curves(items: Sequence[EvaluatedImage], per_image: Sequence[ImageCounts]) -> dict[Split, ThresholdCurve]:
     """Return the curve of every split with a known truth.
 
     Parameters
     ----------
     items : sequence of EvaluatedImage
         The images.
-    outcomes : sequence of Outcome
+    per_image : sequence of ImageCounts
         Their counts, in the same order.
 
     Returns
@@ -138,7 +138,7 @@ def split_curves(items: Sequence[EvaluatedImage], outcomes: Sequence[Outcome]) -
         All images of a split pooled.
     """
     parts = {
-        split: [outcome.scores for item, outcome in zip(items, outcomes, strict=True) if item.image.split == split]
+        split: [counts.scores for item, counts in zip(items, per_image, strict=True) if item.image.split == split]
         for split in TEST_SPLITS
     }
     return {split: threshold_curve(ScoreCounts.pooled(part)) for split, part in parts.items() if part}
@@ -154,7 +154,7 @@ def write_curves(path: Path, curves: Mapping[Split, ThresholdCurve]) -> None:
     curves : mapping of str to ThresholdCurve
         By split; numbers are written so that reading gives the same ones.
     """
-    with committed_file(path) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
+    with atomic_write(path) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(COLUMNS)
         for split, curve in curves.items():

@@ -31,7 +31,7 @@ from seamark.settings.grid import GridSettings
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ImageCounts:
     """What one image, or several pooled, add to the scores."""
 
     scores: ScoreCounts
@@ -42,7 +42,7 @@ class Outcome:
     jumps: ScoreJumps
 
     @classmethod
-    def pooled(cls, parts: Sequence["Outcome"]) -> "Outcome":
+    def pooled(cls, parts: Sequence["ImageCounts"]) -> "ImageCounts":
         """Add up the counts of several images, in the order given."""
 
         def total(name: str) -> Any:
@@ -89,7 +89,7 @@ def native_map(anomaly_map: npt.NDArray[np.float32], height: int, width: int) ->
     return enlarged.astype(np.float32, copy=False)
 
 
-def evaluate_image(item: EvaluatedImage, grids: Sequence[GridSettings], fit: QuantileFit | None = None) -> Outcome:
+def evaluate_image(item: EvaluatedImage, grids: Sequence[GridSettings], fit: QuantileFit | None = None) -> ImageCounts:
     """Count one image.
 
     Parameters
@@ -103,7 +103,7 @@ def evaluate_image(item: EvaluatedImage, grids: Sequence[GridSettings], fit: Qua
 
     Returns
     -------
-    Outcome
+    ImageCounts
         Counts that add up over images.
 
     Raises
@@ -123,7 +123,7 @@ def evaluate_image(item: EvaluatedImage, grids: Sequence[GridSettings], fit: Qua
         scores = ScoreCounts.of(ranked, truth, regions).compact()
     except DataError as error:
         raise DataError(f"{item.maps.parent / item.anomaly_map.file}: {error}") from error
-    return Outcome(
+    return ImageCounts(
         scores,
         MaskCounts.of(coarse, truth),
         MaskCounts.of(refined, truth),

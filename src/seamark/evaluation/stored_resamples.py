@@ -9,7 +9,7 @@ import numpy.typing as npt
 from seamark.errors import ManifestError
 from seamark.evaluation.summary import INTERVALS
 from seamark.files.arrays import open_array
-from seamark.files.atomic import committed_file, file_digest
+from seamark.files.atomic import atomic_write, file_digest
 from seamark.manifests.evaluation import EvaluationManifest, ResampledScores
 from seamark.repair import repair_command
 
@@ -59,7 +59,7 @@ def save_resamples(target: Path, resampled: Float64Array, seed: int) -> Resample
     if not resampled.size:
         path.unlink(missing_ok=True)
         return None
-    with committed_file(path) as draft, draft.open("wb") as stream:
+    with atomic_write(path) as draft, draft.open("wb") as stream:
         np.save(stream, np.round(resampled, DECIMALS))
     return ResampledScores(file=path.name, sha256=file_digest(path), scores=INTERVALS, seed=seed)
 

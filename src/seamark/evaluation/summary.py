@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from statistics import fmean
 
-from seamark.files.atomic import committed_file
+from seamark.files.atomic import atomic_write
 from seamark.manifests.evaluation import EvaluationManifest, SubsetScores
 from seamark.settings.base import Split
 
@@ -139,7 +139,7 @@ def write_summary(path: Path, rows: Sequence[SummaryRow]) -> None:
     rows : sequence of SummaryRow
         As :func:`summary_rows` gives them.
     """
-    with committed_file(path) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
+    with atomic_write(path) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream, lineterminator="\n")
         columns = [column.name for column in fields(SummaryRow) if column.name != "intervals"]
         table.writerow(columns + [f"{score}_{end}" for score in INTERVALS for end in ("low", "high")])

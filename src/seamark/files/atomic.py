@@ -60,7 +60,7 @@ def _flush(path: Path) -> None:
 
 
 @contextmanager
-def committed_file(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary sibling path to write to; rename it to ``path`` if the block ends well.
 
     Parameters
@@ -87,7 +87,7 @@ def committed_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def committed_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path) -> Iterator[Path]:
     """Give a temporary sibling folder to fill; swap it in for ``folder`` if the block ends well.
 
     Parameters

@@ -47,7 +47,7 @@ _APPETITES = {
     "verify": _Appetite(100.0, per_map_megapixel=8.0),
     "comparison": _Appetite(200.0, per_megapixel=30.0, per_photograph=0.02),
 }
-_RELIGHTING = _Appetite(80.0, per_million_values=17.0)
+_LIGHT_VARIANTS = _Appetite(80.0, per_million_values=17.0)
 _FUSING = _Appetite(74.0, per_map_megapixel=28.0)
 _MEBIN = _Appetite(200.0, per_megapixel=15.0)
 _NETWORK_STAGES = ("distill", "train", "infer")
@@ -91,8 +91,8 @@ def requested_mb(work: Work, threads: int = 1) -> int:
 
 
 def _appetite(work: Work) -> _Appetite:
-    if work.stage == "crop" and work.config.relight.variants(work.split):
-        return _RELIGHTING
+    if work.stage == "crop" and work.config.light_variants.variants(work.split):
+        return _LIGHT_VARIANTS
     if work.stage == "fuse" and len(work.config.fuse.members) > 1:
         return _FUSING
     if work.stage == "binarize" and work.config.binarize.mebin.enabled:

@@ -5,7 +5,7 @@ import math
 from dataclasses import asdict
 from pathlib import Path
 
-from seamark.files.atomic import committed_file
+from seamark.files.atomic import atomic_write
 from seamark.forecast.remedies import gigabytes
 from seamark.forecast.room import MemoryLimit
 from seamark.forecast.run_forecast import RunForecast, StageForecast
@@ -84,5 +84,5 @@ def _row(stage: StageForecast) -> tuple[str, ...]:
 
 def write_forecast(target: Path, forecast: RunForecast, problems: list[str]) -> None:
     """Write a forecast as JSON: seconds, NaN where nothing was measured, and MB of 10**6 bytes."""
-    with committed_file(target) as draft:
+    with atomic_write(target) as draft:
         draft.write_text(json.dumps({**asdict(forecast), "problems": problems}, indent=1) + "\n", encoding="utf-8")

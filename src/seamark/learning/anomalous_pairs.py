@@ -15,7 +15,7 @@ from seamark.settings.pair_augmentation import PairAugmentationSettings
 from seamark.settings.synthesis import SynthesisSettings
 from seamark.synthesis.anomalies import synthesise
 from seamark.synthesis.foreground import ForegroundMasks
-from seamark.synthesis.pair_augmentation import Camera, Placement, change_light
+from seamark.synthesis.pair_augmentation import Camera, CameraPose, change_light
 from seamark.synthesis.pyramids import cascaded_masks, quarter_mask
 from seamark.synthesis.textures import texture_source
 
@@ -63,13 +63,13 @@ class PairMaker:
     def __call__(self, tile: int, anomaly: np.random.Generator, augmentation: np.random.Generator) -> Pair:
         """Make a pair of a tile, with a generator for the anomaly and one for everything else.
 
-        Placement and light come before the anomaly, noise and blur after it, all of them with the same draws for both
+        CameraPose and light come before the anomaly, noise and blur after it, all of them with the same draws for both
         twins (URD specification section 3.3).
         """
         pixels, foreground = self.reader.pixels(tile), self.foregrounds(tile)
         if self.augmentation is None:
             return self._pair(pixels, foreground, anomaly)
-        placement = Placement.drawn(self.augmentation, augmentation)
+        placement = CameraPose.drawn(self.augmentation, augmentation)
         pixels = change_light(placement.pixels(pixels), self.augmentation, augmentation)
         pair = self._pair(pixels, None if foreground is None else placement.mask(foreground), anomaly)
         camera = Camera.drawn(pixels.shape, self.augmentation, augmentation)

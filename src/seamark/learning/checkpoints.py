@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from seamark.files.atomic import committed_file, file_digest
+from seamark.files.atomic import atomic_write, file_digest
 from seamark.files.plain import require_plain_file
 from seamark.weights.reading import UNLOADABLE, load_restricted
 
@@ -42,7 +42,7 @@ class Checkpoint:
         progress : mapping
             Tensors, numbers, text, and lists and dicts of these.
         """
-        with committed_file(self.path) as draft:
+        with atomic_write(self.path) as draft:
             torch.save({"key": dict(self.key), "progress": dict(progress)}, draft)
             digest = file_digest(draft)
             with draft.open("ab") as stream:

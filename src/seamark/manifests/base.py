@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from seamark.errors import ManifestError
-from seamark.files.atomic import committed_file
+from seamark.files.atomic import atomic_write
 from seamark.files.plain import MANIFEST_BYTES, read_plain_file
 from seamark.repair import repair_command
 
@@ -53,7 +53,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     manifest : Manifest
         What to write; keys keep the order of the class.
     """
-    with committed_file(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 

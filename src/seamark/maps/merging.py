@@ -39,7 +39,7 @@ SMALLEST_WEIGHT = 1e-6
 
 
 @dataclass(frozen=True)
-class Axis:
+class TileAxis:
     """One axis of a merge."""
 
     image_px: int
@@ -66,7 +66,7 @@ def _blend_weights(position: Float64Array, blend: str) -> Float64Array:
     return np.where(inside, np.maximum(weight, SMALLEST_WEIGHT), 0.0)
 
 
-def _sampling(axis: Axis, blend: str) -> sparse.csr_array:
+def _sampling(axis: TileAxis, blend: str) -> sparse.csr_array:
     """Return (map_px, tiles * cells): linear between the two nearest cell centres, weighted, each row summing to 1."""
     columns, values = [], []
     for tile, (start, end) in enumerate(axis.spans):
@@ -97,12 +97,12 @@ def _smoothing(length: int, sigma: float) -> sparse.csr_array:
 
 
 @lru_cache(maxsize=16)
-def axis_operator(axis: Axis, blend: str, sigma_px: float) -> sparse.csr_array:
+def axis_operator(axis: TileAxis, blend: str, sigma_px: float) -> sparse.csr_array:
     """Return the matrix that turns the cells of one axis into map pixels.
 
     Parameters
     ----------
-    axis : Axis
+    axis : TileAxis
         Tiles, cells and map of the axis.
     blend : {"mean", "hann"}
         mean: covering tiles count the same; hann: each by sin^2(pi u) of the position u in its window.
@@ -204,8 +204,8 @@ def merge_tiles(
     height, width = map_shape(image_shape, settings.scale)
     h, w = tile_maps.shape[1:]
     (stride_y, stride_x), (offset_y, offset_x) = cells.stride_px, cells.offset_px
-    down = Axis(image_shape[0], height, rows, input_shape[0], h, stride_y, offset_y)
-    across = Axis(image_shape[1], width, columns, input_shape[1], w, stride_x, offset_x)
+    down = TileAxis(image_shape[0], height, rows, input_shape[0], h, stride_y, offset_y)
+    across = TileAxis(image_shape[1], width, columns, input_shape[1], w, stride_x, offset_x)
     blend, sigma_px = settings.blend, settings.smooth_sigma_px
     widened = axis_operator(across, blend, sigma_px) @ np.ascontiguousarray(mosaic.T)
     merged: Float64Array = axis_operator(down, blend, sigma_px) @ np.ascontiguousarray(widened.T)

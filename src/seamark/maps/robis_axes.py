@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from seamark.maps.merging import Float64Array
-from seamark.settings.merge import ReleasedMergeSettings
+from seamark.settings.merge import RobisMergeSettings
 from seamark.tiles.geometry import tile_stride
 
 BLUR_SIGMA, BLUR_RADIUS = 4.0, 2
@@ -69,7 +69,7 @@ def blurring(length: int, border: str) -> Float64Array:
 
 
 @lru_cache(maxsize=8)
-def tile_operator(cells: int, input_px: int, length: int, settings: ReleasedMergeSettings) -> Float64Array:
+def tile_operator(cells: int, input_px: int, length: int, settings: RobisMergeSettings) -> Float64Array:
     """Return the matrix that turns the cells of a tile into its share of the merged map, along one axis.
 
     Parameters
@@ -80,7 +80,7 @@ def tile_operator(cells: int, input_px: int, length: int, settings: ReleasedMerg
         Side of the tile in px of the model input.
     length : int
         Side of the tile in px of the merged map.
-    settings : ReleasedMergeSettings
+    settings : RobisMergeSettings
         ``align_corners`` and ``blur_border``.
 
     Returns
@@ -94,7 +94,7 @@ def tile_operator(cells: int, input_px: int, length: int, settings: ReleasedMerg
 
 
 @dataclass(frozen=True)
-class ReleasedAxis:
+class RobisAxis:
     """One axis of a released merge."""
 
     starts: tuple[int, ...]
@@ -113,7 +113,7 @@ class ReleasedAxis:
 
 
 @dataclass(frozen=True)
-class Placement:
+class TilePlacement:
     """Where one row (or column) of tiles goes in the merged map."""
 
     start: int
@@ -140,30 +140,30 @@ def _shift(position: float, length: int) -> tuple[int, Float64Array]:
 
 
 @lru_cache(maxsize=32)
-def placements(axis: ReleasedAxis, settings: ReleasedMergeSettings) -> tuple[Placement, ...]:
+def placements(axis: RobisAxis, settings: RobisMergeSettings) -> tuple[TilePlacement, ...]:
     """Return where the rows (or columns) of tiles go and how their cells become map px.
 
     Parameters
     ----------
-    axis : ReleasedAxis
+    axis : RobisAxis
         Tiles and map.
-    settings : ReleasedMergeSettings
+    settings : RobisMergeSettings
         ``truncated`` puts tile i at i times the truncated stride of the map, ``exact`` at its own start.
 
     Returns
     -------
-    tuple of Placement
+    tuple of TilePlacement
         One per start; parts beyond the map are cut off.
     """
     operator = tile_operator(axis.cells, axis.input_px, axis.tile_px, settings)
     stride = tile_stride(axis.tile_px, axis.overlap)
-    placed: list[Placement] = []
+    placed: list[TilePlacement] = []
     covered = 0
     for tile, image_start in enumerate(axis.starts):
         start, sampled = stride * tile, operator
         if settings.stride == "exact":
             start, shift = _shift(image_start * axis.scale, axis.tile_px)
             sampled = shift @ operator
-        placed.append(Placement(start, covered, as_sparse(sampled[: max(0, axis.map_px - start)])))
+        placed.append(TilePlacement(start, covered, as_sparse(sampled[: max(0, axis.map_px - start)])))
         covered = start + axis.tile_px
     return tuple(placed)

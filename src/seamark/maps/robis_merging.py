@@ -12,21 +12,18 @@ there is nothing to sum. Two passes over the tile maps, one image at a time; no 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from seamark.errors import ConfigError
 from seamark.files.images import Float32Array
+from seamark.files.parallel import MapItems
 from seamark.maps.merging import side_by_side
-from seamark.maps.robis_axes import Placement, ReleasedAxis, as_sparse, placements, tile_operator
+from seamark.maps.robis_axes import RobisAxis, TilePlacement, as_sparse, placements, tile_operator
 from seamark.maps.tile_maps import ScoredImage
 from seamark.settings.grid import GridSettings
 from seamark.settings.merge import MergeSettings
 from seamark.tiles.geometry import map_shape
-
-MapImages = Callable[[Callable[[Any], Any], Sequence[Any], str], list[Any]]
-"""Applies a function to every item, like :meth:`seamark.running.job.Job.map`."""
 
 SMALLEST_NORMAL_HALF = 2.0**-14
 SUBNORMAL_HALVES_PER_UNIT = 2.0**24
@@ -76,8 +73,8 @@ def tile_range(image: ScoredImage, grid: GridSettings, settings: MergeSettings) 
     """
     tiles, h, w = image.scores.shape
     tile_px = round(grid.window_px * settings.scale)
-    down = as_sparse(tile_operator(h, grid.input_shape[0], tile_px, settings.released))
-    across = as_sparse(tile_operator(w, grid.input_shape[1], tile_px, settings.released))
+    down = as_sparse(tile_operator(h, grid.input_shape[0], tile_px, settings.robis))
+    across = as_sparse(tile_operator(w, grid.input_shape[1], tile_px, settings.robis))
     widened = across @ np.ascontiguousarray(image.scores.transpose(2, 0, 1)).reshape(w, tiles * h)
     blurred = down @ np.ascontiguousarray(widened.reshape(tile_px * tiles, h).T)
     return ScoreRange(float(blurred.min()), float(blurred.max()))
@@ -85,8 +82,8 @@ def tile_range(image: ScoredImage, grid: GridSettings, settings: MergeSettings) 
 
 def average_tiles(
     strips: Sequence[Float32Array],
-    down: Sequence[Placement],
-    across: Sequence[Placement],
+    down: Sequence[TilePlacement],
+    across: Sequence[TilePlacement],
     shape: tuple[int, int],
     precision: str,
 ) -> Float32Array:
@@ -96,7 +93,7 @@ def average_tiles(
     ----------
     strips : sequence of ndarray of float32, each of shape (n, m)
         The tiles of each row side by side, cut to the map.
-    down, across : sequence of Placement
+    down, across : sequence of TilePlacement
         Where the rows and columns of tiles go.
     shape : tuple of int
         Height and width of the map.
@@ -127,7 +124,7 @@ def average_tiles(
     return merged
 
 
-def _coverage(placed: Sequence[Placement], length: int) -> Float32Array:
+def _coverage(placed: Sequence[TilePlacement], length: int) -> Float32Array:
     counts = np.zeros(length, np.float32)
     for part in placed:
         counts[part.start : part.start + part.operator.shape[0]] += 1.0
@@ -136,12 +133,12 @@ def _coverage(placed: Sequence[Placement], length: int) -> Float32Array:
 
 def _axes(
     image: ScoredImage, starts: tuple[tuple[int, ...], tuple[int, ...]], grid: GridSettings, settings: MergeSettings
-) -> list[tuple[Placement, ...]]:
+) -> list[tuple[TilePlacement, ...]]:
     """Return the placements of rows and of columns."""
     shape = map_shape(image.image_shape, settings.scale)
     return [
         placements(
-            ReleasedAxis(
+            RobisAxis(
                 starts[axis],
                 grid.window_px,
                 grid.overlap,
@@ -150,13 +147,13 @@ def _axes(
                 grid.input_shape[axis],
                 image.scores.shape[1 + axis],
             ),
-            settings.released,
+            settings.robis,
         )
         for axis in (0, 1)
     ]
 
 
-def merge_released(
+def merge_robis(
     image: ScoredImage, score_range: ScoreRange | None, grid: GridSettings, settings: MergeSettings
 ) -> Float32Array:
     """Merge the tile maps of one image.
@@ -194,16 +191,14 @@ def merge_released(
         if score_range is not None:
             strip -= np.float32(score_range.low)
             strip *= np.float32(255.0 / (score_range.high - score_range.low + RANGE_EPS))
-        if settings.released.precision == "float16":
+        if settings.robis.precision == "float16":
             round_to_half(strip)
         strips.append(strip)
-    return average_tiles(
-        strips, down, across, map_shape(image.image_shape, settings.scale), settings.released.precision
-    )
+    return average_tiles(strips, down, across, map_shape(image.image_shape, settings.scale), settings.robis.precision)
 
 
-def released_merge(
-    images: Sequence[ScoredImage], grid: GridSettings, settings: MergeSettings, map_images: MapImages
+def robis_merge(
+    images: Sequence[ScoredImage], grid: GridSettings, settings: MergeSettings, map_images: MapItems
 ) -> Callable[[ScoredImage], Float32Array]:
     """Look through the tile maps of a split and return the function that merges one of its images.
 
@@ -221,7 +216,7 @@ def released_merge(
     Returns
     -------
     callable
-        From an image of the split to its map, see :func:`merge_released`.
+        From an image of the split to its map, see :func:`merge_robis`.
 
     Raises
     ------
@@ -232,7 +227,7 @@ def released_merge(
     if refusal:
         raise ConfigError(refusal)
     score_range = None
-    if settings.released.score_range == "split":
+    if settings.robis.score_range == "split":
         ranges = map_images(partial(tile_range, grid=grid, settings=settings), images, "images looked through")
         score_range = ScoreRange(min(part.low for part in ranges), max(part.high for part in ranges))
-    return partial(merge_released, score_range=score_range, grid=grid, settings=settings)
+    return partial(merge_robis, score_range=score_range, grid=grid, settings=settings)

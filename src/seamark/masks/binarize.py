@@ -138,11 +138,11 @@ def binarize_map(
 
 
 def _check_scale(split: SplitStatistics, settings: BinarizeSettings, calibration_path: Path) -> None:
-    released = settings.mebin.enabled and settings.mebin.scores == "released"
+    released = settings.mebin.enabled and settings.mebin.scores == "robis"
     if released and not 0.0 <= split.minimum <= split.maximum <= SCALE:
         raise ManifestError(
             f"{calibration_path}: the scores of {split.split} reach from {split.minimum:g} to {split.maximum:g}, but "
-            "binarize.mebin.scores: released takes maps that lie on 0..255; set it to raw, or merge such maps"
+            "binarize.mebin.scores: robis takes maps that lie on 0..255; set it to raw, or merge such maps"
         )
 
 

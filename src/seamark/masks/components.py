@@ -7,9 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seamark.files.images import BoolArray, Float32Array
-
-Box = tuple[int, int, int, int]
-"""x0, y0, x1, y1 in px, right and bottom exclusive."""
+from seamark.tiles.geometry import Box
 
 
 @dataclass(frozen=True)

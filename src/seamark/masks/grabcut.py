@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from seamark.files.images import BoolArray, UInt8Array
-from seamark.masks.components import Box
 from seamark.masks.segmenter import Patch
 from seamark.settings.refine import GrabCutSettings
+from seamark.tiles.geometry import Box
 
 SURE_DEPTH = 0.9
 """Coarse pixels at least this share of the largest depth inside the component are sure foreground."""

@@ -106,9 +106,9 @@ class PeakScale:
         Raw scores are brought to the scale of the released maps by the range of the split (RoBiS specification section
         C.10, step 5, in float64).
         """
-        released = settings.scores == "released"
-        origin = 0.0 if released else split.minimum
-        unit = 1.0 if released else (split.maximum - split.minimum + 1e-8) / SCALE
+        robis = settings.scores == "robis"
+        origin = 0.0 if robis else split.minimum
+        unit = 1.0 if robis else (split.maximum - split.minimum + 1e-8) / SCALE
         peaks = [(image.maximum - origin) / unit for image in split.images]
         return cls(min(peaks), max(peaks), origin, unit)
 
@@ -119,13 +119,13 @@ class PeakScale:
 
     def levels_of(self, scores: Float32Array) -> npt.NDArray[np.float64]:
         """Bring raw scores to 0..255; what lies below the weakest peak becomes 0."""
-        released = (scores.astype(np.float64) - self.origin) / self.unit
-        return np.where(released < self.weakest, 0.0, (released - self.weakest) / self.spread * SCALE)
+        robis = (scores.astype(np.float64) - self.origin) / self.unit
+        return np.where(robis < self.weakest, 0.0, (robis - self.weakest) / self.spread * SCALE)
 
     def score_at(self, level: float, *, truncate: bool) -> float:
         """Bring a level of 0..255 back to raw scores, on request by way of an integer of the released scale."""
-        released = level * self.spread / SCALE + self.weakest
-        return (float(np.trunc(released)) if truncate else released) * self.unit + self.origin
+        robis = level * self.spread / SCALE + self.weakest
+        return (float(np.trunc(robis)) if truncate else robis) * self.unit + self.origin
 
 
 @lru_cache(maxsize=64)

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from seamark.files.atomic import file_digest
 from seamark.files.images import BoolArray, UInt8Array
-from seamark.masks.components import Box
 from seamark.masks.sam_prompts import crop_windows, input_shape, scale_boxes
 from seamark.masks.segmenter import Patch
 from seamark.networks.torchvision_operators import declare_torchvision_operators
 from seamark.settings.refine import SamSettings
+from seamark.tiles.geometry import Box
 from seamark.weights.finding import find_weights, is_published, verify_digest
 from seamark.weights.reading import load_strictly
 from seamark.weights.sam import SAM_WEIGHTS

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from seamark.files.images import BoolArray, UInt8Array
-from seamark.masks.components import Box
 from seamark.settings.refine import SamSettings
+from seamark.tiles.geometry import Box
 
 Float64Array = npt.NDArray[np.float64]
 

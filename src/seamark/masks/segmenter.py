@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from seamark.files.images import BoolArray, UInt8Array
-from seamark.masks.components import Box
+from seamark.tiles.geometry import Box
 
 
 @dataclass(frozen=True)

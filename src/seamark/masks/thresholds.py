@@ -26,7 +26,7 @@ from seamark.settings.binarize import (
     MeanStdSettings,
     QuantileSettings,
 )
-from seamark.settings.relight import RELIT_VALIDATION
+from seamark.settings.light_variants import VALIDATION_VARIANTS
 from seamark.tiles.light_variants import photograph_id
 
 EULER_GAMMA = 0.5772156649015329
@@ -123,7 +123,7 @@ def normal_peaks(normal: SplitStatistics) -> list[float]:
     Variants of one photograph are alike, so rates per image are counted per photograph; the highest of the variants
     is on the safe side for any single one.
     """
-    if normal.split != RELIT_VALIDATION:
+    if normal.split != VALIDATION_VARIANTS:
         return [image.maximum for image in normal.images]
     peaks: dict[str, float] = {}
     for image in normal.images:
@@ -262,7 +262,7 @@ def find_thresholds(
         If the normal images do not suffice for a rule.
     """
     crossfitted = settings.normal if settings.normal in CROSSFITTED else None
-    source = {"from_variants": context.normal.split == RELIT_VALIDATION, "crossfitted": crossfitted}
+    source = {"from_variants": context.normal.split == VALIDATION_VARIANTS, "crossfitted": crossfitted}
     return tuple(
         threshold.model_copy(update=source) if _from_normal(threshold, settings) else threshold
         for threshold in _thresholds(scores, context, settings)

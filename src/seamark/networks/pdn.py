@@ -28,7 +28,7 @@ PdnSize = Literal["small", "medium"]
 
 
 @dataclass(frozen=True)
-class Layer:
+class PdnConv:
     """One convolution of a PDN, with what follows it."""
 
     kernel: int
@@ -39,7 +39,7 @@ class Layer:
     """Whether its result, after a ReLU, is averaged over 2 x 2."""
 
 
-def pdn_layers(size: PdnSize, outputs: int, width: float = 1.0) -> tuple[Layer, ...]:
+def pdn_layers(size: PdnSize, outputs: int, width: float = 1.0) -> tuple[PdnConv, ...]:
     """Return the convolutions of a PDN.
 
     Parameters
@@ -53,15 +53,24 @@ def pdn_layers(size: PdnSize, outputs: int, width: float = 1.0) -> tuple[Layer, 
 
     Returns
     -------
-    tuple of Layer
+    tuple of PdnConv
         All but the last one end in a ReLU.
     """
     if size == "small":
-        inner: tuple[Layer, ...] = (Layer(4, 128, 3, pooled=True), Layer(4, 256, 3, pooled=True), Layer(3, 256, 1))
-        last: tuple[Layer, ...] = (Layer(4, outputs, 0),)
+        inner: tuple[PdnConv, ...] = (
+            PdnConv(4, 128, 3, pooled=True),
+            PdnConv(4, 256, 3, pooled=True),
+            PdnConv(3, 256, 1),
+        )
+        last: tuple[PdnConv, ...] = (PdnConv(4, outputs, 0),)
     else:
-        inner = (Layer(4, 256, 3, pooled=True), Layer(4, 512, 3, pooled=True), Layer(1, 512, 0), Layer(3, 512, 1))
-        last = (Layer(4, outputs, 0), Layer(1, outputs, 0))
+        inner = (
+            PdnConv(4, 256, 3, pooled=True),
+            PdnConv(4, 512, 3, pooled=True),
+            PdnConv(1, 512, 0),
+            PdnConv(3, 512, 1),
+        )
+        last = (PdnConv(4, outputs, 0), PdnConv(1, outputs, 0))
     return (*(replace(layer, outputs=max(1, round(layer.outputs * width))) for layer in inner), *last)
 
 
@@ -75,7 +84,7 @@ class Pdn(nn.Module):
 
     Parameters
     ----------
-    layers : sequence of Layer
+    layers : sequence of PdnConv
         What :func:`pdn_layers` gives.
 
     Attributes
@@ -84,7 +93,7 @@ class Pdn(nn.Module):
         Its convolutions, the last one being the head.
     """
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
+    def __init__(self, layers: Sequence[PdnConv]) -> None:
         super().__init__()
         self.layers = tuple(layers)
         inputs = (3, *(layer.outputs for layer in self.layers))

@@ -99,7 +99,7 @@ def _looks_at_test(config: Config) -> Iterator[Finding]:
     """Yield the settings by which test images have a part in a threshold, or in the scale that it stands on."""
     merge, binarize = config.merge, config.binarize
     if merge.sees_test_images:
-        yield "merge.released.score_range", merge.released.score_range, "set it to none, or merge.method to exact"
+        yield "merge.robis.score_range", merge.robis.score_range, "set it to none, or merge.method to exact"
     if binarize.mean_std.sees_test_images:
         yield "binarize.mean_std.scope", binarize.mean_std.scope, "set it to validation"
     if binarize.mebin.sees_test_images:
@@ -194,7 +194,7 @@ def _without_cost(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _effective_merge(config: Config) -> dict[str, Any]:
-    unused = {"released"} if config.merge.method == "exact" else {"blend", "smooth_sigma_px"}
+    unused = {"robis"} if config.merge.method == "exact" else {"blend", "smooth_sigma_px"}
     return config.merge.model_dump(mode="json", exclude=unused)
 
 

@@ -64,7 +64,7 @@ def _stage(manifest: str, settings: str, *sources: Source) -> Stage:
 
 
 STAGES: Mapping[str, Stage] = {
-    "crop": _stage("10_tiles/{grid}/{category}/{split}.json", "grid relight"),
+    "crop": _stage("10_tiles/{grid}/{category}/{split}.json", "grid light_variants"),
     "train": _stage(
         "20_models/{detector}/{category}/fit.json", "detector", Source("crop", "train"), Source("crop", "validation")
     ),

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from seamark.planning.flow import StageJob, manifest_in
 from seamark.settings.crossfit import CROSSFIT_TRAIN
-from seamark.settings.relight import RELIT_VALIDATION
+from seamark.settings.light_variants import VALIDATION_VARIANTS
 from seamark.teachers.naming import teacher_path
 
 NEEDS = {
@@ -83,7 +83,7 @@ class RunOutline:
     """Detectors of each category, each with its grid."""
     teachers: tuple[str, ...]
     splits: Sequence[str]
-    relit: tuple[str, ...]
+    with_variants: tuple[str, ...]
     """Categories with variants of validation photographs, which get maps and no masks."""
     packaged: bool
     """Whether there is an archive."""
@@ -107,8 +107,11 @@ class RunOutline:
     def _of_category(self, category: str, members: Sequence[tuple[str, str]]) -> Iterator[RunJob]:
         out = f"out/{self.run}"
         folds = range(1, self.folds.get(category, 0) + 1)
-        relit, crossfit = (RELIT_VALIDATION,) * (category in self.relit), (CROSSFIT_TRAIN,) * bool(folds)
-        mapped = (*self.splits, *relit, *crossfit)
+        with_variants, crossfit = (
+            (VALIDATION_VARIANTS,) * (category in self.with_variants),
+            (CROSSFIT_TRAIN,) * bool(folds),
+        )
+        mapped = (*self.splits, *with_variants, *crossfit)
         yield RunJob("index", category, outputs=(f"{out}/00_index/{category}.json",))
         yield RunJob("truth", category, outputs=(f"{out}/00_index/{category}.truth.json",))
         for detector, grid in members:

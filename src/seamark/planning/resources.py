@@ -17,7 +17,7 @@ from seamark.planning.teachers import PlannedTeachers
 from seamark.planning.variations import FOR_THRESHOLDS, Variation
 from seamark.settings.base import Split
 from seamark.settings.crossfit import CROSSFIT_TRAIN
-from seamark.settings.relight import RELIT_VALIDATION
+from seamark.settings.light_variants import VALIDATION_VARIANTS
 from seamark.teachers.naming import wanted_teacher
 
 EVERYTHING: tuple[Split, ...] = ("train", "validation", "test_public", "test_private", "test_private_mixed")
@@ -125,7 +125,9 @@ class PlannedForecast:
             members=members,
             teachers=tuple(dict.fromkeys(self._teaching.key(settings) for settings in wanted)),
             splits=data.splits,
-            relit=tuple(name for name in self._categories if own.resolved(name).relight.validation_variants),
+            with_variants=tuple(
+                name for name in self._categories if own.resolved(name).light_variants.validation_variants
+            ),
             packaged=any(split in PRIVATE for split in data.splits),
             folds={name: own.resolved(name).crossfit.folds for name in self._categories},
         )
@@ -166,10 +168,10 @@ class PlannedForecast:
 
     def _shown(self, variation: Variation, category: str, splits: Sequence[Split]) -> Photographs:
         """Return photographs together with their variants."""
-        relight, total = variation.resolved(category).relight, NONE
+        light_variants, total = variation.resolved(category).light_variants, NONE
         for split in splits:
-            variants = relight.variants(split)
-            if split == RELIT_VALIDATION:
+            variants = light_variants.variants(split)
+            if split == VALIDATION_VARIANTS:
                 total += self._sizes.of(category, ("validation",)).times(variants)
             elif split == CROSSFIT_TRAIN:
                 total += self._sizes.of(category, ("train",))

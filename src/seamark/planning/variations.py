@@ -13,11 +13,11 @@ from seamark.settings.base import Settings, Split
 from seamark.settings.comparison import Overlay
 from seamark.settings.config import Config, check_overrides, deep_merge, load_config, require_bounded, resolve
 from seamark.settings.crossfit import CROSSFIT_TRAIN
-from seamark.settings.relight import RELIT_VALIDATION
+from seamark.settings.light_variants import VALIDATION_VARIANTS
 
 OF_THE_RUN = ("run", "seed", "data", "demo", "keep_tiles", "package", "report", "compare", "ablate")
 """Sections that all variations have in common; a variation cannot change them."""
-FOR_THRESHOLDS: tuple[Split, ...] = (RELIT_VALIDATION, CROSSFIT_TRAIN)
+FOR_THRESHOLDS: tuple[Split, ...] = (VALIDATION_VARIANTS, CROSSFIT_TRAIN)
 """Splits that are none of the data set and get maps and statistics only."""
 PRESET_BYTES = 1 << 20
 """Largest preset file that is read."""
@@ -72,8 +72,8 @@ class Variation:
         Parameters
         ----------
         name : str
-            A section, ``relight`` as None for splits without variants, ``ranking`` as None without a fit; ``grid`` and
-            ``detector`` are the blocks of the job's own, ``grids`` those of all members.
+            A section, ``light_variants`` as None for splits without variants, ``ranking`` as None without a fit;
+            ``grid`` and ``detector`` are the blocks of the job's own, ``grids`` those of all members.
         wildcards : object
             With the attributes ``category``, ``split``, ``grid`` and ``detector``, as far as the job has them.
 
@@ -87,8 +87,8 @@ class Variation:
             return plain(resolved.grids[wildcards.grid])
         if name == "detector":
             return plain(self._teachers.taught(resolved.detector_blocks[wildcards.detector]))
-        if name == "relight":
-            return plain(resolved.relight) if resolved.relight.variants(wildcards.split) else None
+        if name == "light_variants":
+            return plain(resolved.light_variants) if resolved.light_variants.variants(wildcards.split) else None
         if name == "ranking":
             return None if resolved.ranking.fit == "none" else plain(resolved.ranking)
         if name == "grids":
@@ -113,7 +113,7 @@ class Variation:
     def splits_for_thresholds(self, category: str) -> tuple[Split, ...]:
         """Return the splits that only thresholds of a category see."""
         config = self.resolved(category)
-        wanted = config.relight.validation_variants, config.crossfit.folds
+        wanted = config.light_variants.validation_variants, config.crossfit.folds
         return tuple(split for split, number in zip(FOR_THRESHOLDS, wanted, strict=True) if number)
 
     def detector(self, category: str, detector: str) -> Settings:

@@ -14,7 +14,7 @@ LARGEST_BYTES = 1 << 24
 """Files above this size are recorded by their size alone: their digests stand in the manifests beside them."""
 
 
-class FileFacts(Record):
+class FileRecord(Record):
     """What is known of a file that a job read or wrote."""
 
     size: int = Field(alias="bytes")
@@ -29,8 +29,8 @@ class JobProvenance(Manifest):
 
     versions: dict[str, str]
     params: dict[str, Any]
-    inputs: dict[str, FileFacts] = Field(default_factory=dict)
-    outputs: dict[str, FileFacts] = Field(default_factory=dict)
+    inputs: dict[str, FileRecord] = Field(default_factory=dict)
+    outputs: dict[str, FileRecord] = Field(default_factory=dict)
 
 
 def recorded(paths: Iterable[Path]) -> dict[str, dict[str, int | str]]:
@@ -54,14 +54,14 @@ def recorded(paths: Iterable[Path]) -> dict[str, dict[str, int | str]]:
     return facts
 
 
-def difference(path: Path, facts: FileFacts) -> str | None:
+def difference(path: Path, facts: FileRecord) -> str | None:
     """Say in what a file differs from what was recorded of it.
 
     Parameters
     ----------
     path : Path
         The file as it is now.
-    facts : FileFacts
+    facts : FileRecord
         What :func:`recorded` said of it.
 
     Returns

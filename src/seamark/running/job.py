@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from seamark.errors import SeamarkError
-from seamark.files.atomic import committed_file
+from seamark.files.atomic import atomic_write
 from seamark.repair import snakemake_command
 from seamark.running.devices import claimed_device
 from seamark.running.file_records import recorded
@@ -313,5 +313,5 @@ def _log_failure(job: Job, error: BaseException, repeat: str) -> None:
 def _write_provenance(job: Job, facts: Mapping[str, object], log_path: Path) -> None:
     manifest = job.outputs.get("manifest")
     path = manifest.with_suffix(".prov.json") if manifest else log_path.with_suffix(".prov.json")
-    with committed_file(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")

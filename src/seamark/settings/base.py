@@ -8,7 +8,7 @@ Split = Literal[
     "train",
     "train_crossfit",
     "validation",
-    "validation_relit",
+    "validation_variants",
     "test_public",
     "test_private",
     "test_private_mixed",

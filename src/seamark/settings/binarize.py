@@ -8,12 +8,12 @@ from pydantic import Field, model_validator
 from seamark.settings.base import Settings
 from seamark.settings.calibrate import CalibrateSettings
 from seamark.settings.crossfit import CROSSFIT_TRAIN, CrossfitSettings
-from seamark.settings.relight import RELIT_VALIDATION, RelightSettings
+from seamark.settings.light_variants import VALIDATION_VARIANTS, LightVariantsSettings
 
 Scope = Literal["validation", "split", "image"]
 """Whose pixels a statistic is taken over; only ``validation``, the normal images, never sees a test image."""
 
-Normal = Literal["validation", "validation_relit", "train_crossfit", "validation_and_crossfit"]
+Normal = Literal["validation", "validation_variants", "train_crossfit", "validation_and_crossfit"]
 POOLED: Literal["validation_and_crossfit"] = "validation_and_crossfit"
 """Validation photographs and cross-fitted training photographs together, as if they were of one split."""
 CROSSFITTED: tuple[Normal, ...] = (CROSSFIT_TRAIN, POOLED)
@@ -42,7 +42,7 @@ class MebinSettings(Settings):
     """MEBin: the threshold at which the number of components stays constant the longest (RoBiS section E.2)."""
 
     enabled: bool = Field(False, description="whether this rule contributes to the mask; it always sees the test split")
-    scores: Literal["raw", "released"] = Field(
+    scores: Literal["raw", "robis"] = Field(
         "raw",
         description="raw: brought to 0..255 by the range of the split; "
         "released: on that scale already (parity: maps merged like the released ones)",
@@ -113,8 +113,8 @@ class BinarizeSettings(Settings):
     normal: Normal = Field(
         "validation",
         description="normal images that thresholds come from, where a rule does not say otherwise: the photographs, "
-        "their variants (relight.validation_variants), training photographs that are each scored by a model that has "
-        "not seen them (crossfit.folds), or the photographs and these",
+        "their variants (light_variants.validation_variants), training photographs that are each scored by a model "
+        "that has not seen them (crossfit.folds), or the photographs and these",
     )
     at: Literal["native", "map"] = Field(
         "native", description="native: bring the map to image size first; map: threshold, then enlarge"
@@ -145,13 +145,15 @@ class BinarizeSettings(Settings):
     )
     min_area_px: int = Field(0, ge=0, description="drop components smaller than this many image pixels")
 
-    def refusals(self, calibrate: CalibrateSettings, relight: RelightSettings, crossfit: CrossfitSettings) -> list[str]:
+    def refusals(
+        self, calibrate: CalibrateSettings, light_variants: LightVariantsSettings, crossfit: CrossfitSettings
+    ) -> list[str]:
         """Return what the settings of other stages lack for these, one sentence each."""
         refusals = []
         if self.quantile.enabled and self.quantile.q not in calibrate.quantiles:
             refusals.append(f"binarize.quantile.q {self.quantile.q:g}: add it to calibrate.quantiles")
-        if self.normal == RELIT_VALIDATION and not relight.validation_variants:
-            refusals.append(f"binarize.normal {self.normal}: needs relight.validation_variants of at least 1")
+        if self.normal == VALIDATION_VARIANTS and not light_variants.validation_variants:
+            refusals.append(f"binarize.normal {self.normal}: needs light_variants.validation_variants of at least 1")
         if self.normal in CROSSFITTED and not crossfit.folds:
             refusals.append(f"binarize.normal {self.normal}: needs crossfit.folds of at least 2")
         return refusals

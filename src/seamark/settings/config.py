@@ -21,16 +21,16 @@ from seamark.settings.demo import DemoSettings
 from seamark.settings.evaluate import EvaluateSettings
 from seamark.settings.fuse import FuseSettings
 from seamark.settings.grid import GridSettings
+from seamark.settings.light_variants import LightVariantsSettings
 from seamark.settings.merge import MergeSettings
 from seamark.settings.package import PackageSettings
 from seamark.settings.preview import PreviewSettings
 from seamark.settings.ranking import RankingSettings
 from seamark.settings.refine import RefineSettings
-from seamark.settings.relight import RelightSettings
 from seamark.settings.report import ReportSettings
 
 CATEGORY_SECTIONS = (
-    "relight",
+    "light_variants",
     "grids",
     "detectors",
     "crossfit",
@@ -44,6 +44,16 @@ CATEGORY_SECTIONS = (
 """Sections that an override of a category may change."""
 SPLIT_SECTIONS = ("binarize", "refine")
 """Sections that an override of a split may change; earlier ones keep one score scale for all splits."""
+
+RENAMED = {
+    "relight": "light_variants",
+    "released": "robis",
+    "validation_relit": "validation_variants",
+    "appearance": "colour_jitter",
+    "appearance_strength": "colour_jitter_strength",
+    "appearance_probability": "colour_jitter_probability",
+}
+"""Keys and values of older configurations, and what they are called now."""
 
 MOST_LEVELS = 40
 MOST_ENTRIES = 200_000
@@ -67,8 +77,8 @@ class Config(Settings):
     demo: DemoSettings = Field(
         default_factory=DemoSettings, description="the generated data set, drawn when data.demo is true"
     )
-    relight: RelightSettings = Field(
-        default_factory=RelightSettings, description="photometric variants of train and validation photographs"
+    light_variants: LightVariantsSettings = Field(
+        default_factory=LightVariantsSettings, description="photometric variants of train and validation photographs"
     )
     grids: dict[Name, GridSettings] = Field(
         default_factory=lambda: {"tile": GridSettings()}, description="named tilings"
@@ -134,7 +144,7 @@ class Config(Settings):
         ]
         if self.merge.alpha is not None and "efficientad" not in self.fuse.members:
             problems.append("merge.alpha: weighs the maps of efficientad, which is not among fuse.members")
-        problems += self.binarize.refusals(self.calibrate, self.relight, self.crossfit)
+        problems += self.binarize.refusals(self.calibrate, self.light_variants, self.crossfit)
         problems += self.ranking.refusals(self.calibrate)
         if refusal := self.refine.refusal(self.merge, self.binarize):
             problems.append(refusal)
@@ -274,7 +284,7 @@ def check_overrides(raw: Mapping[str, Any], categories: Sequence[str]) -> None:
         problems += [
             f"overrides.{key}.{section}: cannot be overridden here; possible: {', '.join(allowed)}"
             for section in block
-            if section not in allowed
+            if section not in allowed and section not in RENAMED
         ]
         merged = deep_merge({name: value for name, value in raw.items() if name != "overrides"}, block)
         problems += [f"overrides.{key}.{problem}" for problem in _problems(merged)]
@@ -314,11 +324,16 @@ def _described(error: ValidationError, model: type[BaseModel], prefix: tuple[str
         location = [*prefix, *(str(part) for part in problem["loc"])]
         path = ".".join(location) or "the file"
         if problem["type"] == "extra_forbidden":
+            if location[-1] in RENAMED:
+                lines.append(f"{path}: is called {RENAMED[location[-1]]} now")
+                continue
             valid = _keys_at(model, [str(part) for part in problem["loc"][:-1]])
             lines.append(f"{path}: unknown key{_nearest(location[-1], valid)}")
         elif problem["type"] == "value_error":
             where = f"{path}: " if location else ""
             lines += [where + line for line in str(problem["ctx"]["error"]).splitlines()]
+        elif problem["type"] == "literal_error" and problem["input"] in RENAMED:
+            lines.append(f"{path}: {problem['input']} is called {RENAMED[problem['input']]} now")
         else:
             lines.append(f"{path}: {problem['msg']} (found {reprlib.repr(problem['input'])})")
     return lines

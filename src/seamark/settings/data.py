@@ -43,7 +43,7 @@ class DataSettings(Settings):
         if "validation" not in self.splits or "train" in self.splits or len(set(self.splits)) != len(self.splits):
             raise ValueError(f"splits {list(self.splits)}: validation must be listed, train must not, and none twice")
         if not set(self.splits) <= set(SPLITS):
-            raise ValueError(f"splits {list(self.splits)}: variants come in by relight.validation_variants")
+            raise ValueError(f"splits {list(self.splits)}: variants come in by light_variants.validation_variants")
         if self.categories != "all" and not 0 < len(self.categories) == len(set(self.categories)):
             raise ValueError(f"categories {list(self.categories)}: name at least one and none twice, or write all")
         if self.demo and self.truth_root is None:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from seamark.settings.synthesis import NoisePatchSettings
 from seamark.settings.teacher import TeacherSettings
 
-Appearance = Literal["brightness", "contrast", "saturation", "sharpness", "gamma"]
+ColourJitter = Literal["brightness", "contrast", "saturation", "sharpness", "gamma"]
 
 
 class EfficientAdSettings(TeacherSettings):
@@ -51,12 +51,12 @@ class EfficientAdSettings(TeacherSettings):
     student_autoencoder_weight: float = Field(
         1.0, ge=0.0, description="weight of the student's loss against the autoencoder; 0 needs autoencoder_map teacher"
     )
-    appearance: tuple[Appearance, ...] = Field(
+    colour_jitter: tuple[ColourJitter, ...] = Field(
         ("brightness", "contrast", "saturation", "sharpness", "gamma"),
         min_length=1,
         description="changes, one of which the autoencoder's tiles get; parity: the released code has the first three",
     )
-    appearance_strength: float = Field(0.2, ge=0.0, lt=1.0, description="the change is a factor within 1 -/+ this")
+    colour_jitter_strength: float = Field(0.2, ge=0.0, lt=1.0, description="the change is a factor within 1 -/+ this")
     autoencoder_map: Literal["student", "teacher"] = Field(
         "student", description="what the autoencoder's map compares the autoencoder with"
     )

@@ -8,7 +8,7 @@ from seamark.settings.base import Settings
 from seamark.settings.grid import GridSettings
 
 
-class ReleasedMergeSettings(Settings):
+class RobisMergeSettings(Settings):
     """The quirks of RoBiS's released merge, each with its remedy (RoBiS specification sections C.10 and D)."""
 
     align_corners: bool = Field(
@@ -32,7 +32,7 @@ class ReleasedMergeSettings(Settings):
 class MergeSettings(Settings):
     """How tile maps become one anomaly map per image."""
 
-    method: Literal["exact", "released"] = Field(
+    method: Literal["exact", "robis"] = Field(
         "exact", description="exact: tiles where they lie, smoothed after merging; released: as RoBiS's code does it"
     )
     scale: float = Field(
@@ -52,12 +52,12 @@ class MergeSettings(Settings):
         description="weight of the student's map of EfficientAD, the autoencoder's has the rest; null: 0.5. Nothing is "
         "scored anew for it",
     )
-    released: ReleasedMergeSettings = Field(default_factory=ReleasedMergeSettings)
+    robis: RobisMergeSettings = Field(default_factory=RobisMergeSettings)
 
     @property
     def sees_test_images(self) -> bool:
         """Whether the scale of a test split's maps comes from that split."""
-        return self.method == "released" and self.released.score_range == "split"
+        return self.method == "robis" and self.robis.score_range == "split"
 
     def refusal(self, grid: GridSettings) -> str | None:
         """Say why these settings cannot merge the tiles of a grid, None if they can."""
@@ -65,10 +65,10 @@ class MergeSettings(Settings):
             return None
         tile_px = grid.window_px * self.scale
         if grid.layout != "padded":
-            return f"merge.method released needs the layout padded, not {grid.layout}"
+            return f"merge.method robis needs the layout padded, not {grid.layout}"
         if abs(tile_px - round(tile_px)) > 1e-6 or int(tile_px * (1.0 - grid.overlap)) < 1:
             return (
-                f"merge.method released needs tiles of whole map px that advance: window_px {grid.window_px}, scale "
+                f"merge.method robis needs tiles of whole map px that advance: window_px {grid.window_px}, scale "
                 f"{self.scale:g} and overlap {grid.overlap:g} give {tile_px:g} map px; 1024, 0.25 and 0.1 would do"
             )
         return None

@@ -28,7 +28,7 @@ class DistillSettings(Settings):
     )
     flip_and_turn: bool = Field(False, description="mirror crops and turn them by multiples of 90 degrees, at random")
     grey_probability: float = Field(0.1, ge=0.0, le=1.0, description="share of crops without colour")
-    appearance_probability: float = Field(
+    colour_jitter_probability: float = Field(
         0.0, ge=0.0, le=1.0, description="share of crops whose brightness, contrast, colour, sharpness or gamma changes"
     )
     corrupted_share: float = Field(

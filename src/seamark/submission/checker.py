@@ -31,7 +31,7 @@ from seamark.submission.expected import (
     official_submission,
     scaled_size,
 )
-from seamark.submission.inspection import FileFacts, Violation, inspect_map, inspect_mask
+from seamark.submission.inspection import InspectedFile, Violation, inspect_map, inspect_mask
 
 MAPS_FOLDER = "anomaly_images"
 MASKS_FOLDER = "anomaly_images_thresholded"
@@ -78,14 +78,14 @@ class CheckedFile:
     path: Path
     sizes: tuple[tuple[int, int], ...]
     """Allowed (width, height)."""
-    inspect: Callable[[str, Path, Sequence[tuple[int, int]]], FileFacts]
+    inspect: Callable[[str, Path, Sequence[tuple[int, int]]], InspectedFile]
 
 
 def check_submission(
     folder: Path,
     expected: ExpectedSubmission,
     map_files: MapFiles,
-    known: Mapping[str, FileFacts] = MappingProxyType({}),
+    known: Mapping[str, InspectedFile] = MappingProxyType({}),
 ) -> CheckReport:
     """Check a submission folder against every rule.
 
@@ -97,7 +97,7 @@ def check_submission(
         What it should hold.
     map_files : callable
         Applies a function to every file, in as many threads as it likes; one file per thread is in memory at a time.
-    known : mapping of str to FileFacts
+    known : mapping of str to InspectedFile
         Facts on files that were inspected when they were written, by their id; all others are read now.
 
     Returns
@@ -109,7 +109,7 @@ def check_submission(
     files = {name: file for name, file in expected_files(folder, expected).items() if file.path.is_file()}
     unread = [file for name, file in files.items() if name not in known]
     read = dict(zip([file.id for file in unread], map_files(inspect_file, unread, "files"), strict=True))
-    by_id: dict[str, FileFacts] = {name: known[name] if name in known else read[name] for name in files}
+    by_id: dict[str, InspectedFile] = {name: known[name] if name in known else read[name] for name in files}
     violations += [violation for fact in by_id.values() for violation in fact.violations]
     folders = tuple(
         _folder_counts(category, split, images, by_id)
@@ -131,7 +131,7 @@ def check_submission(
     )
 
 
-def inspect_file(file: CheckedFile) -> FileFacts:
+def inspect_file(file: CheckedFile) -> InspectedFile:
     """Read a file and return what is known of it, broken rules included."""
     return file.inspect(file.id, file.path, file.sizes)
 
@@ -224,13 +224,13 @@ def expected_files(folder: Path, expected: ExpectedSubmission) -> dict[str, Chec
     return {file.id: file for file in files}
 
 
-def _of_folder(kind: str, category: str, split: str, facts: Mapping[str, FileFacts]) -> dict[str, FileFacts]:
+def _of_folder(kind: str, category: str, split: str, facts: Mapping[str, InspectedFile]) -> dict[str, InspectedFile]:
     below = f"{kind}/{category}/{split}/"
     return {name: fact for name, fact in facts.items() if name.startswith(below)}
 
 
 def _folder_counts(
-    category: str, split: Split, images: Sequence[ExpectedImage], facts: Mapping[str, FileFacts]
+    category: str, split: Split, images: Sequence[ExpectedImage], facts: Mapping[str, InspectedFile]
 ) -> FolderCounts:
     maps = _of_folder(MAPS_FOLDER, category, split, facts).values()
     masks = _of_folder(MASKS_FOLDER, category, split, facts).values()
@@ -248,7 +248,7 @@ def _folder_counts(
     )
 
 
-def _warnings(folder: Path, expected: ExpectedSubmission, facts: Mapping[str, FileFacts]) -> Iterator[str]:
+def _warnings(folder: Path, expected: ExpectedSubmission, facts: Mapping[str, InspectedFile]) -> Iterator[str]:
     if expected.image_scale < 1.0:
         yield f"a rehearsal: images of {expected.image_scale:g} times the official size, not for the server"
     if folder.is_dir() and not (folder / MASKS_FOLDER).exists():

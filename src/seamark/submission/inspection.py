@@ -28,7 +28,7 @@ class Violation:
 
 
 @dataclass(frozen=True)
-class FileFacts:
+class InspectedFile:
     """What is known of one file after reading it.
 
     Parameters
@@ -56,7 +56,7 @@ class FileFacts:
     mask_sha256: str = ""
 
 
-def inspect_map(name: str, path: Path, sizes: Sequence[tuple[int, int]]) -> FileFacts:
+def inspect_map(name: str, path: Path, sizes: Sequence[tuple[int, int]]) -> InspectedFile:
     """Read one submitted map.
 
     Parameters
@@ -70,7 +70,7 @@ def inspect_map(name: str, path: Path, sizes: Sequence[tuple[int, int]]) -> File
 
     Returns
     -------
-    FileFacts
+    InspectedFile
         With the broken rules among ``map_format``, ``finite`` and ``map_size``.
     """
     size_bytes = path.stat().st_size
@@ -79,7 +79,7 @@ def inspect_map(name: str, path: Path, sizes: Sequence[tuple[int, int]]) -> File
     except UNREADABLE as error:
         scores, fault = None, f"cannot be read as TIFF ({shown(str(error))})"
     if scores is None:
-        return FileFacts((Violation("map_format", f"{name}: {fault}"),), size_bytes)
+        return InspectedFile((Violation("map_format", f"{name}: {fault}"),), size_bytes)
     pixels = count_patterns(scores)
     violations = []
     bits = np.arange(1 << 16)
@@ -88,7 +88,7 @@ def inspect_map(name: str, path: Path, sizes: Sequence[tuple[int, int]]) -> File
         violations.append(Violation("finite", f"{name}: {strange} scores are infinite or not a number"))
     violations += _size_violations("map_size", name, scores, sizes)
     share = float(pixels.max()) / scores.size
-    return FileFacts(tuple(violations), size_bytes, levels=int(np.count_nonzero(pixels)), commonest_share=share)
+    return InspectedFile(tuple(violations), size_bytes, levels=int(np.count_nonzero(pixels)), commonest_share=share)
 
 
 def _most_pixels(sizes: Sequence[tuple[int, int]]) -> int:
@@ -118,7 +118,7 @@ def _has_second_page(file: tifffile.TiffFile) -> bool:
     return True
 
 
-def inspect_mask(name: str, path: Path, sizes: Sequence[tuple[int, int]]) -> FileFacts:
+def inspect_mask(name: str, path: Path, sizes: Sequence[tuple[int, int]]) -> InspectedFile:
     """Read one submitted mask.
 
     Parameters
@@ -132,7 +132,7 @@ def inspect_mask(name: str, path: Path, sizes: Sequence[tuple[int, int]]) -> Fil
 
     Returns
     -------
-    FileFacts
+    InspectedFile
         With the broken rules among ``mask_format``, ``mask_mode`` and ``mask_size``.
     """
     size_bytes = path.stat().st_size
@@ -141,14 +141,14 @@ def inspect_mask(name: str, path: Path, sizes: Sequence[tuple[int, int]]) -> Fil
     except UNREADABLE as error:
         pixels, mode, fault = None, "", f"cannot be read as PNG ({shown(str(error))})"
     if pixels is None:
-        return FileFacts((Violation("mask_format", f"{name}: {fault}"),), size_bytes)
+        return InspectedFile((Violation("mask_format", f"{name}: {fault}"),), size_bytes)
     violations = []
     if mode != "L":
         violations.append(Violation("mask_mode", f"{name}: mode {mode}, expected 8-bit grey (L)"))
     violations += _size_violations("mask_size", name, pixels, sizes)
     full = bool((pixels == 255).all())
     digest = array_digest(pixels != 0)
-    return FileFacts(tuple(violations), size_bytes, empty=not pixels.any(), full=full, mask_sha256=digest)
+    return InspectedFile(tuple(violations), size_bytes, empty=not pixels.any(), full=full, mask_sha256=digest)
 
 
 def _read_png(path: Path, most_pixels: int) -> tuple[npt.NDArray[Any] | None, str, str]:

@@ -5,11 +5,11 @@ centres at half-integers, and rounded to float16; masks keep the size of the pho
 """
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import cv2
 import numpy as np
@@ -17,8 +17,9 @@ import numpy.typing as npt
 import tifffile
 
 from seamark.errors import DataError, SubmissionError
-from seamark.files.atomic import committed_file
+from seamark.files.atomic import atomic_write
 from seamark.files.images import write_mask
+from seamark.files.parallel import MapItems
 from seamark.manifests.base import write_manifest
 from seamark.manifests.ranking import QuantileFit
 from seamark.manifests.submission import ChallengeVerdict, CheckReport, PrecisionRecord
@@ -39,12 +40,10 @@ from seamark.submission.checker import (
 )
 from seamark.submission.expected import ExpectedSubmission, scaled_size
 from seamark.submission.images import SubmittedImage
-from seamark.submission.inspection import FileFacts
+from seamark.submission.inspection import InspectedFile
 from seamark.submission.rounding import round_scores
 
 Float32Array = npt.NDArray[np.float32]
-MapImages = Callable[[Callable[[Any], Any], Sequence[Any], str], list[Any]]
-"""Applies a function to every item, like :meth:`seamark.running.job.Job.map`."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +54,12 @@ class WrittenSubmission:
     ----------
     precision : tuple of PrecisionRecord
         What rounding cost, per category and split.
-    facts : mapping of str to FileFacts
+    facts : mapping of str to InspectedFile
         What the checker found in every expected file right after it was written, by the path below the folder.
     """
 
     precision: tuple[PrecisionRecord, ...]
-    facts: Mapping[str, FileFacts]
+    facts: Mapping[str, InspectedFile]
 
 
 def _resized(anomaly_map: Float32Array, width: int, height: int) -> Float32Array:
@@ -82,7 +81,7 @@ def write_submission(
     folder: Path,
     images: Sequence[SubmittedImage],
     expected: ExpectedSubmission,
-    map_images: MapImages,
+    map_images: MapItems,
     fits: Mapping[str, QuantileFit] | None = None,
 ) -> WrittenSubmission:
     """Write maps and masks into the official tree and inspect each file while it is still in the system's cache.
@@ -118,7 +117,7 @@ def write_submission(
         for kind in (MAPS_FOLDER, MASKS_FOLDER):
             (folder / kind / image.category / image.split).mkdir(parents=True, exist_ok=True)
     write = partial(_write_image, folder, expected.map_scale, expected_files(folder, expected), fits or {})
-    written = cast("list[tuple[PrecisionRecord, dict[str, FileFacts]]]", map_images(write, images, "images"))
+    written = cast("list[tuple[PrecisionRecord, dict[str, InspectedFile]]]", map_images(write, images, "images"))
     records = [record for record, _ in written]
     places = dict.fromkeys((record.category, record.split) for record in records)
     return WrittenSubmission(
@@ -136,7 +135,7 @@ def _write_image(
     files: Mapping[str, CheckedFile],
     fits: Mapping[str, QuantileFit],
     image: SubmittedImage,
-) -> tuple[PrecisionRecord, dict[str, FileFacts]]:
+) -> tuple[PrecisionRecord, dict[str, InspectedFile]]:
     mask_name = f"{MASKS_FOLDER}/{image.category}/{image.split}/{image.name}.png"
     map_name = f"{MAPS_FOLDER}/{image.category}/{image.split}/{image.name}.tiff"
     precision = _write_submitted_map(folder / map_name, image, map_scale, fits.get(image.category))
@@ -169,7 +168,7 @@ def _write_submitted_map(
     )
 
 
-def _write_submitted_mask(target: Path, image: SubmittedImage, file: CheckedFile | None) -> FileFacts | None:
+def _write_submitted_mask(target: Path, image: SubmittedImage, file: CheckedFile | None) -> InspectedFile | None:
     """Copy a mask that is whole and as the server takes it, which saves encoding it; write any other anew."""
     stored = image.masks.parent / image.mask.file
     if file and is_whole_png(stored):
@@ -201,9 +200,9 @@ def pack_submission(
     expected: ExpectedSubmission,
     archive: Path,
     check: Path,
-    map_files: MapImages,
+    map_files: MapItems,
     *,
-    known: Mapping[str, FileFacts],
+    known: Mapping[str, InspectedFile],
     challenges: tuple[ChallengeVerdict, ...] = (),
     threads: int,
 ) -> tuple[CheckReport, str]:
@@ -220,7 +219,7 @@ def pack_submission(
         inflated and its members compared with the folder.
     map_files : callable
         Applies a function to every file.
-    known : mapping of str to FileFacts
+    known : mapping of str to InspectedFile
         Facts on files that were inspected when they were written; the others are read now.
     challenges : tuple of ChallengeVerdict
         What the rules of challenges say about the settings; goes into the report as it is.
@@ -245,7 +244,7 @@ def pack_submission(
     checked = check_submission(folder, expected, map_files, known)
     report = checked.model_copy(update={"challenges": challenges})
     _require_accepted(report, failed)
-    with committed_file(archive) as draft:
+    with atomic_write(archive) as draft:
         written = write_archive(draft, submission_files(folder), threads)
         found = member_violations(archive.name, written.members, folder.name, submission_files(folder))
         report = with_archive_rule(report, found, written.size_bytes)

@@ -27,7 +27,7 @@ CHANGES: dict[str, Callable[[Image.Image, float], Image.Image]] = {
 """By name: takes an RGB picture and a factor, where 1 changes nothing."""
 
 
-def change_appearance(
+def jitter_colour(
     pixels: UInt8Array, options: tuple[str, ...], strength: float, random: np.random.Generator
 ) -> UInt8Array:
     """Change one thing about a tile.

@@ -17,7 +17,7 @@ GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 @dataclass(frozen=True)
-class Placement:
+class CameraPose:
     """Flips and a turn that were drawn for one tile."""
 
     flip_rows: bool
@@ -25,7 +25,7 @@ class Placement:
     angle_deg: float
 
     @classmethod
-    def drawn(cls, settings: PairAugmentationSettings, random: np.random.Generator) -> "Placement":
+    def drawn(cls, settings: PairAugmentationSettings, random: np.random.Generator) -> "CameraPose":
         """Draw a placement."""
         rows, columns, turn = (float(coin) for coin in random.random(3))
         angle = 180.0 + float(random.uniform(-settings.turn_deg, settings.turn_deg))

@@ -13,11 +13,11 @@ from seamark.files.images import UInt8Array, read_image
 from seamark.settings.synthesis import NoisePatchSettings, SynthesisSettings
 from seamark.settings.teacher import DistillSettings
 from seamark.synthesis.anomalies import synthesise
-from seamark.synthesis.colour_jitter import CHANGES, change_appearance
+from seamark.synthesis.colour_jitter import CHANGES, jitter_colour
 from seamark.synthesis.drawn_textures import draw_texture
 from seamark.synthesis.noise_patches import inject_noise_patches
 
-APPEARANCE_STRENGTH = 0.3
+COLOUR_JITTER_STRENGTH = 0.3
 PATCH_SHARES = (0.05, 0.3)
 """Sides of foreign patches, relative to the crop."""
 
@@ -66,13 +66,13 @@ def corrupted(pixels: UInt8Array, random: np.random.Generator) -> UInt8Array:
     return CORRUPTIONS[int(random.integers(len(CORRUPTIONS)))](pixels, random)
 
 
-class Photographs:
-    """Photographs as an array of tiles that is read when asked, and crops of them.
+class CroppedPhotographs:
+    """CroppedPhotographs as an array of tiles that is read when asked, and crops of them.
 
     Parameters
     ----------
     files : sequence of Path
-        Photographs, 8-bit grey or RGB.
+        CroppedPhotographs, 8-bit grey or RGB.
     side_px : int
         Side of tiles and crops.
     settings : DistillSettings
@@ -108,8 +108,8 @@ class Photographs:
         pixels = _resized(pixels, self.side_px)
         if settings.flip_and_turn:
             pixels = np.rot90(pixels[:: int(random.choice((-1, 1)))], int(random.integers(4)))
-        if random.random() < settings.appearance_probability:
-            pixels = change_appearance(np.ascontiguousarray(pixels), tuple(CHANGES), APPEARANCE_STRENGTH, random)
+        if random.random() < settings.colour_jitter_probability:
+            pixels = jitter_colour(np.ascontiguousarray(pixels), tuple(CHANGES), COLOUR_JITTER_STRENGTH, random)
         if random.random() < settings.grey_probability:
             grey = Image.fromarray(np.ascontiguousarray(pixels)).convert("L")
             pixels = np.repeat(np.asarray(grey)[:, :, np.newaxis], 3, axis=2)

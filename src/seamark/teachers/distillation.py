@@ -22,7 +22,7 @@ from seamark.learning.feature_statistics import feature_statistics
 from seamark.learning.phases import Arithmetic, ComputedPhase, GradientPhase, Phase, Track
 from seamark.networks.pdn import MARGIN, STRIDE, Pdn, pdn_layers
 from seamark.settings.teacher import TeacherSettings
-from seamark.teachers.crops import Photographs, halved
+from seamark.teachers.crops import CroppedPhotographs, halved
 from seamark.teachers.features import PatchCoreFeatures
 
 LOG = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Distiller(Detector):
 
     def phases(self, tiles: TrainingTiles) -> Sequence[Phase]:  # noqa: D102
         held_out = HeldOut(self, tiles.validation)
-        return [TargetStatisticsPhase(self), DistillationPhase(self, held_out), MeasurementPhase(self, held_out)]
+        return [TargetStatisticsPhase(self), TeacherPhase(self, held_out), MeasurementPhase(self, held_out)]
 
     @torch.no_grad()
     def targets(self, images: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class Distiller(Detector):
         return (self.normalised(self.targets(batch)) - self.prediction(crops)).square().mean(dim=1)
 
 
-def photographs_of(reader: TileReader) -> Photographs:
+def photographs_of(reader: TileReader) -> CroppedPhotographs:
     """Return the photographs that a reader of a distillation reads.
 
     Raises
@@ -105,7 +105,7 @@ def photographs_of(reader: TileReader) -> Photographs:
         If it reads stored tiles instead.
     """
     photographs: object = reader.tiles
-    if not isinstance(photographs, Photographs):
+    if not isinstance(photographs, CroppedPhotographs):
         raise ConfigError("a distillation reads photographs, not stored tiles")
     return photographs
 
@@ -189,7 +189,7 @@ class HeldOut:
         return 1.0 - torch.stack(errors).mean(dim=0)
 
 
-class DistillationPhase(GradientPhase):
+class TeacherPhase(GradientPhase):
     """Trains the network and keeps the weights that predict the held-out crops best.
 
     Parameters

@@ -8,7 +8,7 @@ from seamark.errors import DataError
 from seamark.files.formats import IMAGE_SUFFIXES
 from seamark.learning.batches import counted_random
 from seamark.settings.teacher import DistillSettings
-from seamark.teachers.crops import Photographs
+from seamark.teachers.crops import CroppedPhotographs
 from seamark.teachers.naming import training_photographs
 
 
@@ -51,13 +51,15 @@ def find_photographs(
     return files
 
 
-def split_photographs(files: Sequence[Path], settings: DistillSettings, seed: int) -> tuple[Photographs, Photographs]:
+def split_photographs(
+    files: Sequence[Path], settings: DistillSettings, seed: int
+) -> tuple[CroppedPhotographs, CroppedPhotographs]:
     """Return the photographs to learn from and those held out, drawn at random by a seed."""
     order = counted_random(seed, "held out photographs").permutation(len(files))
     number = max(1, round(settings.held_out_share * len(files)))
     side = 2 * settings.input_px
     held_out, train = (sorted(int(place) for place in part) for part in (order[:number], order[number:]))
     return (
-        Photographs([files[place] for place in train], side, settings),
-        Photographs([files[place] for place in held_out], side, settings),
+        CroppedPhotographs([files[place] for place in train], side, settings),
+        CroppedPhotographs([files[place] for place in held_out], side, settings),
     )

@@ -3,30 +3,21 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
 from seamark.data.photographs import read_indexed
-from seamark.files.atomic import committed_file, file_digest, reserve
+from seamark.files.atomic import atomic_write, file_digest, reserve
 from seamark.files.images import UInt8Array
+from seamark.files.parallel import MapItems
 from seamark.manifests.tiles import TiledImage, TilesManifest
 from seamark.settings.base import Split
 from seamark.tiles.geometry import Box
 from seamark.tiles.light_variants import variant_id
 from seamark.tiles.plan import PlannedImage, TilePlan
 
-
-class MapImages(Protocol):
-    """Something that applies a function to every item, in any order or at once, and returns the results in order."""
-
-    def __call__(self, function: Callable[[Any], Any], items: Sequence[Any], what: str) -> list[Any]:
-        """Return ``[function(item) for item in items]``."""
-        ...
-
-
-Relight = Callable[[UInt8Array, str, int], UInt8Array]
+LightVariant = Callable[[UInt8Array, str, int], UInt8Array]
 """Makes a variant of a photograph from its pixels, id and number."""
 
 
@@ -74,8 +65,8 @@ def write_tiles(
     path: Path,
     plan: TilePlan,
     root: Path,
-    map_images: MapImages,
-    relight: Relight = as_it_is,
+    map_images: MapItems,
+    light_variants: LightVariant = as_it_is,
     *,
     index: Path | None = None,
 ) -> None:
@@ -93,9 +84,9 @@ def write_tiles(
         What to write.
     root : Path
         Data root.
-    map_images : MapImages
+    map_images : MapItems
         Runs the work, for example :meth:`seamark.running.job.Job.map`.
-    relight : callable
+    light_variants : callable
         Takes pixels, id and number of a variant and returns the variant.
     index : Path, optional
         Manifest of the index, for messages.
@@ -106,7 +97,7 @@ def write_tiles(
         If an image is not readable or not the one that was indexed.
     """
     tile_size = math.prod(plan.shape[1:])
-    with committed_file(path) as draft:
+    with atomic_write(path) as draft:
         values_start = _start_array(draft, plan.shape)
         reserve(draft, values_start + math.prod(plan.shape))
 
@@ -115,7 +106,7 @@ def write_tiles(
             with draft.open("r+b") as stream:
                 stream.seek(values_start + image.first_tile * tile_size)
                 for version in image.versions:
-                    variant = relight(photograph, image.id, version)
+                    variant = light_variants(photograph, image.id, version)
                     stream.write(cut_tiles(variant, image.boxes, plan.grid.input_shape).data)
 
         map_images(cut, plan.images, "images cut")

@@ -9,7 +9,9 @@ from seamark.settings.augmentation import WideSettings
 from seamark.synthesis.photometric import wide_variant
 
 
-def relit(settings: WideSettings, category: str, photograph: UInt8Array, image_id: str, version: int) -> UInt8Array:
+def light_variant(
+    settings: WideSettings, category: str, photograph: UInt8Array, image_id: str, version: int
+) -> UInt8Array:
     """Return a photometric variant of a photograph.
 
     Parameters

@@ -4,13 +4,14 @@ import json
 import os
 import shlex
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from seamark.errors import ManifestError
 from seamark.files.atomic import file_digest
+from seamark.files.parallel import MapItems
 from seamark.files.plain import UNREADABLE, require_plain_file
 from seamark.manifests.base import Manifest, read_manifest
 from seamark.manifests.calibration import CalibrationManifest
@@ -27,11 +28,8 @@ from seamark.manifests.teacher import TeacherManifest
 from seamark.manifests.tilemaps import TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
 from seamark.repair import repair_command, snakemake_command
-from seamark.running.file_records import FileFacts, JobProvenance, difference
+from seamark.running.file_records import FileRecord, JobProvenance, difference
 from seamark.verification.recorded_files import RecordedFile, Roots, recorded_files
-
-MapItems = Callable[[Callable[[Any], Any], Sequence[Any], str], list[Any]]
-"""Applies a function to every item, like :meth:`seamark.running.job.Job.map`."""
 
 KINDS: Mapping[str, type[Manifest]] = {
     "00_index": IndexManifest,
@@ -207,7 +205,7 @@ def _shortly(error: BaseException, path: Path) -> str:
     return str(error).removeprefix(f"{path}: ").partition("; rebuild it")[0]
 
 
-def _differs(path: Path, facts: FileFacts) -> str | None:
+def _differs(path: Path, facts: FileRecord) -> str | None:
     """Say in what a file differs from what its job left, which may be that it is not there."""
     try:
         return difference(path, facts)

@@ -83,7 +83,7 @@ class Aand(Detector):
                 f"aand: {batch_size} tile of {self.tile_shape[0]} x {self.tile_shape[1]} px per step is too little; "
                 "add images, raise batch_size or the grid's input_px"
             )
-        distillation = DistillationPhase(self, tiles)
+        distillation = HardDistillationPhase(self, tiles)
         if self.amplification is None or self.settings.amplification is None:
             return [distillation]
         return [AmplificationPhase(self, self.amplification, self.settings.amplification, tiles), distillation]
@@ -178,7 +178,7 @@ class AmplificationPhase(GradientPhase):
         return level_masks([pair.mask for pair in pairs.pairs], self.shapes), level_masks(whole, self.shapes)
 
 
-class DistillationPhase(GradientPhase):
+class HardDistillationPhase(GradientPhase):
     """Trains the student on normal tiles; the teacher's amplified features of a tile never change and may be kept.
 
     Parameters

@@ -13,7 +13,7 @@ from seamark.files.images import UInt8Array
 from seamark.learning.batches import Batch, TileReader
 from seamark.settings.efficientad import EfficientAdSettings
 from seamark.settings.synthesis import SynthesisSettings
-from seamark.synthesis.colour_jitter import change_appearance
+from seamark.synthesis.colour_jitter import jitter_colour
 from seamark.synthesis.noise_patches import estimate_background, has_background, inject_noise_patches
 from seamark.synthesis.textures import TextureSource, texture_source
 
@@ -27,7 +27,7 @@ GREY = np.array([0.299, 0.587, 0.114])
 class Views:
     """One tile as a training step sees it."""
 
-    relit: UInt8Array
+    jittered: UInt8Array
     """(H, W, 3), its appearance changed."""
     patched: UInt8Array | None
     """(H, W, 3) with noise patches; None where there are none."""
@@ -65,12 +65,12 @@ class ViewMaker:
     def __call__(self, batch: Batch, place: int) -> Views:
         """Make the views of one place of a batch; each has a generator of its own."""
         pixels = self.reader.pixels(batch.tiles[place])
-        relit = change_appearance(
-            pixels, self.settings.appearance, self.settings.appearance_strength, batch.random("appearance", place)
+        jittered = jitter_colour(
+            pixels, self.settings.colour_jitter, self.settings.colour_jitter_strength, batch.random("appearance", place)
         )
         patched, touched = self.patched(pixels, batch.random("patches", place))
         penalty = self._penalty(pixels, batch.random("penalty", place)) if self.pictures else None
-        return Views(relit, patched, touched, penalty)
+        return Views(jittered, patched, touched, penalty)
 
     def patched(
         self, pixels: UInt8Array, random: np.random.Generator
@@ -128,9 +128,9 @@ class ViewBatch(Batch):
         super().prepare()
         return self
 
-    def relit(self) -> Tensor:
+    def jittered(self) -> Tensor:
         """Return the tiles in another light as network input (B, 3, H, W)."""
-        return self.reader.images([views.relit for views in self.views])
+        return self.reader.images([views.jittered for views in self.views])
 
     def penalty(self) -> Tensor:
         """Return the penalty images as network input (B, 3, H, W)."""

@@ -112,13 +112,13 @@ class LearningPhase(GradientPhase):
     def losses(self, batch: ViewBatch) -> dict[str, Tensor]:
         """Return the weighted sum of all losses, then each of them.
 
-        The clean and the relit tiles go through the student's trunk as one batch; of its head, each gets the half that
-        it needs.
+        The clean and the jittered tiles go through the student's trunk as one batch; of its head, each gets the
+        half that it needs.
         """
         student, settings = self.detector.student, self.settings
         clean, teacher = batch.images(), self.cache(batch)
-        relit = batch.relit() if settings.autoencoder_weight or settings.student_autoencoder_weight else clean[:0]
-        hidden = student.trunk(torch.cat([clean, relit]))
+        jittered = batch.jittered() if settings.autoencoder_weight or settings.student_autoencoder_weight else clean[:0]
+        hidden = student.trunk(torch.cat([clean, jittered]))
         own = student.outputs(hidden[: len(clean)], slice(self.channels))
         losses = {"hard": hard_loss(teacher, own, settings.hard_share)}
         weights = {"hard": settings.hard_weight}
@@ -130,8 +130,8 @@ class LearningPhase(GradientPhase):
                 losses["penalty"] = (
                     student.outputs(student.trunk(batch.penalty()), slice(self.channels)).square().mean()
                 )
-        if len(relit):
-            losses |= self.autoencoder_losses(relit, hidden[len(clean) :])
+        if len(jittered):
+            losses |= self.autoencoder_losses(jittered, hidden[len(clean) :])
             weights |= {
                 "autoencoder": settings.autoencoder_weight,
                 "student_autoencoder": settings.student_autoencoder_weight,
@@ -175,12 +175,12 @@ class LearningPhase(GradientPhase):
             own[:, :, top:bottom, left:right] = student.outputs(student.trunk(crop), slice(self.channels))
         return teacher, own
 
-    def autoencoder_losses(self, relit: Tensor, hidden: Tensor) -> dict[str, Tensor]:
+    def autoencoder_losses(self, jittered: Tensor, hidden: Tensor) -> dict[str, Tensor]:
         """Return the autoencoder's loss against the teacher and the student's against the autoencoder."""
         with torch.no_grad():
-            teacher = self.detector.teacher_features(relit)
+            teacher = self.detector.teacher_features(jittered)
         grid = (teacher.shape[2], teacher.shape[3])
-        rebuilt = self.detector.autoencoder(relit, grid)
+        rebuilt = self.detector.autoencoder(jittered, grid)
         predicted = self.detector.student.outputs(hidden, slice(self.channels, 2 * self.channels))
         return {
             "autoencoder": functional.mse_loss(rebuilt, teacher),

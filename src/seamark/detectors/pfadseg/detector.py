@@ -27,7 +27,7 @@ from torch import Tensor
 from seamark.backbones.registry import Backbone, load_pyramid
 from seamark.detectors.pfadseg.denoising_student import DenoisingStudent
 from seamark.detectors.pfadseg.guided_segmentation import GuidedSegmentation
-from seamark.detectors.pfadseg.rotated_pairs import TurnedPairMaker
+from seamark.detectors.pfadseg.rotated_pairs import RotatedPairMaker
 from seamark.errors import ConfigError, DataError
 from seamark.learning.anomalous_pairs import PairBatch, PairMaker
 from seamark.learning.batches import Batch, TrainingTiles
@@ -122,7 +122,7 @@ class StudentPhase(PairPhase):
         super().__init__(
             steps=settings.steps,
             batch_size=settings.batch_size,
-            make=_turned(settings, tiles),
+            make=_rotated(settings, tiles),
             optimiser=_descent([(detector.student, settings.learning_rate)], settings),
             stopping=EarlyStopping(
                 settings.early_stop,
@@ -159,7 +159,7 @@ class GuidedSegmentationPhase(PairPhase):
         super().__init__(
             steps=settings.segmentation.steps,
             batch_size=settings.batch_size,
-            make=_turned(settings, tiles),
+            make=_rotated(settings, tiles),
             optimiser=_descent(
                 [(network.first, blocks), (network.second, blocks), (network.context, rest), (network.head, rest)],
                 settings,
@@ -206,7 +206,7 @@ def _descent(groups: Sequence[tuple[torch.nn.Module, float]], settings: PfadsegS
     return torch.optim.SGD(parameters, lr=0.0, momentum=settings.momentum, weight_decay=settings.weight_decay)
 
 
-def _turned(settings: PfadsegSettings, tiles: TrainingTiles) -> PairMaker:
-    return TurnedPairMaker(
+def _rotated(settings: PfadsegSettings, tiles: TrainingTiles) -> PairMaker:
+    return RotatedPairMaker(
         tiles.train, settings.synthesis, quarter_turns=settings.quarter_turns, turn_deg=settings.turn_deg
     )

@@ -1,4 +1,4 @@
-"""Pairs of a tile and its anomalous twin of which both are turned by the same angle.
+"""Pairs of a tile and its anomalous twin of which both are rotated by the same angle.
 
 Source: DeSTSeg turns products without a fixed place (PFADSeg specification, section 4.9).
 """
@@ -15,7 +15,7 @@ FILL = 114
 """Grey value of what comes in at the border."""
 
 
-class TurnedPairMaker(PairMaker):
+class RotatedPairMaker(PairMaker):
     """Turns a tile before the anomaly is drawn.
 
     Parameters
@@ -25,7 +25,7 @@ class TurnedPairMaker(PairMaker):
     synthesis : SynthesisSettings
         How anomalies are drawn.
     quarter_turns : bool
-        Whether tiles are turned by 0, 90, 180 or 270 degrees first; they are square then.
+        Whether tiles are rotated by 0, 90, 180 or 270 degrees first; they are square then.
     turn_deg : float
         Largest turn beside that, either way, in degrees.
     """
@@ -42,27 +42,27 @@ class TurnedPairMaker(PairMaker):
         angle = float(augmentation.uniform(-self.turn_deg, self.turn_deg))
         foreground = self.foregrounds(tile)
         return self._pair(
-            turned_pixels(self.reader.pixels(tile), quarters, angle),
-            None if foreground is None else turned_mask(foreground, quarters, angle),
+            rotated_pixels(self.reader.pixels(tile), quarters, angle),
+            None if foreground is None else rotated_mask(foreground, quarters, angle),
             anomaly,
         )
 
 
-def turned_pixels(tile: UInt8Array, quarters: int, angle_deg: float) -> UInt8Array:
+def rotated_pixels(tile: UInt8Array, quarters: int, angle_deg: float) -> UInt8Array:
     """Turn a tile, uint8 (H, W, 3), anticlockwise by quarters and by an angle; what comes in at its border is grey."""
-    return _turned(tile, quarters, angle_deg, cv2.INTER_LINEAR, FILL)
+    return _rotated(tile, quarters, angle_deg, cv2.INTER_LINEAR, FILL)
 
 
-def turned_mask(foreground: BoolArray, quarters: int, angle_deg: float) -> BoolArray:
+def rotated_mask(foreground: BoolArray, quarters: int, angle_deg: float) -> BoolArray:
     """Turn a mask, bool (H, W), as its tile; what comes in at its border is not foreground."""
-    return _turned(foreground.view(np.uint8), quarters, angle_deg, cv2.INTER_NEAREST, 0).view(np.bool_)
+    return _rotated(foreground.view(np.uint8), quarters, angle_deg, cv2.INTER_NEAREST, 0).view(np.bool_)
 
 
-def _turned(values: UInt8Array, quarters: int, angle_deg: float, interpolation: int, fill: int) -> UInt8Array:
+def _rotated(values: UInt8Array, quarters: int, angle_deg: float, interpolation: int, fill: int) -> UInt8Array:
     values = np.ascontiguousarray(np.rot90(values, quarters))
     if not angle_deg:
         return values
     height, width = values.shape[:2]
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle_deg, 1.0)
-    turned = cv2.warpAffine(values, turn, (width, height), flags=interpolation, borderValue=(fill, fill, fill))
-    return np.asarray(turned, dtype=np.uint8)
+    rotated = cv2.warpAffine(values, turn, (width, height), flags=interpolation, borderValue=(fill, fill, fill))
+    return np.asarray(rotated, dtype=np.uint8)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from seamark.detectors.feature_distances import cell_distances
-from seamark.detectors.urd.detector import DistillationPhase, Urd
+from seamark.detectors.urd.detector import ReverseDistillationPhase, Urd
 from seamark.errors import DataError
 from seamark.learning.anomalous_pairs import PairBatch, PairMaker
 from seamark.learning.batches import TrainingTiles
@@ -62,7 +62,7 @@ class Aurd(Urd):
         """
         if len(tiles.train) < 2:
             raise DataError("aurd: one training tile; its segmentation network needs at least 2: add images")
-        return [DistillationPhase(self, tiles, self.settings.augmentation), SegmentationPhase(self, tiles)]
+        return [ReverseDistillationPhase(self, tiles, self.settings.augmentation), SegmentationPhase(self, tiles)]
 
     def segmentation_input(self, images: Tensor) -> Tensor:
         """Return what the segmentation network sees (B, C, H / 4, W / 4) of normalised images (B, 3, H, W)."""

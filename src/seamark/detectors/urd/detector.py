@@ -57,7 +57,7 @@ class Urd(Detector):
         return expert
 
     def phases(self, tiles: TrainingTiles) -> Sequence[Phase]:  # noqa: D102
-        return [DistillationPhase(self, tiles, None)]
+        return [ReverseDistillationPhase(self, tiles, None)]
 
     def pyramids(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return the levels (B, C_l, H_l, W_l) of teacher and student for normalised images (B, 3, H, W)."""
@@ -74,7 +74,7 @@ class Urd(Detector):
         return self.cosine_map(batch)
 
 
-class DistillationPhase(SteppedPhase):
+class ReverseDistillationPhase(SteppedPhase):
     """Trains teacher and student with an optimiser each; the expert stays as it is.
 
     A step: expert without gradient; teacher in training mode on the clean and then on the anomalous batch, its update;

@@ -5,11 +5,11 @@ from pydantic import Field
 from seamark.settings.augmentation import WideSettings
 from seamark.settings.base import Settings, Split
 
-RELIT_VALIDATION: Split = "validation_relit"
+VALIDATION_VARIANTS: Split = "validation_variants"
 """The split of the variants of validation photographs: it gets maps and statistics, nothing else."""
 
 
-class RelightSettings(Settings):
+class LightVariantsSettings(Settings):
     """Photographs shown once more as another lamp and camera would: more to learn from, and to set thresholds by."""
 
     train_variants: int = Field(
@@ -22,6 +22,6 @@ class RelightSettings(Settings):
 
     def variants(self, split: str) -> int:
         """Return how many variants of its photographs a split has."""
-        if split == RELIT_VALIDATION:
+        if split == VALIDATION_VARIANTS:
             return self.validation_variants
         return self.train_variants if split == "train" else 0
