@@ -11,7 +11,7 @@ submission: $(READY)
 	$(BIN)/snakemake --cores $(CORES) submission
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from seamark.detectors.efficientad.discrepancy import (
 from seamark.learning.checkpoints import Checkpoint
 from seamark.learning.feature_statistics import feature_statistics
 from seamark.learning.loop import Training
-from seamark.networks.pdn import Autoencoder, PdnConv, Pdn
+from seamark.networks.pdn import Autoencoder, Pdn, PdnConv
 from seamark.settings.efficientad import EfficientAdSettings
 
 
