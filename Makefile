@@ -1,24 +1,36 @@
-# The README's two commands: `make submission` and `make test`. Both set up .venv first.
+# The README's two commands: `make submission` and `make test`. All targets set up .venv first.
 PYTHON ?= python3
 CORES ?= all
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+WORKFLOW := Snakefile
 
-.PHONY: submission test lint clean-venv
+.PHONY: help submission test lint format docs clean-venv
 
-submission: $(READY)
+help: ## list the targets
+	@sed -n 's|^\([a-z-]*\):.*## |\1\t|p' $(MAKEFILE_LIST) | expand -t 14
+
+submission: $(READY) ## draw the demo photographs, run everything, leave a checked archive and a report
 	$(BIN)/snakemake --cores $(CORES) submission
 
-test: $(READY)
+test: $(READY) ## run the tests; faults and fuzzing run with: .venv/bin/pytest --slow
 	$(BIN)/python -m pytest -n 2
 
-lint: $(READY)
+lint: $(READY) ## check style, types, import directions and the workflow's layout
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/snakefmt --check Snakefile
+	$(BIN)/snakefmt --check $(WORKFLOW)
+
+format: $(READY) ## write the style that lint asks for
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt $(WORKFLOW)
+
+docs: $(READY) ## write what is generated: config.yaml, config.schema.json and the rule graph
+	$(BIN)/python -m pytest -q tests/docs --fix
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -27,5 +39,5 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-clean-venv:
+clean-venv: ## remove .venv
 	rm -rf $(VENV)

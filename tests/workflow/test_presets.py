@@ -1,4 +1,4 @@
-"""The RoBiS presets: what they resolve to for every category of MVTec AD 2, and what happens without weights."""
+"""What every preset resolves to, for every category and split of MVTec AD 2, and what happens without weights."""
 
 import pytest
 import yaml
@@ -12,10 +12,108 @@ from seamark.manifests.base import read_manifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
 from seamark.planning.plan import Plan
+from seamark.planning.required_weights import detector_weights, require_all
+from seamark.planning.variations import plain
+from seamark.settings.config import Config, check_overrides, deep_merge, load_config, resolve
 
 CATEGORIES = tuple(OFFICIAL_COUNTS)
 SPLITS = ("validation", "test_public", "test_private", "test_private_mixed")
 PRESETS = ROOT / "presets"
+GOLDEN = ROOT / "tests" / "golden" / "presets"
+ALONE = tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
+TOGETHER = (
+    ("robis", "robis_repaired"),
+    ("robis", "small_backbone"),
+    ("aand", "aand_small_backbone"),
+    ("aand", "reverse_distillation_small_backbone"),
+    ("urd", "urd_small_backbone"),
+    ("aurd", "aurd_small_backbone"),
+    ("pfadseg", "pfadseg_small_backbone"),
+    ("efficientad_cdo", "efficientad_cdo_small_backbone"),
+    ("inp_former_small_backbone", "seamark_small"),
+)
+PUBLISHED = {
+    "urd": "wide_resnet50_2-95faca4d",
+    "aurd": "wide_resnet50_2-95faca4d",
+    "aand": "wide_resnet50_2-95faca4d",
+    "pfadseg": "resnet18-f37072fd",
+    "seamark": "dinov2_vitb14_reg4_pretrain",
+}
+"""Weights of presets that need a file of the user's."""
+
+
+def merged(*presets):
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text())
+    for preset in presets:
+        raw = deep_merge(raw, yaml.safe_load((PRESETS / f"{preset}.yaml").read_text()))
+    return raw
+
+
+def changed(before, after, path=""):
+    """Keys whose values differ, as dotted paths."""
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return {path: after} if before != after else {}
+    keys = {*before, *after}
+    parts = [changed(before.get(key), after.get(key), f"{path}.{key}".lstrip(".")) for key in sorted(keys)]
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def resolved(config):
+    """All values of the members' blocks and grids; of other sections, those that are no defaults."""
+    blocks = {name: plain(config.detector_blocks[name]) for name in config.fuse.members}
+    grids = {name: plain(config.grids[name]) for name in sorted({block["grid"] for block in blocks.values()})}
+    others = {"detectors", "grids", "overrides"}
+    defaults, own = (block.model_dump(mode="json", exclude=others) for block in (Config(), config))
+    return {"detectors": blocks, "grids": grids} | changed(defaults, own)
+
+
+@pytest.mark.parametrize("presets", [(name,) for name in ALONE] + list(TOGETHER), ids="+".join)
+def test_what_a_preset_resolves_to_is_on_record(presets, fix):
+    raw = merged(*presets)
+    check_overrides(raw, CATEGORIES)
+    whole = resolved(load_config(raw))
+    found = {"whole": whole}
+    for category in CATEGORIES:
+        own = resolved(resolve(raw, category))
+        parts = {category: changed(whole, own)}
+        parts |= {f"{category}/{split}": changed(own, resolved(resolve(raw, category, split))) for split in SPLITS}
+        found |= {key: part for key, part in parts.items() if part}
+    text = yaml.safe_dump(found, sort_keys=True, default_flow_style=None, width=120)
+    path = GOLDEN / f"{'+'.join(presets)}.yaml"
+    if fix:
+        path.write_text(text)
+    assert path.is_file(), f"no {path.name}: write it with pytest --fix, and read it"
+    assert path.read_text() == text
+
+
+def test_no_record_is_left_of_a_preset_that_is_gone():
+    assert {path.stem for path in GOLDEN.glob("*.yaml")} == {*ALONE, *("+".join(names) for names in TOGETHER)}
+
+
+@pytest.mark.parametrize("preset", PUBLISHED)
+def test_missing_weights_are_named_before_anything_runs(preset, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    config = load_config(merged(preset))
+    name = config.fuse.members[0]
+    with pytest.raises(WeightsError, match=rf"{PUBLISHED[preset]}\.pth"):
+        require_all(detector_weights(name, config.detector_blocks[name]))
+
+
+@pytest.mark.parametrize("presets", [names for names in TOGETHER if names[-1].endswith("backbone")], ids="+".join)
+def test_small_backbones_need_no_weights_of_ones_own(presets, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    config = load_config(merged(*presets))
+    for name in config.fuse.members:
+        require_all(detector_weights(name, config.detector_blocks[name]))
+
+
+def test_the_configuration_is_seamark_small():
+    """The preset brings back what config.yaml has, over whatever stands before it, and keeps the challenge's rules."""
+    own = resolved(load_config(merged()))
+    for presets in (["seamark_small"], ["inp_former_small_backbone", "seamark_small"]):
+        found = changed(own, resolved(load_config(merged(*presets))))
+        assert {key for key in found if not key.startswith(("data.", "demo."))} <= {"run", "package.rules"}
+        assert found["package.rules"] == "vand4"
 
 
 class Wildcards:
@@ -55,124 +153,6 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def robis(root):
     return plan(root, "robis")
-
-
-@pytest.fixture(scope="module")
-def repaired(root):
-    return plan(root, "robis", "robis_repaired")
-
-
-@pytest.mark.parametrize("category", CATEGORIES)
-def test_robis_trains_as_section_h4_says(robis, category):
-    grid = robis.settings("grid")(Wildcards(category))
-    assert grid == {"layout": "padded", "window_px": 1024, "overlap": 0.1, "input_px": 518}
-    detector = robis.settings("detector")(Wildcards(category))
-    assert detector["backbone"] == "dinov2_vitb14_reg"
-    assert detector["layers"] == [2, 3, 4, 5, 6, 7, 8, 9]
-    assert detector["groups"] == [[0, 1, 2, 3], [4, 5, 6, 7]]
-    assert (detector["prototypes"], detector["decoder_blocks"], detector["heads"]) == (6, 8, 12)
-    assert (detector["mining_gamma"], detector["coherence_weight"]) == (3.0, 0.2)
-    assert (detector["learning_rate"], detector["final_learning_rate"]) == (1e-3, 1e-4)
-    assert (detector["warmup_steps"], detector["epochs"], detector["max_steps"]) == (100, 200, None)
-    assert (detector["batch_size"], detector["gradient_clip"], detector["weight_decay"]) == (16, 0.1, 1e-4)
-    assert (detector["token_share"], detector["autocast"]) == (1.0, "none")
-    augmentation = detector["augmentation"]
-    assert (augmentation["probability"], augmentation["noise_std"], augmentation["exposure_stops"]) == (0.5, 15.0, 0.2)
-    assert augmentation["order"] == "exposure_first"
-    assert (augmentation["wide_probability"], augmentation["frozen_variants"]) == (0.0, None)
-    assert robis.config.seed == 1
-    assert robis.config.fuse.members == ("inp_former",)
-
-
-@pytest.mark.parametrize("category", CATEGORIES)
-def test_robis_merges_as_released(robis, category):
-    merge = robis.settings("merge")(Wildcards(category))
-    assert (merge["method"], merge["scale"]) == ("robis", 0.25)
-    assert merge["robis"] == {
-        "align_corners": True,
-        "blur_border": "zeros",
-        "score_range": "split",
-        "stride": "truncated",
-        "precision": "float16",
-    }
-    assert robis.config.package.map_scale == 0.25
-
-
-@pytest.mark.parametrize("split", SPLITS)
-@pytest.mark.parametrize("category", CATEGORIES)
-def test_robis_binarizes_as_released(robis, category, split):
-    binarize = robis.settings("binarize")(Wildcards(category, split))
-    assert binarize["at"] == "map"
-    assert binarize["mean_std"] == {"enabled": True, "k": 3.0, "scope": "split"}
-    assert binarize["mebin"] == {
-        "enabled": True,
-        "scores": "robis",
-        "sample_rate": 4,
-        "min_interval": 4,
-        "erode_px": 6,
-        "truncate": True,
-    }
-    assert (binarize["erode_px"], binarize["compensate_erosion"], binarize["min_area_px"]) == (6, False, 0)
-
-
-@pytest.mark.parametrize("split", SPLITS)
-@pytest.mark.parametrize("category", CATEGORIES)
-def test_robis_refines_as_released(robis, category, split):
-    refine = robis.settings("refine")(Wildcards(category, split))
-    assert refine["method"] == ("none" if category == "rice" else "sam")
-    assert (refine["compose"], refine["nothing_found"], refine["top_n"]) == ("replace", "empty", 3)
-    assert refine["fill_holes"] is True
-    sam = refine["sam"]
-    assert sam["model"] == ("vit_b" if split == "test_private_mixed" else "vit_h")
-    assert sam["masks"] == ("union_of_three" if category in {"fabric", "walnuts"} else "single")
-    assert (sam["channel_order"], sam["image_scale"], sam["prompt_on"]) == ("bgr", 0.25, "image")
-
-
-def changed(before, after, path=""):
-    """Keys whose values differ, as dotted paths."""
-    if not isinstance(before, dict) or not isinstance(after, dict):
-        return {path: after} if before != after else {}
-    keys = {*before, *after}
-    parts = [changed(before.get(key), after.get(key), f"{path}.{key}".lstrip(".")) for key in sorted(keys)]
-    return {key: value for part in parts for key, value in part.items()}
-
-
-def test_the_repaired_preset_changes_the_defects_and_nothing_else(robis, repaired):
-    expected = {
-        "run": "robis_repaired",
-        "merge.method": "exact",
-        "merge.smooth_sigma_px": 5.5,
-        "binarize.at": "native",
-        "binarize.mean_std.scope": "validation",
-        "binarize.mebin.scores": "raw",
-        "binarize.mebin.truncate": False,
-        "binarize.compensate_erosion": True,
-        "refine.compose": "constrained",
-        "refine.constrain_px": 28,
-        "refine.nothing_found": "coarse",
-        "refine.top_n": None,
-        "refine.sam.image_scale": None,
-        "refine.sam.channel_order": "rgb",
-    }
-    assert changed(robis.resolved_config(), repaired.resolved_config()) == expected
-
-
-@pytest.mark.parametrize("split", SPLITS)
-@pytest.mark.parametrize("category", CATEGORIES)
-def test_the_repaired_preset_keeps_the_choices_per_category_and_split(repaired, category, split):
-    refine = repaired.settings("refine")(Wildcards(category, split))
-    assert refine["method"] == ("none" if category == "rice" else "sam")
-    assert refine["sam"]["model"] == ("vit_b" if split == "test_private_mixed" else "vit_h")
-    assert refine["sam"]["masks"] == ("union_of_three" if category in {"fabric", "walnuts"} else "single")
-
-
-@pytest.mark.parametrize("presets", [("robis",), ("robis", "robis_repaired")])
-def test_the_small_backbone_leaves_the_late_stages_alone(root, presets):
-    large, small = plan(root, *presets).resolved_config(), plan(root, *presets, "small_backbone").resolved_config()
-    late = {key for key in changed(large, small) if not key.startswith(("detectors.inp_former.", "grids.tile."))}
-    assert late == {"refine.method"}
-    assert small["detectors"]["inp_former"]["backbone"] == "efficientnet_lite0"
-    assert small["refine"]["method"] == "grabcut"
 
 
 def test_presets_for_mvtec_ad_2_serve_other_data_and_parts_of_it(tmp_path):
@@ -266,23 +246,3 @@ def test_with_the_small_backbone_robis_runs_here(tmp_path):
     refined = read_manifest(project.out / "70_refined/bolt/test_private.json", MasksManifest)
     assert refined.method == "grabcut"
     assert {(mask.height, mask.width) for mask in refined.masks} == {(64, 96)}
-
-
-def test_the_configuration_is_seamark_small(root):
-    """The preset brings back what config.yaml has, over whatever stands before it."""
-    own = plan(root)
-    for presets in (["seamark_small"], ["inp_former_small_backbone", "seamark_small"]):
-        found = plan(root, *presets)
-        for category in CATEGORIES[:2]:
-            for name in ("light_variants", "grid", "merge", "fuse", "calibrate", "binarize"):
-                wildcards = Wildcards(category, "test_private")
-                assert found.settings(name)(wildcards) == own.settings(name)(wildcards), name
-        assert found.config.detector_blocks["inp_former"] == own.config.detector_blocks["inp_former"]
-        assert found.config.detector_blocks["feature_bank"] == own.config.detector_blocks["feature_bank"]
-        assert found.config.package.rules == "vand4"
-
-
-def test_seamark_differs_from_seamark_small_in_backbone_tiles_and_refinement(root):
-    large, small = plan(root, "seamark").config, plan(root, "seamark_small").config
-    for name in ("light_variants", "fuse", "calibrate", "binarize", "ranking", "package"):
-        assert getattr(large, name) == getattr(small, name), name

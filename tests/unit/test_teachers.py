@@ -1,7 +1,7 @@
-"""The presets of EfficientAD: the thesis's numbers, and a run that needs no weights of one's own."""
+"""Teachers by name, and the weights that distilling needs."""
 
 import pytest
-from tests.workflow.test_urd_presets import laid_over
+from tests.workflow.test_presets import merged
 
 from seamark.data.layout import FoundImage, limited
 from seamark.errors import ConfigError, WeightsError
@@ -12,22 +12,7 @@ from seamark.teachers.naming import teacher_key, wanted_teacher
 
 
 def block(*presets):
-    return load_config(laid_over(*presets)).detector_blocks["efficientad"]
-
-
-def test_numbers_of_the_thesis():
-    found = block("efficientad_cdo")
-    defaults = EfficientAdSettings().model_dump() | {"grid": "whole", "feature_cache_mb": 2000}
-    assert found.model_dump() == defaults
-    assert (found.network, found.width, found.channels) == ("small", 1.0, 384)
-    assert (found.steps, found.batch_size, found.learning_rate, found.weight_decay) == (70_000, 1, 1e-4, 1e-5)
-    assert (found.hard_share, found.cdo_gamma, found.quantiles) == (0.999, 2.0, (0.9, 0.995))
-    assert (found.patches.probability, found.patches.count, found.patches.side_divisors) == (0.4, (1, 4), (40, 10))
-    assert {found.hard_weight, found.penalty_weight, found.autoencoder_weight, found.student_autoencoder_weight} == {
-        1.0
-    }
-    assert (found.distill.steps, found.distill.batch_size, found.distill.statistics_crops) == (60_000, 16, 10_000)
-    assert load_config(laid_over("efficientad_cdo")).merge.alpha == 0.5
+    return load_config(merged(*presets)).detector_blocks["efficientad"]
 
 
 def test_weights_of_the_backbone_are_needed_to_distil_and_not_to_train(tmp_path, monkeypatch):
@@ -64,7 +49,7 @@ def test_the_key_of_a_teacher_follows_what_it_depends_on():
 
 
 def test_alpha_needs_efficientad():
-    raw = laid_over()
+    raw = merged()
     raw["merge"]["alpha"] = 0.5
     with pytest.raises(ConfigError, match=r"merge\.alpha: weighs the maps of efficientad"):
         load_config(raw)
