@@ -58,25 +58,31 @@ def changed(before, after, path=""):
     return {key: value for part in parts for key, value in part.items()}
 
 
-def resolved(config):
-    """All values of the members' blocks and grids; of other sections, those that are no defaults."""
+def used(config):
+    """Every value that a run reads: the sections, and of detectors and grids those of the members."""
     blocks = {name: plain(config.detector_blocks[name]) for name in config.fuse.members}
     grids = {name: plain(config.grids[name]) for name in sorted({block["grid"] for block in blocks.values()})}
-    others = {"detectors", "grids", "overrides"}
-    defaults, own = (block.model_dump(mode="json", exclude=others) for block in (Config(), config))
-    return {"detectors": blocks, "grids": grids} | changed(defaults, own)
+    sections = config.model_dump(mode="json", exclude={"detectors", "grids", "overrides"})
+    return {"detectors": blocks, "grids": grids, **sections}
+
+
+def resolved(config):
+    """Every value of the members' blocks and grids, and those of other sections that are no defaults."""
+    own = used(config)
+    blocks = {name: own.pop(name) for name in ("detectors", "grids")}
+    return blocks | changed(Config().model_dump(mode="json", exclude={*blocks, "overrides"}), own)
 
 
 @pytest.mark.parametrize("presets", [(name,) for name in ALONE] + list(TOGETHER), ids="+".join)
 def test_what_a_preset_resolves_to_is_on_record(presets, fix):
     raw = merged(*presets)
     check_overrides(raw, CATEGORIES)
-    whole = resolved(load_config(raw))
-    found = {"whole": whole}
+    whole = load_config(raw)
+    found = {"whole": resolved(whole)}
     for category in CATEGORIES:
-        own = resolved(resolve(raw, category))
-        parts = {category: changed(whole, own)}
-        parts |= {f"{category}/{split}": changed(own, resolved(resolve(raw, category, split))) for split in SPLITS}
+        own = used(resolve(raw, category))
+        parts = {category: changed(used(whole), own)}
+        parts |= {f"{category}/{split}": changed(own, used(resolve(raw, category, split))) for split in SPLITS}
         found |= {key: part for key, part in parts.items() if part}
     text = yaml.safe_dump(found, sort_keys=True, default_flow_style=None, width=120)
     path = GOLDEN / f"{'+'.join(presets)}.yaml"
