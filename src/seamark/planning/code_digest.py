@@ -97,4 +97,4 @@ def _companions(path: Path) -> list[Path]:
     if path.parent == PACKAGE_ROOT:
         return []
     files = (file for file in path.parent.rglob("*") if file.is_file())
-    return sorted(file for file in files if file.suffix not in {".py", ".pyc", ".typed"})
+    return sorted(file for file in files if file.suffix not in {".py", ".typed"} and "__pycache__" not in file.parts)
