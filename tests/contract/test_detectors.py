@@ -46,6 +46,10 @@ OFFSETS = {"efficientad": 0.5}
 """Middle of the first cell in px, of detectors whose cells do not begin at the border."""
 
 
+TRACKED = {}
+"""How many steps and tiles of all phases the unbroken training of a detector has."""
+
+
 class Stopped(Exception):
     """Stands for the end of the process in the middle of a training."""
 
@@ -82,7 +86,9 @@ def run(name, path, stop_after=None):
         workers=0,
         track=track,
     )
-    return detector, training.run()
+    records = training.run()
+    TRACKED[name] = done
+    return detector, records
 
 
 @pytest.fixture(scope="module")
@@ -164,10 +170,14 @@ class TestDetector:
         assert records_again == records
         assert all(torch.equal(tensor, again.state()[entry]) for entry, tensor in detector.state().items())
 
-    def test_resumed_training_equals_an_unbroken_one(self, name, trained, tmp_path):
+    @pytest.mark.parametrize("place", ["first", "middle", "last"])
+    def test_resumed_training_equals_an_unbroken_one(self, name, trained, tmp_path, place):
+        """In the first phase, where a phase ends or begins, and in the last one."""
         detector, records = trained[name]
+        last = TRACKED[name]
+        stop_after = {"first": 1, "middle": (last + 1) // 2, "last": last}[place]
         with pytest.raises(Stopped):
-            run(name, tmp_path / "broken", stop_after=1)
+            run(name, tmp_path / "broken", stop_after)
         again, records_again = run(name, tmp_path / "broken")
         assert records_again == records
         assert all(torch.equal(tensor, again.state()[entry]) for entry, tensor in detector.state().items())

@@ -65,7 +65,7 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("stop_after", [1, 3, 4])
+@pytest.mark.parametrize("stop_after", [1, 4])
 def test_killed_in_any_phase_ends_with_the_same_weights(root, tmp_path, stop_after):
     """Two crops of statistics, two steps."""
     done = 0

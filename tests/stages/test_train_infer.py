@@ -1,11 +1,6 @@
 """The train and infer stages: files, repeatability, resume after kill -9, refusal of wrong input."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -147,26 +142,6 @@ def test_scores_do_not_depend_on_the_other_tiles(tiles, tmp_path):
     stage("infer")(infer_job(alone, tmp_path / "model", tmp_path / "few", "inp_former"))
     whole, few = (np.load(tmp_path / folder / "validation.npy") for folder in ("maps", "few"))
     assert np.array_equal(whole[2:], few)
-
-
-def test_killed_training_goes_on_and_ends_with_the_same_bytes(tiles, tmp_path):
-    model, checkpoint = tmp_path / "killed", tmp_path / "killed" / "model.checkpoint"
-    code = (
-        "import sys, runpy, pathlib; suite = runpy.run_path(sys.argv[1]); "
-        "job = suite['train_job'](pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]), 'inp_former', max_steps=40); "
-        "suite['stage']('train')(job)"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code, __file__, str(tiles), str(model)], env=os.environ)
-    deadline = time.monotonic() + 120
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert checkpoint.exists()
-    assert not (model / "fit.json").exists()
-    stage("train")(train_job(tiles, model, "inp_former", max_steps=40))
-    stage("train")(train_job(tiles, tmp_path / "unbroken", "inp_former", max_steps=40))
-    assert content(model) == content(tmp_path / "unbroken")
 
 
 def test_interrupted_training_is_not_continued_by_other_code(tiles, tmp_path, caplog):

@@ -10,9 +10,7 @@ from seamark.detectors.efficientad.detector import EfficientAd
 from seamark.detectors.efficientad.discrepancy import IGNORED, NORMAL, cell_distances, touched_cells
 from seamark.detectors.efficientad.training import LearningPhase, StatisticsPhase, learning_rate, map_quantiles
 from seamark.learning.batches import TileReader, TrainingTiles
-from seamark.learning.checkpoints import Checkpoint
 from seamark.learning.feature_statistics import feature_statistics
-from seamark.learning.loop import Training
 from seamark.maps.merging import merge_tiles
 from seamark.settings.efficientad import EfficientAdSettings
 from seamark.settings.merge import MergeSettings
@@ -336,44 +334,6 @@ def test_a_real_defect_is_found_where_it_is():
     )
     rows, columns = (moved > 0).nonzero().unbind(1)
     assert ((rows.min() + rows.max()) / 2, (columns.min() + columns.max()) / 2) == (8, 10)
-
-
-class Stopped(Exception):
-    pass
-
-
-@pytest.mark.parametrize("stop_after", [1, 4, 5, 6, 8])
-def test_a_training_stopped_in_any_phase_ends_with_the_same_bits(stop_after, tmp_path):
-    """4 tiles of statistics, 3 steps, 2 validation tiles."""
-
-    def run(path, stop=None):
-        model, done = detector(steps=3), 0
-
-        def track(items, what):
-            nonlocal done
-            for item in items:
-                yield item
-                done += 1
-                if done == stop:
-                    raise Stopped
-
-        training = Training(
-            model,
-            model.settings,
-            train=stripes(4),
-            validation=stripes(2, seed=1),
-            checkpoint=Checkpoint(path, {}),
-            device="cpu",
-            workers=0,
-            track=track,
-        )
-        training.run()
-        return model.state()
-
-    with pytest.raises(Stopped):
-        run(tmp_path / "broken", stop_after)
-    resumed, unbroken = run(tmp_path / "broken"), run(tmp_path / "unbroken")
-    assert all(torch.equal(tensor, unbroken[name]) for name, tensor in resumed.items())
 
 
 def test_labels_of_the_ring_follow_the_settings():

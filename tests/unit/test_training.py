@@ -263,7 +263,7 @@ def test_a_phase_that_stops_is_finished_and_followed_by_the_next(tmp_path):
     assert float(model.seen) == 5
 
 
-@pytest.mark.parametrize("stop_at", [1, 3, 4, 6])
+@pytest.mark.parametrize("stop_at", [3, 4])
 def test_a_phase_that_stops_resumes_to_the_same_weights(tmp_path, stop_at):
     def breaking(items, _):
         for item in items:
@@ -283,7 +283,7 @@ def test_a_phase_that_stops_resumes_to_the_same_weights(tmp_path, stop_at):
     assert all(torch.equal(tensor, unbroken.state()[name]) for name, tensor in resumed.state().items())
 
 
-@pytest.mark.parametrize("stop_at", [1, 5, 6, 9, 12, 14])
+@pytest.mark.parametrize("stop_at", [1, 6, 14])
 def test_resume_equals_unbroken(tmp_path, stop_at):
     class Stopped(Exception):
         pass
