@@ -5,20 +5,50 @@ import pytest
 
 from seamark.planning import code_digest as module
 
+A = '''"""A."""
+from seamark import words
+from seamark.b import two
+from seamark.running import job
+
+
+def one():
+    """One."""
+    return two()  # why
+'''
+WORDS = """
+import logging
+from pydantic import Field
+from seamark.weights.published import LICENCE
+
+LOG = logging.getLogger("seamark")
+TILES = Field(4, description="number of tiles")
+
+
+def check(size):
+    if size > 9:
+        raise ValueError(f"{size}: too large")
+    LOG.info("%d of %d", size, 9)
+"""
+
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
     """A tiny package: stage -> a -> b, with c unused."""
     package = tmp_path / "seamark"
-    (package / "report").mkdir(parents=True)
+    package.mkdir()
     files = {
-        "a.py": '"""A."""\nfrom seamark.b import two\n\n\ndef one():\n    """One."""\n    return two()  # why\n',
+        "a.py": A,
         "b.py": "def two():\n    return 2\n",
         "c.py": "THREE = 3\n",
+        "words.py": WORDS,
+        "running/job.py": "RUNS = 1\n",
+        "weights/published.py": "LICENCE = 'Apache-2.0'\n",
+        "settings/seeds.py": "SEED = 1\n",
         "report/page.py": "PAGE = 1\n",
         "report/style.css": "body {}",
     }
     for name, text in files.items():
+        (package / name).parent.mkdir(exist_ok=True)
         (package / name).write_text(text)
     script = tmp_path / "stage.py"
     script.write_text("from seamark.a import one\n\none()\n")
@@ -27,8 +57,6 @@ def tree(tmp_path, monkeypatch):
 
 
 def digest(script: Path, extra: tuple[str, ...] = ()) -> str:
-    for function in (module._tree, module._imported, module._module_path, module._stripped_source):
-        function.cache_clear()
     return module.code_digest(script, extra)
 
 
@@ -45,6 +73,11 @@ def edit(path: Path, old: str, new: str) -> None:
         ("a.py", '"""One."""', '"""The one."""'),
         ("b.py", "return 2", "return  (2)"),
         ("c.py", "3", "4"),
+        ("words.py", "too large", "larger than it may be"),
+        ("words.py", "%d of", "%d out of"),
+        ("words.py", "number of tiles", "how many tiles"),
+        ("running/job.py", "1", "2"),
+        ("weights/published.py", "Apache-2.0", "MIT"),
     ],
 )
 def test_comments_docstrings_layout_and_unused_modules_do_not_count(tree, file, old, new):
@@ -54,7 +87,16 @@ def test_comments_docstrings_layout_and_unused_modules_do_not_count(tree, file, 
     assert digest(script) == before
 
 
-@pytest.mark.parametrize(("file", "old", "new"), [("a.py", "return two()", "return two() + 1"), ("b.py", "2", "3")])
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("a.py", "return two()", "return two() + 1"),
+        ("b.py", "2", "3"),
+        ("words.py", "ValueError", "TypeError"),
+        ("words.py", "size > 9", "size > 8"),
+        ("words.py", "Field(4", "Field(5"),
+    ],
+)
 def test_code_of_imported_modules_counts(tree, file, old, new):
     package, script = tree
     before = digest(script)
@@ -66,6 +108,17 @@ def test_the_script_itself_counts(tree):
     _, script = tree
     before = digest(script)
     edit(script, "one()\n", "one()\none()\n")
+    assert digest(script) != before
+
+
+def test_what_seeds_come_from_counts_where_a_script_reads_its_seed(tree):
+    package, script = tree
+    before = digest(script)
+    edit(package / "settings" / "seeds.py", "1", "2")
+    assert digest(script) == before
+    edit(script, "one()\n", "one()\njob.seed\n")
+    before = digest(script)
+    edit(package / "settings" / "seeds.py", "2", "3")
     assert digest(script) != before
 
 

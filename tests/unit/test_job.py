@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from seamark.running.job import Job, _derived_seed
+from seamark.running.job import Job
 from seamark.settings.merge import MergeSettings
+from seamark.settings.seeds import job_seed
 
 
 def job(**changes):
@@ -46,14 +47,14 @@ def test_track_yields_everything():
 
 def test_seeds_differ_by_rule_and_wildcards_and_repeat():
     seeds = {
-        _derived_seed(1, "train", {"category": "a"}),
-        _derived_seed(1, "train", {"category": "b"}),
-        _derived_seed(1, "infer", {"category": "a"}),
-        _derived_seed(2, "train", {"category": "a"}),
+        job_seed(1, "train", {"category": "a"}),
+        job_seed(1, "train", {"category": "b"}),
+        job_seed(1, "infer", {"category": "a"}),
+        job_seed(2, "train", {"category": "a"}),
     }
     assert len(seeds) == 4
-    assert _derived_seed(1, "train", {"category": "a"}) in seeds
-    assert _derived_seed(1, "distill", {"teacher": "a"}) == _derived_seed(1, "distill", {"teacher": "b"})
+    assert job_seed(1, "train", {"category": "a"}) in seeds
+    assert job_seed(1, "distill", {"teacher": "a"}) == job_seed(1, "distill", {"teacher": "b"})
     assert all(0 <= seed < 2**31 for seed in seeds)
 
 

@@ -1,7 +1,6 @@
 """The runner: what every stage script gets, and what happens around its ``main``."""
 
 import fcntl
-import hashlib
 import json
 import logging
 import sys
@@ -20,6 +19,7 @@ from seamark.running.file_records import recorded
 from seamark.running.progress import Progress
 from seamark.running.provenance import Stopwatch, provenance
 from seamark.settings.base import Settings
+from seamark.settings.seeds import job_seed
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -235,15 +235,8 @@ def _job_of(snakemake: SnakemakeScript) -> Job:
         for name, files in snakemake.input.items()
     }
     outputs = {str(name): Path(str(file)) for name, file in snakemake.output.items()}
-    seed = _derived_seed(int(params.get("seed", 1)), snakemake.rule, wildcards)
+    seed = job_seed(int(params.get("seed", 1)), snakemake.rule, wildcards)
     return Job(snakemake.rule, inputs, outputs, params, wildcards, int(snakemake.threads), "cpu", seed)
-
-
-def _derived_seed(run_seed: int, rule: str, wildcards: Mapping[str, str]) -> int:
-    # A teacher is named after times of files too, which a copy of the photographs need not keep.
-    named = sorted((name, value) for name, value in wildcards.items() if name != "teacher")
-    text = json.dumps([run_seed, rule, named])
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
 def _start_log(stream: Any) -> None:
