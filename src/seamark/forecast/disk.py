@@ -48,11 +48,11 @@ def _model(work: Work) -> float:
 
 
 def _tile_maps(work: Work) -> float:
-    return 4.0 * work.photographs.tiles(work.grid) * tile_map_numbers(work)
+    return 4.0 * work.photographs.tiles(work.grid) * _tile_map_numbers(work)
 
 
-def tile_map_numbers(work: Work) -> float:
-    """Return the numbers that the tile maps of one tile hold."""
+def _tile_map_numbers(work: Work) -> float:
+    """Numbers that the tile maps of one tile hold."""
     block, (height, width) = work.block, work.grid.input_shape
     if isinstance(block, EfficientAdSettings):
         border = 0 if block.border == "zeros" else 8

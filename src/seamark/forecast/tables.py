@@ -59,38 +59,32 @@ def forecast_run(works: Sequence[Work], seconds: Sequence[float | None], cores: 
     RunForecast
         Stages in the order of the flow.
     """
-    stages: dict[str, list[tuple[Work, float | None]]] = {}
-    for work, measured in zip(works, seconds, strict=True):
-        stages.setdefault(work.stage, []).append((work, measured))
-    rows = []
-    for stage, members in stages.items():
-        jobs = [work for work, _ in members]
-        peaks = [memory(work, cores) for work in jobs]
-        row = StageForecast(
-            stage=stage,
-            jobs=len(jobs),
-            done=sum(work.outputs[0].exists() for work in jobs),
-            seconds=_total([measured for _, measured in members]),
-            memory_mb=max(peak.peak for peak in peaks),
-            requested_mb=max(map(requested_mb, jobs)),
-            gpu_mb=max(peak.gpu for peak in peaks),
-            disk_mb=sum(map(disk_bytes, jobs)) / 1e6,
-        )
-        rows.append(row)
-    measured_s = _total(seconds)
+    stages = [_stage(stage, works, seconds, cores) for stage in dict.fromkeys(work.stage for work in works)]
+    measured_s = [stage.seconds for stage in stages if stage.seconds is not None]
     return RunForecast(
-        stages=tuple(rows),
+        stages=tuple(stages),
         cores=cores,
         gpus=gpus,
-        rough_s=None if measured_s is None else measured_s / (gpus or cores),
-        disk_mb=sum(row.disk_mb for row in rows),
+        rough_s=sum(measured_s) / (gpus or cores) if measured_s else None,
+        disk_mb=sum(stage.disk_mb for stage in stages),
         together_mb=sum(sorted((memory(work).resident for work in works), reverse=True)[:cores]),
     )
 
 
-def _total(seconds: Sequence[float | None]) -> float | None:
-    measured = [one for one in seconds if one is not None]
-    return sum(measured) if measured else None
+def _stage(stage: str, works: Sequence[Work], seconds: Sequence[float | None], cores: int) -> StageForecast:
+    jobs = [work for work in works if work.stage == stage]
+    measured_s = [one for work, one in zip(works, seconds, strict=True) if work.stage == stage and one is not None]
+    peaks = [memory(work, cores) for work in jobs]
+    return StageForecast(
+        stage=stage,
+        jobs=len(jobs),
+        done=sum(work.outputs[0].exists() for work in jobs),
+        seconds=sum(measured_s) if measured_s else None,
+        memory_mb=max(peak.peak for peak in peaks),
+        requested_mb=max(map(requested_mb, jobs)),
+        gpu_mb=max(peak.gpu for peak in peaks),
+        disk_mb=sum(map(disk_bytes, jobs)) / 1e6,
+    )
 
 
 def duration(seconds: float | None) -> str:
