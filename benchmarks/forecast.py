@@ -4,8 +4,9 @@
     python benchmarks/forecast.py out/demo
 
 Measured are CPU seconds after the start of each job and peak memory, from the provenance files, and the bytes on the
-disk. The table is also written to ``forecast.csv`` in the folder of the run. ``--networks`` measures instead what
-:mod:`seamark.forecast.networks` knows of the backbones: the memory of a forward pass, each in a process of its own.
+disk; of the seconds only those of training and scoring were told. The table is also written to ``forecast.csv`` in the
+folder of the run. ``--networks`` measures instead what :mod:`seamark.forecast.networks` knows of the backbones: the
+memory of a forward pass, each in a process of its own.
 """
 
 import argparse
@@ -29,9 +30,10 @@ FORWARD = """
 import sys, torch
 from seamark.backbones.registry import load_backbone
 from seamark.learning.detector import load_detector_class
-from seamark.forecast.step_times import peak_mb
+from seamark.running.provenance import Stopwatch
 torch.set_num_threads(1)
 backbone = load_backbone(sys.argv[1], "random")
+peak_mb = lambda: Stopwatch().totals()[2]
 before = peak_mb()
 with torch.inference_mode():
     backbone.pyramid(torch.zeros(1, 3, 518, 518) if "vit" in sys.argv[1] else torch.zeros(1, 3, 512, 512))
@@ -71,26 +73,24 @@ def _size_mb(path: Path) -> float:
 
 def rows(forecast: Mapping[str, Any], found: Mapping[str, Measured]) -> list[dict[str, str]]:
     """Return a line per stage with what was told, what was measured and their ratio, and one for all."""
-    table, told_all, found_all = [], [0.0, 0.0], [0.0, 0.0]
+    table, told_mb, found_mb = [], 0.0, 0.0
     for stage in forecast["stages"]:
         one = found.get(stage["stage"])
         if one is None or one.jobs != stage["jobs"]:
             continue  # done in another run
-        told_all = [told_all[0] + stage["work_s"], told_all[1] + stage["disk_mb"]]
-        found_all = [found_all[0] + one.cpu_s, found_all[1] + one.disk_mb]
+        told_mb, found_mb = told_mb + stage["disk_mb"], found_mb + one.disk_mb
         table.append(
             {"stage": stage["stage"], "jobs": str(one.jobs)}
-            | _pair("CPU s", stage["work_s"], one.cpu_s)
+            | _pair("CPU s", stage["seconds"], one.cpu_s)
             | _pair("memory MB", stage["memory_mb"], one.memory_mb)
             | _pair("disk MB", stage["disk_mb"], one.disk_mb)
         )
-    last = {"stage": "all", "jobs": ""} | _pair("CPU s", told_all[0], found_all[0])
-    return [*table, {**dict.fromkeys(table[0], ""), **last, **_pair("disk MB", told_all[1], found_all[1])}]
+    return [*table, dict.fromkeys(table[0], "") | {"stage": "all"} | _pair("disk MB", told_mb, found_mb)]
 
 
-def _pair(what: str, told: float, found: float) -> dict[str, str]:
-    ratio = f"{told / found:.2f}" if found else ""
-    return {what: f"{told:.1f}", f"{what} measured": f"{found:.1f}", f"{what} ratio": ratio}
+def _pair(what: str, told: float | None, found: float) -> dict[str, str]:
+    ratio = f"{told / found:.2f}" if told is not None and found else ""
+    return {what: "" if told is None else f"{told:.1f}", f"{what} measured": f"{found:.1f}", f"{what} ratio": ratio}
 
 
 def print_table(table: Sequence[Mapping[str, str]]) -> None:

@@ -1,6 +1,8 @@
 """What a run is expected to take, and what is refused."""
 
-from dataclasses import replace
+import json
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,14 +13,23 @@ from PIL import Image
 from seamark.backbones.registry import BACKBONES, load_backbone
 from seamark.data.index import index_category
 from seamark.forecast.disk import disk_bytes
-from seamark.forecast.machine import free_mb, memory_mb
+from seamark.forecast.machine import free_mb, gpu_memory_mb, memory_mb
 from seamark.forecast.memory import memory, requested_mb
 from seamark.forecast.networks import NETWORKS
-from seamark.forecast.photographs import DataSetSizes, Photographs
-from seamark.forecast.remedies import disk_mb, disk_refusal, gpu_refusals, memory_refusals, with_settings
-from seamark.forecast.room import MemoryLimit, PlannedJob, present_mb, room_problems
+from seamark.forecast.photographs import DataSetSizes, PhotographSizes
+from seamark.forecast.refusals import (
+    MemoryLimit,
+    disk_mb,
+    disk_refusal,
+    present_mb,
+    room_problems,
+    with_settings,
+)
+from seamark.forecast.step_times import measured_seconds
+from seamark.forecast.tables import duration, forecast_run, forecast_text
 from seamark.forecast.work import Work
 from seamark.manifests.base import write_manifest
+from seamark.planning.plan import Plan
 from seamark.planning.resources import PlannedForecast
 from seamark.planning.teachers import PlannedTeachers
 from seamark.planning.variations import Variation
@@ -27,57 +38,63 @@ from seamark.tiles.cutting import write_tiles
 from seamark.tiles.geometry import tile_boxes
 from seamark.tiles.plan import plan_tiles
 
-ROOT = Path(__file__).parents[2]
-CONFIG = load_config(
-    {
-        "data": {"root": "data/demo", "truth_root": "data/demo_truth", "demo": True},
-        "grids": {"tile": {"layout": "even", "window_px": 640, "overlap": 0.1, "input_px": 512}},
-        "detectors": {
-            "inp_former": {
-                "backbone": "efficientnet_lite0",
-                "layers": [2, 3],
-                "feature_cache_mb": 1000,
-                "decoder_blocks": 4,
-                "max_steps": 400,
-                "batch_size": 4,
-                "token_share": 0.1,
-                "augmentation": {"frozen_variants": 2},
-            }
-        },
-        "fuse": {"members": ["inp_former"]},
-    }
-)
+INP_FORMER = {
+    "backbone": "efficientnet_lite0",
+    "layers": [2, 3],
+    "feature_cache_mb": 1000,
+    "decoder_blocks": 4,
+    "max_steps": 400,
+    "batch_size": 4,
+    "token_share": 0.1,
+    "augmentation": {"frozen_variants": 2},
+}
+RAW = {
+    "data": {"root": "data/demo", "truth_root": "data/demo_truth", "demo": True},
+    "grids": {"tile": {"layout": "even", "window_px": 640, "overlap": 0.1, "input_px": 512}},
+    "detectors": {"inp_former": INP_FORMER},
+    "fuse": {"members": ["inp_former"]},
+}
+CONFIG = load_config(RAW)
 SIZES = DataSetSizes(CONFIG, {})
 SPLITS = ("validation", "test_public", "test_private", "test_private_mixed")
 
 
-def work(stage, category="washers", splits=("test_public",), config=CONFIG, **facts):
-    training = SIZES.of(category, ("train",))
-    return Work(stage, config, SIZES.of(category, splits), training, category, detector="inp_former", **facts)
+def work(stage, category="washers", splits=("test_public",), **facts):
+    training, outputs = SIZES.of(category, ("train",)), (Path("out/a.json"),)
+    facts = {"detector": "inp_former", "outputs": outputs, **facts}
+    return Work(stage, CONFIG, SIZES.of(category, splits), training, category, **facts)
 
 
-def test_the_demo_is_known_before_it_is_drawn():
-    assert SIZES.of("woven", ("train",)) == Photographs((((1480, 840, 1), 16),))
-    assert SIZES.of("washers", SPLITS).count == 5 + 24 + 10 + 10
+TRAIN = work("train", splits=("train", "validation"))
 
 
-def photographs(folder, sizes):
-    for split, shapes in sizes.items():
-        for number, shape in enumerate(shapes):
-            path = folder / "nut" / split / f"{number:03d}_regular.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            noise = np.random.default_rng(number).integers(0, 256, shape, np.uint8)
-            Image.fromarray(noise).save(path)
-    return folder
+def refusals(jobs, limit_mb, gpu_mb=None):
+    return room_problems(jobs, MemoryLimit(limit_mb, "there are"), 1, gpu_mb)
+
+
+def plain_map(function, items, _what):
+    return [function(item) for item in items]
 
 
 @pytest.fixture
 def nuts(tmp_path, monkeypatch):
-    """Sizes of a small data set, and the folder it lies in."""
+    """Sizes of a small data set that lies in the current folder."""
     monkeypatch.chdir(tmp_path)
-    photographs(tmp_path, {"train/good": [(20, 30), (40, 50)], "validation/good": [(20, 30, 3)]})
+    for name, shape in {
+        "train/good/000_regular": (20, 30),
+        "train/good/001_regular": (40, 50),
+        "validation/good/000_regular": (20, 30, 3),
+    }.items():
+        path = tmp_path / "nut" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, shape, np.uint8)).save(path)
     config = load_config({"run": "r", "data": {"root": str(tmp_path)}})
     return DataSetSizes(config, {"nut": tmp_path / "nut"})
+
+
+def test_the_demo_is_known_before_it_is_drawn():
+    assert SIZES.of("woven", ("train",)) == PhotographSizes((((1480, 840, 1), 16),))
+    assert SIZES.of("washers", SPLITS).count == 5 + 24 + 10 + 10
 
 
 def test_the_largest_file_of_a_split_stands_for_all_until_they_are_indexed(nuts):
@@ -88,9 +105,8 @@ def test_the_largest_file_of_a_split_stands_for_all_until_they_are_indexed(nuts)
 def test_the_index_tells_the_sizes_of_what_it_lists(nuts, tmp_path):
     path = tmp_path / "out/r/00_index/nut.json"
     path.parent.mkdir(parents=True)
-    index = index_category(tmp_path, "nut", "mvtec_ad_2", lambda function, items, _: [function(item) for item in items])
-    known = tuple(image for image in index.images if image.split == "train")
-    write_manifest(path, index.model_copy(update={"images": known}))
+    index = index_category(tmp_path, "nut", "mvtec_ad_2", plain_map)
+    write_manifest(path, index.model_copy(update={"images": index.of("train")}))
     assert nuts.of("nut", ("train",)).sizes == (((30, 20, 1), 1), ((50, 40, 1), 1))
     assert nuts.of("nut", ("validation",)).sizes == (((30, 20, 3), 1),)
 
@@ -103,17 +119,14 @@ def test_an_unreadable_header_counts_as_a_large_photograph(nuts, tmp_path, conte
 
 
 def test_stored_tiles_are_counted_to_the_byte(nuts, tmp_path):
-    index = index_category(tmp_path, "nut", "mvtec_ad_2", lambda function, items, _: [function(item) for item in items])
+    records = index_category(tmp_path, "nut", "mvtec_ad_2", plain_map).of("train")
     config = load_config({"grids": {"tile": {"layout": "padded", "window_px": 16, "overlap": 0.25, "input_px": 8}}})
-    plan = plan_tiles(index.of("train"), config.grids["tile"], tmp_path / "tiles", 1)
-    write_tiles(tmp_path / "tiles/train.npy", plan, tmp_path, lambda function, items, _: list(map(function, items)))
-    sizes = Photographs.of((record.width, record.height, record.channels) for record in index.of("train"))
-    job = Work("crop", config, sizes, grid_name="tile")
+    grid, target = config.grids["tile"], tmp_path / "tiles/train.npy"
+    write_tiles(target, plan_tiles(records, grid, target.parent, 1), tmp_path, plain_map)
+    sizes = PhotographSizes.of((record.width, record.height, record.channels) for record in records)
     header_and_records = 128 - 400 * 2
-    assert disk_bytes(job) + header_and_records == (tmp_path / "tiles/train.npy").stat().st_size
-    assert sizes.tiles(config.grids["tile"]) == sum(
-        len(tile_boxes(record.width, record.height, config.grids["tile"])) for record in index.of("train")
-    )
+    assert disk_bytes(Work("crop", config, sizes, grid_name="tile")) + header_and_records == target.stat().st_size
+    assert sizes.tiles(grid) == sum(len(tile_boxes(record.width, record.height, grid)) for record in records)
 
 
 MEASURED_DEMO_MB = {
@@ -141,14 +154,19 @@ MEASURED_DEMO_MB = {
 def test_expected_memory_of_the_demo_is_near_what_was_measured(job, measured):
     stage, category = job
     splits = {"train": ("train", "validation"), "infer": ("test_public",)}.get(stage, SPLITS)
-    expected = memory(work(stage, category or "washers", splits), 2 if stage in ("demo", "package") else 1)
+    threads = 2 if stage in ("demo", "package") else 1
+    expected = memory(work(stage, category or "washers", splits, threads=threads))
     assert expected.peak == pytest.approx(measured, rel=0.3)
 
 
 def test_what_a_job_asks_for_has_room():
-    job = work("train", splits=("train", "validation"))
-    assert requested_mb(job) >= 1.2 * memory(job).peak
-    assert requested_mb(job) % 50 == 0
+    assert requested_mb(TRAIN) >= 1.2 * memory(TRAIN).peak
+    assert requested_mb(TRAIN) % 50 == 0
+
+
+def test_a_job_has_no_more_threads_than_there_are_cores():
+    wide = work("package", threads=4)
+    assert memory(wide, cores=2) == memory(replace(wide, threads=2)) < memory(wide)
 
 
 def test_tiles_that_are_not_kept_count_once():
@@ -162,7 +180,7 @@ def test_a_small_disk_is_refused_with_the_settings_that_would_do():
     jobs = [work(stage, grid_name="tile" if stage == "crop" else "") for stage in ("crop", "merge", "package")]
     needed = disk_mb(jobs)
     assert disk_refusal(jobs, 1.06 * needed) is None
-    assert disk_refusal(jobs, 0.5 * needed, present_mb=0.6 * needed) is None
+    assert disk_refusal(jobs, 0.5 * needed, present=0.6 * needed) is None
     refusal = disk_refusal(jobs, 0.6 * needed)
     assert "keep_tiles: false" in refusal
     assert "merge: {scale: 0.5}" in refusal
@@ -171,54 +189,49 @@ def test_a_small_disk_is_refused_with_the_settings_that_would_do():
 
 
 def test_little_memory_is_refused_with_a_batch_that_fits():
-    job = work("train", splits=("train", "validation"))
-    assert memory_refusals([job], 4000.0, lambda _: 1, "there are") == []
-    (refusal,) = memory_refusals([job, job], 800.0, lambda _: 1, "there are")
-    assert "train inp_former washers needs 1.7 GB" in refusal
+    assert refusals([TRAIN], 4000.0) == []
+    (refusal,) = refusals([TRAIN, TRAIN], 800.0)
+    assert "memory: there are 800 MB, but train inp_former washers needs 1.7 GB" in refusal
     assert "feature_cache_mb: 0, batch_size: 2" in refusal
-    less = with_settings(job, {"detectors": {"inp_former": {"feature_cache_mb": 0, "batch_size": 2}}})
-    assert memory(less).resident < 800.0 < memory(job).resident
+    less = with_settings(TRAIN, {"detectors": {"inp_former": {"feature_cache_mb": 0, "batch_size": 2}}})
+    assert memory(less).resident < 800.0 < memory(TRAIN).resident
 
 
-def test_mapped_tiles_are_no_reason_to_refuse():
-    many = Photographs((((1480, 840, 3), 20_000),))
-    job = replace(work("infer"), photographs=many)
-    assert memory(job).peak > 90_000
-    assert memory_refusals([job], 1000.0, lambda _: 1, "there are") == []
+def test_mapped_tiles_are_no_reason_to_refuse(monkeypatch):
+    monkeypatch.setattr("seamark.forecast.refusals.free_mb", lambda _: 1e9)
+    many = replace(work("infer"), photographs=PhotographSizes((((1480, 840, 3), 20_000),)))
+    assert memory(many).peak > 90_000
+    assert refusals([many], 1000.0) == []
 
 
 @pytest.mark.parametrize(
-    ("method", "limit_mb", "remedy"),
-    [("sam", 1000.0, "refine: {method: grabcut}"), ("sam", 4000.0, "refine: {sam: {model: vit_b}}")],
+    ("limit_mb", "remedy"), [(1000.0, "refine: {method: grabcut}"), (4000.0, "refine: {sam: {model: vit_b}}")]
 )
-def test_a_smaller_segmenter_is_named(method, limit_mb, remedy):
-    job = with_settings(work("refine"), {"refine": {"method": method, "sam": {"model": "vit_h"}}})
-    (refusal,) = memory_refusals([job], limit_mb, lambda _: 1, "there are")
+def test_a_smaller_segmenter_is_named(limit_mb, remedy):
+    job = with_settings(work("refine"), {"refine": {"method": "sam", "sam": {"model": "vit_h"}}})
+    (refusal,) = refusals([job], limit_mb)
     assert remedy in refusal
 
 
 def test_a_small_gpu_is_refused_for_jobs_that_use_it_only():
-    train, merge = work("train", splits=("train", "validation")), work("merge")
-    (refusal,) = gpu_refusals([train, merge], 1500.0)
+    (refusal,) = refusals([TRAIN, work("merge")], 4000.0, gpu_mb=1500.0)
     assert "GPU memory" in refusal
     assert "feature_cache_mb: 0" in refusal
 
 
 def test_older_results_make_room_for_those_that_replace_them(tmp_path):
-    manifest = tmp_path / "train.json"
-    manifest.write_bytes(b"x" * 1000)
     (tmp_path / "train").mkdir()
-    (tmp_path / "train/000.tiff").write_bytes(b"x" * 5000)
-    (tmp_path / "other.tiff").write_bytes(b"x" * 7000)
-    assert present_mb([manifest]) == pytest.approx(0.006)
+    for name, size in {"train.json": 1000, "train/000.tiff": 5000, "other.tiff": 7000}.items():
+        (tmp_path / name).write_bytes(b"x" * size)
+    assert present_mb([tmp_path / "train.json"]) == pytest.approx(0.006)
 
 
 def test_problems_of_disk_and_memory_are_told_together(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    huge = replace(work("merge"), photographs=Photographs((((100_000, 100_000, 3), 10_000),)))
-    problems = room_problems([PlannedJob(huge, (Path("out/a.json"),))], MemoryLimit(1000.0, "there are"), 1)
-    assert [problem.split(":")[0] for problem in problems] == ["disk", "memory"]
-    assert "out needs" in problems[0]
+    huge = replace(work("merge"), photographs=PhotographSizes((((100_000, 100_000, 3), 10_000),)))
+    disk, memory_problem = refusals([huge], 1000.0)
+    assert disk.startswith("disk: out needs")
+    assert memory_problem.startswith("memory: ")
 
 
 def test_memory_is_what_the_control_group_allows(tmp_path):
@@ -228,6 +241,16 @@ def test_memory_is_what_the_control_group_allows(tmp_path):
     limit.write_text("max\n")
     assert memory_mb((limit,)) == memory_mb(())
     assert free_mb(tmp_path / "not/there/yet") > 0
+
+
+def test_the_smallest_gpu_counts(tmp_path, monkeypatch):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f"#!{sys.executable}\nprint('81559\\n16384')\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu_memory_mb() == pytest.approx(16384 * 1.048576)
+    tool.unlink()
+    assert gpu_memory_mb() is None
 
 
 def test_networks_are_those_of_the_backbones():
@@ -260,3 +283,59 @@ def test_variants_count_as_photographs_where_they_are_tiles():
     assert count("fuse", "validation_variants") == 3 * validation
     assert count("train", detector="inp_former") == 3 * train + validation
     assert planned.work("index", SimpleNamespace(category="woven")).photographs.count < 100
+
+
+@pytest.fixture
+def jobs(tmp_path, monkeypatch):
+    """All jobs of the demo, of which only the photographs are there."""
+    monkeypatch.chdir(tmp_path)
+    found = Plan(RAW, Path(__file__).parents[2]).forecast.submission()
+    found[0].outputs[0].parent.mkdir()
+    found[0].outputs[0].touch()
+    return found
+
+
+def test_measured_seconds_are_summed_and_shared_among_cores_or_gpus(jobs):
+    seconds = [{"train": 100.0, "infer": 1.0}.get(job.stage) for job in jobs]
+    forecast = forecast_run(jobs, seconds, cores=4, gpus=0)
+    told = {stage.stage: stage for stage in forecast.stages}
+    assert (told["demo"].jobs, told["demo"].done, told["demo"].seconds) == (1, 1, None)
+    assert (told["train"].jobs, told["train"].done, told["train"].seconds) == (2, 0, 200.0)
+    assert forecast.rough_s == (200.0 + told["infer"].jobs) / 4
+    assert forecast_run(jobs, seconds, cores=4, gpus=1).rough_s == 200.0 + told["infer"].jobs
+    assert forecast.disk_mb == pytest.approx(sum(map(disk_bytes, jobs)) / 1e6)
+    assert forecast.disk_mb == pytest.approx(1337, rel=0.3)  # a finished run without its logs
+
+
+def test_the_table_names_every_stage_and_what_does_not_fit(jobs):
+    forecast = forecast_run(jobs, [None] * len(jobs), cores=2, gpus=0)
+    text = forecast_text(forecast, ["disk: out needs more"], MemoryLimit(2000.0, "there are"))
+    assert all(f"\n{job.stage} " in f"\n{text}" for job in jobs)
+    assert "2 jobs side by side may take 3.4 GB; with --resources mem_mb=2000" in text
+    assert "side by side" not in forecast_text(forecast, [], MemoryLimit(8000.0, "there are"))
+    assert "it does not fit:\n  - disk: out needs more" in text
+    assert "roughly 1 min 40 s on 1 GPU" in forecast_text(replace(forecast, rough_s=100.0, gpus=1), [], None)
+    assert json.loads(json.dumps(asdict(forecast)))["stages"][0]["stage"] == "demo"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(8.4, "8 s"), (95, "1 min 35 s"), (7320, "2 h 2 min"), (None, "-")])
+def test_durations_are_for_people(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("detector", ["inp_former", "efficientad", "feature_bank"])
+def test_steps_and_loops_of_real_detectors_are_measured_and_multiplied(detector):
+    small = {"layout": "even", "window_px": 64, "overlap": 0.25, "input_px": 64}
+    block = {
+        "inp_former": {**INP_FORMER, "batch_size": 2, "max_steps": 4, "weights": "random"},
+        "efficientad": {"steps": 4, "teacher": "distilled"},
+        "feature_bank": {"backbone": "efficientnet_lite0", "weights": "random", "bank_size": 50},
+    }[detector]
+    raw = {**RAW, "grids": {"tile": small}, "detectors": {detector: block}, "fuse": {"members": [detector]}}
+    config = load_config(raw)
+    train, infer = (replace(TRAIN, config=config, stage=stage, detector=detector) for stage in ("train", "infer"))
+    twice = replace(infer, photographs=infer.photographs.times(2))
+    found = measured_seconds([train, work("merge"), infer, twice], "cpu")
+    assert found[0] > 0
+    assert found[1] is None
+    assert found[3] == pytest.approx(2 * found[2])

@@ -21,7 +21,7 @@ def test_plan_tells_of_every_job_and_again_when_asked_again(project):
     real = {stage: int(count) for stage, count in counts.items() if stage not in ("submission", "total")}
     assert {stage["stage"]: stage["jobs"] for stage in plan["stages"]} == real
     assert {stage["done"] for stage in plan["stages"]} == {0}
-    assert plan["wall_s"] > 0
+    assert plan["rough_s"] > 0
     assert "it fits" in told
     assert told.count("\ntrain ") == 1
     assert "Measuring" in "".join(project.snakemake("plan", options=("-n",)).stdout)

@@ -6,36 +6,14 @@ the demo and from rehearsals: ``python benchmarks/forecast.py <run folder>`` put
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
-from seamark.forecast.learning import trained_parameters
-from seamark.forecast.networks import NETWORKS
+from seamark.forecast.memory import finest_stride, trained_parameters
 from seamark.forecast.work import Work
 from seamark.settings.constant import ConstantSettings
 from seamark.settings.efficientad import EfficientAdSettings
 from seamark.settings.feature_bank import FeatureBankSettings
 from seamark.settings.inp_former import InpFormerSettings
-
-KINDS = {
-    "demo": "photographs of the demo",
-    "index": "lists of photographs",
-    "truth": "lists of photographs",
-    "crop": "tiles",
-    "distill": "teachers",
-    "train": "models",
-    "infer": "tile maps",
-    "merge": "maps",
-    "fuse": "fused maps",
-    "calibrate": "histograms",
-    "binarize": "masks",
-    "refine": "masks",
-    "preview": "previews",
-    "evaluate": "scores",
-    "package": "archive and its folder",
-    "report": "report",
-    "comparison": "comparison",
-    "ablation": "comparison",
-}
-"""What each stage leaves, by the name of its rule."""
 
 HISTOGRAM_BYTES = 8 * 65536
 RECORD_BYTES = 400
@@ -55,20 +33,8 @@ SCORES_BYTES = 1_000_000
 
 
 def disk_bytes(work: Work) -> float:
-    """Return about how many bytes a job leaves.
-
-    Parameters
-    ----------
-    work : Work
-        The job.
-
-    Returns
-    -------
-    float
-        Only its records for a job whose files are references to others.
-    """
-    size = _SIZES.get(work.stage)
-    return RECORD_BYTES * work.photographs.count + (size(work) if size else 0.0)
+    """Return about how many bytes a job leaves: only its records if its files are references to others."""
+    return RECORD_BYTES * work.photographs.count + LEFT_BY[work.stage].size(work)
 
 
 def _demo(work: Work) -> float:
@@ -77,86 +43,75 @@ def _demo(work: Work) -> float:
     )
 
 
-def _tiles(work: Work) -> float:
-    return 1e6 * work.tiles_mb(work.photographs)
-
-
 def _model(work: Work) -> float:
     return 4.0 * trained_parameters(work)
 
 
 def _tile_maps(work: Work) -> float:
-    return 4.0 * work.photographs.tiles(work.grid) * tile_map_numbers(work)
+    return 4.0 * work.photographs.tiles(work.grid) * _tile_map_numbers(work)
+
+
+def _tile_map_numbers(work: Work) -> float:
+    """Numbers that the tile maps of one tile hold."""
+    block, (height, width) = work.block, work.grid.input_shape
+    if isinstance(block, EfficientAdSettings):
+        border = 0 if block.border == "zeros" else 8
+        return 3.0 * (height // 4 - border) * (width // 4 - border)
+    by_layer = isinstance(block, InpFormerSettings | FeatureBankSettings | ConstantSettings)
+    stride = finest_stride(block) if by_layer else 4
+    return float(math.ceil(height / stride) * math.ceil(width / stride))
 
 
 def _maps(work: Work) -> float:
-    return 4.0 * work.photographs.map_pixels(work.scale)
+    return 4.0 * work.photographs.pixels(work.scale)
 
 
 def _fused(work: Work) -> float:
     return _maps(work) if len(work.config.fuse.members) > 1 else 0.0
 
 
-def _histograms(work: Work) -> float:
-    return float(HISTOGRAM_BYTES * len(work.config.data.splits))
-
-
 def _masks(work: Work) -> float:
-    return MASK_BYTES_PER_PX * work.photographs.pixels
-
-
-def _archive(work: Work) -> float:
-    return 2.0 * work.photographs.map_pixels(work.config.package.map_scale) * (1.0 + ARCHIVE_SHARE)
-
-
-def _scores(_work: Work) -> float:
-    return float(SCORES_BYTES)
-
-
-def _page(_work: Work) -> float:
-    return float(PAGE_BYTES)
+    return MASK_BYTES_PER_PX * work.photographs.pixels()
 
 
 def _previews(work: Work) -> float:
-    return PREVIEW_BYTES_PER_PX * _drawn_px(work)
-
-
-_SIZES: dict[str, Callable[[Work], float]] = {
-    "demo": _demo,
-    "crop": _tiles,
-    "distill": _model,
-    "train": _model,
-    "infer": _tile_maps,
-    "merge": _maps,
-    "fuse": _fused,
-    "calibrate": _histograms,
-    "binarize": _masks,
-    "refine": _masks,
-    "preview": _previews,
-    "evaluate": _scores,
-    "package": _archive,
-    "report": _page,
-}
-
-
-def _drawn_px(work: Work) -> float:
-    """Pixels of the panels of all strips and of the layers of the viewer."""
-    settings, total = work.config.preview, 0.0
+    """Bytes of the panels of all strips and of the layers of the viewer."""
+    settings, drawn_px = work.config.preview, 0.0
     for (width, height, _), count in work.photographs.sizes:
         panel = (settings.panel_px / max(width, height)) ** 2
         layer = min(1.0, settings.layer_px / max(width, height)) ** 2
-        total += (PANELS * panel + layer) * width * height * count
-    return total
+        drawn_px += (PANELS * panel + layer) * width * height * count
+    return PREVIEW_BYTES_PER_PX * drawn_px
 
 
-def tile_map_numbers(work: Work) -> float:
-    """Return the numbers that the tile maps of one tile hold."""
-    block, (height, width) = work.block, work.grid.input_shape
-    if isinstance(block, EfficientAdSettings):
-        border = 0 if block.border == "zeros" else 8
-        return 3.0 * (height // 4 - border) * (width // 4 - border)
-    stride = 4
-    if isinstance(block, InpFormerSettings | FeatureBankSettings | ConstantSettings):
-        network = NETWORKS.get(block.backbone, NETWORKS["efficientnet_lite0"])
-        stride = min(network.strides[layer] for layer in (network.layers if block.layers is None else block.layers))
-    return float(math.ceil(height / stride) * math.ceil(width / stride))
+def _archive(work: Work) -> float:
+    return 2.0 * work.photographs.pixels(work.config.package.map_scale) * (1.0 + ARCHIVE_SHARE)
+
+
+class _Left(NamedTuple):
+    what: str
+    size: Callable[[Work], float] = lambda _: 0.0
+    """Bytes besides the records."""
+
+
+LEFT_BY = {
+    "demo": _Left("photographs of the demo", _demo),
+    "index": _Left("lists of photographs"),
+    "truth": _Left("lists of photographs"),
+    "crop": _Left("tiles", lambda work: 1e6 * work.tiles_mb),
+    "distill": _Left("teachers", _model),
+    "train": _Left("models", _model),
+    "infer": _Left("tile maps", _tile_maps),
+    "merge": _Left("maps", _maps),
+    "fuse": _Left("fused maps", _fused),
+    "calibrate": _Left("histograms", lambda work: HISTOGRAM_BYTES * len(work.config.data.splits)),
+    "binarize": _Left("masks", _masks),
+    "refine": _Left("masks", _masks),
+    "preview": _Left("previews", _previews),
+    "evaluate": _Left("scores", lambda _: SCORES_BYTES),
+    "package": _Left("archive and its folder", _archive),
+    "report": _Left("report", lambda _: PAGE_BYTES),
+    "comparison": _Left("comparison"),
+    "ablation": _Left("comparison"),
+}
+"""What each stage leaves, by the name of its rule."""

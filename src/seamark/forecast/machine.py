@@ -3,31 +3,14 @@
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Where control groups of either version say how much memory they allow."""
 
 
-@dataclass(frozen=True)
-class MachineSpeed:
-    """What :func:`seamark.forecast.machine_speed.measure_machine` measured."""
-
-    slowness: float
-    """CPU seconds for the same work, relative to the machine of the coefficients."""
-    disk_mb_s: float
-    """MB per second that a file takes until it is on the disk."""
-
-
 def memory_mb(limits: tuple[Path, ...] = CGROUP_LIMITS) -> float:
-    """Return the memory that processes may take here, in MB: the machine's, or that of the control group if it is less.
-
-    Parameters
-    ----------
-    limits : tuple of Path
-        Files that may hold a limit in bytes.
-    """
+    """Return the memory in MB that processes may take here: the machine's, or less if a file limits it, in bytes."""
     found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     for path in limits:
         try:

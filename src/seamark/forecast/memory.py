@@ -1,15 +1,25 @@
-"""Peak memory of a job of any stage.
+"""Peak memory of a job of any stage, on the machine and on its GPU.
 
 A stage without a network takes its imports and a few bytes per pixel of the photograph or map that each of its threads
-works on. The coefficients were fitted to the peak memory in the provenance of small rehearsals at full and at half size
-and of the demo: ``python benchmarks/forecast.py <run folder>`` puts both side by side.
+works on. One with a network takes the interpreter with torch, the parameters, the activations of a batch, kept
+features, and the stored tiles, which are mapped into it. The coefficients were fitted to the peak memory in the
+provenance of finished runs, those of networks on EfficientNet-Lite0 (``python benchmarks/forecast.py <run folder>``
+puts both side by side); other backbones are scaled by the memory of their forward pass. The same numbers give GPU
+memory, which was not measured.
 """
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from seamark.forecast.learning import Memory, learning_memory
+from seamark.forecast.networks import NETWORKS, SEGMENT_ANYTHING_MB, Network
 from seamark.forecast.work import Work
+from seamark.settings.aand import AandSettings
+from seamark.settings.efficientad import EfficientAdSettings
+from seamark.settings.feature_bank import FeatureBankSettings
+from seamark.settings.inp_former import InpFormerSettings
+from seamark.settings.pfadseg import PfadsegSettings
+from seamark.settings.teacher import TeacherSettings
+from seamark.settings.training import DetectorSettings
 
 MARGIN = 1.2
 """Room beyond the expected peak in what a job asks for."""
@@ -17,11 +27,24 @@ SNAKEMAKE_MB = 400.0
 """On a cluster a job is started by Snakemakes that count as well: two of 175 MB each and srun's processes on SLURM."""
 STEP_MB = 50
 """What a job asks for is a multiple of this."""
+INTERPRETER_MB = 395.0
+"""Python with torch and the project, before anything is loaded."""
+CUDA_CONTEXT_MB = 500.0
+"""What torch and its libraries keep on a GPU; not measured here."""
+GPU_BATCH = 16
+"""Tiles that are scored at a time on a GPU."""
+BYTES_TRAINED = 16
+"""Of a trained parameter: itself, its gradient and two moments, float32."""
+CACHE_OVERHEAD = 1.2
+"""Memory of kept features relative to their bytes."""
+PDN_CELLS = (56 / 256) ** 2
+"""Cells per px of the patch description networks."""
+PDN_WIDTH = 0.5
+"""Width of the networks at which EfficientAD and distillation were measured."""
 
 
-@dataclass(frozen=True)
-class _Appetite:
-    """Memory in MB: at least, per million pixels, channel values or map pixels of the largest, and per photograph."""
+class _StageMemory(NamedTuple):
+    """MB: at least, per million pixels, channel values or map pixels of the largest photograph, and per photograph."""
 
     base: float
     per_megapixel: float = 0.0
@@ -30,71 +53,211 @@ class _Appetite:
     per_photograph: float = 0.0
 
 
-_APPETITES = {
-    "demo": _Appetite(110.0, per_megapixel=150.0),
-    "index": _Appetite(80.0, per_megapixel=3.0),
-    "truth": _Appetite(80.0, per_megapixel=3.0),
-    "crop": _Appetite(80.0, per_million_values=3.2),
-    "merge": _Appetite(95.0, per_map_megapixel=13.0),
-    "fuse": _Appetite(74.0),
-    "calibrate": _Appetite(80.0, per_map_megapixel=13.5),
-    "binarize": _Appetite(80.0, per_megapixel=9.0),
-    "refine": _Appetite(85.0, per_megapixel=11.0, per_million_values=0.8),
-    "preview": _Appetite(100.0, per_megapixel=9.5, per_million_values=2.8, per_photograph=0.3),
-    "evaluate": _Appetite(95.0, per_megapixel=18.5),
-    "package": _Appetite(270.0, per_map_megapixel=4.0, per_photograph=0.006),
-    "report": _Appetite(150.0, per_photograph=0.02),
-    "verify": _Appetite(100.0, per_map_megapixel=8.0),
-    "comparison": _Appetite(200.0, per_megapixel=30.0, per_photograph=0.02),
+_STAGES = {
+    "demo": _StageMemory(110.0, per_megapixel=150.0),
+    "index": _StageMemory(80.0, per_megapixel=3.0),
+    "truth": _StageMemory(80.0, per_megapixel=3.0),
+    "crop": _StageMemory(80.0, per_million_values=3.2),
+    "merge": _StageMemory(95.0, per_map_megapixel=13.0),
+    "fuse": _StageMemory(74.0),
+    "calibrate": _StageMemory(80.0, per_map_megapixel=13.5),
+    "binarize": _StageMemory(80.0, per_megapixel=9.0),
+    "refine": _StageMemory(85.0, per_megapixel=11.0, per_million_values=0.8),
+    "preview": _StageMemory(100.0, per_megapixel=9.5, per_million_values=2.8, per_photograph=0.3),
+    "evaluate": _StageMemory(95.0, per_megapixel=18.5),
+    "package": _StageMemory(270.0, per_map_megapixel=4.0, per_photograph=0.006),
+    "report": _StageMemory(150.0, per_photograph=0.02),
+    "verify": _StageMemory(100.0, per_map_megapixel=8.0),
+    "comparison": _StageMemory(200.0, per_megapixel=30.0, per_photograph=0.02),
+    "ablation": _StageMemory(200.0, per_megapixel=30.0, per_photograph=0.02),
 }
-_LIGHT_VARIANTS = _Appetite(80.0, per_million_values=17.0)
-_FUSING = _Appetite(74.0, per_map_megapixel=28.0)
-_MEBIN = _Appetite(200.0, per_megapixel=15.0)
-_NETWORK_STAGES = ("distill", "train", "infer")
+_LIGHT_VARIANTS = _StageMemory(80.0, per_million_values=17.0)
+_FUSING = _StageMemory(74.0, per_map_megapixel=28.0)
+_MEBIN = _StageMemory(200.0, per_megapixel=15.0)
 
 
-def memory(work: Work, threads: int = 1) -> Memory:
-    """Return the peak memory of a job.
+class _DetectorMemory(NamedTuple):
+    """Training and scoring a tile relative to the backbone's forward pass, and trained relative to its parameters."""
 
-    Parameters
-    ----------
-    work : Work
-        The job.
-    threads : int
-        Photographs that it works on at a time.
+    training: float
+    scoring: float
+    trained: float
 
-    Returns
-    -------
-    Memory
-        In MB.
-    """
-    if uses_network(work):
-        return learning_memory(work)
-    appetite, photographs = _appetite(work), work.photographs
-    per_thread = (
-        appetite.per_megapixel * photographs.largest_pixels
-        + appetite.per_million_values * photographs.largest_pixels * photographs.channels
-        + appetite.per_map_megapixel * photographs.largest_map_pixels(work.scale)
-    ) / 1e6
-    return Memory(appetite.base + threads * per_thread + appetite.per_photograph * photographs.count)
+
+_DETECTORS = {
+    "inp_former": _DetectorMemory(1.0, 1.5, 2.3),
+    "feature_bank": _DetectorMemory(1.5, 1.5, 0.0),
+    "urd": _DetectorMemory(3.0, 2.3, 6.4),
+    "aurd": _DetectorMemory(3.0, 2.7, 7.2),
+    "aand": _DetectorMemory(2.1, 2.0, 5.1),
+    "pfadseg": _DetectorMemory(5.7, 3.4, 14.6),
+    "constant": _DetectorMemory(0.1, 0.1, 0.0),
+}
+_DESTSEG = _DetectorMemory(3.4, 2.2, 7.4)
+
+
+class Memory(NamedTuple):
+    """Memory of a job in MB."""
+
+    resident: float
+    """Peak, without mapped files."""
+    mapped: float = 0.0
+    """Mapped files: they count as the job's, but the system takes them away when memory is short."""
+    gpu: float = 0.0
+    """On the GPU, if there is one."""
+
+    @property
+    def peak(self) -> float:
+        """What the system reports as the largest resident size."""
+        return self.resident + self.mapped
 
 
 def uses_network(work: Work) -> bool:
     """Return whether a job loads a network and so can use a GPU."""
-    return work.stage in _NETWORK_STAGES or (work.stage == "refine" and work.config.refine.method == "sam")
+    return work.stage in ("distill", "train", "infer") or _segments_anything(work)
 
 
-def requested_mb(work: Work, threads: int = 1) -> int:
+def requested_mb(work: Work) -> int:
     """Return the memory that a job asks Snakemake for, in MB."""
-    wanted = MARGIN * memory(work, threads).peak + SNAKEMAKE_MB
-    return STEP_MB * math.ceil(wanted / STEP_MB)
+    return STEP_MB * math.ceil((MARGIN * memory(work).peak + SNAKEMAKE_MB) / STEP_MB)
 
 
-def _appetite(work: Work) -> _Appetite:
+def memory(work: Work, cores: int | None = None) -> Memory:
+    """Return the peak memory of a job in MB; it has no more threads than there are cores."""
+    if _segments_anything(work):
+        needed = SEGMENT_ANYTHING_MB[work.config.refine.sam.model]
+        return Memory(needed, gpu=CUDA_CONTEXT_MB + needed - INTERPRETER_MB)
+    if uses_network(work):
+        return {"distill": _distill, "train": _train, "infer": _infer}[work.stage](work)
+    stage, photographs = _stage_memory(work), work.photographs
+    per_thread = (
+        stage.per_megapixel * photographs.largest_pixels()
+        + stage.per_million_values * photographs.largest_pixels() * photographs.channels
+        + stage.per_map_megapixel * photographs.largest_pixels(work.scale)
+    ) / 1e6
+    threads = work.threads if cores is None else min(cores, work.threads)
+    return Memory(stage.base + threads * per_thread + stage.per_photograph * photographs.count)
+
+
+def _segments_anything(work: Work) -> bool:
+    return work.stage == "refine" and work.config.refine.method == "sam"
+
+
+def _stage_memory(work: Work) -> _StageMemory:
     if work.stage == "crop" and work.config.light_variants.variants(work.split):
         return _LIGHT_VARIANTS
     if work.stage == "fuse" and len(work.config.fuse.members) > 1:
         return _FUSING
     if work.stage == "binarize" and work.config.binarize.mebin.enabled:
         return _MEBIN
-    return _APPETITES["comparison" if work.stage == "ablation" else work.stage]
+    return _STAGES[work.stage]
+
+
+def _detector_memory(work: Work) -> _DetectorMemory:
+    if isinstance(work.block, PfadsegSettings) and not (work.block.attention.pcar or work.block.attention.aff):
+        return _DESTSEG
+    return _DETECTORS[work.detector]
+
+
+def _train(work: Work) -> Memory:
+    block, network, parameters = work.block, network_of(work.block), trained_parameters(work)
+    batch_megapixels = min(batch_size(block), work.training.tiles(work.grid)) * work.tile_megapixels
+    forward = batch_megapixels * network.forward_mb
+    frozen, candidates, saved_on_cpu = network.parameters_mb, 0.0, 0.0
+    if isinstance(block, EfficientAdSettings):
+        frozen = 4e-6 * parameters
+        step = batch_megapixels * (11_000.0 if block.penalty == "cdo" else 5000.0) * block.width / PDN_WIDTH
+    elif isinstance(block, InpFormerSettings):
+        step = forward + batch_megapixels * _inp_decoder_mb(block, network)
+        saved_on_cpu = forward - work.tile_megapixels * network.forward_mb  # features are computed tile by tile there
+    else:
+        step = forward * _detector_memory(work).training
+    if isinstance(block, FeatureBankSettings):
+        candidates = 4e-6 * block.candidates_per_vector * parameters
+    needed = frozen + BYTES_TRAINED * parameters / 1e6 + step + min(block.feature_cache_mb, wanted_features_mb(work))
+    return Memory(INTERPRETER_MB + needed - saved_on_cpu + candidates, work.tiles_mb, CUDA_CONTEXT_MB + needed)
+
+
+def _infer(work: Work) -> Memory:
+    block, network, parameters = work.block, network_of(work.block), 4e-6 * trained_parameters(work)
+    if isinstance(block, EfficientAdSettings):
+        weights, tile = parameters, work.tile_megapixels * 2800.0 * block.width / PDN_WIDTH
+    else:
+        weights = network.parameters_mb + parameters
+        tile = work.tile_megapixels * network.forward_mb * _detector_memory(work).scoring
+    return Memory(INTERPRETER_MB + weights + tile, work.tiles_mb, CUDA_CONTEXT_MB + weights + GPU_BATCH * tile)
+
+
+def _distill(work: Work) -> Memory:
+    """Memory of a teacher: its backbone sees twice the side of what the network sees, one crop at a time on the CPU."""
+    settings = TeacherSettings.model_validate(work.block.model_dump(include=set(TeacherSettings.model_fields)))
+    network, distill = network_of(settings), settings.distill
+    megapixels = distill.input_px**2 / 1e6
+    trained = network.parameters_mb + distill.batch_size * megapixels * 1000.0 * settings.width / PDN_WIDTH
+    seen = 4 * megapixels * network.forward_mb
+    return Memory(
+        INTERPRETER_MB + trained + seen + 0.25 * distill.photograph_cache_mb,
+        gpu=CUDA_CONTEXT_MB + trained + distill.batch_size * seen,
+    )
+
+
+def network_of(block: DetectorSettings) -> Network:
+    """Return the backbone; a name that does not exist is refused elsewhere, in words."""
+    return NETWORKS.get(block.backbone, NETWORKS["efficientnet_lite0"])
+
+
+def finest_stride(block: DetectorSettings) -> int:
+    """Return the stride in px of the finest layer that a detector takes."""
+    network = network_of(block)
+    return min(network.strides[layer] for layer in block.layers or network.layers)
+
+
+def _widths(block: DetectorSettings) -> list[int]:
+    network = network_of(block)
+    return [network.channels[layer] for layer in block.layers or network.layers]
+
+
+def batch_size(block: DetectorSettings) -> int:
+    """Return the tiles of a training step; 1 for a detector that is not trained in steps."""
+    return int(getattr(block, "batch_size", 1))
+
+
+def trained_parameters(work: Work) -> float:
+    """Return about how many numbers a training makes."""
+    block, network = work.block, network_of(work.block)
+    if isinstance(block, EfficientAdSettings):
+        return 2_050_000 * block.width / PDN_WIDTH
+    if isinstance(block, FeatureBankSettings):
+        return block.bank_size * sum(_widths(block))
+    if isinstance(block, InpFormerSettings):
+        return _inp_width(block, network) ** 2 * (20 + 12 * block.decoder_blocks)
+    return network.parameters * _detector_memory(work).trained
+
+
+def _inp_width(block: InpFormerSettings, network: Network) -> int:
+    """Width of its tokens: a convolutional pyramid is stacked, the layers of a transformer are averaged."""
+    widths = _widths(block)
+    return widths[0] if network.strides[0] == 14 else sum(widths)
+
+
+def _inp_decoder_mb(block: InpFormerSettings, network: Network) -> float:
+    """Memory per megapixel of tiles: some copies of all tokens, and the decoder's of those that are reconstructed."""
+    copies = 24 + 14 * block.token_share * (block.decoder_blocks + 1)
+    return 4 * _inp_width(block, network) / finest_stride(block) ** 2 * copies
+
+
+def wanted_features_mb(work: Work) -> float:
+    """Return the memory in MB of all frozen features that a training would keep, were it not for a limit."""
+    block, network, tiles = work.block, network_of(work.block), work.training.tiles(work.grid)
+    if isinstance(block, EfficientAdSettings):
+        floats = block.channels * PDN_CELLS
+    elif isinstance(block, AandSettings):
+        floats = network.pyramid_floats()
+    elif isinstance(block, InpFormerSettings):
+        floats = network.token_floats(block.layers)
+        variants = block.augmentation.frozen_variants if block.augmentation is not None else 0
+        steps = math.inf if block.max_steps is None else block.max_steps
+        tiles = int(min(tiles * (1 + (variants or 0)), steps * block.batch_size))
+    else:
+        return 0.0
+    return CACHE_OVERHEAD * tiles * work.tile_megapixels * 4 * floats

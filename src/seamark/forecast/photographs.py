@@ -29,30 +29,24 @@ Size = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Photographs:
-    """Sizes of some photographs.
+class PhotographSizes:
+    """Every size in px with the number of photographs that have it, or are taken to have it."""
 
-    Parameters
-    ----------
-    sizes : tuple of ((width, height, channels), number)
-        Every size with the number of photographs that have it, or are taken to have it; px.
-    """
-
-    sizes: tuple[tuple[Size, int], ...]
+    sizes: tuple[tuple[Size, int], ...] = ()
 
     @classmethod
-    def of(cls, sizes: Iterable[Size]) -> "Photographs":
+    def of(cls, sizes: Iterable[Size]) -> "PhotographSizes":
         """Count photographs of some sizes."""
         return cls(tuple(sorted(Counter(sizes).items())))
 
-    def __add__(self, other: "Photographs") -> "Photographs":
+    def __add__(self, other: "PhotographSizes") -> "PhotographSizes":
         counts = Counter(dict(self.sizes))
         counts.update(dict(other.sizes))
-        return Photographs(tuple(sorted(counts.items())))
+        return PhotographSizes(tuple(sorted(counts.items())))
 
-    def times(self, number: int) -> "Photographs":
+    def times(self, number: int) -> "PhotographSizes":
         """Return as many of each photograph."""
-        return Photographs(tuple((size, count * number) for size, count in self.sizes if number))
+        return PhotographSizes(tuple((size, count * number) for size, count in self.sizes if number))
 
     @property
     def count(self) -> int:
@@ -60,42 +54,29 @@ class Photographs:
         return sum(number for _, number in self.sizes)
 
     @property
-    def pixels(self) -> int:
-        """Pixels of all photographs."""
-        return sum(width * height * number for (width, height, _), number in self.sizes)
-
-    @property
-    def largest_pixels(self) -> int:
-        """Pixels of the largest photograph; 0 without any."""
-        return max((width * height for (width, height, _), _ in self.sizes), default=0)
-
-    @property
     def channels(self) -> int:
         """1 if all are grey, otherwise 3."""
         return max((channels for (_, _, channels), _ in self.sizes), default=1)
 
-    def map_pixels(self, scale: float) -> int:
-        """Return the pixels of all anomaly maps at a share of the photographs' size."""
-        return sum(_area(map_shape((height, width), scale)) * number for (width, height, _), number in self.sizes)
+    def pixels(self, scale: float = 1.0) -> int:
+        """Return the pixels of all photographs, or of their anomaly maps at a share of their size."""
+        return sum(_pixels(size, scale) * number for size, number in self.sizes)
 
-    def largest_map_pixels(self, scale: float) -> int:
-        """Return the pixels of the largest anomaly map; 0 without any."""
-        return max((_area(map_shape((height, width), scale)) for (width, height, _), _ in self.sizes), default=0)
+    def largest_pixels(self, scale: float = 1.0) -> int:
+        """Return the pixels of the largest photograph or map; 0 without any."""
+        return max((_pixels(size, scale) for size, _ in self.sizes), default=0)
 
     def tiles(self, grid: GridSettings) -> int:
         """Return the number of tiles of all photographs."""
         return sum(tile_count(width, height, grid) * number for (width, height, _), number in self.sizes)
 
-    def most_tiles(self, grid: GridSettings) -> int:
-        """Return the number of tiles of the photograph that has most of them; 0 without any."""
-        return max((tile_count(width, height, grid) for (width, height, _), _ in self.sizes), default=0)
+
+NONE = PhotographSizes()
 
 
-NONE = Photographs(())
-
-
-def _area(shape: tuple[int, int]) -> int:
-    return shape[0] * shape[1]
+def _pixels(size: Size, scale: float) -> int:
+    height, width = map_shape((size[1], size[0]), scale)
+    return height * width
 
 
 class DataSetSizes:
@@ -115,18 +96,16 @@ class DataSetSizes:
 
     def __init__(self, config: Config, folders: Mapping[str, Path]) -> None:
         self._config, self._folders = config, folders
-        self._known: dict[str, dict[Split, Photographs]] = {}
+        self._known: dict[str, dict[Split, PhotographSizes]] = {}
 
-    def of(self, category: str, splits: Sequence[Split]) -> Photographs:
+    def of(self, category: str, splits: Sequence[Split]) -> PhotographSizes:
         """Return the photographs of some splits of a category."""
         if category not in self._known:
             self._known[category] = self._demo(category) if self._config.data.demo else self._found(category)
-        total = NONE
-        for split in splits:
-            total += self._known[category].get(split, NONE)
-        return total
+        known = self._known[category]
+        return sum((known[split] for split in splits if split in known), NONE)
 
-    def _demo(self, category: str) -> dict[Split, Photographs]:
+    def _demo(self, category: str) -> dict[Split, PhotographSizes]:
         settings = self._config.demo
         width, height, channels = DEMO_SIZES[category]
         size = round(width * settings.scale), round(height * settings.scale), channels
@@ -139,26 +118,22 @@ class DataSetSizes:
             "test_private": private,
             "test_private_mixed": private,
         }
-        return {split: Photographs(((size, count),)) for split, count in counts.items()}
+        return {split: PhotographSizes(((size, count),)) for split, count in counts.items()}
 
-    def _found(self, category: str) -> dict[Split, Photographs]:
-        data = self._config.data
-        listed = limited(
-            find_images(data.root, self._folders[category], data.layout), data.train_images, self._config.seed
-        )
-        files: dict[Split, list[str]] = {}
-        for image in listed:
+    def _found(self, category: str) -> dict[Split, PhotographSizes]:
+        data, files = self._config.data, dict[Split, list[str]]()
+        listed = find_images(data.root, self._folders[category], data.layout)
+        for image in limited(listed, data.train_images, self._config.seed):
             files.setdefault(image.split, []).append(image.file)
         indexed = self._indexed(category)
-        found = {}
-        for split, names in files.items():
-            known = [indexed[name] for name in names if name in indexed]
-            found[split] = (
-                Photographs.of(known)
-                if len(known) == len(names)
-                else Photographs(((self._largest(category, names), len(names)),))
+        return {
+            split: PhotographSizes.of(
+                [indexed[name] for name in names]
+                if indexed.keys() >= set(names)
+                else [self._largest(category, names)] * len(names)
             )
-        return found
+            for split, names in files.items()
+        }
 
     def _indexed(self, category: str) -> dict[str, Size]:
         """Sizes of the photographs by file as the index manifest tells them; nothing without a readable one."""
@@ -170,10 +145,10 @@ class DataSetSizes:
         return {image.file: (image.width, image.height, image.channels) for image in images}
 
     def _largest(self, category: str, names: Sequence[str]) -> Size:
-        path = max((self._config.data.root / name for name in names), key=_file_bytes)
-        official = (*OFFICIAL_SIZES[category], 3) if category in OFFICIAL_SIZES else LARGEST_OFFICIAL
-        size = header_size(path)
-        return size if size and size[0] * size[1] <= self._config.data.image_px_max else official
+        size = _header_size(max((self._config.data.root / name for name in names), key=_file_bytes))
+        if size and size[0] * size[1] <= self._config.data.image_px_max:
+            return size
+        return (*OFFICIAL_SIZES[category], 3) if category in OFFICIAL_SIZES else LARGEST_OFFICIAL
 
 
 def _file_bytes(path: Path) -> int:
@@ -184,8 +159,8 @@ def _file_bytes(path: Path) -> int:
         return 0
 
 
-def header_size(path: Path) -> Size | None:
-    """Return width and height in px and channels from an image's header, None if it cannot be read."""
+def _header_size(path: Path) -> Size | None:
+    """Width and height in px and channels from an image's header, None if it cannot be read."""
     from PIL import Image  # noqa: PLC0415  (planning the demo, or what is indexed, never needs it)
 
     try:

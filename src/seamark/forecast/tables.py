@@ -1,71 +1,125 @@
-"""The forecast as text and as JSON."""
+"""The forecast of a whole run, stage by stage, as numbers and as text."""
 
-import json
-import math
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from seamark.files.atomic import atomic_write
-from seamark.forecast.remedies import gigabytes
-from seamark.forecast.room import MemoryLimit
-from seamark.forecast.run_forecast import RunForecast, StageForecast
+from seamark.forecast.disk import LEFT_BY, disk_bytes
+from seamark.forecast.memory import memory, requested_mb
+from seamark.forecast.refusals import MemoryLimit, gigabytes
+from seamark.forecast.work import Work
 
-COLUMNS = ("stage", "jobs", "there", "time", "memory", "asked for", "GPU memory", "disk", "leaves")
+COLUMNS = ("stage", "jobs", "there", "roughly", "memory", "asked for", "GPU memory", "disk", "leaves")
 
 
-def duration(seconds: float) -> str:
-    """Return a duration for a person.
+@dataclass(frozen=True)
+class StageForecast:
+    """What all jobs of a stage take."""
 
-    >>> duration(8.4), duration(95), duration(7320), duration(math.nan)
-    ('8 s', '1 min 35 s', '2 h 2 min', 'not measured')
-    """
-    if math.isnan(seconds):
-        return "not measured"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    stage: str
+    jobs: int
+    done: int
+    """Jobs whose manifest exists; whether it is up to date, only Snakemake knows."""
+    seconds: float | None
+    """Of all its jobs, if it was measured: of CPU time, or of a GPU."""
+    memory_mb: float
+    """Peak of a job, mapped tiles included."""
+    requested_mb: int
+    gpu_mb: float
+    disk_mb: float
 
 
-def forecast_text(forecast: RunForecast, problems: list[str], limit: MemoryLimit | None, load: float) -> str:
-    """Return the table of all stages, the sums and what does not fit.
+@dataclass(frozen=True)
+class RunForecast:
+    """What a run takes; MB are 10**6 bytes."""
+
+    stages: tuple[StageForecast, ...]
+    cores: int
+    gpus: int
+    rough_s: float | None
+    """Seconds of training and scoring, shared among the GPUs, or the cores without any."""
+    disk_mb: float
+    together_mb: float
+    """Memory, without mapped tiles, of as many jobs as there are cores, the largest ones."""
+
+
+def forecast_run(works: Sequence[Work], seconds: Sequence[float | None], cores: int, gpus: int) -> RunForecast:
+    """Add up what the jobs of a run take.
 
     Parameters
     ----------
-    forecast : RunForecast
-        What the run takes.
-    problems : list of str
-        What does not fit.
-    limit : MemoryLimit or None
-        Memory of this machine, None where jobs run elsewhere.
-    load : float
-        Processes that wanted to run in the last minute, to say how much the measurements are to be trusted.
+    works : sequence of Work
+        All jobs, in the order of the flow.
+    seconds : sequence of float or None
+        What was measured of each of them.
+    cores, gpus : int
+        What Snakemake may use.
+
+    Returns
+    -------
+    RunForecast
+        Stages in the order of the flow.
     """
-    rows = [COLUMNS, *(_row(stage) for stage in forecast.stages)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    stages = [_stage(stage, works, seconds, cores) for stage in dict.fromkeys(work.stage for work in works)]
+    measured_s = [stage.seconds for stage in stages if stage.seconds is not None]
+    return RunForecast(
+        stages=tuple(stages),
+        cores=cores,
+        gpus=gpus,
+        rough_s=sum(measured_s) / (gpus or cores) if measured_s else None,
+        disk_mb=sum(stage.disk_mb for stage in stages),
+        together_mb=sum(sorted((memory(work).resident for work in works), reverse=True)[:cores]),
+    )
+
+
+def _stage(stage: str, works: Sequence[Work], seconds: Sequence[float | None], cores: int) -> StageForecast:
+    jobs = [work for work in works if work.stage == stage]
+    measured_s = [one for work, one in zip(works, seconds, strict=True) if work.stage == stage and one is not None]
+    peaks = [memory(work, cores) for work in jobs]
+    return StageForecast(
+        stage=stage,
+        jobs=len(jobs),
+        done=sum(work.outputs[0].exists() for work in jobs),
+        seconds=sum(measured_s) if measured_s else None,
+        memory_mb=max(peak.peak for peak in peaks),
+        requested_mb=max(map(requested_mb, jobs)),
+        gpu_mb=max(peak.gpu for peak in peaks),
+        disk_mb=sum(map(disk_bytes, jobs)) / 1e6,
+    )
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration for a person.
+
+    >>> duration(8.4), duration(95), duration(7320), duration(None)
+    ('8 s', '1 min 35 s', '2 h 2 min', '-')
+    """
+    if seconds is None:
+        return "-"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def forecast_text(forecast: RunForecast, problems: Sequence[str], limit: MemoryLimit | None) -> str:
+    """Return the table of all stages, the sums and what does not fit; ``limit`` is None where jobs run elsewhere."""
+    rows = [COLUMNS, *map(_row, forecast.stages)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    device = f"{forecast.gpus} GPU" if forecast.gpus else "no GPU"
-    lines += [
-        "",
-        f"all: {duration(forecast.wall_s)} on {forecast.cores} cores and {device} that do nothing else, "
-        f"{duration(forecast.left_s)} of them for what is not there yet; {gigabytes(forecast.disk_mb)} on the disk",
-        "time: CPU time of all jobs of a stage, of training and scoring on a GPU the time that they hold it; training "
-        "and scoring were measured in a few steps",
-        "there: jobs whose manifest exists, up to date or not",
-        f"measured here: {1 / forecast.machine.slowness:.2f} times the reference machine's speed, "
-        f"{forecast.machine.disk_mb_s:.0f} MB/s to the disk, load {load:.1f}",
-    ]
+    lines += ["", f"disk: {gigabytes(forecast.disk_mb)}"]
+    if forecast.rough_s is not None:
+        where = f"{forecast.gpus} GPU" if forecast.gpus else f"{forecast.cores} cores"
+        lines.append(
+            f"time: training and scoring roughly {duration(forecast.rough_s)} on {where} that do nothing else, from a "
+            "few steps and tiles measured here; the other stages were not measured and come on top"
+        )
     if limit is not None and forecast.together_mb > limit.megabytes:
         lines.append(
             f"memory: {forecast.cores} jobs side by side may take {gigabytes(forecast.together_mb)}; with "
             f"--resources mem_mb={limit.megabytes:.0f} no more of them start than fit"
         )
-    if any(stage.gpu_mb for stage in forecast.stages) and not forecast.gpus:
-        lines.append("GPU memory: estimated from parameters and activations, not measured on a GPU")
-    lines += ["", *(["it does not fit:", *(f"  - {problem}" for problem in problems)] if problems else ["it fits"])]
-    return "\n".join([*lines, ""])
+    lines += ["", *(["it does not fit:", *(f"  - {problem}" for problem in problems)] if problems else ["it fits"]), ""]
+    return "\n".join(lines)
 
 
 def _row(stage: StageForecast) -> tuple[str, ...]:
@@ -73,16 +127,10 @@ def _row(stage: StageForecast) -> tuple[str, ...]:
         stage.stage,
         str(stage.jobs),
         str(stage.done),
-        duration(stage.start_s + stage.work_s),
+        duration(stage.seconds),
         gigabytes(stage.memory_mb),
         gigabytes(stage.requested_mb),
         gigabytes(stage.gpu_mb) if stage.gpu_mb else "-",
         gigabytes(stage.disk_mb),
-        stage.leaves,
+        LEFT_BY[stage.stage].what,
     )
-
-
-def write_forecast(target: Path, forecast: RunForecast, problems: list[str]) -> None:
-    """Write a forecast as JSON: seconds, NaN where nothing was measured, and MB of 10**6 bytes."""
-    with atomic_write(target) as draft:
-        draft.write_text(json.dumps({**asdict(forecast), "problems": problems}, indent=1) + "\n", encoding="utf-8")

@@ -1,8 +1,9 @@
-"""One job as a forecast sees it: its settings and the photographs that it works on."""
+"""One job as a forecast sees it: its settings, the photographs that it works on, and what it writes."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from seamark.forecast.photographs import NONE, Photographs
+from seamark.forecast.photographs import NONE, PhotographSizes
 from seamark.settings.config import Config
 from seamark.settings.grid import GridSettings
 from seamark.settings.training import DetectorSettings
@@ -16,15 +17,19 @@ class Work:
     """Name of its rule."""
     config: Config
     """Configuration of its category and split, overrides applied."""
-    photographs: Photographs
+    photographs: PhotographSizes
     """Those that the job works on; of ``train`` those of train and validation."""
-    training: Photographs = NONE
+    training: PhotographSizes = NONE
     """Training photographs of its category, for ``train`` and ``infer``."""
     category: str = ""
     split: str = ""
     detector: str = ""
     grid_name: str = ""
     """Grid of ``crop``; the other stages have their detector's."""
+    threads: int = 1
+    """Photographs that it works on at a time, if there are as many cores."""
+    outputs: tuple[Path, ...] = ()
+    """Files that it declares, its manifest first."""
 
     @property
     def label(self) -> str:
@@ -51,9 +56,10 @@ class Work:
         height, width = self.grid.input_shape
         return height * width / 1e6
 
-    def tiles_mb(self, photographs: Photographs) -> float:
-        """Return the size of the stored tiles of some photographs in MB."""
-        return photographs.tiles(self.grid) * self.tile_megapixels * photographs.channels
+    @property
+    def tiles_mb(self) -> float:
+        """Size of the stored tiles of its photographs in MB."""
+        return self.photographs.tiles(self.grid) * self.tile_megapixels * self.photographs.channels
 
     @property
     def scale(self) -> float:

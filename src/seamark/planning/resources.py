@@ -5,11 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from seamark.forecast.disk import KINDS
+from seamark.forecast.disk import LEFT_BY
 from seamark.forecast.machine import memory_mb
-from seamark.forecast.memory import requested_mb, uses_network
-from seamark.forecast.photographs import NONE, DataSetSizes, Photographs
-from seamark.forecast.room import MemoryLimit, PlannedJob, ResourceError, room_problems
+from seamark.forecast.memory import requested_mb
+from seamark.forecast.photographs import NONE, DataSetSizes, PhotographSizes
+from seamark.forecast.refusals import MemoryLimit, ResourceError, room_problems
 from seamark.forecast.work import Work
 from seamark.planning.flow import SAME_WORK
 from seamark.planning.jobs import RunOutline
@@ -58,13 +58,9 @@ class PlannedForecast:
 
     def memory(self, rule: str) -> Callable[[Any], int]:
         """Return a resource function that gives the memory in MB that a rule's jobs ask for."""
+        return lambda wildcards: requested_mb(self.work(rule, wildcards))
 
-        def megabytes(wildcards: Any) -> int:
-            return requested_mb(self.work(rule, wildcards), THREADS.get(rule, 1))
-
-        return megabytes
-
-    def work(self, rule: str, wildcards: Any) -> Work:
+    def work(self, rule: str, wildcards: Any, outputs: Iterable[Any] = ()) -> Work:
         """Return what a job does.
 
         Parameters
@@ -73,6 +69,8 @@ class PlannedForecast:
             Name of its rule.
         wildcards : object
             Its wildcards.
+        outputs : iterable
+            Files that it declares, its manifest first.
 
         Returns
         -------
@@ -80,36 +78,29 @@ class PlannedForecast:
             With overrides applied. A training without a fold counts as one with all photographs.
         """
         rule = SAME_WORK.get(rule, rule)
-        given = {name: str(getattr(wildcards, name, None) or "") for name in ("category", "split", "detector", "grid")}
+        category, split, detector, grid = (
+            str(getattr(wildcards, name, None) or "") for name in ("category", "split", "detector", "grid")
+        )
         variation = self._variations[getattr(wildcards, "place", self._own.place)]
-        detector = given["detector"]
         if rule == "distill":
             variation, detector = self._taught_by(str(wildcards.teacher)), "efficientad"
+        learning = detector and category
         return Work(
             stage=rule,
-            config=variation.resolved(given["category"] or None, given["split"] or None),
-            photographs=self._photographs(variation, rule, given["category"], given["split"]),
-            training=self._shown(variation, given["category"], ("train",)) if detector and given["category"] else NONE,
-            category=given["category"],
-            split=given["split"],
+            config=variation.resolved(category or None, split or None),
+            photographs=self._photographs(variation, rule, category, split),
+            training=self._shown(variation, category, ("train",)) if learning else NONE,
+            category=category,
+            split=split,
             detector=detector,
-            grid_name=given["grid"],
+            grid_name=grid,
+            threads=THREADS.get(rule, 1),
+            outputs=tuple(Path(str(file)) for file in outputs),
         )
 
-    def submission(self, gpus: int) -> list[PlannedJob]:
-        """Return all jobs of the target ``submission``, in the order of the flow, with the threads of so many GPUs."""
-        jobs = self._outline().jobs()
-        return [
-            PlannedJob(
-                work=(work := self.work(job.rule, job.wildcards)),
-                outputs=tuple(Path(file) for file in job.outputs),
-                name=job.name,
-                needs=tuple(other.name for other in jobs if job.waits_for(other)),
-                threads=_threads(work, gpus),
-                gpus=int(uses_network(work)),
-            )
-            for job in jobs
-        ]
+    def submission(self) -> list[Work]:
+        """Return all jobs of the target ``submission``, in the order of the flow."""
+        return [self.work(job.rule, job.wildcards, job.outputs) for job in self._outline().jobs()]
 
     def _outline(self) -> RunOutline:
         own, data = self._own, self._own.config.data
@@ -134,7 +125,7 @@ class PlannedForecast:
 
     def measuring(self, _wildcards: Any = None) -> int:
         """Return the memory in MB that ``plan`` asks for, which trains every detector for a moment."""
-        return max(requested_mb(job.work) for job in self.submission(self._gpus) if job.work.stage == "train")
+        return max(requested_mb(work) for work in self.submission() if work.stage == "train")
 
     def limits(self, resources: Mapping[str, Any], *, local: bool) -> dict[str, Any]:
         """Return what Snakemake may use, ready for JSON: cores, GPUs, and memory of a job where jobs run here."""
@@ -143,7 +134,7 @@ class PlannedForecast:
         cores = resources["_cores"].value or 1
         return {"cores": cores, "gpus": gpus, "memory": limit}
 
-    def _photographs(self, variation: Variation, rule: str, category: str, split: str) -> Photographs:
+    def _photographs(self, variation: Variation, rule: str, category: str, split: str) -> PhotographSizes:
         data = self._own.config.data
         private = [name for name in PRIVATE if name in data.splits]
         public = [name for name in data.splits if name == "test_public"]
@@ -161,12 +152,10 @@ class PlannedForecast:
             chosen = [name for name in (*EVERYTHING, *FOR_THRESHOLDS) if name == split]
         if rule in WITH_VARIANTS and category:
             return self._shown(variation, category, chosen)
-        total = NONE
-        for name in (category,) if category else self._categories:
-            total += self._sizes.of(name, chosen)
-        return total
+        named = (category,) if category else self._categories
+        return sum((self._sizes.of(name, chosen) for name in named), NONE)
 
-    def _shown(self, variation: Variation, category: str, splits: Sequence[Split]) -> Photographs:
+    def _shown(self, variation: Variation, category: str, splits: Sequence[Split]) -> PhotographSizes:
         """Return photographs together with their variants."""
         light_variants, total = variation.resolved(category).light_variants, NONE
         for split in splits:
@@ -205,22 +194,15 @@ class PlannedForecast:
         ResourceError
             Naming everything that does not fit and the setting that would make it fit.
         """
-        planned = [self._planned(job) for job in jobs if SAME_WORK.get(job.rule.name, job.rule.name) in KINDS]
+        works = [
+            self.work(job.rule.name, job.wildcards, job.output)
+            for job in jobs
+            if SAME_WORK.get(job.rule.name, job.rule.name) in LEFT_BY
+        ]
         limit = memory_limit(resources) if local else None
-        problems = room_problems(planned, limit, resources["_cores"].value or 1)
+        problems = room_problems(works, limit, resources["_cores"].value or 1, gpu_mb=None)
         if problems:
             raise ResourceError("\n".join(["the run does not fit:", *(f"  - {problem}" for problem in problems)]))
-
-    def _planned(self, job: Any) -> PlannedJob:
-        work = self.work(job.rule.name, job.wildcards)
-        return PlannedJob(work, tuple(Path(str(file)) for file in job.output), threads=_threads(work, self._gpus))
-
-
-def _threads(work: Work, gpus: int) -> int:
-    """Threads that the Snakefile gives a job."""
-    if gpus and uses_network(work):
-        return 4 if work.stage in ("train", "distill") else 3
-    return THREADS.get(work.stage, 1)
 
 
 def memory_limit(resources: Mapping[str, Any]) -> MemoryLimit:
