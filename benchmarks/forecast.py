@@ -5,7 +5,7 @@
 
 Measured are CPU seconds after the start of each job and peak memory, from the provenance files, and the bytes on the
 disk. The table is also written to ``forecast.csv`` in the folder of the run. ``--networks`` measures instead what
-:mod:`seamark.forecast.networks` knows of the backbones: the memory of a forward pass, each in a process of its own.
+:mod:`seamark.backbones.table` knows of the backbones: the memory of a forward pass, each in a process of its own.
 """
 
 import argparse

@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 from tests.interruptible_training import Stopped, interruptible_training
 
-from seamark.backbones.registry import BACKBONES, PyramidNetwork
+from seamark.backbones.convolutional import PyramidNetwork
+from seamark.backbones.families import build_network
+from seamark.backbones.table import BACKBONES
 from seamark.detectors.pfadseg.denoising_student import DenoisingStudent
 from seamark.detectors.pfadseg.detector import Pfadseg, denoising_loss
 from seamark.detectors.pfadseg.guided_segmentation import GuidedSegmentation
@@ -65,7 +67,7 @@ class TestParameters:
     def test_teacher(self):
         entry = BACKBONES["resnet18"]
         with torch.device("meta"):
-            assert count(PyramidNetwork(entry, entry.build())) == 2_782_784
+            assert count(PyramidNetwork(entry, build_network(entry))) == 2_782_784
 
     @pytest.mark.parametrize(
         ("settings", "stages", "decoder", "total"),

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
 from seamark.backbones.convolutional import PyramidNetwork
-from seamark.backbones.registry import BACKBONES
+from seamark.backbones.families import build_network
+from seamark.backbones.table import BACKBONES
 from seamark.detectors.feature_distances import (
     anomaly_map,
     cell_distances,
@@ -54,7 +55,7 @@ def pyramid(channels=(4, 6, 8), side=16, batch=2, seed=0, signed=False):
 def encoder():
     entry = BACKBONES["wide_resnet50_2"]
     with torch.device("meta"):
-        return PyramidNetwork(entry, entry.build())
+        return PyramidNetwork(entry, build_network(entry))
 
 
 class TestSizes:

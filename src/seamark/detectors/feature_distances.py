@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 
-from seamark.backbones.convolutional import PYRAMID_STRIDES
+from seamark.backbones.table import PYRAMID_STRIDES
 
 TRUNCATE = 4.0
 """Radius of the Gaussian kernel in standard deviations."""

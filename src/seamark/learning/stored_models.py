@@ -1,19 +1,12 @@
 """Trained models on disk: safetensors, the same bytes for the same weights."""
 
-import json
 from pathlib import Path
-
-from safetensors.torch import save_file
-from torch import Tensor
 
 from seamark.errors import ManifestError, WeightsError
 from seamark.learning.detector import Detector
 from seamark.repair import repair_command
 from seamark.settings.training import DetectorSettings
-from seamark.weights.reading import read_safetensors
-
-HEADER = "seamark"
-"""The only key of the file's header, because safetensors writes several keys in any order."""
+from seamark.weights.reading import read_safetensors, write_safetensors
 
 
 def write_model(path: Path, detector: Detector, settings: DetectorSettings) -> None:
@@ -33,8 +26,7 @@ def write_model(path: Path, detector: Detector, settings: DetectorSettings) -> N
         "seed": detector.seed,
         "backbone_digest": detector.backbone.digest,
     }
-    state: dict[str, Tensor] = {name: tensor.cpu().contiguous() for name, tensor in detector.state().items()}
-    save_file(state, path, metadata={HEADER: json.dumps(facts, sort_keys=True)})
+    write_safetensors(path, detector.state(), facts)
 
 
 def read_model(path: Path, kind: type[Detector], settings: DetectorSettings, tile_shape: tuple[int, int]) -> Detector:
@@ -63,7 +55,7 @@ def read_model(path: Path, kind: type[Detector], settings: DetectorSettings, til
     """
     again = f"train it again with: {repair_command(path)}"
     try:
-        facts, state = read_safetensors(path, HEADER)
+        facts, state = read_safetensors(path)
         trained, seed, digest = facts["settings"], int(facts["seed"]), facts["backbone_digest"]
     except (WeightsError, KeyError, TypeError, ValueError) as error:
         raise ManifestError(f"{path}: cannot read the model ({error!r}); {again}") from error

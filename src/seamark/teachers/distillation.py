@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seamark.backbones.pdn import IMAGENET_MEAN, IMAGENET_STD
+from seamark.backbones.table import IMAGENET_MEAN, IMAGENET_STD
 from seamark.errors import ConfigError
 from seamark.files.images import UInt8Array
 from seamark.learning.batches import Batch, TileReader, TrainingTiles, counted_random

@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seamark.backbones.convolutional import PYRAMID_STRIDES
 from seamark.backbones.registry import Backbone, load_pyramid
+from seamark.backbones.table import PYRAMID_STRIDES
 from seamark.detectors.aand.amplification_losses import amplification_loss, choose_cells, level_masks
 from seamark.detectors.aand.hard_distillation import distillation_losses
 from seamark.detectors.aand.residual_amplification import LevelAmplification, ResidualAmplification
