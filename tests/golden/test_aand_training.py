@@ -88,7 +88,7 @@ class TestPhases:
             before = copied(detector)
             batch = phase.batch(detector.phases(tiles(detector))[0].make.reader, 0, [0, 1])
             if part == "amplification.":
-                batch._pairs = list(squares(batch))
+                batch.pairs = list(squares(batch))
             phase.step(batch, nullcontext)
             assert changed(detector, before) >= {
                 name for name, _ in detector.named_parameters() if name.startswith(part) and "query.4.bias" not in name
@@ -101,7 +101,7 @@ class TestPhases:
         detector = toy()
         phase = detector.phases(tiles(detector))[0]
         batch = phase.batch(None, 0, [0, 1])
-        batch._pairs = list(squares(batch))
+        batch.pairs = list(squares(batch))
         losses = phase.losses(batch)
         assert losses["loss"].item() == pytest.approx(losses["focal"].item() + 0.1 * losses["amplification"].item())
         for name, other in (("focal", "residual"), ("amplification", "gate")):
@@ -115,7 +115,7 @@ class TestPhases:
         detector = toy(synthesis={"foreground": {"method": "otsu_dark"}})
         phase = detector.phases(tiles(detector))[0]
         batch = phase.batch(None, 0, [0, 1])
-        batch._pairs = list(squares(batch))
+        batch.pairs = list(squares(batch))
         anomalous, foreground = phase.masks(batch)
         assert [level.shape for level in foreground] == [(2, 16, 16), (2, 8, 8), (2, 4, 4)]
         assert [int(level[0].sum()) for level in anomalous] == [64, 16, 6]

@@ -14,7 +14,7 @@ from seamark.detectors.urd.detector import Urd
 from seamark.errors import DataError, TrainingError
 from seamark.learning.anomalous_pairs import PairBatch, PairMaker, SyntheticValidation
 from seamark.learning.batches import TileReader, TrainingTiles
-from seamark.learning.early_stopping import EarlyStopping, average_precision
+from seamark.learning.best_weights import EarlyStopping, average_precision
 from seamark.networks.segmentation_network import (
     SegmentationNetwork,
     absolute_loss,

@@ -274,12 +274,13 @@ class TestPhases:
     def test_learning_rates(self):
         detector = toy(learning_rate=0.5, segmentation={"width": 8, "early_stop": None})
         student, segmentation = detector.phases(training_tiles(detector))
-        assert [group["lr"] for group in student.optimiser.param_groups] == [0.5]
-        assert [group["lr"] for group in segmentation.optimiser.param_groups] == [0.1, 0.1, 0.01, 0.01]
-        covered = sum(len(group["params"]) for group in segmentation.optimiser.param_groups)
+        assert [group["lr"] for group in student.optimisers["student"].param_groups] == [0.5]
+        assert [group["lr"] for group in segmentation.optimisers["segmentation"].param_groups] == [0.1, 0.1, 0.01, 0.01]
+        covered = sum(len(group["params"]) for group in segmentation.optimisers["segmentation"].param_groups)
         assert covered == len(list(detector.segmentation.parameters()))
         assert all(
-            (group["momentum"], group["weight_decay"]) == (0.9, 1e-4) for group in student.optimiser.param_groups
+            (group["momentum"], group["weight_decay"]) == (0.9, 1e-4)
+            for group in student.optimisers["student"].param_groups
         )
 
     def test_the_scale_of_the_calibration_is_noted(self):

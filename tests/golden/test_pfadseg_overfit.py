@@ -88,7 +88,7 @@ def test_overfits_one_batch(monkeypatch, attention):
     )
     student, segmentation = detector.phases(given)
     batch = student.batch(None, 0, range(8))
-    batch._pairs = list(squares_of_noise(batch))
+    batch.pairs = list(squares_of_noise(batch))
     curve = [student.step(batch, nullcontext)["cosine"].item() / 8 for _ in range(100)]
     assert 1.2 < curve[0] < 2.5
     assert curve[-1] < 0.4 * curve[0]

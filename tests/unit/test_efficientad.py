@@ -143,7 +143,7 @@ class TestLosses:
         twin = AnomalousTile(np.where(mask[:, :, None], 255 - pixels, pixels), mask)
         batch = ViewBatch(phase.make, "training", 0, [0])
         views = batch.views[0]
-        batch._views = [type(views)(views.jittered, twin.pixels, touched_cells(mask, "ignored"), None)]
+        batch.views = [type(views)(views.jittered, twin.pixels, touched_cells(mask, "ignored"), None)]
         with torch.no_grad():
             clean, changed = (reader.images([part]) for part in (pixels, twin.pixels))
             channels = phase.channels

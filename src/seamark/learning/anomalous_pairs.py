@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -81,37 +82,22 @@ class PairMaker:
 
 
 class PairBatch(Batch):
-    """The pairs of one training step.
-
-    Parameters
-    ----------
-    make : PairMaker
-        Makes the pairs.
-    phase : str
-        Name of the phase.
-    step : int
-        Step within the phase, from 0.
-    tiles : sequence of int
-        Which tiles.
-    """
+    """The pairs of one training step, of which ``make`` makes one per tile."""
 
     def __init__(self, make: PairMaker, phase: str, step: int, tiles: Sequence[int]) -> None:
         super().__init__(make.reader, phase, step, tiles, None)
         self.make = make
-        self._pairs: list[Pair] | None = None
 
-    @property
+    @cached_property
     def pairs(self) -> list[Pair]:
         """One pair per place, made when first asked for."""
-        if self._pairs is None:
-            self._pairs = [
-                self.make(tile, self.random("anomaly", place), self.random("augment", place))
-                for place, tile in enumerate(self.tiles)
-            ]
-        return self._pairs
+        return [
+            self.make(tile, self.random("anomaly", place), self.random("augment", place))
+            for place, tile in enumerate(self.tiles)
+        ]
 
     def prepare(self) -> "PairBatch":  # noqa: D102
-        self._pairs = self.pairs
+        _ = self.pairs
         return self
 
     def clean(self) -> Tensor:

@@ -179,15 +179,7 @@ class AmplificationPhase(GradientPhase):
 
 
 class HardDistillationPhase(GradientPhase):
-    """Trains the student on normal tiles; the teacher's amplified features of a tile never change and may be kept.
-
-    Parameters
-    ----------
-    detector : Aand
-        What is trained.
-    tiles : TrainingTiles
-        Defect-free tiles.
-    """
+    """Trains the student on normal tiles; the teacher's amplified features of a tile never change and may be kept."""
 
     def __init__(self, detector: Aand, tiles: TrainingTiles) -> None:
         settings = detector.settings

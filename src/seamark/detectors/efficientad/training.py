@@ -80,15 +80,7 @@ def learning_rate(step: int, steps: int, highest: float) -> float:
 
 
 class LearningPhase(GradientPhase):
-    """Trains student and autoencoder together.
-
-    Parameters
-    ----------
-    detector : Networks
-        What is trained.
-    tiles : TrainingTiles
-        Defect-free tiles.
-    """
+    """Trains student and autoencoder together."""
 
     def __init__(self, detector: Networks, tiles: TrainingTiles) -> None:
         settings = detector.settings
