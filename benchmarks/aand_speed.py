@@ -23,11 +23,11 @@ from history import append, history_of
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from seamark.detectors.aand.amplification_losses import ChosenCells, amplification_loss, choose_cells
 from seamark.detectors.aand.detector import Aand, AmplificationPhase, HardDistillationPhase
-from seamark.detectors.aand.hard_distillation import distillation_losses
+from seamark.detectors.aand.losses import ChosenCells, amplification_loss, choose_cells, distillation_losses
 from seamark.detectors.aand.residual_amplification import AttributeScaling, LevelAmplification
-from seamark.detectors.feature_distances import DistanceMap, image_distances
+from seamark.detectors.feature_distances import DistanceMap
+from seamark.detectors.urd.losses import image_distances
 from seamark.learning.anomalous_pairs import PairBatch
 from seamark.learning.batches import Batch, TileReader, TrainingTiles
 from seamark.settings.aand import AandSettings

@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from seamark.backbones.convolutional import PyramidNetwork
 from seamark.backbones.families import build_network
 from seamark.backbones.table import BACKBONES
-from seamark.detectors.aand.amplification_losses import ChosenCells, amplification_loss, choose_cells
-from seamark.detectors.aand.hard_distillation import distillation_losses
+from seamark.detectors.aand.losses import ChosenCells, amplification_loss, choose_cells, distillation_losses
 from seamark.detectors.aand.residual_amplification import (
     AttributeScaling,
     LevelAmplification,
@@ -18,7 +17,7 @@ from seamark.detectors.aand.residual_amplification import (
     hidden_width,
     position_encoding,
 )
-from seamark.detectors.feature_distances import image_distances
+from seamark.detectors.urd.losses import image_distances
 from seamark.errors import ConfigError
 from seamark.networks import resnet
 from seamark.networks.reverse_distillation import ReverseStudent

@@ -11,9 +11,8 @@ from tests.interruptible_training import Stopped, interruptible_training
 
 from seamark.backbones.registry import load_pyramid
 from seamark.detectors.aand import detector as aand_module
-from seamark.detectors.aand.amplification_losses import ChosenCells, amplification_loss
 from seamark.detectors.aand.detector import Aand, decayed_rate
-from seamark.detectors.aand.hard_distillation import distillation_losses
+from seamark.detectors.aand.losses import ChosenCells, amplification_loss, distillation_losses
 from seamark.detectors.aand.residual_amplification import LevelAmplification
 from seamark.errors import ConfigError, DataError, TrainingError
 from seamark.learning.anomalous_pairs import Pair

@@ -376,3 +376,10 @@ def test_convolutions_in_one_pass_give_the_bits_of_single_steps(lite0, shape):
     single = run_parts(lite0.parts, batch.requires_grad_(), range(4))
     assert all(level.requires_grad for level in single)
     assert all(torch.equal(one, two) for one, two in zip(fused, single, strict=True))
+
+
+def test_without_the_private_operators_of_torch_bits_are_the_same(lite0, monkeypatch):
+    batch = lite0.normalise(noise(1, 64, 96))
+    fused = lite0.pyramid(batch)
+    monkeypatch.setattr("seamark.networks.onednn._FUSED", ("_an_operator_that_torch_does_not_have",))
+    assert all(torch.equal(one, two) for one, two in zip(fused, lite0.pyramid(batch), strict=True))

@@ -198,6 +198,12 @@ def steps_per_epoch(tiles: int, batch_size: int) -> int:
     return max(1, tiles // batch_size)
 
 
+def step_count(epochs: int, most: int | None, batch_size: int, tiles: int) -> int:
+    """Return how many steps some epochs over the training tiles have, at most so many."""
+    steps = epochs * steps_per_epoch(tiles, batch_size)
+    return min(steps, most or steps)
+
+
 def batch_tiles(seed: int, phase: str, step: int, tiles: int, batch_size: int) -> list[int]:
     """Return which tiles a step sees: every epoch is a new shuffle, its last incomplete batch is dropped.
 

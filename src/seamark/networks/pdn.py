@@ -19,7 +19,7 @@ FIELD = 33
 """Side in px of what a cell of a PDN sees."""
 CENTRE = 16
 """Pixel in the middle of the first cell of a PDN without padding."""
-MARGIN = 4
+MARGIN_CELLS = 4
 """Cells that a PDN with padding has more on each side."""
 AUTOENCODER_PX = 256
 """Side of the autoencoder's input; its code is one vector."""

@@ -213,12 +213,12 @@ def initialise_as_released(network: nn.Module) -> None:
 
 
 def initialise_for_relu(network: nn.Module) -> None:
-    """Set the weights of ordinary convolutions to Kaiming normal; transposed ones keep the framework's.
+    """Set weights of linear layers and ordinary convolutions to Kaiming normal; transposed ones keep the framework's.
 
     Source: AAND specification section A.6, as in RD4AD.
     """
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 
-from seamark.networks.reverse_distillation import convolution
+from seamark.networks.reverse_distillation import convolution, initialise_for_relu
 
 DILATIONS = (6, 12, 18)
 """Cells between the taps of the pyramid's three branches."""
@@ -73,9 +73,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.branch = nn.Sequential(convolution(inputs, outputs, 3), convolution(outputs, outputs, 3, relu=False))
         self.shortcut = nn.Identity() if inputs == outputs else convolution(inputs, outputs, 1, relu=False)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        initialise_for_relu(self)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (B, inputs, H, W) to (B, outputs, H, W)."""

@@ -21,7 +21,7 @@ from seamark.learning.best_weights import BestWeights
 from seamark.learning.detector import Detector
 from seamark.learning.feature_statistics import feature_statistics
 from seamark.learning.phases import Arithmetic, ComputedPhase, GradientPhase, Phase, Track
-from seamark.networks.pdn import MARGIN, STRIDE, Pdn, pdn_layers
+from seamark.networks.pdn import MARGIN_CELLS, STRIDE, Pdn, pdn_layers
 from seamark.settings.teacher import TeacherSettings
 from seamark.teachers.crops import CroppedPhotographs, halved
 from seamark.teachers.features import PatchCoreFeatures
@@ -55,7 +55,7 @@ class Distiller(Detector):
         super().__init__(settings, tile_shape, seed)
         self.settings = settings
         side = settings.distill.input_px // STRIDE
-        self.margin = 0 if settings.distill.padded else MARGIN
+        self.margin = 0 if settings.distill.padded else MARGIN_CELLS
         self.grid, self.map_shape = (side, side), (side - 2 * self.margin,) * 2
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

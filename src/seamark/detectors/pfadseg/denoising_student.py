@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 
-from seamark.detectors.pfadseg.attention_blocks import AttentionBlock
+from seamark.detectors.pfadseg.attention import AttentionBlock
 from seamark.networks.reverse_distillation import inner_width
 from seamark.settings.pfadseg import AttentionSettings
 

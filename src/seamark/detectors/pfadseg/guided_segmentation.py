@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from seamark.detectors.pfadseg.attention_blocks import AttentionBlock
-from seamark.detectors.pfadseg.rectangular_calibration import RectangularCalibration
+from seamark.detectors.pfadseg.attention import AttentionBlock, RectangularCalibration
 from seamark.networks.reverse_distillation import convolution
 from seamark.networks.segmentation_network import AtrousPyramid, resized
 from seamark.settings.pfadseg import AttentionSettings

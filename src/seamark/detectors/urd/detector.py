@@ -22,8 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from seamark.backbones.registry import Backbone, load_pyramid
-from seamark.detectors.feature_distances import DistanceMap, cell_distances, student_loss, teacher_losses
+from seamark.detectors.feature_distances import DistanceMap, cell_distances
 from seamark.detectors.urd.guided_injection import Student
+from seamark.detectors.urd.losses import student_loss, teacher_losses
 from seamark.learning.anomalous_pairs import PairBatch, PairMaker
 from seamark.learning.batches import TrainingTiles
 from seamark.learning.best_weights import EarlyStopping
