@@ -11,9 +11,8 @@ from tests.interruptible_training import Stopped, interruptible_training
 from seamark.backbones.convolutional import PyramidNetwork
 from seamark.backbones.families import build_network
 from seamark.backbones.table import BACKBONES
-from seamark.detectors.pfadseg.denoising_student import DenoisingStudent
 from seamark.detectors.pfadseg.detector import Pfadseg, denoising_loss
-from seamark.detectors.pfadseg.guided_segmentation import GuidedSegmentation
+from seamark.detectors.pfadseg.networks import DenoisingStudent, GuidedSegmentation
 from seamark.detectors.pfadseg.rotated_pairs import FILL, RotatedPairMaker, rotated_mask, rotated_pixels
 from seamark.errors import ConfigError, DataError, TrainingError
 from seamark.learning.batches import TileReader, TrainingTiles

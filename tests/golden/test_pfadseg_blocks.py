@@ -14,7 +14,7 @@ from seamark.detectors.pfadseg.attention import (
     RectangularCalibration,
     shifted_quadrants,
 )
-from seamark.detectors.pfadseg.guided_segmentation import GuidedSegmentation
+from seamark.detectors.pfadseg.networks import GuidedSegmentation
 from seamark.settings.pfadseg import AttentionSettings
 
 LOWEST, HIGHEST = 1 / (1 + 2 * torch.e), torch.e / (torch.e + 2)

@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from seamark.detectors.pfadseg import detector as pfadseg_module
-from seamark.detectors.pfadseg.denoising_student import DenoisingStudent
 from seamark.detectors.pfadseg.detector import Pfadseg
-from seamark.detectors.pfadseg.guided_segmentation import GuidedSegmentation
+from seamark.detectors.pfadseg.networks import DenoisingStudent, GuidedSegmentation
 from seamark.learning.anomalous_pairs import Pair
 from seamark.learning.batches import TileReader, TrainingTiles
 from seamark.networks.segmentation_network import absolute_loss, focal_loss

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from seamark.detectors.efficientad.batches import ViewBatch, ViewMaker, mean_tile
 from seamark.detectors.efficientad.detector import EfficientAd
-from seamark.detectors.efficientad.discrepancy import IGNORED, NORMAL, cell_distances, touched_cells
+from seamark.detectors.efficientad.discrepancy import IGNORED, NORMAL, direction_distances, touched_cells
 from seamark.detectors.efficientad.training import LearningPhase, StatisticsPhase, learning_rate, map_quantiles
 from seamark.learning.batches import TileReader, TrainingTiles
 from seamark.learning.checkpoints import Checkpoint
@@ -99,7 +99,7 @@ class TestLosses:
                 for tile, views in zip(batch.tiles, batch.views, strict=True)
             ]
         )
-        distances = cell_distances(model.teacher_features(patched), student(patched)[:, :channels])
+        distances = direction_distances(model.teacher_features(patched), student(patched)[:, :channels])
         rebuilt = model.autoencoder(jittered, model.grid)
         return {
             "hard": hard,

@@ -25,8 +25,7 @@ import torch
 from torch import Tensor
 
 from seamark.backbones.registry import Backbone, load_pyramid
-from seamark.detectors.pfadseg.denoising_student import DenoisingStudent
-from seamark.detectors.pfadseg.guided_segmentation import GuidedSegmentation
+from seamark.detectors.pfadseg.networks import DenoisingStudent, GuidedSegmentation
 from seamark.detectors.pfadseg.rotated_pairs import RotatedPairMaker
 from seamark.errors import ConfigError, DataError
 from seamark.learning.anomalous_pairs import PairBatch, PairMaker

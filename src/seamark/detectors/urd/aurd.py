@@ -21,18 +21,14 @@ from torch import Tensor
 
 from seamark.detectors.feature_distances import cell_distances
 from seamark.detectors.urd.detector import ReverseDistillationPhase, Urd
+from seamark.detectors.urd.segmentation import SegmentationNetwork, distance_stack, feature_products
 from seamark.errors import DataError
 from seamark.learning.anomalous_pairs import PairBatch, PairMaker
 from seamark.learning.batches import TrainingTiles
 from seamark.learning.best_weights import EarlyStopping
 from seamark.learning.pair_phase import SummedPairPhase
 from seamark.learning.phases import Arithmetic, Phase
-from seamark.networks.segmentation_network import (
-    SegmentationNetwork,
-    distance_stack,
-    feature_products,
-    segmentation_losses,
-)
+from seamark.networks.segmentation_network import segmentation_losses
 from seamark.settings.aurd import AurdSettings
 
 
