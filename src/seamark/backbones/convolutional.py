@@ -32,13 +32,6 @@ class PyramidNetwork(nn.Module):
     Every parameter has a part in the coarsest level. Nothing is done about the padding with zeros, as in the papers
     whose teachers such networks are.
 
-    Parameters
-    ----------
-    row : PublishedBackbone
-        Row of the table of a convolutional backbone.
-    network : Module
-        The network with its weights.
-
     Attributes
     ----------
     channels : tuple of int

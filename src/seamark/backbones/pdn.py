@@ -98,11 +98,6 @@ def load_teacher(teacher: str, settings: TeacherSettings, seed: int) -> PdnTeach
 def read_teacher(path: Path) -> tuple[dict[str, Tensor], bool]:
     """Read a file of teacher weights.
 
-    Parameters
-    ----------
-    path : Path
-        ``.safetensors``, or a state dictionary that torch.save wrote.
-
     Returns
     -------
     dict of str to Tensor

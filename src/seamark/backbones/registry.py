@@ -94,16 +94,7 @@ def load_pyramid(name: str, weights: str | Path = "pretrained", seed: int = 0) -
     """Build a convolutional network twice: frozen and to be trained, both with levels at strides 4, 8 and 16.
 
     Both give the same features at first, but for rounding: the frozen one has its batch norms folded, and it gets no
-    mirrored margin here.
-
-    Parameters
-    ----------
-    name : str
-        Name in the table of a convolutional network.
-    weights : str or Path
-        As for :func:`load_backbone`.
-    seed : int
-        Seed of random weights.
+    mirrored margin here. Weights are given as for :func:`load_backbone`.
 
     Returns
     -------

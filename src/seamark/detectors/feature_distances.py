@@ -88,17 +88,7 @@ def map_operator(cells: int, input_px: int, sigma_px: float, cell_px: int, *, al
 
 
 class DistanceMap(nn.Module):
-    """Brings the distances of the levels at strides 4, 8 and 16 to one smoothed map at stride 4.
-
-    Parameters
-    ----------
-    tile_shape : tuple of int
-        Height and width of the tiles in px.
-    sigma_px : float
-        Standard deviation of the smoothing in px of a tile; 0 for none.
-    align_corners : bool
-        See :func:`map_operator`.
-    """
+    """Brings distances of levels at strides 4, 8 and 16 to one smoothed map at stride 4 (:func:`map_operator`)."""
 
     def __init__(self, tile_shape: tuple[int, int], sigma_px: float, *, align_corners: bool) -> None:
         super().__init__()

@@ -37,16 +37,7 @@ class Pair:
 
 
 class PairMaker:
-    """Makes pairs of the tiles of one split.
-
-    Parameters
-    ----------
-    reader : TileReader
-        The tiles.
-    synthesis : SynthesisSettings
-        How anomalies are drawn.
-    augmentation : PairAugmentationSettings or None
-        What both twins share; None for nothing.
+    """Makes pairs of the tiles of one split; both twins share the augmentation, if there is one.
 
     Raises
     ------
@@ -122,15 +113,7 @@ class PairBatch(Batch):
 
 
 class SyntheticValidation:
-    """Synthetic anomalies on validation tiles, the same ones at every call.
-
-    Parameters
-    ----------
-    make : PairMaker
-        Makes the pairs of validation tiles, without augmentation.
-    settings : EarlyStopSettings
-        How many tiles, how many anomalies on each.
-    """
+    """Synthetic anomalies on validation tiles, the same ones at every call; ``make`` must not augment."""
 
     def __init__(self, make: PairMaker, settings: EarlyStopSettings) -> None:
         self.make, self.copies = make, settings.anomalies_per_tile

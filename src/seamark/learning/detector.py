@@ -54,18 +54,7 @@ class Detector(nn.Module, ABC):
 
     @abstractmethod
     def phases(self, tiles: TrainingTiles) -> Sequence[Phase]:
-        """Return the training phases in order.
-
-        Parameters
-        ----------
-        tiles : TrainingTiles
-            A phase gets its batches from the loop; here are their number and what it needs besides.
-
-        Returns
-        -------
-        sequence of Phase
-            At least one.
-        """
+        """Return the training phases in order, at least one; a phase gets its batches from the loop."""
 
     @abstractmethod
     def score(self, batch: Tensor) -> Tensor:
@@ -123,13 +112,7 @@ class Detector(nn.Module, ABC):
 
 
 class ComponentDetector(Detector):
-    """A detector that gives two maps per tile, on one scale.
-
-    Attributes
-    ----------
-    components : tuple of str
-        Names of the maps.
-    """
+    """A detector that gives two maps per tile, on one scale; ``components`` are their names."""
 
     components: ClassVar[tuple[str, str]]
 
@@ -156,13 +139,7 @@ class ComponentDetector(Detector):
 
 
 def use_device(device: str) -> None:
-    """Make results repeatable: one thread on the CPU, whatever the number of cores; no kernels chosen by timing.
-
-    Parameters
-    ----------
-    device : str
-        ``cpu`` or ``cuda:<index>``.
-    """
+    """Make results repeatable on ``cpu`` or ``cuda:<index>``: one thread on the CPU; no kernels chosen by timing."""
     if torch.device(device).type == "cpu":
         torch.set_num_threads(1)
     else:
@@ -171,19 +148,7 @@ def use_device(device: str) -> None:
 
 
 def arithmetic(device: torch.device, autocast: str) -> AbstractContextManager[Any]:
-    """Return a block in which forward passes run in the configured arithmetic.
-
-    Parameters
-    ----------
-    device : device
-        Where they run; on the CPU it is always float32.
-    autocast : str
-        ``none`` or ``bfloat16``.
-
-    Returns
-    -------
-    context manager
-        For one use.
+    """Return a block, for one use, in which forward passes run in the configured arithmetic; on the CPU always float32.
 
     Raises
     ------
@@ -200,17 +165,7 @@ def arithmetic(device: torch.device, autocast: str) -> AbstractContextManager[An
 
 
 def load_detector_class(target: str) -> type[Detector]:
-    """Import a detector class by its registry row.
-
-    Parameters
-    ----------
-    target : str
-        ``module:Class``.
-
-    Returns
-    -------
-    type
-        Subclass of :class:`Detector`.
+    """Import a detector class by its registry row, ``module:Class``.
 
     Raises
     ------

@@ -10,17 +10,7 @@ from seamark.weights.reading import read_safetensors, write_safetensors
 
 
 def write_model(path: Path, detector: Detector, settings: DetectorSettings) -> None:
-    """Write a detector's state with its settings, its seed and the digest of its backbone.
-
-    Parameters
-    ----------
-    path : Path
-        Target; its folder must exist.
-    detector : Detector
-        Trained detector.
-    settings : DetectorSettings
-        Its settings block.
-    """
+    """Write a detector's state with its settings, its seed and the digest of its backbone."""
     facts = {
         "settings": settings.model_dump(mode="json"),
         "seed": detector.seed,
@@ -30,23 +20,7 @@ def write_model(path: Path, detector: Detector, settings: DetectorSettings) -> N
 
 
 def read_model(path: Path, kind: type[Detector], settings: DetectorSettings, tile_shape: tuple[int, int]) -> Detector:
-    """Make a detector and load a model file into it.
-
-    Parameters
-    ----------
-    path : Path
-        File that :func:`write_model` wrote.
-    kind : type
-        Class of the detector.
-    settings : DetectorSettings
-        The settings it was trained with.
-    tile_shape : tuple of int
-        Height and width of the tiles in px.
-
-    Returns
-    -------
-    Detector
-        On the CPU.
+    """Make a detector with the settings it was trained with, on the CPU, and load a model file into it.
 
     Raises
     ------

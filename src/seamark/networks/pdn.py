@@ -79,11 +79,6 @@ def cell_count(side_px: int) -> int:
 class Pdn(nn.Module):
     """A patch description network.
 
-    Parameters
-    ----------
-    layers : sequence of PdnConv
-        What :func:`pdn_layers` gives.
-
     Attributes
     ----------
     convolutions : ModuleList

@@ -19,18 +19,7 @@ _STEM = ("conv1", "bn1", "act1", "maxpool", "layer1")
 
 
 def build_resnet(name: str) -> nn.Module:
-    """Build stem and stages 1 to 3 with random weights (Kaiming normal by the outputs).
-
-    Parameters
-    ----------
-    name : str
-        ``resnet18``, ``resnet34``, ``resnet50`` or ``wide_resnet50_2``.
-
-    Returns
-    -------
-    Module
-        Gives the features of the three stages.
-    """
+    """Build stem and stages 1 to 3 with random weights (Kaiming normal by the outputs); it gives their features."""
     network: nn.Module = timm.create_model(
         name, pretrained=False, features_only=True, out_indices=(1, 2, 3), zero_init_last=False
     )
@@ -51,13 +40,7 @@ def unread_names(name: str) -> frozenset[str]:
 
 
 def fold_resnet(network: nn.Module) -> None:
-    """Fold every batch norm into its convolution, in place; the network can no longer be trained or loaded.
-
-    Parameters
-    ----------
-    network : Module
-        One of :func:`build_resnet` with its final weights.
-    """
+    """Fold every batch norm into its convolution, in place; the network can no longer be trained or loaded."""
     modules = dict(network.named_modules())
     for name, norm in modules.items():
         if isinstance(norm, nn.BatchNorm2d):

@@ -38,13 +38,7 @@ def resized(level: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 class AtrousPyramid(nn.Module):
-    """Atrous spatial pyramid pooling: the mean of the image and three dilated views, joined by a 3x3 convolution.
-
-    Parameters
-    ----------
-    width : int
-        Channels before, inside each branch and after.
-    """
+    """Atrous spatial pyramid pooling: the mean of the image and three dilated views, joined by a 3x3 convolution."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

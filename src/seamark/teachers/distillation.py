@@ -159,15 +159,7 @@ class TargetStatisticsPhase(ComputedPhase):
 
 
 class HeldOut:
-    """Crops of photographs that the distillation does not see, clean and corrupted, the same ones each time.
-
-    Parameters
-    ----------
-    distiller : Distiller
-        Gives targets, which are kept for clean crops, and predictions.
-    reader : TileReader
-        Held-out photographs.
-    """
+    """Crops of photographs that the distillation does not see, clean and corrupted, the same ones each time."""
 
     def __init__(self, distiller: Distiller, reader: TileReader) -> None:
         self.distiller, self.reader = distiller, reader

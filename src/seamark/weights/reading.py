@@ -25,17 +25,7 @@ UNLOADABLE = (pickle.UnpicklingError, zipfile.BadZipFile, *UNREADABLE)
 
 
 def load_restricted(path: Path) -> Any:
-    """Load what ``torch.save`` wrote, without running any code in it and without unpacking anything.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    object
-        Tensors on the CPU, numbers, text, and lists and dicts of these.
+    """Load what ``torch.save`` wrote, onto the CPU, without running any code in it and without unpacking anything.
 
     Raises
     ------
@@ -55,17 +45,7 @@ def load_restricted(path: Path) -> Any:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Read the named tensors of a ``.pth`` file without running any code in it.
-
-    Parameters
-    ----------
-    path : Path
-        File that ``torch.save`` wrote from a state dictionary.
-
-    Returns
-    -------
-    dict of str to Tensor
-        Tensors by name, on the CPU.
+    """Read the named tensors of a ``.pth`` file, onto the CPU, without running any code in it.
 
     Raises
     ------
@@ -101,17 +81,7 @@ def write_safetensors(path: Path, state: Mapping[str, Tensor], facts: Mapping[st
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read a ``.safetensors`` file and the facts that its header holds as JSON.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    tuple of dict
-        Facts, empty when the header has none, and tensors by name, on the CPU.
+    """Read a ``.safetensors`` file: the facts that its header holds as JSON, if any, and tensors by name, on the CPU.
 
     Raises
     ------
@@ -130,14 +100,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def require_finite(state: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse weights with infinities or NaN, which would make every score useless.
-
-    Parameters
-    ----------
-    state : mapping of str to Tensor
-        Tensors by name.
-    path : Path
-        Where they were read, for the message.
+    """Refuse weights with infinities or NaN, which would make every score useless; the path is for the message.
 
     Raises
     ------
@@ -158,17 +121,9 @@ def _listed(names: list[str]) -> str:
 
 
 def state_differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
-    """Describe how two state dictionaries differ in names and shapes.
+    """Describe in what names and shapes a file's tensors differ from a network's.
 
-    Parameters
-    ----------
-    expected, found : mapping of str to Tensor
-        What the network has, and what the file holds.
-
-    Returns
-    -------
-    list of str
-        One sentence each for missing, unexpected and misshaped entries; empty when all names and shapes agree.
+    One sentence each for missing, unexpected and misshaped entries; empty when all names and shapes agree.
     """
     missing = sorted(expected.keys() - found.keys())
     unexpected = sorted(found.keys() - expected.keys())

@@ -105,17 +105,6 @@ class AmplificationPhase(GradientPhase):
 
     A level's residual is where the anomaly is, not where the gate says, so the focal loss teaches gates alone and the
     amplification loss residuals alone (AAND specification section A.5).
-
-    Parameters
-    ----------
-    detector : Aand
-        Its backbone gives the features.
-    amplification : ResidualAmplification
-        What is trained.
-    settings : AmplificationSettings
-        How.
-    tiles : TrainingTiles
-        Defect-free tiles.
     """
 
     def __init__(

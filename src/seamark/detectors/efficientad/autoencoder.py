@@ -17,13 +17,7 @@ DECODER_SIDES = (3, 8, 15, 32, 63, 127)
 
 
 class Autoencoder(nn.Module):
-    """The autoencoder: 256 x 256 px become one vector of 64 numbers, and that becomes a map of features.
-
-    Parameters
-    ----------
-    outputs : int
-        Features per cell.
-    """
+    """The autoencoder: 256 x 256 px become one vector of 64 numbers, and that becomes a map of so many outputs."""
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
@@ -78,13 +72,7 @@ def thumbnail(images: Tensor) -> Tensor:
 
 
 class FoldedAutoencoder:
-    """The autoencoder with weights that no longer change, without dropout.
-
-    Parameters
-    ----------
-    network : Autoencoder
-        Gives the weights.
-    """
+    """The autoencoder with weights that no longer change, without dropout."""
 
     def __init__(self, network: Autoencoder) -> None:
         self.network = network

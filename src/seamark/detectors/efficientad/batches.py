@@ -41,13 +41,6 @@ class Views:
 class ViewMaker:
     """Makes the views of training tiles.
 
-    Parameters
-    ----------
-    reader : TileReader
-        Training tiles.
-    settings : EfficientAdSettings
-        Changes of appearance, patches, penalty.
-
     Raises
     ------
     DataError

@@ -30,13 +30,7 @@ EXPANSION = 2
 
 
 class PyramidRecalibration(nn.Module):
-    """Spatial pyramid recalibration: weights of channels from their mean and the means of their four quadrants.
-
-    Parameters
-    ----------
-    channels : int
-        Channels C.
-    """
+    """Spatial pyramid recalibration: weights of channels from their mean and the means of their four quadrants."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -248,13 +242,7 @@ def _fusion(channels: int, settings: AttentionSettings) -> AttentionalFusion | N
 
 
 class RectangularAttention(nn.Module):
-    """Rectangular self-calibration attention over a depthwise convolution.
-
-    Parameters
-    ----------
-    channels : int
-        Channels C.
-    """
+    """Rectangular self-calibration attention over a depthwise convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -289,12 +277,7 @@ class RectangularAttention(nn.Module):
 class RectangularCalibration(nn.Module):
     """Rectangular self-calibration module: attention, norm and MLP, added to what came in.
 
-    Parameters
-    ----------
-    channels : int
-        Channels C.
-    layer_scale : float
-        Initial factor of what is added, learned per channel.
+    ``layer_scale`` is the initial factor of what is added, learned per channel.
     """
 
     def __init__(self, channels: int, layer_scale: float = 1.0) -> None:

@@ -87,17 +87,7 @@ def _start_as_identity(encoder: nn.ModuleList) -> None:
 
 
 class GuidedSegmentation(nn.Module):
-    """Two residual blocks, rectangular calibration (or atrous pyramid) and head.
-
-    Parameters
-    ----------
-    channels : sequence of int
-        Channels of the levels.
-    width : int
-        Channels inside.
-    settings : AttentionSettings
-        Which parts have attention.
-    """
+    """Two residual blocks, rectangular calibration (or atrous pyramid) and head."""
 
     def __init__(self, channels: Sequence[int], width: int, settings: AttentionSettings) -> None:
         super().__init__()

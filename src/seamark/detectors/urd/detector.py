@@ -80,16 +80,7 @@ class ReverseDistillationPhase(PairPhase):
 
     A step: expert without gradient; teacher in training mode on the clean and then on the anomalous batch, its update;
     updated teacher in evaluation mode without gradient; student in training mode on both, its update (URD specification
-    section 2.5).
-
-    Parameters
-    ----------
-    detector : Urd
-        What is trained.
-    tiles : TrainingTiles
-        Defect-free tiles.
-    augmentation : PairAugmentationSettings or None
-        What a tile and its anomalous twin share.
+    section 2.5). A tile and its anomalous twin share the augmentation.
     """
 
     name = "distillation"

@@ -36,13 +36,7 @@ def distance_stack(distances: Sequence[Tensor], shape: tuple[int, int]) -> Tenso
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut, which is 1x1 where the channels change.
-
-    Parameters
-    ----------
-    inputs, outputs : int
-        Channels.
-    """
+    """Two 3x3 convolutions beside a shortcut, which is 1x1 where the channels change."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -56,15 +50,7 @@ class ResidualBlock(nn.Module):
 
 
 class SegmentationNetwork(nn.Module):
-    """Two residual blocks, atrous pyramid and head.
-
-    Parameters
-    ----------
-    inputs : int
-        Channels of the stack of features.
-    width : int
-        Channels inside.
-    """
+    """Two residual blocks, atrous pyramid and head."""
 
     def __init__(self, inputs: int, width: int = 256) -> None:
         super().__init__()
