@@ -23,11 +23,11 @@ from history import append, history_of
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from seamark.detectors.aand.amplification_losses import ChosenCells, amplification_loss, choose_cells
-from seamark.detectors.aand.detector import Aand, AmplificationPhase, DistillationPhase
-from seamark.detectors.aand.hard_distillation import distillation_losses
+from seamark.detectors.aand.detector import Aand, AmplificationPhase, HardDistillationPhase
+from seamark.detectors.aand.losses import ChosenCells, amplification_loss, choose_cells, distillation_losses
 from seamark.detectors.aand.residual_amplification import AttributeScaling, LevelAmplification
-from seamark.detectors.feature_distances import DistanceMap, image_distances
+from seamark.detectors.feature_distances import DistanceMap
+from seamark.detectors.urd.losses import image_distances
 from seamark.learning.anomalous_pairs import PairBatch
 from seamark.learning.batches import Batch, TileReader, TrainingTiles
 from seamark.settings.aand import AandSettings
@@ -160,7 +160,7 @@ class PlainAmplification(AmplificationPhase):
         return {"loss": total}
 
 
-def losses_of(phase: AmplificationPhase | DistillationPhase, batch: Batch) -> Pass:
+def losses_of(phase: AmplificationPhase | HardDistillationPhase, batch: Batch) -> Pass:
     """Return a pass, forward and backward, that gives the loss."""
 
     def work() -> Tensor:
@@ -187,7 +187,7 @@ def steps(batch: int, repeats: int) -> Iterator[Row]:
     plain, ours = PlainAmplification(*given), AmplificationPhase(*given)
     pairs = ours.batch(reader, 0, range(batch)).prepare()
     yield compare(f"step of amplification, batch of {batch}", losses_of(plain, pairs), losses_of(ours, pairs), repeats)
-    kept, fresh = DistillationPhase(detector, tiles), DistillationPhase(detector, tiles)
+    kept, fresh = HardDistillationPhase(detector, tiles), HardDistillationPhase(detector, tiles)
     fresh.features.room = 0
     detector.train()
     tile_batch = kept.batch(reader, 0, range(batch))

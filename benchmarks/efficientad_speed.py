@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from seamark.detectors.efficientad.batches import ViewBatch
 from seamark.detectors.efficientad.detector import EfficientAd
-from seamark.detectors.efficientad.discrepancy import cell_distances, collaborative_loss
+from seamark.detectors.efficientad.discrepancy import collaborative_loss, direction_distances
 from seamark.detectors.efficientad.training import LearningPhase, StatisticsPhase
 from seamark.learning.batches import TileReader, TrainingTiles
 from seamark.settings.efficientad import EfficientAdSettings
@@ -77,7 +77,7 @@ def literal_step(detector: EfficientAd, phase: LearningPhase, batch: ViewBatch) 
     patched = clean if views.patched is None else batch.reader.images([views.patched]).contiguous()
     with torch.no_grad():
         teacher_patched = plain(detector, patched)
-    distances = cell_distances(teacher_patched, student(patched)[:, :channels])
+    distances = direction_distances(teacher_patched, student(patched)[:, :channels])
     losses.append(collaborative_loss(distances, batch.labels(detector.grid), detector.settings.cdo_gamma))
     rebuilt, predicted = detector.autoencoder(relit, detector.grid), student(relit)[:, channels:]
     losses += [functional.mse_loss(rebuilt, teacher_relit), functional.mse_loss(predicted, rebuilt)]

@@ -5,7 +5,7 @@
 
 Measured are CPU seconds after the start of each job and peak memory, from the provenance files, and the bytes on the
 disk; of the seconds only those of training and scoring were told. The table is also written to ``forecast.csv`` in the
-folder of the run. ``--networks`` measures instead what :mod:`seamark.forecast.networks` knows of the backbones: the
+folder of the run. ``--networks`` measures instead what :mod:`seamark.backbones.table` knows of the backbones: the
 memory of a forward pass, each in a process of its own.
 """
 

@@ -24,8 +24,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from seamark.learning.batches import TileReader
-from seamark.learning.component_maps import ComponentDetector
-from seamark.learning.detector import Detector, load_detector_class
+from seamark.learning.detector import ComponentDetector, Detector, load_detector_class
 from seamark.learning.stored_models import HEADER
 from seamark.manifests.base import read_manifest
 from seamark.manifests.maps import MapsManifest

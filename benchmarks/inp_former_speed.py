@@ -30,6 +30,7 @@ from history import append, history_of
 from literal import inp_former as literal
 from torch import Tensor, nn
 
+from seamark.backbones.table import BACKBONES
 from seamark.detectors.inp_former.detector import InpFormer, head_count, with_outliers
 from seamark.learning.batches import Batch, FeatureCache, Key, TileReader, TrainingTiles, batch_tiles
 from seamark.learning.phases import GradientPhase
@@ -37,7 +38,6 @@ from seamark.networks.efficientnet_lite import build_efficientnet_lite0, publish
 from seamark.planning.environment import prepare_environment
 from seamark.settings.inp_former import InpFormerSettings
 from seamark.weights.finding import find_weights
-from seamark.weights.published import BACKBONE_WEIGHTS
 from seamark.weights.reading import load_strictly
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +59,7 @@ FIRST_STEP = 30
 def build_encoder(layers: Sequence[int]) -> literal.Encoder:
     """Return the literal backbone with its published weights."""
     whole = build_efficientnet_lite0()
-    path = find_weights(BACKBONE_WEIGHTS["efficientnet_lite0"], "pretrained")
+    path = find_weights(BACKBONES["efficientnet_lite0"].weights, "pretrained")
     load_strictly(whole, path, published_names(whole), ())
     encoder = literal.Encoder(layers)
     wanted = encoder.network.state_dict()

@@ -23,11 +23,9 @@ from history import append, history_of
 from torch import Tensor
 
 from seamark.backbones.registry import Backbone, load_pyramid
-from seamark.detectors.pfadseg.denoising_student import DenoisingStudent
+from seamark.detectors.pfadseg.attention import BRANCHES, ParallelRecalibration, RectangularAttention
 from seamark.detectors.pfadseg.detector import denoising_loss
-from seamark.detectors.pfadseg.guided_segmentation import GuidedSegmentation
-from seamark.detectors.pfadseg.pyramid_attention import BRANCHES, ParallelRecalibration
-from seamark.detectors.pfadseg.rectangular_calibration import RectangularAttention
+from seamark.detectors.pfadseg.networks import DenoisingStudent, GuidedSegmentation
 from seamark.networks.segmentation_network import absolute_loss, focal_loss, level_products
 from seamark.settings.pfadseg import AttentionSettings
 

@@ -13,9 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from seamark.files.atomic import atomic_write, file_digest
-from seamark.learning.component_maps import ComponentDetector
 from seamark.learning.crossfit import scored_tiles
-from seamark.learning.detector import load_detector_class
+from seamark.learning.detector import ComponentDetector, load_detector_class
 from seamark.learning.scoring import score_tiles
 from seamark.learning.stored_models import read_model
 from seamark.manifests.base import read_manifest, write_manifest

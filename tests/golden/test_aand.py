@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 
 from seamark.backbones.convolutional import PyramidNetwork
-from seamark.backbones.registry import BACKBONES
-from seamark.detectors.aand.amplification_losses import ChosenCells, amplification_loss, choose_cells
-from seamark.detectors.aand.hard_distillation import distillation_losses
+from seamark.backbones.families import build_network
+from seamark.backbones.table import BACKBONES
+from seamark.detectors.aand.losses import ChosenCells, amplification_loss, choose_cells, distillation_losses
 from seamark.detectors.aand.residual_amplification import (
     AttributeScaling,
     LevelAmplification,
@@ -17,10 +17,9 @@ from seamark.detectors.aand.residual_amplification import (
     hidden_width,
     position_encoding,
 )
-from seamark.detectors.feature_distances import image_distances
+from seamark.detectors.urd.losses import image_distances
 from seamark.errors import ConfigError
 from seamark.networks import resnet
-from seamark.networks.resnet import WIDE_RESNET50_2
 from seamark.networks.reverse_distillation import ReverseStudent
 from seamark.networks.segmentation_network import focal_loss
 
@@ -78,12 +77,12 @@ class TestSizes:
     def test_teacher(self):
         entry = BACKBONES["wide_resnet50_2"]
         with torch.device("meta"):
-            network = entry.build()
+            network = build_network(entry)
+            whole = resnet.timm.create_model(entry.name, pretrained=False)
             trunk = PyramidNetwork(entry, network)
             levels = trunk(torch.empty(1, 3, 256, 256))
-            unread = [resnet._stage(WIDE_RESNET50_2, 4), torch.nn.Linear(2048, 1000)]
         assert count(trunk) == 24_862_528
-        assert count(network) + sum(count(part) for part in unread) == 68_883_240
+        assert count(whole) == 68_883_240
         assert [tuple(level.shape[1:]) for level in levels] == [
             (wide, *shape) for wide, shape in zip(WIDE, WIDE_SHAPES, strict=True)
         ]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
-from seamark.detectors.aand.amplification_losses import level_masks
+from seamark.detectors.aand.losses import level_masks
 from seamark.detectors.feature_distances import DistanceMap
 from seamark.settings.aand import AandSettings
 from seamark.settings.synthesis import SynthesisSettings

@@ -11,9 +11,8 @@ from tests.interruptible_training import interruptible_training
 
 from seamark.backbones.registry import load_pyramid
 from seamark.detectors.aand import detector as aand_module
-from seamark.detectors.aand.amplification_losses import ChosenCells, amplification_loss
 from seamark.detectors.aand.detector import Aand, decayed_rate
-from seamark.detectors.aand.hard_distillation import distillation_losses
+from seamark.detectors.aand.losses import ChosenCells, amplification_loss, distillation_losses
 from seamark.detectors.aand.residual_amplification import LevelAmplification
 from seamark.errors import ConfigError, DataError, TrainingError
 from seamark.learning.anomalous_pairs import Pair
@@ -88,7 +87,7 @@ class TestPhases:
             before = copied(detector)
             batch = phase.batch(detector.phases(tiles(detector))[0].make.reader, 0, [0, 1])
             if part == "amplification.":
-                batch._pairs = list(squares(batch))
+                batch.pairs = list(squares(batch))
             phase.step(batch, nullcontext)
             assert changed(detector, before) >= {
                 name for name, _ in detector.named_parameters() if name.startswith(part) and "query.4.bias" not in name
@@ -101,7 +100,7 @@ class TestPhases:
         detector = toy()
         phase = detector.phases(tiles(detector))[0]
         batch = phase.batch(None, 0, [0, 1])
-        batch._pairs = list(squares(batch))
+        batch.pairs = list(squares(batch))
         losses = phase.losses(batch)
         assert losses["loss"].item() == pytest.approx(losses["focal"].item() + 0.1 * losses["amplification"].item())
         for name, other in (("focal", "residual"), ("amplification", "gate")):
@@ -115,7 +114,7 @@ class TestPhases:
         detector = toy(synthesis={"foreground": {"method": "otsu_dark"}})
         phase = detector.phases(tiles(detector))[0]
         batch = phase.batch(None, 0, [0, 1])
-        batch._pairs = list(squares(batch))
+        batch.pairs = list(squares(batch))
         anomalous, foreground = phase.masks(batch)
         assert [level.shape for level in foreground] == [(2, 16, 16), (2, 8, 8), (2, 4, 4)]
         assert [int(level[0].sum()) for level in anomalous] == [64, 16, 6]

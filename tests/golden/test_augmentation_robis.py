@@ -5,7 +5,8 @@ import pytest
 import scipy.stats
 import torch
 
-from seamark.backbones.registry import BACKBONES
+from seamark.backbones.registry import TransformerBackbone
+from seamark.backbones.table import BACKBONES
 from seamark.learning.batches import Batch, TileReader
 from seamark.networks.vision_transformer import VisionTransformer
 from seamark.settings.augmentation import AugmentationSettings
@@ -31,7 +32,7 @@ class Exposed:
 
 def reader_of(tiles):
     entry = BACKBONES["dinov2_vitb14_reg"]
-    backbone = entry.wrap(entry, VisionTransformer(16, 1, 2), "random", (0,)).freeze()
+    backbone = TransformerBackbone(entry, VisionTransformer(16, 1, 2), "random", (0,)).freeze()
     return TileReader(tiles, backbone.normalise, "cpu", seed=1)
 
 

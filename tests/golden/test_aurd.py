@@ -11,17 +11,12 @@ from tests.interruptible_training import interruptible_training
 from seamark.detectors.feature_distances import cell_distances
 from seamark.detectors.urd.aurd import Aurd
 from seamark.detectors.urd.detector import Urd
+from seamark.detectors.urd.segmentation import SegmentationNetwork, distance_stack, feature_products
 from seamark.errors import DataError, TrainingError
 from seamark.learning.anomalous_pairs import PairBatch, PairMaker, SyntheticValidation
 from seamark.learning.batches import TileReader, TrainingTiles
-from seamark.learning.early_stopping import EarlyStopping, average_precision
-from seamark.networks.segmentation_network import (
-    SegmentationNetwork,
-    absolute_loss,
-    distance_stack,
-    feature_products,
-    focal_loss,
-)
+from seamark.learning.best_weights import EarlyStopping, average_precision
+from seamark.networks.segmentation_network import absolute_loss, focal_loss
 from seamark.settings.aurd import AurdSettings
 from seamark.settings.early_stop import EarlyStopSettings
 from seamark.settings.pair_augmentation import PairAugmentationSettings

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from seamark.backbones.registry import BACKBONES, load_backbone
+from seamark.backbones.families import build_network
+from seamark.backbones.registry import load_backbone
+from seamark.backbones.table import BACKBONES
 from seamark.errors import WeightsError
 from seamark.files.atomic import file_digest
 from seamark.networks.torchvision_operators import declare_torchvision_operators
@@ -52,7 +54,12 @@ def expected_state(width, depth):
 
 def on_meta(name):
     with torch.device("meta"):
-        return BACKBONES[name].build()
+        return build_network(BACKBONES[name])
+
+
+def embedded(network, batch):
+    """Return the tokens that enter the first block."""
+    return network._pos_embed(network.patch_embed(batch))
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +84,8 @@ def test_n1_parameters_of_the_encoder():
 def test_n2_shapes_at_518_px(small):
     network = on_meta("dinov2_vitb14_reg")
     batch = torch.empty(2, 3, 518, 518, device="meta")
-    assert network.embed(batch).shape == (2, 1374, 768)
-    assert [tuple(output.shape) for output in network(batch, range(2, 10))] == [(2, 1369, 768)] * 8
+    assert embedded(network, batch).shape == (2, 1374, 768)
+    assert [tuple(output.shape) for output in network.block_outputs(batch, range(2, 10))] == [(2, 1369, 768)] * 8
     assert small.grid_shape(518, 518) == (37, 37)
     assert [tuple(tokens.shape) for tokens in small.tokens(torch.zeros(1, 3, 518, 518))] == [(1, 1369, 384)] * 8
 
@@ -107,11 +114,11 @@ def test_n3_class_and_register_tokens_never_reach_the_features(block):
     """What a block gives for the five leading tokens is replaced; the features of that block stay as they are."""
     network = tiny()
     batch = torch.randn(1, 3, 56, 42, generator=torch.Generator().manual_seed(4))
-    (expected,) = network(batch, [block])
+    (expected,) = network.block_outputs(batch, [block])
     network.blocks[block].register_forward_hook(
         lambda module, inputs, tokens: torch.cat([torch.full_like(tokens[:, :5], torch.nan), tokens[:, 5:]], dim=1)
     )
-    (features,) = network(batch, [block])
+    (features,) = network.block_outputs(batch, [block])
     assert features.shape == (1, 12, 48)
     assert torch.equal(features, expected)
 
@@ -142,7 +149,7 @@ def test_block_outputs_agree_with_timm(side):
     ).eval()  # fmt: skip
     grid = side // 14
     state = {name: tensor for name, tensor in network.state_dict().items() if name != "mask_token"}
-    positions = network._positions(grid, grid)
+    positions = network.positions(grid, grid)
     state["cls_token"] = state["cls_token"] + positions[:, :1]
     state["reg_token"] = state.pop("register_tokens")
     state["pos_embed"] = positions[:, 1:]
@@ -152,7 +159,7 @@ def test_block_outputs_agree_with_timm(side):
         expected = reference.forward_intermediates(
             batch, indices=[0, 2], norm=False, output_fmt="NLC", intermediates_only=True
         )
-    for output, target in zip(network(batch, (0, 2)), expected, strict=True):
+    for output, target in zip(network.block_outputs(batch, (0, 2)), expected, strict=True):
         torch.testing.assert_close(output, target, rtol=1e-4, atol=1e-4)
 
 
@@ -161,30 +168,30 @@ def test_positions_are_sampled_at_the_offset_scale():
     column = torch.arange(37.0)
     table = column.view(1, 1, 37, 1).expand(1, 37, 37, 48).reshape(1, 1369, 48)
     network.pos_embed[:, 1:] = table
-    resized = network._positions(20, 10)[0, 1:, 0].view(20, 10)
+    resized = network.positions(20, 10)[0, 1:, 0].view(20, 10)
     centres = (torch.arange(10) + 0.5) * 37 / 10.1 - 0.5
     torch.testing.assert_close(resized[0, 1:9], centres[1:9], rtol=1e-3, atol=0.06)
     torch.testing.assert_close(resized, resized[:1].expand(20, 10))
-    assert torch.equal(network._positions(37, 37), network.pos_embed)
+    assert torch.equal(network.positions(37, 37), network.pos_embed)
 
 
 def test_registers_have_no_position_and_the_mask_token_is_unused():
     network = tiny(1)
     batch = torch.zeros(1, 3, 28, 28)
-    tokens = network.embed(batch)
+    tokens = embedded(network, batch)
     assert torch.equal(tokens[:, 1:5], network.register_tokens)
     torch.testing.assert_close(tokens[:, :1], network.cls_token + network.pos_embed[:, :1])
-    before = network(batch, [0])[0]
+    before = network.block_outputs(batch, [0])[0]
     network.mask_token.fill_(9.0)
-    assert torch.equal(network(batch, [0])[0], before)
+    assert torch.equal(network.block_outputs(batch, [0])[0], before)
 
 
 def test_blocks_behind_the_last_wanted_one_are_not_run():
     network = tiny()
     batch = torch.randn(1, 3, 28, 28)
-    expected = network(batch, [1])[0]
+    expected = network.block_outputs(batch, [1])[0]
     network.blocks[2] = None
-    assert torch.equal(network(batch, [1])[0], expected)
+    assert torch.equal(network.block_outputs(batch, [1])[0], expected)
 
 
 def test_the_scale_of_attention():

@@ -9,8 +9,8 @@ from seamark.detectors.efficientad.discrepancy import (
     ABNORMAL,
     IGNORED,
     NORMAL,
-    cell_distances,
     collaborative_loss,
+    direction_distances,
     hard_loss,
     touched_cells,
     window_pixels,
@@ -61,20 +61,20 @@ def test_distances_are_those_of_directions():
     torch.manual_seed(0)
     teacher, student = torch.randn(1, 5, 3, 3), torch.randn(1, 5, 3, 3)
     scale = torch.rand(1, 1, 3, 3) + 0.5
-    torch.testing.assert_close(cell_distances(teacher * scale, student), cell_distances(teacher, student))
-    torch.testing.assert_close(cell_distances(teacher, student * scale), cell_distances(teacher, student))
+    torch.testing.assert_close(direction_distances(teacher * scale, student), direction_distances(teacher, student))
+    torch.testing.assert_close(direction_distances(teacher, student * scale), direction_distances(teacher, student))
     cosine = functional.cosine_similarity(teacher, student)
-    torch.testing.assert_close(cell_distances(teacher, student), 2 - 2 * cosine)
-    assert not cell_distances(teacher, teacher).any()
-    torch.testing.assert_close(cell_distances(teacher, -teacher), torch.full((1, 3, 3), 4.0))
-    assert torch.isfinite(cell_distances(torch.zeros(1, 5, 3, 3), student)).all()
+    torch.testing.assert_close(direction_distances(teacher, student), 2 - 2 * cosine)
+    assert not direction_distances(teacher, teacher).any()
+    torch.testing.assert_close(direction_distances(teacher, -teacher), torch.full((1, 3, 3), 4.0))
+    assert torch.isfinite(direction_distances(torch.zeros(1, 5, 3, 3), student)).all()
 
 
 def test_neither_teacher_nor_ignored_cells_take_a_gradient():
     torch.manual_seed(1)
     teacher, student = torch.randn(1, 4, 2, 2), torch.randn(1, 4, 2, 2, requires_grad=True)
     labels = torch.tensor([[[NORMAL, ABNORMAL], [IGNORED, NORMAL]]])
-    collaborative_loss(cell_distances(teacher, student), labels, 2.0).backward()
+    collaborative_loss(direction_distances(teacher, student), labels, 2.0).backward()
     assert teacher.grad is None
     assert not student.grad[..., 1, 0].any()
     assert student.grad[..., 0, 0].any()
@@ -155,7 +155,7 @@ def test_toy_optimisation_parts_normal_from_abnormal_cells():
     optimiser = torch.optim.Adam([student], lr=0.05)
     for _ in range(300):
         optimiser.zero_grad()
-        collaborative_loss(cell_distances(teacher, student), labels, 2.0).backward()
+        collaborative_loss(direction_distances(teacher, student), labels, 2.0).backward()
         optimiser.step()
-    distances = cell_distances(teacher, student.detach())
+    distances = direction_distances(teacher, student.detach())
     assert distances[labels == ABNORMAL].mean() > distances[labels == NORMAL].mean() + 1.0

@@ -5,19 +5,20 @@ import pytest
 import torch
 from torch.nn import functional
 
+from seamark.detectors.efficientad.autoencoder import Autoencoder
 from seamark.detectors.efficientad.detector import EfficientAd
 from seamark.detectors.efficientad.discrepancy import (
     ABNORMAL,
     NORMAL,
-    cell_distances,
     collaborative_loss,
+    direction_distances,
     hard_loss,
     touched_cells,
 )
 from seamark.learning.checkpoints import Checkpoint
 from seamark.learning.feature_statistics import feature_statistics
 from seamark.learning.loop import Training
-from seamark.networks.pdn import Autoencoder, Pdn, PdnConv
+from seamark.networks.pdn import Pdn, PdnConv
 from seamark.settings.efficientad import EfficientAdSettings
 
 
@@ -63,10 +64,10 @@ def test_noise_drives_a_student_away_from_its_teacher():
     optimiser = torch.optim.Adam(student.parameters(), lr=1e-3)
     for _ in range(150):
         optimiser.zero_grad()
-        collaborative_loss(cell_distances(target, student(patched)), labels, 2.0).backward()
+        collaborative_loss(direction_distances(target, student(patched)), labels, 2.0).backward()
         optimiser.step()
     with torch.no_grad():
-        distances = cell_distances(target, student(patched))
+        distances = direction_distances(target, student(patched))
     assert distances[labels == ABNORMAL].mean() > distances[labels == NORMAL].mean() + 1.0
 
 

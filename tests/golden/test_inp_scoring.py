@@ -48,3 +48,11 @@ def test_queries_without_length():
         block.attn.q.weight.data.zero_()
         block.attn.q.bias.data.zero_()
     torch.testing.assert_close(reconstruct(made, fused), literal(made, fused), rtol=1e-10, atol=1e-10)
+
+
+@torch.inference_mode()
+def test_without_the_private_operators_of_torch_it_is_the_same_function(monkeypatch):
+    made, fused = network(24, 4, 6, 4, 2).float(), tokens(1, 40, 24).float()
+    expected = reconstruct(made, fused)
+    monkeypatch.setattr("seamark.networks.onednn._FUSED", ("_an_operator_that_torch_does_not_have",))
+    torch.testing.assert_close(reconstruct(made, fused), expected, rtol=1e-4, atol=1e-4)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from seamark.networks.pdn import Autoencoder, Pdn, cell_count, pdn_layers
+from seamark.detectors.efficientad.autoencoder import Autoencoder
+from seamark.networks.pdn import Pdn, cell_count, pdn_layers
 
 
 def count(module):

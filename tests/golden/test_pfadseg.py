@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from tests.interruptible_training import interruptible_training
 
-from seamark.backbones.registry import BACKBONES, PyramidNetwork
-from seamark.detectors.pfadseg.denoising_student import DenoisingStudent
+from seamark.backbones.convolutional import PyramidNetwork
+from seamark.backbones.families import build_network
+from seamark.backbones.table import BACKBONES
 from seamark.detectors.pfadseg.detector import Pfadseg, denoising_loss
-from seamark.detectors.pfadseg.guided_segmentation import GuidedSegmentation
+from seamark.detectors.pfadseg.networks import DenoisingStudent, GuidedSegmentation
 from seamark.detectors.pfadseg.rotated_pairs import FILL, RotatedPairMaker, rotated_mask, rotated_pixels
 from seamark.errors import ConfigError, DataError, TrainingError
 from seamark.learning.batches import TileReader, TrainingTiles
@@ -65,7 +66,7 @@ class TestParameters:
     def test_teacher(self):
         entry = BACKBONES["resnet18"]
         with torch.device("meta"):
-            assert count(PyramidNetwork(entry, entry.build())) == 2_782_784
+            assert count(PyramidNetwork(entry, build_network(entry))) == 2_782_784
 
     @pytest.mark.parametrize(
         ("settings", "stages", "decoder", "total"),
@@ -272,12 +273,13 @@ class TestPhases:
     def test_learning_rates(self):
         detector = toy(learning_rate=0.5, segmentation={"width": 8, "early_stop": None})
         student, segmentation = detector.phases(training_tiles(detector))
-        assert [group["lr"] for group in student.optimiser.param_groups] == [0.5]
-        assert [group["lr"] for group in segmentation.optimiser.param_groups] == [0.1, 0.1, 0.01, 0.01]
-        covered = sum(len(group["params"]) for group in segmentation.optimiser.param_groups)
+        assert [group["lr"] for group in student.optimisers["student"].param_groups] == [0.5]
+        assert [group["lr"] for group in segmentation.optimisers["segmentation"].param_groups] == [0.1, 0.1, 0.01, 0.01]
+        covered = sum(len(group["params"]) for group in segmentation.optimisers["segmentation"].param_groups)
         assert covered == len(list(detector.segmentation.parameters()))
         assert all(
-            (group["momentum"], group["weight_decay"]) == (0.9, 1e-4) for group in student.optimiser.param_groups
+            (group["momentum"], group["weight_decay"]) == (0.9, 1e-4)
+            for group in student.optimisers["student"].param_groups
         )
 
     def test_the_scale_of_the_calibration_is_noted(self):

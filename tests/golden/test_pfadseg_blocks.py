@@ -4,16 +4,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from seamark.detectors.pfadseg.attention_blocks import AttentionBlock
-from seamark.detectors.pfadseg.attentional_fusion import AttentionalFusion
-from seamark.detectors.pfadseg.guided_segmentation import GuidedSegmentation
-from seamark.detectors.pfadseg.pyramid_attention import (
+from seamark.detectors.pfadseg.attention import (
     CELLS_TO_MERGE,
+    AttentionalFusion,
+    AttentionBlock,
     ParallelRecalibration,
     PyramidRecalibration,
+    RectangularAttention,
+    RectangularCalibration,
     shifted_quadrants,
 )
-from seamark.detectors.pfadseg.rectangular_calibration import RectangularAttention, RectangularCalibration
+from seamark.detectors.pfadseg.networks import GuidedSegmentation
 from seamark.settings.pfadseg import AttentionSettings
 
 LOWEST, HIGHEST = 1 / (1 + 2 * torch.e), torch.e / (torch.e + 2)

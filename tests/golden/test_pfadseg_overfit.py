@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from seamark.detectors.pfadseg import detector as pfadseg_module
-from seamark.detectors.pfadseg.denoising_student import DenoisingStudent
 from seamark.detectors.pfadseg.detector import Pfadseg
-from seamark.detectors.pfadseg.guided_segmentation import GuidedSegmentation
+from seamark.detectors.pfadseg.networks import DenoisingStudent, GuidedSegmentation
 from seamark.learning.anomalous_pairs import Pair
 from seamark.learning.batches import TileReader, TrainingTiles
 from seamark.networks.segmentation_network import absolute_loss, focal_loss
@@ -88,7 +87,7 @@ def test_overfits_one_batch(monkeypatch, attention):
     )
     student, segmentation = detector.phases(given)
     batch = student.batch(None, 0, range(8))
-    batch._pairs = list(squares_of_noise(batch))
+    batch.pairs = list(squares_of_noise(batch))
     curve = [student.step(batch, nullcontext)["cosine"].item() / 8 for _ in range(100)]
     assert 1.2 < curve[0] < 2.5
     assert curve[-1] < 0.4 * curve[0]

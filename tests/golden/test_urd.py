@@ -9,18 +9,13 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
 from seamark.backbones.convolutional import PyramidNetwork
-from seamark.backbones.registry import BACKBONES
-from seamark.detectors.feature_distances import (
-    anomaly_map,
-    cell_distances,
-    image_distances,
-    map_operator,
-    student_loss,
-    teacher_losses,
-)
+from seamark.backbones.families import build_network
+from seamark.backbones.table import BACKBONES
+from seamark.detectors.feature_distances import anomaly_map, cell_distances, map_operator
 from seamark.detectors.urd import detector as urd_module
 from seamark.detectors.urd.detector import Urd
 from seamark.detectors.urd.guided_injection import GuidedInjection, Student, halved, similarity
+from seamark.detectors.urd.losses import image_distances, student_loss, teacher_losses
 from seamark.errors import ConfigError
 from seamark.learning.batches import TileReader, TrainingTiles
 from seamark.networks.reverse_distillation import DecoderStage, MirrorDecoder, OneClassBottleneck, inner_width
@@ -54,7 +49,7 @@ def pyramid(channels=(4, 6, 8), side=16, batch=2, seed=0, signed=False):
 def encoder():
     entry = BACKBONES["wide_resnet50_2"]
     with torch.device("meta"):
-        return PyramidNetwork(entry, entry.build())
+        return PyramidNetwork(entry, build_network(entry))
 
 
 class TestSizes:

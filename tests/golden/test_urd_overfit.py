@@ -108,7 +108,7 @@ def test_overfits_one_batch(monkeypatch):
     detector, given = tiny_detector(monkeypatch)
     (phase,) = detector.phases(given)
     batch = phase.batch(None, 0, range(4))
-    batch._pairs = list(squares_of_noise(batch))
+    batch.pairs = list(squares_of_noise(batch))
     curve = [{name: float(loss) for name, loss in phase.step(batch, nullcontext).items()} for _ in range(80)]
     student = [losses.pop("student") for losses in curve]
     teacher = [sum(losses.values()) for losses in curve]

@@ -59,7 +59,7 @@ def test_safetensors_whose_header_lies_are_refused(tmp_path, content):
     if content == safetensors()[6]:
         return  # an odd name is no harm: tensors are looked up by name, never written by it
     with pytest.raises(WeightsError, match="not a readable safetensors file"):
-        read_safetensors(tmp_path / "x.safetensors", "seamark")
+        read_safetensors(tmp_path / "x.safetensors")
 
 
 def test_a_hostile_checkpoint_means_starting_afresh(tmp_path):

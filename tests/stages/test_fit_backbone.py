@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seamark.backbones.table import BACKBONES
 from seamark.files.atomic import file_digest
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.model import ModelManifest
@@ -13,10 +14,9 @@ from seamark.manifests.tiles import TiledImage, TilesManifest
 from seamark.running.job import Job
 from seamark.settings.grid import GridSettings
 from seamark.weights.finding import package_file
-from seamark.weights.published import BACKBONE_WEIGHTS
 
 TRAIN = Path(__file__).resolve().parents[2] / "stages" / "train.py"
-LITE0 = BACKBONE_WEIGHTS["efficientnet_lite0"]
+LITE0 = BACKBONES["efficientnet_lite0"].weights
 
 
 def write_tiles(folder, split):

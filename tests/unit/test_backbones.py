@@ -9,7 +9,9 @@ import torch
 from torch.nn import functional
 
 from seamark.backbones.convolutional import run_parts
-from seamark.backbones.registry import BACKBONES, load_backbone
+from seamark.backbones.families import build_network
+from seamark.backbones.registry import load_backbone
+from seamark.backbones.table import BACKBONES
 from seamark.errors import ConfigError, DataError, WeightsError
 from seamark.files.atomic import file_digest
 from seamark.networks.efficientnet_lite import build_efficientnet_lite0, published_names
@@ -270,7 +272,7 @@ def test_missing_weights_of_a_vision_transformer_say_where_to_get_them(name, tmp
 def write_zeros(path, name, leave_out=(), **added):
     """Write a file of a backbone's published names and shapes; its zeros take no room."""
     with torch.device("meta"):
-        state = BACKBONES[name].build().state_dict()
+        state = build_network(BACKBONES[name]).state_dict()
     zeros = {key: torch.zeros(()).expand(tensor.shape) for key, tensor in state.items() if key not in leave_out}
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(zeros | added, path)
@@ -299,7 +301,7 @@ def test_the_published_files_are_known():
     }
     for name in DINOV2:
         with torch.device("meta"):
-            numbers = sum(tensor.numel() for tensor in BACKBONES[name].build().state_dict().values())
+            numbers = sum(tensor.numel() for tensor in build_network(BACKBONES[name]).state_dict().values())
         assert 0 < BACKBONES[name].weights.size - 4 * numbers < 130_000, name
 
 
@@ -374,3 +376,10 @@ def test_convolutions_in_one_pass_give_the_bits_of_single_steps(lite0, shape):
     single = run_parts(lite0.parts, batch.requires_grad_(), range(4))
     assert all(level.requires_grad for level in single)
     assert all(torch.equal(one, two) for one, two in zip(fused, single, strict=True))
+
+
+def test_without_the_private_operators_of_torch_bits_are_the_same(lite0, monkeypatch):
+    batch = lite0.normalise(noise(1, 64, 96))
+    fused = lite0.pyramid(batch)
+    monkeypatch.setattr("seamark.networks.onednn._FUSED", ("_an_operator_that_torch_does_not_have",))
+    assert all(torch.equal(one, two) for one, two in zip(fused, lite0.pyramid(batch), strict=True))

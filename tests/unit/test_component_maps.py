@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from seamark.errors import ManifestError
-from seamark.learning.component_maps import ComponentDetector
+from seamark.learning.detector import ComponentDetector
 from seamark.learning.scoring import score_tiles
 from seamark.maps.tile_maps import components_path, weighted_components
 from seamark.settings.training import DetectorSettings

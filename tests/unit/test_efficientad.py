@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from seamark.detectors.efficientad.batches import ViewBatch, ViewMaker, mean_tile
 from seamark.detectors.efficientad.detector import EfficientAd
-from seamark.detectors.efficientad.discrepancy import IGNORED, NORMAL, cell_distances, touched_cells
+from seamark.detectors.efficientad.discrepancy import IGNORED, NORMAL, direction_distances, touched_cells
 from seamark.detectors.efficientad.training import LearningPhase, StatisticsPhase, learning_rate, map_quantiles
 from seamark.learning.batches import TileReader, TrainingTiles
 from seamark.learning.feature_statistics import feature_statistics
@@ -97,7 +97,7 @@ class TestLosses:
                 for tile, views in zip(batch.tiles, batch.views, strict=True)
             ]
         )
-        distances = cell_distances(model.teacher_features(patched), student(patched)[:, :channels])
+        distances = direction_distances(model.teacher_features(patched), student(patched)[:, :channels])
         rebuilt = model.autoencoder(jittered, model.grid)
         return {
             "hard": hard,
@@ -141,7 +141,7 @@ class TestLosses:
         twin = AnomalousTile(np.where(mask[:, :, None], 255 - pixels, pixels), mask)
         batch = ViewBatch(phase.make, "training", 0, [0])
         views = batch.views[0]
-        batch._views = [type(views)(views.jittered, twin.pixels, touched_cells(mask, "ignored"), None)]
+        batch.views = [type(views)(views.jittered, twin.pixels, touched_cells(mask, "ignored"), None)]
         with torch.no_grad():
             clean, changed = (reader.images([part]) for part in (pixels, twin.pixels))
             channels = phase.channels

@@ -8,14 +8,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from seamark.backbones.registry import BACKBONES, load_backbone
+from seamark.backbones.registry import load_backbone
+from seamark.backbones.table import BACKBONES
 from seamark.data.index import index_category
 from seamark.forecast.disk import disk_bytes
 from seamark.forecast.machine import free_mb, gpu_memory_mb, memory_mb
 from seamark.forecast.memory import memory, requested_mb
-from seamark.forecast.networks import NETWORKS
 from seamark.forecast.photographs import DataSetSizes, PhotographSizes
 from seamark.forecast.refusals import (
     MemoryLimit,
@@ -254,13 +255,15 @@ def test_the_smallest_gpu_counts(tmp_path, monkeypatch):
 
 
 def test_networks_are_those_of_the_backbones():
-    assert set(NETWORKS) == set(BACKBONES)
-    for name, entry in BACKBONES.items():
-        known = NETWORKS[name]
-        assert (known.strides, known.channels, known.layers) == (entry.strides, entry.channels, entry.layers)
     for name in ("efficientnet_lite0", "resnet18"):
+        row = BACKBONES[name]
+        backbone = load_backbone(name, "random", range(len(row.strides)))
+        levels = backbone.pyramid(torch.zeros(1, 3, 64, 64))
+        assert [(64 // level.shape[2], level.shape[1]) for level in levels] == list(
+            zip(row.strides, row.channels, strict=True)
+        )
         backbone = load_backbone(name, "random")
-        assert NETWORKS[name].parameters == sum(tensor.numel() for tensor in backbone.parameters())
+        assert row.parameters == sum(tensor.numel() for tensor in backbone.parameters())
 
 
 def test_variants_count_as_photographs_where_they_are_tiles():

@@ -2,14 +2,13 @@
 
 import json
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from seamark.backbones.registry import BACKBONES
+from seamark.backbones.table import BACKBONES
 from seamark.detectors.inp_former.detector import InpFormer
 from seamark.errors import ManifestError
 from seamark.files.atomic import file_digest
@@ -24,8 +23,7 @@ SHAPE = (56, 42)
 @pytest.fixture
 def backbone_file(tmp_path, monkeypatch):
     """Shrink the architecture behind the name and write a file of weights for it."""
-    build = partial(VisionTransformer, 16, 3, 2)
-    entry = replace(BACKBONES[NAME], build=build, strides=(14,) * 3, channels=(16,) * 3, layers=(0, 2))
+    entry = replace(BACKBONES[NAME], strides=(14,) * 3, channels=(16,) * 3, layers=(0, 2), heads=2)
     monkeypatch.setitem(BACKBONES, NAME, entry)
     return write_weights(tmp_path / "backbone.pth", seed=0)
 

@@ -1,15 +1,15 @@
 """ResNets: parameters, names, shapes and features against torchvision's; pyramids to be trained."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
 
-from seamark.backbones.registry import BACKBONES, load_backbone, load_pyramid, pyramid_channels
+from seamark.backbones.families import build_network
+from seamark.backbones.registry import load_backbone, load_pyramid
+from seamark.backbones.table import BACKBONES
 from seamark.errors import ConfigError, WeightsError
 from seamark.files.atomic import file_digest
-from seamark.networks.resnet import WIDE_RESNET50_2, ResNet, resnet_parts, unread_names
+from seamark.networks.resnet import build_resnet, resnet_parts, unread_names
 from seamark.networks.torchvision_operators import declare_torchvision_operators
 
 RESNETS = ["resnet18", "resnet34", "resnet50", "wide_resnet50_2"]
@@ -52,7 +52,7 @@ def published(torchvision_models):
 
 def built(name):
     with torch.device("meta"):
-        return BACKBONES[name].build()
+        return build_network(BACKBONES[name])
 
 
 def numbers(module):
@@ -84,12 +84,13 @@ def test_names_and_shapes_are_those_of_torchvision(name, torchvision_models):
     own = {key: tensor.shape for key, tensor in network.state_dict().items()}
     kept = {key: tensor.shape for key, tensor in reference.items() if not key.startswith(("layer4.", "fc."))}
     assert own == kept
-    assert unread_names(network) == reference.keys() - kept.keys()
+    assert unread_names(name) == reference.keys() - kept.keys()
 
 
 @pytest.mark.parametrize("name", PYRAMIDS)
 def test_channels_are_known_before_anything_is_built(name):
-    assert pyramid_channels(name) == CHANNELS[name]
+    row = BACKBONES[name]
+    assert tuple(row.channels[layer] for layer in row.pyramid_layers) == CHANNELS[name]
 
 
 @pytest.mark.parametrize(("height", "width"), [(256, 256), (512, 608)])
@@ -154,7 +155,7 @@ def test_features_equal_those_of_torchvision(published, tmp_path):
 
 def test_bottlenecks_equal_those_of_torchvision(torchvision_models):
     reference = torchvision_models.wide_resnet50_2(weights=None).eval()
-    network = ResNet(WIDE_RESNET50_2).eval()
+    network = build_resnet("wide_resnet50_2").eval()
     network.load_state_dict({key: reference.state_dict()[key] for key in network.state_dict()})
     features = torch.randn(1, 256, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -230,9 +231,8 @@ def test_the_published_files(name, tmp_path, monkeypatch):
 
 
 def test_a_pyramid_needs_a_convolutional_network():
-    for ask in (pyramid_channels, partial(load_pyramid, weights="random")):
-        with pytest.raises(ConfigError, match="dinov2_vits14_reg has no levels at strides 4, 8 and 16"):
-            ask("dinov2_vits14_reg")
+    with pytest.raises(ConfigError, match="dinov2_vits14_reg has no levels at strides 4, 8 and 16"):
+        load_pyramid("dinov2_vits14_reg", weights="random")
 
 
 def test_random_weights_follow_the_seed():

@@ -18,7 +18,7 @@ from seamark.masks.sam import SamSegmenter, load_sam
 from seamark.masks.sam_prompts import input_shape
 from seamark.settings.refine import RefineSettings, SamSettings
 from seamark.weights.finding import require_weights
-from seamark.weights.sam import SAM_WEIGHTS
+from seamark.weights.published import SAM_WEIGHTS
 
 
 @pytest.fixture(autouse=True)
@@ -122,7 +122,7 @@ def test_only_the_method_sam_imports_torch():
     program = (
         "import sys\n"
         "from seamark.masks.refine import segmenter_for\n"
-        "from seamark.weights.sam import SAM_WEIGHTS\n"
+        "from seamark.weights.published import SAM_WEIGHTS\n"
         "from seamark.settings.refine import RefineSettings\n"
         "from seamark.weights.finding import require_weights\n"
         "require_weights(SAM_WEIGHTS['vit_h'], 'random')\n"

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from seamark.detectors.efficientad.folded_networks import FoldedAutoencoder, FoldedNetworks, normalised_head
+from seamark.detectors.efficientad.autoencoder import Autoencoder, FoldedAutoencoder
+from seamark.detectors.efficientad.folded_networks import FoldedNetworks, normalised_head
 from seamark.detectors.efficientad.winograd import WinogradConvolution
-from seamark.networks.pdn import Autoencoder, Pdn, pdn_layers
+from seamark.networks.pdn import Pdn, pdn_layers
 
 
 @pytest.mark.parametrize("kernel", [3, 4])

@@ -1,54 +1,12 @@
-"""What every frozen backbone is: a row of the registry, normalisation, a feature pyramid and a token stack."""
+"""What every frozen backbone is: normalisation, a feature pyramid and a token stack."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from seamark.backbones.table import BackboneShape
 from seamark.errors import ConfigError, DataError
-from seamark.weights.finding import WeightsSource
-
-
-@dataclass(frozen=True)
-class Convolutions:
-    """How a convolutional network comes apart."""
-
-    parts: Callable[[nn.Module], Sequence[nn.Sequential]]
-    """Gives one part per layer that can be chosen; each takes what the one before gives."""
-    fold: Callable[[nn.Module], None]
-    """Folds the batch norms into the convolutions, in place."""
-
-
-@dataclass(frozen=True)
-class BackboneEntry:
-    """One row of the registry: how to build a backbone, and what its input and weights are."""
-
-    name: str
-    build: Callable[[], nn.Module]
-    """Builds the network with random weights."""
-    wrap: Callable[["BackboneEntry", nn.Module, str, tuple[int, ...]], "Backbone"]
-    """Makes a backbone of entry, network, digest and chosen layers."""
-    weights: WeightsSource
-    mean: tuple[float, float, float]
-    """Mean of each channel (R, G, B) for intensities in 0..1."""
-    std: tuple[float, float, float]
-    """Standard deviation of each channel (R, G, B) for intensities in 0..1."""
-    strides: tuple[int, ...]
-    """Pixels of the input per cell of the grid, for each layer that can be chosen (0-based)."""
-    channels: tuple[int, ...]
-    """Features per cell of each layer."""
-    layers: tuple[int, ...]
-    """Layers that are chosen by default, shallow to deep."""
-    convolutions: Convolutions | None = None
-    """What a convolutional network is made of, None for others."""
-    names: Callable[[nn.Module], Mapping[str, str]] = lambda _: {}
-    """Gives the network's state name by the file's, for tensors that are called otherwise in the file of weights."""
-    unread: Callable[[nn.Module], Collection[str]] = lambda _: ()
-    """Gives the names of the tensors in the file of weights that the network does without."""
-    lengths: tuple[float, ...] = ()
-    """Typical length of each layer's feature vectors, where a token stack needs them to weigh layers alike."""
 
 
 class Backbone(nn.Module, ABC):
@@ -63,7 +21,8 @@ class Backbone(nn.Module, ABC):
     digest : str
         SHA-256 of the file of weights, or ``random``.
     verified : bool
-        Whether the digest is that of the published file, which random weights and a file of one's own have not.
+        Whether the digest is that of the published file, which random weights and a file of one's own have not; who
+        loads the weights says so.
     embed_dim : int
         Features D per token, a multiple of 8.
     layers : int
@@ -75,19 +34,19 @@ class Backbone(nn.Module, ABC):
     mean: Tensor
     std: Tensor
     slices: tuple[slice, ...] = ()
+    verified: bool = False
 
-    def __init__(self, entry: BackboneEntry, digest: str, chosen: tuple[int, ...], embed_dim: int) -> None:
+    def __init__(self, shape: BackboneShape, digest: str, chosen: tuple[int, ...], embed_dim: int) -> None:
         super().__init__()
-        self.name = entry.name
+        self.name = shape.name
         self.digest = digest
-        self.verified = entry.weights.sha256 is not None and digest.startswith(entry.weights.sha256)
         self.chosen = chosen
         self.layers = len(chosen)
         self.embed_dim = embed_dim
-        self.stride = min(entry.strides[layer] for layer in chosen)
-        self.multiple = max(entry.strides[layer] for layer in chosen)
-        self.register_buffer("mean", 255.0 * torch.tensor(entry.mean, dtype=torch.float64), persistent=False)
-        self.register_buffer("std", 255.0 * torch.tensor(entry.std, dtype=torch.float64), persistent=False)
+        self.stride = min(shape.strides[layer] for layer in chosen)
+        self.multiple = max(shape.strides[layer] for layer in chosen)
+        self.register_buffer("mean", 255.0 * torch.tensor(shape.mean, dtype=torch.float64), persistent=False)
+        self.register_buffer("std", 255.0 * torch.tensor(shape.std, dtype=torch.float64), persistent=False)
         self.mean = self.mean.to(torch.float32).view(1, 3, 1, 1)
         self.std = self.std.to(torch.float32).view(1, 3, 1, 1)
 

@@ -1,54 +1,19 @@
 """Convolutional networks as frozen backbones, and as pyramids that are trained."""
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seamark.backbones.base import Backbone, BackboneEntry, Convolutions
-from seamark.errors import ConfigError
+from seamark.backbones.base import Backbone
+from seamark.backbones.families import FAMILIES
+from seamark.backbones.table import PublishedBackbone
 
-PYRAMID_STRIDES = (4, 8, 16)
-"""Pixels per cell of the three levels of a :class:`PyramidNetwork`."""
 MARGIN_PX = 32
 """Mirrored border that a frozen network gets around its input and that is cut off its features."""
-
-
-def margin_px(shape: Sequence[int], multiple: int) -> int:
-    """Return the margin that an input gets.
-
-    Parameters
-    ----------
-    shape : sequence of int
-        Height and width of the input in px.
-    multiple : int
-        Coarsest stride in px, which the margin has to fit.
-
-    Returns
-    -------
-    int
-        Margin in px on each side: at most 32, and less than the input's sides, as mirroring needs.
-    """
-    return min(MARGIN_PX, min(shape) - 1) // multiple * multiple
-
-
-def convolutions_of(entry: BackboneEntry) -> Convolutions:
-    """Return how a backbone's network comes apart.
-
-    Raises
-    ------
-    ConfigError
-        If it is no convolutional network.
-    """
-    if entry.convolutions is None:
-        raise ConfigError(
-            f"backbone {entry.name} has no levels at strides 4, 8 and 16, because it is no convolutional network; "
-            "set for example `backbone: efficientnet_lite0` or `backbone: wide_resnet50_2`"
-        )
-    return entry.convolutions
 
 
 def run_parts(parts: Iterable[nn.Module], batch: Tensor, chosen: Collection[int]) -> list[Tensor]:
@@ -61,31 +26,11 @@ def run_parts(parts: Iterable[nn.Module], batch: Tensor, chosen: Collection[int]
     return levels
 
 
-def pyramid_layers(entry: BackboneEntry) -> tuple[int, int, int]:
-    """Return the layers of a convolutional backbone at strides 4, 8 and 16.
-
-    Raises
-    ------
-    ConfigError
-        If it is no convolutional network.
-    """
-    convolutions_of(entry)
-    first, second, third = (entry.strides.index(stride) for stride in PYRAMID_STRIDES)
-    return first, second, third
-
-
 class PyramidNetwork(nn.Module):
     """A pretrained convolutional network to be trained: three levels at strides 4, 8 and 16, batch norms in place.
 
     Every parameter has a part in the coarsest level. Nothing is done about the padding with zeros, as in the papers
     whose teachers such networks are.
-
-    Parameters
-    ----------
-    entry : BackboneEntry
-        Row of the registry of a convolutional backbone.
-    network : Module
-        The network with its weights.
 
     Attributes
     ----------
@@ -93,12 +38,12 @@ class PyramidNetwork(nn.Module):
         Features of each level, fine to coarse.
     """
 
-    def __init__(self, entry: BackboneEntry, network: nn.Module) -> None:
+    def __init__(self, row: PublishedBackbone, network: nn.Module) -> None:
         super().__init__()
-        self.chosen = pyramid_layers(entry)
-        first, second, third = (entry.channels[layer] for layer in self.chosen)
+        self.chosen = row.pyramid_layers
+        first, second, third = (row.channels[layer] for layer in self.chosen)
         self.channels = (first, second, third)
-        self.parts = nn.ModuleList(convolutions_of(entry).parts(network)[: self.chosen[-1] + 1])
+        self.parts = nn.ModuleList(FAMILIES[row.family].parts(network)[: self.chosen[-1] + 1])
 
     def forward(self, batch: Tensor) -> list[Tensor]:
         """Return the levels.
@@ -139,8 +84,8 @@ class ConvolutionalBackbone(Backbone):
 
     Parameters
     ----------
-    entry : BackboneEntry
-        Row of the registry; it has ``convolutions``.
+    row : PublishedBackbone
+        Row of the table of a convolutional backbone.
     network : Module
         The network with its weights; it is folded in place.
     digest : str
@@ -152,23 +97,22 @@ class ConvolutionalBackbone(Backbone):
     """
 
     def __init__(
-        self, entry: BackboneEntry, network: nn.Module, digest: str, chosen: tuple[int, ...], *, margin: bool = True
+        self, row: PublishedBackbone, network: nn.Module, digest: str, chosen: tuple[int, ...], *, margin: bool = True
     ) -> None:
-        widths = [entry.channels[layer] for layer in chosen]
-        super().__init__(entry, digest, chosen, sum(widths))
+        widths = [row.channels[layer] for layer in chosen]
+        super().__init__(row, digest, chosen, sum(widths))
         ends = list(accumulate(widths))
         self.slices = tuple(slice(end - width, end) for end, width in zip(ends, widths, strict=True))
-        lengths = (
-            [entry.lengths[layer] for layer in chosen] if entry.lengths else [math.sqrt(self.embed_dim)] * len(chosen)
-        )
+        lengths = [row.lengths[layer] for layer in chosen] if row.lengths else [math.sqrt(self.embed_dim)] * len(chosen)
         self.scales = tuple(math.sqrt(self.embed_dim) / length for length in lengths)
         self.margin = margin
-        convolutions = convolutions_of(entry)
-        convolutions.fold(network)
-        self.parts = nn.ModuleList(convolutions.parts(network)[: max(chosen) + 1])
+        family = FAMILIES[row.family]
+        family.fold(network)
+        self.parts = nn.ModuleList(family.parts(network)[: max(chosen) + 1])
 
     def _features(self, batch: Tensor) -> list[Tensor]:
-        margin = margin_px(batch.shape[2:], self.multiple) if self.margin else 0
+        # Mirroring needs a margin that is less than the sides.
+        margin = min(MARGIN_PX, min(batch.shape[2:]) - 1) // self.multiple * self.multiple if self.margin else 0
         padded = functional.pad(batch, (margin,) * 4, mode="reflect") if margin else batch
         levels = run_parts(self.parts, padded, self.chosen)
         cells = [margin * level.shape[2] // padded.shape[2] for level in levels]

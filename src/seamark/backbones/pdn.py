@@ -1,34 +1,29 @@
 """The teacher of EfficientAD: a frozen patch description network from a file, which no code is unpickled from."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from seamark.backbones.base import Backbone, BackboneEntry
+from seamark.backbones.base import Backbone
+from seamark.backbones.table import BackboneShape
 from seamark.errors import ConfigError, WeightsError
 from seamark.files.atomic import file_digest
 from seamark.networks.pdn import FIELD, STRIDE, Pdn, cell_count, pdn_layers
 from seamark.settings.teacher import DISTILLED, RANDOM, TeacherSettings
-from seamark.weights.finding import WeightsSource
-from seamark.weights.reading import read_safetensors, read_state, require_finite, state_differences
-
-HEADER = "seamark"
-"""The only key of the file's header, because safetensors writes several keys in any order."""
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+from seamark.weights.reading import assign_strictly, read_safetensors, read_state, write_safetensors
 
 
 class PdnTeacher(Backbone):
     """A patch description network as a frozen backbone; its features are not yet normalised."""
 
-    def __init__(self, entry: BackboneEntry, network: nn.Module, digest: str, chosen: tuple[int, ...]) -> None:
-        super().__init__(entry, digest, chosen, entry.channels[0])
-        self.network = cast("Pdn", network)
+    def __init__(self, name: str, network: Pdn, digest: str) -> None:
+        channels = network.head.out_channels
+        super().__init__(BackboneShape(name=name, strides=(STRIDE,), channels=(channels,)), digest, (0,), channels)
+        self.network = network
 
     def _features(self, batch: Tensor) -> list[Tensor]:
         return [self.network(batch)]
@@ -88,20 +83,20 @@ def load_teacher(teacher: str, settings: TeacherSettings, seed: int) -> PdnTeach
         digest = file_digest(path)
         with torch.device("meta"):
             network = Pdn(layers)
-        _load(network, state, path)
-    entry = _entry(settings, layers[-1].outputs)
-    backbone = PdnTeacher(entry, network, digest, (0,))
+        assign_strictly(
+            network,
+            state,
+            path,
+            "this patch description network",
+            "Set network, width and channels to those of the file",
+        )
+    backbone = PdnTeacher(f"pdn_{settings.network}", network, digest)
     backbone.verified = verified
     return cast("PdnTeacher", backbone.freeze())
 
 
 def read_teacher(path: Path) -> tuple[dict[str, Tensor], bool]:
     """Read a file of teacher weights.
-
-    Parameters
-    ----------
-    path : Path
-        ``.safetensors``, or a state dictionary that torch.save wrote.
 
     Returns
     -------
@@ -120,14 +115,13 @@ def read_teacher(path: Path) -> tuple[dict[str, Tensor], bool]:
         raise WeightsError(f"{path}: the weights of the teacher are missing; correct `teacher:` or set it to distilled")
     if path.suffix != ".safetensors":
         return _own_names(read_state(path)), False
-    facts, state = read_safetensors(path, HEADER)
+    facts, state = read_safetensors(path)
     return _own_names(state), bool(facts.get("backbone_verified", False))
 
 
 def write_teacher(path: Path, network: Pdn, facts: Mapping[str, object]) -> None:
     """Write a teacher's weights with facts about where they come from; the same bytes for the same weights."""
-    state = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(state, path, metadata={HEADER: json.dumps(dict(facts), sort_keys=True)})
+    write_safetensors(path, network.state_dict(), facts)
 
 
 def _own_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -141,28 +135,3 @@ def _own_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for name, match in parsed.items()
         if match
     }
-
-
-def _load(network: Pdn, state: Mapping[str, Tensor], path: Path) -> None:
-    differences = state_differences(network.state_dict(), state)
-    if differences:
-        raise WeightsError(
-            f"{path}: these are not the weights of this patch description network; " + "; ".join(differences) + ". "
-            "Set network, width and channels to those of the file"
-        )
-    require_finite(state, path)
-    network.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
-
-
-def _entry(settings: TeacherSettings, channels: int) -> BackboneEntry:
-    return BackboneEntry(
-        name=f"pdn_{settings.network}",
-        build=lambda: Pdn(pdn_layers(settings.network, settings.channels, settings.width)),
-        wrap=PdnTeacher,
-        weights=WeightsSource(file="teacher", licence="own", origin="distilled", page="docs/detectors.md"),
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        strides=(STRIDE,),
-        channels=(channels,),
-        layers=(0,),
-    )

@@ -137,21 +137,9 @@ class BankPhase(ComputedPhase):
 
 
 def candidates_per_view(settings: FeatureBankSettings, tiles: int, cells: int) -> int:
-    """Return how many vectors are drawn from each tile and from each variant of it.
+    """Return how many vectors, at least one, are drawn from each tile and from each variant of it.
 
-    Parameters
-    ----------
-    settings : FeatureBankSettings
-        Size of the bank, candidates per vector, variants.
-    tiles : int
-        Training tiles.
-    cells : int
-        Vectors that one tile gives.
-
-    Returns
-    -------
-    int
-        At least 1.
+    ``cells`` is the number of vectors that one tile gives.
     """
     wanted = settings.bank_size * settings.candidates_per_vector
     return min(cells, math.ceil(wanted / (tiles * (1 + settings.variants))))
@@ -160,22 +148,8 @@ def candidates_per_view(settings: FeatureBankSettings, tiles: int, cells: int) -
 def bank_bytes(settings: FeatureBankSettings, candidates: int, dim: int, cells: int) -> int:
     """Return an upper bound of the memory that filling, thinning and searching the bank takes, beside the backbone's.
 
-    Parameters
-    ----------
-    settings : FeatureBankSettings
-        Size of the bank, dimensions of the projection.
-    candidates : int
-        Vectors before thinning.
-    dim : int
-        Numbers per vector.
-    cells : int
-        Vectors that one tile gives.
-
-    Returns
-    -------
-    int
-        Bytes of float32 numbers: candidates, their projections and distances, the bank, the vectors of a tile, and a
-        block of distances.
+    Bytes of float32 numbers: candidates of ``dim`` numbers, their projections and distances, the bank, the vectors of a
+    tile, and a block of distances. ``cells`` is the number of vectors that one tile gives.
     """
     numbers = candidates * (dim + settings.projection_dim + 4) + settings.bank_size * dim + 3 * cells * dim
     return 4 * (numbers + 2 * max(DISTANCE_BLOCK, settings.bank_size))

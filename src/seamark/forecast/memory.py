@@ -11,7 +11,7 @@ memory, which was not measured.
 import math
 from typing import NamedTuple
 
-from seamark.forecast.networks import NETWORKS, SEGMENT_ANYTHING_MB, Network
+from seamark.backbones.table import BACKBONES, PublishedBackbone
 from seamark.forecast.work import Work
 from seamark.settings.aand import AandSettings
 from seamark.settings.efficientad import EfficientAdSettings
@@ -21,6 +21,9 @@ from seamark.settings.pfadseg import PfadsegSettings
 from seamark.settings.teacher import TeacherSettings
 from seamark.settings.training import DetectorSettings
 
+SEGMENT_ANYTHING_MB = {"vit_b": 3200.0, "vit_l": 5000.0, "vit_h": 7200.0}
+"""Peak memory of refining with Segment Anything in MB (docs/segmenters.md). That of vit_b was measured; for the others
+its activations are scaled by the width of their tokens, and their own parameters added."""
 MARGIN = 1.2
 """Room beyond the expected peak in what a job asks for."""
 SNAKEMAKE_MB = 400.0
@@ -201,9 +204,9 @@ def _distill(work: Work) -> Memory:
     )
 
 
-def network_of(block: DetectorSettings) -> Network:
+def network_of(block: DetectorSettings) -> PublishedBackbone:
     """Return the backbone; a name that does not exist is refused elsewhere, in words."""
-    return NETWORKS.get(block.backbone, NETWORKS["efficientnet_lite0"])
+    return BACKBONES.get(block.backbone, BACKBONES["efficientnet_lite0"])
 
 
 def finest_stride(block: DetectorSettings) -> int:
@@ -234,13 +237,13 @@ def trained_parameters(work: Work) -> float:
     return network.parameters * _detector_memory(work).trained
 
 
-def _inp_width(block: InpFormerSettings, network: Network) -> int:
+def _inp_width(block: InpFormerSettings, network: PublishedBackbone) -> int:
     """Width of its tokens: a convolutional pyramid is stacked, the layers of a transformer are averaged."""
     widths = _widths(block)
     return widths[0] if network.strides[0] == 14 else sum(widths)
 
 
-def _inp_decoder_mb(block: InpFormerSettings, network: Network) -> float:
+def _inp_decoder_mb(block: InpFormerSettings, network: PublishedBackbone) -> float:
     """Memory per megapixel of tiles: some copies of all tokens, and the decoder's of those that are reconstructed."""
     copies = 24 + 14 * block.token_share * (block.decoder_blocks + 1)
     return 4 * _inp_width(block, network) / finest_stride(block) ** 2 * copies

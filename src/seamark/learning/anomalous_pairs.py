@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -36,16 +37,7 @@ class Pair:
 
 
 class PairMaker:
-    """Makes pairs of the tiles of one split.
-
-    Parameters
-    ----------
-    reader : TileReader
-        The tiles.
-    synthesis : SynthesisSettings
-        How anomalies are drawn.
-    augmentation : PairAugmentationSettings or None
-        What both twins share; None for nothing.
+    """Makes pairs of the tiles of one split; both twins share the augmentation, if there is one.
 
     Raises
     ------
@@ -81,37 +73,22 @@ class PairMaker:
 
 
 class PairBatch(Batch):
-    """The pairs of one training step.
-
-    Parameters
-    ----------
-    make : PairMaker
-        Makes the pairs.
-    phase : str
-        Name of the phase.
-    step : int
-        Step within the phase, from 0.
-    tiles : sequence of int
-        Which tiles.
-    """
+    """The pairs of one training step, of which ``make`` makes one per tile."""
 
     def __init__(self, make: PairMaker, phase: str, step: int, tiles: Sequence[int]) -> None:
         super().__init__(make.reader, phase, step, tiles, None)
         self.make = make
-        self._pairs: list[Pair] | None = None
 
-    @property
+    @cached_property
     def pairs(self) -> list[Pair]:
         """One pair per place, made when first asked for."""
-        if self._pairs is None:
-            self._pairs = [
-                self.make(tile, self.random("anomaly", place), self.random("augment", place))
-                for place, tile in enumerate(self.tiles)
-            ]
-        return self._pairs
+        return [
+            self.make(tile, self.random("anomaly", place), self.random("augment", place))
+            for place, tile in enumerate(self.tiles)
+        ]
 
     def prepare(self) -> "PairBatch":  # noqa: D102
-        self._pairs = self.pairs
+        _ = self.pairs
         return self
 
     def clean(self) -> Tensor:
@@ -136,15 +113,7 @@ class PairBatch(Batch):
 
 
 class SyntheticValidation:
-    """Synthetic anomalies on validation tiles, the same ones at every call.
-
-    Parameters
-    ----------
-    make : PairMaker
-        Makes the pairs of validation tiles, without augmentation.
-    settings : EarlyStopSettings
-        How many tiles, how many anomalies on each.
-    """
+    """Synthetic anomalies on validation tiles, the same ones at every call; ``make`` must not augment."""
 
     def __init__(self, make: PairMaker, settings: EarlyStopSettings) -> None:
         self.make, self.copies = make, settings.anomalies_per_tile

@@ -25,17 +25,7 @@ Key = tuple[int, int]
 def counted_random(seed: int, *words: str | int) -> np.random.Generator:
     """Return a generator that depends on a seed and on what it is for, and on nothing that was drawn before.
 
-    Parameters
-    ----------
-    seed : int
-        Seed of the job.
-    *words : str or int
-        Purpose and position, e.g. phase, step and place in the batch.
-
-    Returns
-    -------
-    Generator
-        Independent of the generators of other words.
+    Words are purpose and position, e.g. phase, step and place in the batch; generators of other words are independent.
     """
     return np.random.default_rng(
         [seed, *(zlib.crc32(word.encode()) if isinstance(word, str) else word for word in words)]
@@ -198,26 +188,16 @@ def steps_per_epoch(tiles: int, batch_size: int) -> int:
     return max(1, tiles // batch_size)
 
 
+def step_count(epochs: int, most: int | None, batch_size: int, tiles: int) -> int:
+    """Return how many steps some epochs over the training tiles have, at most so many."""
+    steps = epochs * steps_per_epoch(tiles, batch_size)
+    return min(steps, most or steps)
+
+
 def batch_tiles(seed: int, phase: str, step: int, tiles: int, batch_size: int) -> list[int]:
-    """Return which tiles a step sees: every epoch is a new shuffle, its last incomplete batch is dropped.
+    """Return which tiles a step of a phase, counted from 0, sees: ``min(batch_size, tiles)`` different ones.
 
-    Parameters
-    ----------
-    seed : int
-        Seed of the training.
-    phase : str
-        Name of the phase.
-    step : int
-        Step within the phase, from 0.
-    tiles : int
-        Number of tiles.
-    batch_size : int
-        Tiles per batch.
-
-    Returns
-    -------
-    list of int
-        ``min(batch_size, tiles)`` different tiles.
+    Every epoch is a new shuffle; its last incomplete batch is dropped.
     """
     epoch, place = divmod(step, steps_per_epoch(tiles, batch_size))
     order = counted_random(seed, phase, "order", epoch).permutation(tiles)
@@ -227,19 +207,7 @@ def batch_tiles(seed: int, phase: str, step: int, tiles: int, batch_size: int) -
 def ahead(make: Callable[[Item], Made], items: Iterable[Item], workers: int) -> Iterator[Made]:
     """Make something of each item, in order, with a few made ahead in threads.
 
-    Parameters
-    ----------
-    make : callable
-        Turns an item into what is wanted.
-    items : iterable
-        What there is to do.
-    workers : int
-        Threads; 0 to make each only when it is asked for.
-
-    Yields
-    ------
-    object
-        The same for any number of workers.
+    The same for any number of workers; with 0, each is made only when it is asked for.
     """
     if workers < 1:
         yield from map(make, items)
@@ -257,19 +225,8 @@ def ahead(make: Callable[[Item], Made], items: Iterable[Item], workers: int) -> 
 def batches_ahead(make: Callable[[int], Batch], steps: range, workers: int) -> Iterator[Batch]:
     """Yield the batches of some steps in order, with a few prepared ahead in threads.
 
-    Parameters
-    ----------
-    make : callable
-        Gives the batch of a step.
-    steps : range
-        Which steps.
-    workers : int
-        Threads; 0 to read each tile only when it is asked for, which suits a training whose features are cached.
-
-    Yields
-    ------
-    Batch
-        The same batches for any number of workers.
+    The same for any number of workers; with 0, each tile is read only when it is asked for, which suits a training
+    whose features are cached.
     """
     return ahead((lambda step: make(step).prepare()) if workers > 0 else make, steps, workers)
 

@@ -35,13 +35,7 @@ class Checkpoint:
     key: Mapping[str, str]
 
     def save(self, progress: Mapping[str, Any]) -> None:
-        """Replace the checkpoint.
-
-        Parameters
-        ----------
-        progress : mapping
-            Tensors, numbers, text, and lists and dicts of these.
-        """
+        """Replace the checkpoint."""
         with atomic_write(self.path) as draft:
             torch.save({"key": dict(self.key), "progress": dict(progress)}, draft)
             digest = file_digest(draft)
@@ -51,10 +45,7 @@ class Checkpoint:
     def load(self) -> dict[str, Any] | None:
         """Return the saved progress, with tensors on the CPU.
 
-        Returns
-        -------
-        dict or None
-            None if there is no checkpoint, if it is damaged or if it belongs to other work; the log says which.
+        None if there is no checkpoint, if it is damaged or if it belongs to other work; the log says which.
         """
         if not self.path.exists():
             return None

@@ -47,21 +47,9 @@ def blocks(count: int, folds: int) -> list[range]:
 
 
 def left_out(tiles: TilesManifest, fold: int, settings: CrossfitSettings) -> LeftOut:
-    """Return what the model of a fold leaves out; its variants go with a photograph.
+    """Return what the model of a fold, counted from 1, leaves out; its variants go with a photograph.
 
-    Parameters
-    ----------
-    tiles : TilesManifest
-        Training tiles, variants behind their photograph.
-    fold : int
-        Number of the fold, from 1.
-    settings : CrossfitSettings
-        Number of folds.
-
-    Returns
-    -------
-    LeftOut
-        A block of the photographs, which depends on their order and number alone.
+    It is a block of the photographs, which depends on their order and number alone.
 
     Raises
     ------

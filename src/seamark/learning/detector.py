@@ -54,18 +54,7 @@ class Detector(nn.Module, ABC):
 
     @abstractmethod
     def phases(self, tiles: TrainingTiles) -> Sequence[Phase]:
-        """Return the training phases in order.
-
-        Parameters
-        ----------
-        tiles : TrainingTiles
-            A phase gets its batches from the loop; here are their number and what it needs besides.
-
-        Returns
-        -------
-        sequence of Phase
-            At least one.
-        """
+        """Return the training phases in order, at least one; a phase gets its batches from the loop."""
 
     @abstractmethod
     def score(self, batch: Tensor) -> Tensor:
@@ -122,14 +111,35 @@ class Detector(nn.Module, ABC):
         return self
 
 
-def use_device(device: str) -> None:
-    """Make results repeatable: one thread on the CPU, whatever the number of cores; no kernels chosen by timing.
+class ComponentDetector(Detector):
+    """A detector that gives two maps per tile, on one scale; ``components`` are their names."""
 
-    Parameters
-    ----------
-    device : str
-        ``cpu`` or ``cuda:<index>``.
-    """
+    components: ClassVar[tuple[str, str]]
+
+    @abstractmethod
+    def component_scores(self, batch: Tensor) -> Tensor:
+        """Return both maps of tiles.
+
+        Parameters
+        ----------
+        batch : Tensor of float32, shape (B, 3, H, W)
+            Normalised as the backbone demands.
+
+        Returns
+        -------
+        Tensor of float32, shape (B, 2, h, w)
+            As for :meth:`score`, of each component.
+        """
+
+    @torch.no_grad()
+    def score(self, batch: Tensor) -> Tensor:
+        """Return the mean of both maps (B, h, w)."""
+        first, second = self.component_scores(batch).unbind(dim=1)
+        return 0.5 * (first + second)
+
+
+def use_device(device: str) -> None:
+    """Make results repeatable on ``cpu`` or ``cuda:<index>``: one thread on the CPU; no kernels chosen by timing."""
     if torch.device(device).type == "cpu":
         torch.set_num_threads(1)
     else:
@@ -138,19 +148,7 @@ def use_device(device: str) -> None:
 
 
 def arithmetic(device: torch.device, autocast: str) -> AbstractContextManager[Any]:
-    """Return a block in which forward passes run in the configured arithmetic.
-
-    Parameters
-    ----------
-    device : device
-        Where they run; on the CPU it is always float32.
-    autocast : str
-        ``none`` or ``bfloat16``.
-
-    Returns
-    -------
-    context manager
-        For one use.
+    """Return a block, for one use, in which forward passes run in the configured arithmetic; on the CPU always float32.
 
     Raises
     ------
@@ -167,17 +165,7 @@ def arithmetic(device: torch.device, autocast: str) -> AbstractContextManager[An
 
 
 def load_detector_class(target: str) -> type[Detector]:
-    """Import a detector class by its registry row.
-
-    Parameters
-    ----------
-    target : str
-        ``module:Class``.
-
-    Returns
-    -------
-    type
-        Subclass of :class:`Detector`.
+    """Import a detector class by its registry row, ``module:Class``.
 
     Raises
     ------

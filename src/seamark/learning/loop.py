@@ -124,12 +124,7 @@ class Training:
         self.last_save = time.monotonic()
 
     def run(self) -> tuple[PhaseRecord, ...]:
-        """Run all phases that are not yet done.
-
-        Returns
-        -------
-        tuple of PhaseRecord
-            One per phase, in order.
+        """Run all phases that are not yet done and return one record of each, in order.
 
         Raises
         ------

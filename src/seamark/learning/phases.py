@@ -19,13 +19,7 @@ Arithmetic = Callable[[], AbstractContextManager[Any]]
 
 
 class ComputedPhase(ABC):
-    """A phase without steps that just runs: statistics, quantiles, a feature bank.
-
-    Attributes
-    ----------
-    name : str
-        Unique within the detector.
-    """
+    """A phase without steps that just runs: statistics, quantiles, a feature bank; no other has its name."""
 
     name: str
 
@@ -58,29 +52,14 @@ class SteppedPhase(ABC):
     stopped: bool = False
 
     def batch(self, reader: TileReader, step: int, tiles: Sequence[int]) -> Batch:
-        """Return the batch of a step; a phase that makes more of its tiles than augmented ones gives its own kind.
-
-        Parameters
-        ----------
-        reader : TileReader
-            Training tiles.
-        step : int
-            Step within the phase, from 0.
-        tiles : sequence of int
-            Which tiles.
-        """
+        """Return the batch of a step; a phase that makes more of its tiles than augmented ones gives its own kind."""
         return Batch(reader, self.name, step, tiles, self.augmentation)
 
     @abstractmethod
     def step(self, batch: Batch, arithmetic: Arithmetic) -> dict[str, Tensor]:
         """Make one step and return the losses it saw, by name, detached scalars.
 
-        Parameters
-        ----------
-        batch : Batch
-            The tiles of this step; ``batch.step`` counts from 0.
-        arithmetic : callable
-            ``with arithmetic():`` is to surround the forward pass.
+        ``batch.step`` counts from 0; ``with arithmetic():`` is to surround the forward pass.
         """
 
     @abstractmethod
@@ -169,11 +148,6 @@ def warmup_cosine(step: int, steps: int, warmup: int, highest: float, final: flo
         Steps of the warm-up; it is cut to the number of steps.
     highest, final : float
         Rate at the end of the warm-up and at the end of the cosine.
-
-    Returns
-    -------
-    float
-        Learning rate.
 
     Notes
     -----

@@ -10,8 +10,7 @@ from seamark.errors import DataError
 from seamark.files.atomic import reserve
 from seamark.files.images import UInt8Array
 from seamark.learning.batches import TileReader, ahead
-from seamark.learning.component_maps import ComponentDetector
-from seamark.learning.detector import Detector, arithmetic, use_device
+from seamark.learning.detector import ComponentDetector, Detector, arithmetic, use_device
 from seamark.learning.phases import Track
 
 GPU_BATCH = 16

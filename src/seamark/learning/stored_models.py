@@ -1,60 +1,26 @@
 """Trained models on disk: safetensors, the same bytes for the same weights."""
 
-import json
 from pathlib import Path
-
-from safetensors.torch import save_file
-from torch import Tensor
 
 from seamark.errors import ManifestError, WeightsError
 from seamark.learning.detector import Detector
 from seamark.repair import repair_command
 from seamark.settings.training import DetectorSettings
-from seamark.weights.reading import read_safetensors
-
-HEADER = "seamark"
-"""The only key of the file's header, because safetensors writes several keys in any order."""
+from seamark.weights.reading import read_safetensors, write_safetensors
 
 
 def write_model(path: Path, detector: Detector, settings: DetectorSettings) -> None:
-    """Write a detector's state with its settings, its seed and the digest of its backbone.
-
-    Parameters
-    ----------
-    path : Path
-        Target; its folder must exist.
-    detector : Detector
-        Trained detector.
-    settings : DetectorSettings
-        Its settings block.
-    """
+    """Write a detector's state with its settings, its seed and the digest of its backbone."""
     facts = {
         "settings": settings.model_dump(mode="json"),
         "seed": detector.seed,
         "backbone_digest": detector.backbone.digest,
     }
-    state: dict[str, Tensor] = {name: tensor.cpu().contiguous() for name, tensor in detector.state().items()}
-    save_file(state, path, metadata={HEADER: json.dumps(facts, sort_keys=True)})
+    write_safetensors(path, detector.state(), facts)
 
 
 def read_model(path: Path, kind: type[Detector], settings: DetectorSettings, tile_shape: tuple[int, int]) -> Detector:
-    """Make a detector and load a model file into it.
-
-    Parameters
-    ----------
-    path : Path
-        File that :func:`write_model` wrote.
-    kind : type
-        Class of the detector.
-    settings : DetectorSettings
-        The settings it was trained with.
-    tile_shape : tuple of int
-        Height and width of the tiles in px.
-
-    Returns
-    -------
-    Detector
-        On the CPU.
+    """Make a detector with the settings it was trained with, on the CPU, and load a model file into it.
 
     Raises
     ------
@@ -63,7 +29,7 @@ def read_model(path: Path, kind: type[Detector], settings: DetectorSettings, til
     """
     again = f"train it again with: {repair_command(path)}"
     try:
-        facts, state = read_safetensors(path, HEADER)
+        facts, state = read_safetensors(path)
         trained, seed, digest = facts["settings"], int(facts["seed"]), facts["backbone_digest"]
     except (WeightsError, KeyError, TypeError, ValueError) as error:
         raise ManifestError(f"{path}: cannot read the model ({error!r}); {again}") from error

@@ -22,8 +22,8 @@ from seamark.networks.torchvision_operators import declare_torchvision_operators
 from seamark.settings.refine import SamSettings
 from seamark.tiles.geometry import Box
 from seamark.weights.finding import find_weights, is_published, verify_digest
+from seamark.weights.published import SAM_WEIGHTS
 from seamark.weights.reading import load_strictly
-from seamark.weights.sam import SAM_WEIGHTS
 
 LOG = logging.getLogger("seamark")
 

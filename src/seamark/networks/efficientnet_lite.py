@@ -32,13 +32,10 @@ _OUTSIDE_BLOCKS = {
 
 
 def build_efficientnet_lite0() -> nn.Module:
-    """Build the whole classifier with random weights.
+    """Build the whole classifier with random weights: timm's ``tf_efficientnet_lite0``.
 
-    Returns
-    -------
-    Module
-        timm's ``tf_efficientnet_lite0``: TensorFlow's "same" padding, which is what the published weights were trained
-        with (timm's ``efficientnet_lite0`` pads symmetrically and would give other features).
+    It has TensorFlow's "same" padding, which is what the published weights were trained with (timm's
+    ``efficientnet_lite0`` pads symmetrically and would give other features).
     """
     network: nn.Module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     return network
@@ -50,20 +47,10 @@ def stages(network: nn.Module) -> nn.Sequential:
 
 
 def published_names(network: nn.Module) -> dict[str, str]:
-    """Map the state names of the published file to those of timm.
+    """Map the state names of the published file to those of timm, one entry per tensor.
 
     The file numbers its blocks throughout and names layers by their role; timm numbers blocks per stage and names
     layers by their order.
-
-    Parameters
-    ----------
-    network : Module
-        Network of :func:`build_efficientnet_lite0`.
-
-    Returns
-    -------
-    dict of str to str
-        Name in this network by name in the published file, one entry per tensor.
     """
     modules = dict(_OUTSIDE_BLOCKS)
     sizes = [len(cast(nn.Sequential, stage)) for stage in stages(network)]
@@ -89,11 +76,6 @@ def fold_batch_norms(network: nn.Module) -> None:
     Features change by rounding (2e-6 of their length) and take about half the time. The first block of the second
     stage, whose inner features are the largest of all, works in strips of rows. The network can no longer be trained or
     loaded.
-
-    Parameters
-    ----------
-    network : Module
-        Network of :func:`build_efficientnet_lite0` with its final weights.
     """
     _fold(network, "conv_stem", "bn1")
     second = cast(nn.Sequential, stages(network)[1])
@@ -112,15 +94,7 @@ _STAGES_OF_LAYER = ((0,), (1,), (2,), (3, 4), (5, 6))
 def efficientnet_parts(network: nn.Module) -> Sequence[nn.Sequential]:
     """Return the parts of a network whose outputs are the layers at strides 2, 4, 8, 16 and 32.
 
-    Parameters
-    ----------
-    network : Module
-        Network of :func:`build_efficientnet_lite0`.
-
-    Returns
-    -------
-    sequence of Sequential
-        Each takes what the one before gives.
+    Each takes what the one before gives.
     """
     built = list(stages(network))
     stem = (network.get_submodule("conv_stem"), network.get_submodule("bn1"))

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 
 _BUILT_IN = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+_FUSED = ("_convolution_pointwise", "_linear_pointwise")
+"""Private operators of torch; where one is missing, layers run one after the other."""
 
 
 def settled(features: Tensor) -> bool:
@@ -13,4 +15,9 @@ def settled(features: Tensor) -> bool:
 
 def in_one_pass(features: Tensor) -> bool:
     """Say whether oneDNN may do a layer and what follows in one pass, which has no gradient and no mixed precision."""
-    return settled(features) and not features.requires_grad and not torch.is_autocast_enabled("cpu")
+    return (
+        settled(features)
+        and not features.requires_grad
+        and not torch.is_autocast_enabled("cpu")
+        and all(hasattr(torch.ops.mkldnn, name) for name in _FUSED)
+    )

@@ -1,4 +1,4 @@
-"""The networks of EfficientAD: patch description networks (PDN) as teacher and student, and the autoencoder.
+"""Patch description networks (PDN), teacher and student of EfficientAD.
 
 Source: Batzner et al., "EfficientAD: Accurate Visual Anomaly Detection at Millisecond-Level Latencies", WACV 2024
 (EfficientAD specification section B.2). A PDN sees 33 x 33 px per cell, its cells are 4 px apart, and without padding
@@ -7,7 +7,6 @@ the middle of cell i is pixel 4 i + 16.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Literal, cast
 
 from torch import Tensor, nn
@@ -19,10 +18,8 @@ FIELD = 33
 """Side in px of what a cell of a PDN sees."""
 CENTRE = 16
 """Pixel in the middle of the first cell of a PDN without padding."""
-MARGIN = 4
+MARGIN_CELLS = 4
 """Cells that a PDN with padding has more on each side."""
-AUTOENCODER_PX = 256
-"""Side of the autoencoder's input; its code is one vector."""
 
 PdnSize = Literal["small", "medium"]
 
@@ -82,11 +79,6 @@ def cell_count(side_px: int) -> int:
 class Pdn(nn.Module):
     """A patch description network.
 
-    Parameters
-    ----------
-    layers : sequence of PdnConv
-        What :func:`pdn_layers` gives.
-
     Attributes
     ----------
     convolutions : ModuleList
@@ -140,68 +132,3 @@ class Pdn(nn.Module):
         """
         features: Tensor = self.head(self.trunk(images, padded=padded))
         return features
-
-
-class Autoencoder(nn.Module):
-    """The autoencoder: 256 x 256 px become one vector of 64 numbers, and that becomes a map of features.
-
-    Parameters
-    ----------
-    outputs : int
-        Features per cell.
-    """
-
-    def __init__(self, outputs: int) -> None:
-        super().__init__()
-        widths = (3, 32, 32, 64, 64, 64)
-        self.encoder = nn.ModuleList(
-            nn.Conv2d(before, after, 4, stride=2, padding=1) for before, after in pairwise(widths)
-        )
-        self.code = nn.Conv2d(64, 64, 8)
-        self.decoder = nn.ModuleList(nn.Conv2d(64, 64, 4, padding=2) for _ in DECODER_SIDES)
-        self.penultimate = nn.Conv2d(64, 64, 3, padding=1)
-        self.head = nn.Conv2d(64, outputs, 3, padding=1)
-        self.dropout = nn.Dropout(0.2)
-
-    def forward(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Return features.
-
-        Parameters
-        ----------
-        images : Tensor of float32, shape (B, 3, H, W)
-            Normalised; other sizes than 256 x 256 px are resized.
-        grid : tuple of int
-            Rows and columns of the map, those of the PDN.
-
-        Returns
-        -------
-        Tensor
-            (B, C, rows, columns).
-        """
-        features = self.encoded(images)
-        for side, convolution in zip(DECODER_SIDES, self.decoder, strict=True):
-            resized = functional.interpolate(features, (side, side), mode="bilinear")
-            features = self.dropout(functional.relu(convolution(resized)))
-        features = functional.interpolate(features, grid, mode="bilinear")
-        result: Tensor = self.head(functional.relu(self.penultimate(features)))
-        return result
-
-    def encoded(self, images: Tensor) -> Tensor:
-        """Return the code (B, 64, 1, 1) of normalised images (B, 3, H, W)."""
-        features = thumbnail(images)
-        for convolution in self.encoder:
-            features = functional.relu(convolution(features))
-        code: Tensor = self.code(features)
-        return code
-
-
-DECODER_SIDES = (3, 8, 15, 32, 63, 127)
-"""Rows and columns to which the decoder interpolates before each convolution."""
-
-
-def thumbnail(images: Tensor) -> Tensor:
-    """Return images (B, 3, 256, 256) of images of any size."""
-    side = AUTOENCODER_PX
-    if images.shape[2:] == (side, side):
-        return images
-    return functional.interpolate(images, (side, side), mode="bilinear", antialias=True)

@@ -20,39 +20,14 @@ DECODER_BLOCKS = (3, 4, 6)
 
 
 def inner_width(channels: int, width: float) -> int:
-    """Return the channels inside the student where WideResNet50-2 has as many as its pyramid; at least 8.
-
-    Parameters
-    ----------
-    channels : int
-        Channels of the pyramid's level.
-    width : float
-        Factor.
-
-    Returns
-    -------
-    int
-        An even number.
-    """
+    """Return the channels inside the student, an even number, where WideResNet50-2 has as many as its pyramid."""
     return max(8, 2 * round(channels * width / 2))
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, *, relu: bool = True) -> nn.Sequential:
     """Return a convolution without bias that keeps the size at stride 1, batch norm, and ReLU on request.
 
-    Parameters
-    ----------
-    inputs, outputs : int
-        Channels.
-    kernel, stride : int
-        Side of the (odd) kernel and step in cells.
-    relu : bool
-        Whether a ReLU follows.
-
-    Returns
-    -------
-    Sequential
-        Maps (B, inputs, H, W) to (B, outputs, H / stride, W / stride).
+    It maps (B, inputs, H, W) to (B, outputs, H / stride, W / stride); the kernel is odd.
     """
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
@@ -108,13 +83,6 @@ class BottleneckBlock(nn.Module):
 class OneClassBottleneck(nn.Module):
     """Multi-scale feature fusion and one-class embedding.
 
-    Parameters
-    ----------
-    channels : sequence of int
-        Channels of the pyramid, shallow to deep.
-    width : float
-        Factor of the channels inside and after.
-
     Attributes
     ----------
     outputs : int
@@ -144,14 +112,7 @@ class OneClassBottleneck(nn.Module):
 class DecoderStage(nn.Sequential):
     """Bottleneck blocks of which the first doubles both sides.
 
-    Parameters
-    ----------
-    inputs, width, outputs : int
-        Channels before, inside its blocks and after.
-    blocks : int
-        Number of blocks.
-    signed : bool
-        Whether the last block ends without ReLU, because what it rebuilds has negative features.
+    The last one ends without ReLU if what it rebuilds is signed.
     """
 
     def __init__(self, inputs: int, width: int, outputs: int, blocks: int, *, signed: bool) -> None:
@@ -171,19 +132,7 @@ class DecoderStage(nn.Sequential):
 
 
 class MirrorDecoder(nn.Module):
-    """Three stages that double the sides, from the embedding to the shallowest level of the pyramid.
-
-    Parameters
-    ----------
-    channels : sequence of int
-        Channels of the pyramid, shallow to deep.
-    inputs : int
-        Channels of the embedding.
-    width : float
-        Factor of the channels inside the blocks.
-    signed : bool
-        Whether the pyramid has negative features.
-    """
+    """Three stages that double the sides, from the embedding to the shallowest level of the pyramid."""
 
     def __init__(self, channels: Sequence[int], inputs: int, width: float = 1.0, *, signed: bool = False) -> None:
         super().__init__()
@@ -213,12 +162,12 @@ def initialise_as_released(network: nn.Module) -> None:
 
 
 def initialise_for_relu(network: nn.Module) -> None:
-    """Set the weights of ordinary convolutions to Kaiming normal; transposed ones keep the framework's.
+    """Set weights of linear layers and ordinary convolutions to Kaiming normal; transposed ones keep the framework's.
 
     Source: AAND specification section A.6, as in RD4AD.
     """
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
@@ -258,14 +207,7 @@ def has_negatives(pyramid: nn.Module) -> bool:
 
 
 def check_sides(detector: str, tile_shape: tuple[int, int]) -> None:
-    """Refuse tiles that a student cannot halve five times.
-
-    Parameters
-    ----------
-    detector : str
-        Name in the message.
-    tile_shape : tuple of int
-        Height and width in px.
+    """Refuse tiles that a student cannot halve five times; the name of the detector is for the message.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A network that turns features of teacher and student into defect probabilities: residual blocks, ASPP, head.
+"""What turns features of teacher and student into defect probabilities: their products, ASPP, losses.
 
 Sources: DeSTSeg and AURD (sections 1.5 and 3.4 of the URD specification).
 """
@@ -32,64 +32,13 @@ def level_products(teacher: Sequence[Tensor], student: Sequence[Tensor]) -> list
     return [F.normalize(one, dim=1) * F.normalize(other, dim=1) for one, other in pairs]
 
 
-def feature_products(teacher: Sequence[Tensor], student: Sequence[Tensor], shape: tuple[int, int]) -> Tensor:
-    """Multiply the features of teacher and student, each cell scaled to length one, and stack all levels.
-
-    Parameters
-    ----------
-    teacher, student : sequence of Tensor, shape (B, C_l, H_l, W_l)
-        Two pyramids.
-    shape : tuple of int
-        Rows and columns to which all levels are interpolated (bilinear, cells in place: corners are not aligned).
-
-    Returns
-    -------
-    Tensor, shape (B, sum of C_l, h, w)
-        The channels of a level sum to its cosine wherever its cells lie.
-    """
-    return torch.cat([resized(level, shape) for level in level_products(teacher, student)], dim=1)
-
-
-def distance_stack(distances: Sequence[Tensor], shape: tuple[int, int]) -> Tensor:
-    """Stack the distances of all levels, shape (B, H_l, W_l) each, to (B, levels, h, w); bilinear, cells in place."""
-    return torch.cat([resized(level.unsqueeze(1), shape) for level in distances], dim=1)
-
-
 def resized(level: Tensor, shape: tuple[int, int]) -> Tensor:
     """Interpolate a level (B, C, H, W) to rows and columns, cells where they are."""
     return level if level.shape[2:] == shape else F.interpolate(level, shape, mode="bilinear")
 
 
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut, which is 1x1 where the channels change.
-
-    Parameters
-    ----------
-    inputs, outputs : int
-        Channels.
-    """
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.branch = nn.Sequential(convolution(inputs, outputs, 3), convolution(outputs, outputs, 3, relu=False))
-        self.shortcut = nn.Identity() if inputs == outputs else convolution(inputs, outputs, 1, relu=False)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (B, inputs, H, W) to (B, outputs, H, W)."""
-        return torch.relu(self.branch(features) + self.shortcut(features))
-
-
 class AtrousPyramid(nn.Module):
-    """Atrous spatial pyramid pooling: the mean of the image and three dilated views, joined by a 3x3 convolution.
-
-    Parameters
-    ----------
-    width : int
-        Channels before, inside each branch and after.
-    """
+    """Atrous spatial pyramid pooling: the mean of the image and three dilated views, joined by a 3x3 convolution."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -109,29 +58,6 @@ class AtrousPyramid(nn.Module):
         pooled = self.pooled(features).expand_as(features)
         out: Tensor = self.join(torch.cat([pooled, *(branch(features) for branch in self.dilated)], dim=1))
         return out
-
-
-class SegmentationNetwork(nn.Module):
-    """Two residual blocks, atrous pyramid and head.
-
-    Parameters
-    ----------
-    inputs : int
-        Channels of the stack of features.
-    width : int
-        Channels inside.
-    """
-
-    def __init__(self, inputs: int, width: int = 256) -> None:
-        super().__init__()
-        self.blocks = nn.Sequential(ResidualBlock(inputs, width), ResidualBlock(width, width))
-        self.pyramid = AtrousPyramid(width)
-        self.head = nn.Sequential(convolution(width, width, 3), nn.Conv2d(width, 1, 1))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return logits (B, h, w) of a stack of features (B, inputs, h, w)."""
-        out: Tensor = self.head(self.pyramid(self.blocks(features)))
-        return out[:, 0]
 
 
 def focal_loss(logits: Tensor, target: Tensor, gamma: float, alpha: float | None = None) -> Tensor:

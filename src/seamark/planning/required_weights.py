@@ -6,6 +6,7 @@ A run of days must not find out in its middle that a file is missing, so all fil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from seamark.backbones.table import BACKBONES
 from seamark.errors import ConfigError, WeightsError
 from seamark.settings.base import Settings
 from seamark.settings.efficientad import EfficientAdSettings
@@ -13,8 +14,7 @@ from seamark.settings.refine import RefineSettings
 from seamark.settings.teacher import DISTILLED, RANDOM, TeacherSettings
 from seamark.settings.training import DetectorSettings
 from seamark.weights.finding import WeightsSource, require_weights
-from seamark.weights.published import BACKBONE_WEIGHTS
-from seamark.weights.sam import SAM_WEIGHTS
+from seamark.weights.published import SAM_WEIGHTS
 
 WITHOUT_THEM = (
     "or lay presets/small_backbone.yaml (for URD, AURD, AAND, PFADSeg and EfficientAD: theirs, whose names end in "
@@ -80,12 +80,11 @@ def distill_weights(settings: TeacherSettings) -> Iterator[RequiredWeights]:
 
 
 def _backbone_weights(name: str, settings: DetectorSettings) -> RequiredWeights:
-    source = BACKBONE_WEIGHTS.get(settings.backbone)
-    if source is None:
+    if settings.backbone not in BACKBONES:
         raise ConfigError(
-            f"detectors.{name}.backbone: no backbone named {settings.backbone}; possible: {', '.join(BACKBONE_WEIGHTS)}"
+            f"detectors.{name}.backbone: no backbone named {settings.backbone}; possible: {', '.join(BACKBONES)}"
         )
-    return RequiredWeights(source, settings.weights)
+    return RequiredWeights(BACKBONES[settings.backbone].weights, settings.weights)
 
 
 def refine_weights(settings: RefineSettings) -> Iterator[RequiredWeights]:

@@ -67,12 +67,12 @@ def corrupted(pixels: UInt8Array, random: np.random.Generator) -> UInt8Array:
 
 
 class CroppedPhotographs:
-    """CroppedPhotographs as an array of tiles that is read when asked, and crops of them.
+    """Photographs as an array of tiles that is read when asked, and crops of them.
 
     Parameters
     ----------
     files : sequence of Path
-        CroppedPhotographs, 8-bit grey or RGB.
+        Photographs, 8-bit grey or RGB.
     side_px : int
         Side of tiles and crops.
     settings : DistillSettings

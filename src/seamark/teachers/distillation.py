@@ -13,14 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seamark.backbones.pdn import IMAGENET_MEAN, IMAGENET_STD
+from seamark.backbones.table import IMAGENET_MEAN, IMAGENET_STD
 from seamark.errors import ConfigError
 from seamark.files.images import UInt8Array
 from seamark.learning.batches import Batch, TileReader, TrainingTiles, counted_random
+from seamark.learning.best_weights import BestWeights
 from seamark.learning.detector import Detector
 from seamark.learning.feature_statistics import feature_statistics
 from seamark.learning.phases import Arithmetic, ComputedPhase, GradientPhase, Phase, Track
-from seamark.networks.pdn import MARGIN, STRIDE, Pdn, pdn_layers
+from seamark.networks.pdn import MARGIN_CELLS, STRIDE, Pdn, pdn_layers
 from seamark.settings.teacher import TeacherSettings
 from seamark.teachers.crops import CroppedPhotographs, halved
 from seamark.teachers.features import PatchCoreFeatures
@@ -54,7 +55,7 @@ class Distiller(Detector):
         super().__init__(settings, tile_shape, seed)
         self.settings = settings
         side = settings.distill.input_px // STRIDE
-        self.margin = 0 if settings.distill.padded else MARGIN
+        self.margin = 0 if settings.distill.padded else MARGIN_CELLS
         self.grid, self.map_shape = (side, side), (side - 2 * self.margin,) * 2
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -158,15 +159,7 @@ class TargetStatisticsPhase(ComputedPhase):
 
 
 class HeldOut:
-    """Crops of photographs that the distillation does not see, clean and corrupted, the same ones each time.
-
-    Parameters
-    ----------
-    distiller : Distiller
-        Gives targets, which are kept for clean crops, and predictions.
-    reader : TileReader
-        Held-out photographs.
-    """
+    """Crops of photographs that the distillation does not see, clean and corrupted, the same ones each time."""
 
     def __init__(self, distiller: Distiller, reader: TileReader) -> None:
         self.distiller, self.reader = distiller, reader
@@ -190,15 +183,7 @@ class HeldOut:
 
 
 class TeacherPhase(GradientPhase):
-    """Trains the network and keeps the weights that predict the held-out crops best.
-
-    Parameters
-    ----------
-    distiller : Distiller
-        What is trained.
-    held_out : HeldOut
-        What it is measured on.
-    """
+    """Trains the network and keeps the weights that predict the held-out crops best."""
 
     def __init__(self, distiller: Distiller, held_out: HeldOut) -> None:
         self.distiller, self.held_out, self.settings = distiller, held_out, distiller.settings.distill
@@ -214,9 +199,7 @@ class TeacherPhase(GradientPhase):
             rate=self._rate,
             loss=self._loss,
         )
-        self.best, self.fruitless = -math.inf, 0
-        self.kept: dict[str, Tensor] = {}
-        self.latest = 0.0
+        self.best = BestWeights(network)
 
     def batch(self, reader: TileReader, step: int, tiles: Sequence[int]) -> Batch:  # noqa: D102
         return CropBatch(reader, self.name, step, tiles, None)
@@ -225,8 +208,9 @@ class TeacherPhase(GradientPhase):
         losses = super().step(batch, arithmetic)
         done = batch.step + 1
         if done % self.settings.evaluate_every == 0 or done == self.steps:
-            self._measure()
-        return losses | {"held_out_explained": torch.tensor(self.latest)}
+            self.best.measured(float(self.held_out.explained(corrupt=False).mean()))
+            self.stopped = self.settings.patience is not None and self.best.fruitless >= self.settings.patience
+        return losses | {"held_out_explained": torch.tensor(self.best.latest)}
 
     def _rate(self, step: int) -> float:
         settings = self.settings
@@ -239,28 +223,15 @@ class TeacherPhase(GradientPhase):
         target = self.distiller.normalised(self.distiller.targets(batch.images()))
         return {"error": torch.nn.functional.mse_loss(self.distiller.prediction(crops), target)}
 
-    def _measure(self) -> None:
-        self.latest = float(self.held_out.explained(corrupt=False).mean())
-        if self.latest > self.best:
-            self.best, self.fruitless = self.latest, 0
-            state = self.distiller.network.state_dict()
-            self.kept = {name: tensor.detach().clone() for name, tensor in state.items()}
-        else:
-            self.fruitless += 1
-        self.stopped = self.settings.patience is not None and self.fruitless >= self.settings.patience
-
     def state(self) -> dict[str, Any]:  # noqa: D102
-        own = {"best": self.best, "fruitless": self.fruitless, "kept": self.kept, "latest": self.latest}
-        return super().state() | own
+        return super().state() | {"best": self.best.state()}
 
     def load(self, state: Mapping[str, Any]) -> None:  # noqa: D102
         super().load(state)
-        self.best, self.fruitless, self.latest = state["best"], state["fruitless"], state["latest"]
-        self.kept = dict(state["kept"])
+        self.best.load(state["best"])
 
     def finish(self) -> None:  # noqa: D102
-        if self.kept:
-            self.distiller.network.load_state_dict(self.kept)
+        self.best.restore_best()
 
 
 class MeasurementPhase(ComputedPhase):

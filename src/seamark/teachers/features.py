@@ -28,15 +28,7 @@ def adaptive_average(inputs: int, outputs: int) -> NDArray[np.float64]:
 
 
 class PatchCoreFeatures(nn.Module):
-    """Turns the levels of a backbone into one map.
-
-    Parameters
-    ----------
-    widths : sequence of int
-        Channels of each level.
-    channels : int
-        Features of the map.
-    """
+    """Turns the levels of a backbone into one map."""
 
     def __init__(self, widths: tuple[int, ...], channels: int) -> None:
         super().__init__()

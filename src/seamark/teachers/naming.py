@@ -35,22 +35,7 @@ def wanted_teacher(block: Settings) -> TeacherSettings | None:
 
 
 def teacher_key(settings: TeacherSettings, photographs: str, seed: int) -> str:
-    """Return the name of a teacher's folder.
-
-    Parameters
-    ----------
-    settings : TeacherSettings
-        Network, backbone and distillation.
-    photographs : str
-        Digest of the photographs that it learns from.
-    seed : int
-        Seed of the run.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits.
-    """
+    """Return the name of a teacher's folder, 16 hexadecimal digits, by settings, digest of the photographs and seed."""
     facts = [settings.model_dump(mode="json", exclude=WITHOUT_EFFECT), photographs, seed]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 

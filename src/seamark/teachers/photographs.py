@@ -17,23 +17,7 @@ def find_photographs(
 ) -> list[Path]:
     """List the photographs of the configured folder and its subfolders, or the training photographs at hand.
 
-    Parameters
-    ----------
-    settings : DistillSettings
-        Names the folder.
-    root : Path
-        Data root; no photograph of a test split is taken.
-    layout : str
-        Its layout.
-    train_images : int or None
-        Training photographs of each category, None for all.
-    seed : int
-        Seed of the run.
-
-    Returns
-    -------
-    list of Path
-        Sorted, at least two.
+    They are sorted, and none is of a test split. ``train_images`` is how many are taken of each category, None for all.
 
     Raises
     ------

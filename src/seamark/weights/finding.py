@@ -197,18 +197,6 @@ def _missing(source: WeightsSource, places: list[Path]) -> str:
 def verify_digest(path: Path, source: WeightsSource) -> str:
     """Return the SHA-256 of a weights file after comparing it with the published one, where that is known.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    source : WeightsSource
-        What the file should be.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-
     Raises
     ------
     WeightsError

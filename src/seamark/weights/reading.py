@@ -1,4 +1,4 @@
-"""Reading files of weights and loading them strictly."""
+"""Reading and writing files of weights, and loading them strictly."""
 
 import json
 import mmap
@@ -10,30 +10,22 @@ from typing import Any, BinaryIO, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from seamark.errors import WeightsError
 from seamark.files.plain import UNREADABLE, require_plain_file, shown
 
 _NAMES_SHOWN = 6
+HEADER = "seamark"
+"""The only key of a header of ours, because safetensors writes several keys in any order."""
 ZIP_SIGNATURE = b"PK\x03\x04"
 UNLOADABLE = (pickle.UnpicklingError, zipfile.BadZipFile, *UNREADABLE)
 """What :func:`load_restricted` raises on damaged bytes, as found by feeding it such."""
 
 
 def load_restricted(path: Path) -> Any:
-    """Load what ``torch.save`` wrote, without running any code in it and without unpacking anything.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    object
-        Tensors on the CPU, numbers, text, and lists and dicts of these.
+    """Load what ``torch.save`` wrote, onto the CPU, without running any code in it and without unpacking anything.
 
     Raises
     ------
@@ -53,17 +45,7 @@ def load_restricted(path: Path) -> Any:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Read the named tensors of a ``.pth`` file without running any code in it.
-
-    Parameters
-    ----------
-    path : Path
-        File that ``torch.save`` wrote from a state dictionary.
-
-    Returns
-    -------
-    dict of str to Tensor
-        Tensors by name, on the CPU.
+    """Read the named tensors of a ``.pth`` file, onto the CPU, without running any code in it.
 
     Raises
     ------
@@ -92,20 +74,14 @@ def _is_plain(name: object, value: object) -> bool:
     )
 
 
-def read_safetensors(path: Path, header: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read a ``.safetensors`` file and the facts that its header holds as JSON.
+def write_safetensors(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, object]) -> None:
+    """Write named tensors and facts about them, which become JSON; the same bytes for the same values."""
+    plain = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
+    save_file(plain, path, metadata={HEADER: json.dumps(dict(facts), sort_keys=True)})
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    header : str
-        Key of the facts in the header.
 
-    Returns
-    -------
-    tuple of dict
-        Facts, empty when the header has none, and tensors by name, on the CPU.
+def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read a ``.safetensors`` file: the facts that its header holds as JSON, if any, and tensors by name, on the CPU.
 
     Raises
     ------
@@ -115,23 +91,16 @@ def read_safetensors(path: Path, header: str) -> tuple[dict[str, Any], dict[str,
     try:
         require_plain_file(path, 1 << 63)
         with safe_open(path, framework="pt") as stream:
-            facts = json.loads((stream.metadata() or {}).get(header, "{}"))
+            facts = json.loads((stream.metadata() or {}).get(HEADER, "{}"))
         if not isinstance(facts, dict):
-            raise TypeError(f"its header has {type(facts).__name__} as {header}, expected an object")
+            raise TypeError(f"its header has {type(facts).__name__} as {HEADER}, expected an object")
         return facts, load_file(path)
     except (SafetensorError, *UNREADABLE) as error:
         raise WeightsError(f"{path}: not a readable safetensors file ({shown(str(error))})") from error
 
 
 def require_finite(state: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse weights with infinities or NaN, which would make every score useless.
-
-    Parameters
-    ----------
-    state : mapping of str to Tensor
-        Tensors by name.
-    path : Path
-        Where they were read, for the message.
+    """Refuse weights with infinities or NaN, which would make every score useless; the path is for the message.
 
     Raises
     ------
@@ -152,17 +121,9 @@ def _listed(names: list[str]) -> str:
 
 
 def state_differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
-    """Describe how two state dictionaries differ in names and shapes.
+    """Describe in what names and shapes a file's tensors differ from a network's.
 
-    Parameters
-    ----------
-    expected, found : mapping of str to Tensor
-        What the network has, and what the file holds.
-
-    Returns
-    -------
-    list of str
-        One sentence each for missing, unexpected and misshaped entries; empty when all names and shapes agree.
+    One sentence each for missing, unexpected and misshaped entries; empty when all names and shapes agree.
     """
     missing = sorted(expected.keys() - found.keys())
     unexpected = sorted(found.keys() - expected.keys())
@@ -176,7 +137,11 @@ def state_differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor
 
 
 def load_strictly(
-    network: nn.Module, path: Path, names: Mapping[str, str], unread: Collection[str] = frozenset()
+    network: nn.Module,
+    path: Path,
+    names: Mapping[str, str],
+    unread: Collection[str] = frozenset(),
+    called: str | None = None,
 ) -> None:
     """Load a weights file whose names and shapes must all agree with a network's.
 
@@ -192,6 +157,8 @@ def load_strictly(
         The network's name by the file's name, for the tensors that are called otherwise in the file.
     unread : collection of str
         Names of tensors that the file may hold besides, for parts of the published network that were left out.
+    called : str, optional
+        What the network is called in messages; None for the name of its class.
 
     Raises
     ------
@@ -200,15 +167,36 @@ def load_strictly(
         that are not finite.
     """
     state = {names.get(name, name): tensor for name, tensor in read_state(path).items() if name not in unread}
-    expected = network.state_dict()
-    counters = {name for name in expected.keys() - state.keys() if name.endswith(".num_batches_tracked")}
+    counters = {name for name in network.state_dict().keys() - state.keys() if name.endswith(".num_batches_tracked")}
     state |= {name: torch.zeros((), dtype=torch.int64) for name in counters}
+    assign_strictly(
+        network, state, path, called or type(network).__name__, "Give the file that belongs to the configured network"
+    )
+
+
+def assign_strictly(network: nn.Module, state: Mapping[str, Tensor], path: Path, called: str, remedy: str) -> None:
+    """Put tensors in place of a network's own, whose names and shapes they must have.
+
+    Parameters
+    ----------
+    network : Module
+        Receives them, in its own types.
+    state : mapping of str to Tensor
+        Tensors by name.
+    path : Path
+        Where they were read, for the message.
+    called, remedy : str
+        What the network is called and what to do, for the message.
+
+    Raises
+    ------
+    WeightsError
+        If names or shapes differ, or numbers are not finite.
+    """
+    expected = network.state_dict()
     differences = state_differences(expected, state)
     if differences:
-        raise WeightsError(
-            f"{path}: these are not the weights of {type(network).__name__}; " + "; ".join(differences) + ". "
-            "Give the file that belongs to the configured network"
-        )
+        raise WeightsError(f"{path}: these are not the weights of {called}; " + "; ".join(differences) + f". {remedy}")
     require_finite(state, path)
     typed = {name: tensor.to(expected[name].dtype) for name, tensor in state.items()}
     network.load_state_dict(typed, strict=True, assign=True)

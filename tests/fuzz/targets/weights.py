@@ -92,7 +92,7 @@ def read_safe(content: bytes, folder: Path) -> None:
         content = struct.pack("<Q", end + 1 - 8) + content[8:]
     path = folder / "x.safetensors"
     path.write_bytes(content)
-    facts, state = read_safetensors(path, "seamark")
+    facts, state = read_safetensors(path)
     assert isinstance(facts, dict)
     assert all(isinstance(value, torch.Tensor) for value in state.values())
 

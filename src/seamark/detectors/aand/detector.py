@@ -24,16 +24,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seamark.backbones.convolutional import PYRAMID_STRIDES
 from seamark.backbones.registry import Backbone, load_pyramid
-from seamark.detectors.aand.amplification_losses import amplification_loss, choose_cells, level_masks
-from seamark.detectors.aand.hard_distillation import distillation_losses
+from seamark.backbones.table import PYRAMID_STRIDES
+from seamark.detectors.aand.losses import amplification_loss, choose_cells, distillation_losses, level_masks
 from seamark.detectors.aand.residual_amplification import LevelAmplification, ResidualAmplification
 from seamark.detectors.feature_distances import DistanceMap, cell_distances
 from seamark.errors import DataError
 from seamark.files.images import BoolArray
 from seamark.learning.anomalous_pairs import PairBatch, PairMaker
-from seamark.learning.batches import Batch, FeatureCache, TileReader, TrainingTiles, steps_per_epoch
+from seamark.learning.batches import Batch, FeatureCache, TileReader, TrainingTiles, step_count
 from seamark.learning.detector import Detector
 from seamark.learning.phases import GradientPhase, Phase
 from seamark.networks.reverse_distillation import MULTIPLE, ReverseStudent, check_sides, has_negatives
@@ -106,17 +105,6 @@ class AmplificationPhase(GradientPhase):
 
     A level's residual is where the anomaly is, not where the gate says, so the focal loss teaches gates alone and the
     amplification loss residuals alone (AAND specification section A.5).
-
-    Parameters
-    ----------
-    detector : Aand
-        Its backbone gives the features.
-    amplification : ResidualAmplification
-        What is trained.
-    settings : AmplificationSettings
-        How.
-    tiles : TrainingTiles
-        Defect-free tiles.
     """
 
     def __init__(
@@ -130,7 +118,7 @@ class AmplificationPhase(GradientPhase):
         self.limits = settings.anomalous_cells, settings.normal_cells
         self.backbone, self.shapes = detector.backbone, detector.shapes
         self.make = PairMaker(tiles.train, detector.settings.synthesis)
-        steps = step_count(settings.epochs, settings.max_steps, detector.settings.batch_size, tiles)
+        steps = step_count(settings.epochs, settings.max_steps, detector.settings.batch_size, len(tiles.train))
         super().__init__(
             "amplification",
             steps=steps,
@@ -179,21 +167,13 @@ class AmplificationPhase(GradientPhase):
 
 
 class HardDistillationPhase(GradientPhase):
-    """Trains the student on normal tiles; the teacher's amplified features of a tile never change and may be kept.
-
-    Parameters
-    ----------
-    detector : Aand
-        What is trained.
-    tiles : TrainingTiles
-        Defect-free tiles.
-    """
+    """Trains the student on normal tiles; the teacher's amplified features of a tile never change and may be kept."""
 
     def __init__(self, detector: Aand, tiles: TrainingTiles) -> None:
         settings = detector.settings
         self.detector, self.hard_cells = detector, settings.hard_cells
         self.features = FeatureCache(self.packed_teacher, settings.feature_cache_mb)
-        steps = step_count(settings.epochs, settings.max_steps, settings.batch_size, tiles)
+        steps = step_count(settings.epochs, settings.max_steps, settings.batch_size, len(tiles.train))
         super().__init__(
             "distillation",
             steps=steps,
@@ -219,12 +199,6 @@ class HardDistillationPhase(GradientPhase):
         teacher = self.unpacked(self.features(batch))
         parts = distillation_losses(teacher, self.detector.student(teacher), self.hard_cells)
         return {"loss": torch.stack(list(parts.values())).sum()} | parts
-
-
-def step_count(epochs: int, most: int | None, batch_size: int, tiles: TrainingTiles) -> int:
-    """Return how many steps some epochs over the training tiles have, at most so many."""
-    steps = epochs * steps_per_epoch(len(tiles.train), batch_size)
-    return min(steps, most or steps)
 
 
 def decayed_rate(step: int, steps: int, settings: AandSettings) -> float:

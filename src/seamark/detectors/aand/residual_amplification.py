@@ -101,13 +101,7 @@ class MatchingGate(nn.Module):
 
 
 class AttributeScaling(nn.Module):
-    """Changes the features of a cell, each by a factor of its own.
-
-    Parameters
-    ----------
-    channels : int
-        Channels C of the level.
-    """
+    """Changes the features of a cell, each by a factor of its own."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -119,13 +113,7 @@ class AttributeScaling(nn.Module):
 
 
 class LevelAmplification(nn.Module):
-    """Gate and residual of one level.
-
-    Parameters
-    ----------
-    channels, shape, memories, temperature
-        See :class:`MatchingGate`.
-    """
+    """Gate and residual of one level."""
 
     def __init__(self, channels: int, shape: tuple[int, int], memories: int, temperature: float) -> None:
         super().__init__()
@@ -140,19 +128,7 @@ class LevelAmplification(nn.Module):
 
 
 class ResidualAmplification(nn.Module):
-    """One amplification per level of a pyramid; none reaches the next level of the teacher.
-
-    Parameters
-    ----------
-    channels : sequence of int
-        Channels of the levels, shallow to deep.
-    shapes : sequence of tuple of int
-        Rows and columns of the levels.
-    memories : int
-        Normal memories of each gate, and as many anomalous ones.
-    temperature : float
-        Divides the gates' similarities.
-    """
+    """One amplification per level of a pyramid; none reaches the next level of the teacher."""
 
     def __init__(
         self, channels: Sequence[int], shapes: Sequence[tuple[int, int]], memories: int, temperature: float

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -39,13 +40,6 @@ class Views:
 
 class ViewMaker:
     """Makes the views of training tiles.
-
-    Parameters
-    ----------
-    reader : TileReader
-        Training tiles.
-    settings : EfficientAdSettings
-        Changes of appearance, patches, penalty.
 
     Raises
     ------
@@ -97,34 +91,19 @@ class ViewMaker:
 
 
 class ViewBatch(Batch):
-    """The tiles of one training step with their views.
-
-    Parameters
-    ----------
-    make : ViewMaker
-        Makes the views.
-    phase : str
-        Name of the phase.
-    step : int
-        Step within the phase, from 0.
-    tiles : sequence of int
-        Which tiles.
-    """
+    """The tiles of one training step with the views that ``make`` makes of each."""
 
     def __init__(self, make: ViewMaker, phase: str, step: int, tiles: Sequence[int]) -> None:
         super().__init__(make.reader, phase, step, tiles, None)
         self.make = make
-        self._views: list[Views] | None = None
 
-    @property
+    @cached_property
     def views(self) -> list[Views]:
         """One per place, made when first asked for."""
-        if self._views is None:
-            self._views = [self.make(self, place) for place in range(len(self))]
-        return self._views
+        return [self.make(self, place) for place in range(len(self))]
 
     def prepare(self) -> "ViewBatch":  # noqa: D102
-        self._views = self.views
+        _ = self.views
         super().prepare()
         return self
 

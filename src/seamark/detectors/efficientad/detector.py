@@ -22,13 +22,14 @@ from torch.nn import functional
 
 from seamark.backbones.pdn import PdnTeacher, load_teacher
 from seamark.backbones.registry import Backbone
-from seamark.detectors.efficientad.folded_networks import FoldedAutoencoder, FoldedNetworks
+from seamark.detectors.efficientad.autoencoder import Autoencoder, FoldedAutoencoder
+from seamark.detectors.efficientad.folded_networks import FoldedNetworks
 from seamark.detectors.efficientad.training import RISE, LearningPhase, QuantilesPhase, StatisticsPhase
 from seamark.learning.batches import TrainingTiles
-from seamark.learning.component_maps import ComponentDetector
+from seamark.learning.detector import ComponentDetector
 from seamark.learning.phases import Phase
 from seamark.manifests.tilemaps import CellGeometry
-from seamark.networks.pdn import CENTRE, MARGIN, STRIDE, Autoencoder, Pdn, pdn_layers
+from seamark.networks.pdn import CENTRE, MARGIN_CELLS, STRIDE, Pdn, pdn_layers
 from seamark.settings.efficientad import EfficientAdSettings
 from seamark.settings.training import DetectorSettings
 
@@ -50,7 +51,7 @@ class EfficientAd(ComponentDetector):
         super().__init__(settings, tile_shape, seed)
         self.settings = settings
         self.grid = self.map_shape
-        self.margin = MARGIN if settings.border == "zeros" else 0
+        self.margin = MARGIN_CELLS if settings.border == "zeros" else 0
         self.map_shape = (self.grid[0] + 2 * self.margin, self.grid[1] + 2 * self.margin)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

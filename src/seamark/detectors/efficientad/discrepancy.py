@@ -51,7 +51,7 @@ def hard_loss(teacher: Tensor, student: Tensor, share: float) -> Tensor:
     return differences.topk(kept, dim=1, sorted=False).values.mean()
 
 
-def cell_distances(teacher: Tensor, student: Tensor) -> Tensor:
+def direction_distances(teacher: Tensor, student: Tensor) -> Tensor:
     """Return the squared distance of unit vectors (B, h, w), 0..4, of features (B, C, h, w)."""
     teacher, student = (functional.normalize(features, dim=1, eps=SMALLEST_NORM) for features in (teacher, student))
     return (teacher - student).square().sum(dim=1)

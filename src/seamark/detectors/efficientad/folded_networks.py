@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seamark.detectors.efficientad.winograd import KERNELS, WinogradConvolution
-from seamark.networks.pdn import DECODER_SIDES, Autoencoder, Pdn
+from seamark.networks.pdn import Pdn
 
 Convolution = Callable[[Tensor], Tensor]
 FEWEST_CHANNELS = 16
@@ -33,7 +33,7 @@ class PlainConvolution:
         return functional.conv2d(features, self.weight, self.bias)
 
 
-def convolution(weight: Tensor, bias: Tensor) -> Convolution:
+def fastest_convolution(weight: Tensor, bias: Tensor) -> Convolution:
     """Return the fastest form of a convolution for its device and shape."""
     weight, bias = weight.detach(), bias.detach()
     if weight.device.type == "cpu" and weight.shape[2] in KERNELS and weight.shape[1] >= FEWEST_CHANNELS:
@@ -56,12 +56,13 @@ def normalised_head(head: nn.Conv2d, mean: Tensor, std: Tensor) -> tuple[Tensor,
     tuple of Tensor
         Weight (C, I, k, k) and bias (C,), float32.
     """
-    weight, bias = (part.detach().double() for part in (head.weight, _bias(head)))
+    weight, bias = (part.detach().double() for part in (head.weight, bias_of(head)))
     mean, std = mean.double(), std.double()
     return (weight / std.view(-1, 1, 1, 1)).float(), ((bias - mean) / std).float()
 
 
-def _bias(layer: nn.Conv2d) -> Tensor:
+def bias_of(layer: nn.Conv2d) -> Tensor:
+    """Return the bias of a convolution that has one."""
     if layer.bias is None:
         raise TypeError("the convolutions of a patch description network have a bias")
     return layer.bias
@@ -85,16 +86,18 @@ class FoldedNetworks:
         ]
         first = [layers[0] for layers in networks]
         self.layers = teacher.layers
-        self.first = convolution(
-            torch.cat([layer.weight for layer in first]), torch.cat([_bias(layer) for layer in first])
+        self.first = fastest_convolution(
+            torch.cat([layer.weight for layer in first]), torch.cat([bias_of(layer) for layer in first])
         )
         self.split = first[0].out_channels
-        self.inner = [[convolution(layer.weight, _bias(layer)) for layer in layers[1:-1]] for layers in networks]
+        self.inner = [
+            [fastest_convolution(layer.weight, bias_of(layer)) for layer in layers[1:-1]] for layers in networks
+        ]
         weight, bias = normalised_head(teacher.head, mean, std)
-        own, own_bias = student.head.weight.detach(), _bias(student.head).detach()
+        own, own_bias = student.head.weight.detach(), bias_of(student.head).detach()
         self.hidden = weight.shape[1]
-        self.difference = convolution(torch.cat([weight, -own[:channels]], dim=1), bias - own_bias[:channels])
-        self.prediction = convolution(own[channels:], own_bias[channels:])
+        self.difference = fastest_convolution(torch.cat([weight, -own[:channels]], dim=1), bias - own_bias[:channels])
+        self.prediction = fastest_convolution(own[channels:], own_bias[channels:])
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return teacher less student, and the student's prediction of the autoencoder.
@@ -131,31 +134,3 @@ class FoldedNetworks:
         difference = head.finished(head.products(transformed), blocks, (height, width))
         products = self.prediction.products(transformed[:, :, self.hidden :])
         return difference, self.prediction.finished(products, blocks, (height, width))
-
-
-class FoldedAutoencoder:
-    """The autoencoder with weights that no longer change, without dropout.
-
-    Parameters
-    ----------
-    network : Autoencoder
-        Gives the weights.
-    """
-
-    def __init__(self, network: Autoencoder) -> None:
-        self.network = network
-        layers = [part for part in (*network.decoder, network.penultimate, network.head) if isinstance(part, nn.Conv2d)]
-        self.paddings = [layer.kernel_size[0] // 2 for layer in layers]
-        self.convolutions = [convolution(layer.weight, _bias(layer)) for layer in layers]
-
-    def __call__(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Return features (B, C, *grid) of normalised images (B, 3, H, W)."""
-        features = self.network.encoded(images)
-        sides = [*((side, side) for side in DECODER_SIDES), grid, grid]
-        for number, (side, layer) in enumerate(zip(sides, self.convolutions, strict=True)):
-            if features.shape[2:] != side:
-                features = functional.interpolate(features, side, mode="bilinear")
-            features = layer(functional.pad(features, (self.paddings[number],) * 4))
-            if number < len(sides) - 1:
-                features = functional.relu(features)
-        return features

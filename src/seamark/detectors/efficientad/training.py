@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seamark.backbones.base import Backbone
+from seamark.detectors.efficientad.autoencoder import Autoencoder
 from seamark.detectors.efficientad.batches import ViewBatch, ViewMaker
 from seamark.detectors.efficientad.discrepancy import (
     ABNORMAL,
     NORMAL,
-    cell_distances,
     collaborative_loss,
+    direction_distances,
     hard_loss,
     window_pixels,
 )
@@ -23,7 +24,7 @@ from seamark.files.images import Float32Array
 from seamark.learning.batches import Batch, FeatureCache, TileReader, TrainingTiles, counted_random
 from seamark.learning.feature_statistics import feature_statistics
 from seamark.learning.phases import ComputedPhase, GradientPhase, Track
-from seamark.networks.pdn import Autoencoder, Pdn
+from seamark.networks.pdn import Pdn
 from seamark.settings.efficientad import EfficientAdSettings
 
 LOG = logging.getLogger(__name__)
@@ -80,15 +81,7 @@ def learning_rate(step: int, steps: int, highest: float) -> float:
 
 
 class LearningPhase(GradientPhase):
-    """Trains student and autoencoder together.
-
-    Parameters
-    ----------
-    detector : Networks
-        What is trained.
-    tiles : TrainingTiles
-        Defect-free tiles.
-    """
+    """Trains student and autoencoder together."""
 
     def __init__(self, detector: Networks, tiles: TrainingTiles) -> None:
         settings = detector.settings
@@ -148,7 +141,7 @@ class LearningPhase(GradientPhase):
             self._patched(batch, place, teacher[place : place + 1], own[place : place + 1])
             for place in range(len(clean))
         ]
-        distances = cell_distances(*(torch.cat(maps) for maps in zip(*patched, strict=True)))
+        distances = direction_distances(*(torch.cat(maps) for maps in zip(*patched, strict=True)))
         labels = batch.labels((distances.shape[1], distances.shape[2]))
         normal, seen = labels == NORMAL, distances.detach()
         abnormal = labels == ABNORMAL

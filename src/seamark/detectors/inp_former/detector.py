@@ -24,7 +24,7 @@ from seamark.detectors.inp_former.network import InpNetwork
 from seamark.detectors.inp_former.scoring import reconstruct
 from seamark.detectors.inp_former.stable_adamw import StableAdamW
 from seamark.errors import ConfigError
-from seamark.learning.batches import Batch, FeatureCache, TrainingTiles, steps_per_epoch
+from seamark.learning.batches import Batch, FeatureCache, TrainingTiles, step_count
 from seamark.learning.detector import Detector
 from seamark.learning.phases import GradientPhase, Phase, warmup_cosine
 from seamark.settings.inp_former import InpFormerSettings
@@ -197,8 +197,7 @@ class InpFormer(Detector):
 
     def phases(self, tiles: TrainingTiles) -> Sequence[Phase]:  # noqa: D102
         settings = self.settings
-        epoch = steps_per_epoch(len(tiles.train), settings.batch_size)
-        steps = min(settings.epochs * epoch, settings.max_steps or settings.epochs * epoch)
+        steps = step_count(settings.epochs, settings.max_steps, settings.batch_size, len(tiles.train))
         features = FeatureCache(self.packed_targets, settings.feature_cache_mb)
         reconstruction = GradientPhase(
             "reconstruction",

@@ -8,14 +8,14 @@ left per token and block is the query and the second linear layer: 5 D^2 product
 Source: RoBiS specification sections C.3 to C.5, rearranged; tests compare it with ``inp_network``.
 """
 
-from typing import cast
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor
 
-from seamark.detectors.inp_former.linear_layers import linear, linear_added
 from seamark.detectors.inp_former.network import Attention, Block, InpNetwork, Mlp, ReluAttention
+from seamark.networks.onednn import in_one_pass
 
 
 def reconstruct(network: InpNetwork, fused: Tensor) -> Tensor:
@@ -98,3 +98,45 @@ def _expanded(mlp: Mlp, tokens: Tensor) -> Tensor:
 def _by_head(features: Tensor, attention: Attention) -> Tensor:
     """Split what is per head and something (..., h d) into (..., h, d)."""
     return features.reshape(*features.shape[:-1], attention.heads, -1)
+
+
+def linear(
+    features: Tensor, weight: Tensor, bias: Tensor | None, activation: Literal["none", "gelu"] = "none"
+) -> Tensor:
+    """Multiply, add a bias, and apply an activation.
+
+    Parameters
+    ----------
+    features : Tensor, shape (B, N, I)
+        Of B tiles.
+    weight : Tensor, shape (O, I) or (B, O, I)
+        For all tiles or for each.
+    bias : Tensor, shape (O,), optional
+        For all tiles.
+    activation : {"none", "gelu"}
+        Applied to what comes out.
+
+    Returns
+    -------
+    Tensor, shape (B, N, O)
+        Up to rounding the same whichever way it is computed.
+    """
+    shared = weight[0] if len(weight) == 1 and weight.ndim == 3 else weight
+    if shared.ndim == 2 and in_one_pass(features):
+        found: Tensor = torch.ops.mkldnn._linear_pointwise(features, shared, bias, activation, [], "none")
+        return found
+    if shared.ndim == 2:
+        found = F.linear(features, shared, bias)
+    else:
+        found = (
+            features @ shared.transpose(1, 2) if bias is None else torch.baddbmm(bias, features, shared.transpose(1, 2))
+        )
+    return F.gelu(found) if activation == "gelu" else found
+
+
+def linear_added(features: Tensor, weight: Tensor, bias: Tensor, other: Tensor) -> Tensor:
+    """Multiply with a weight (O, I), add a bias (O,) and another tensor (B, N, O) to features (B, N, I)."""
+    if in_one_pass(features):
+        found: Tensor = torch.ops.mkldnn._linear_pointwise.binary(features, other, weight, bias, "add")
+        return found
+    return F.linear(features, weight, bias) + other

@@ -1,19 +1,24 @@
 """The StableAdamW variant that INP-Former trains with (RoBiS specification section C.8)."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
+
+BETAS = 0.9, 0.999
+"""Decay of the running means of the gradient and of its square."""
+EPSILON = 1e-10
+"""Added to the denominator."""
 
 
 class StableAdamW(torch.optim.Optimizer):
     """AdamW whose step shrinks where a tensor's gradient is large for its history.
 
     Differences to AdamW with AMSGrad: the running maximum is taken of the second moment before its bias is corrected,
-    and the learning rate of each tensor is divided by ``max(1, rms / clip_threshold)``, where ``rms`` is the root mean
-    square of the gradient (not of its running mean) over the denominator.
+    and the learning rate of each tensor is divided by ``max(1, rms)``, where ``rms`` is the root mean square of the
+    gradient (not of its running mean) over the denominator.
 
     Parameters
     ----------
@@ -21,62 +26,24 @@ class StableAdamW(torch.optim.Optimizer):
         What to optimise; decay applies to all of them, biases included.
     lr : float
         Learning rate.
-    betas : tuple of float
-        Decay of the running means of the gradient and of its square.
-    eps : float
-        Added to the denominator.
     weight_decay : float
         Decoupled decay per unit of learning rate.
-    clip_threshold : float
-        Root mean square above which a tensor's step is shrunk.
 
     References
     ----------
     Wortsman et al., Stable and low-precision training for large-scale vision-language models, 2023.
     """
 
-    def __init__(
-        self,
-        parameters: Iterable[Tensor],
-        *,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-10,
-        weight_decay: float = 1e-4,
-        clip_threshold: float = 1.0,
-    ) -> None:
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "clip_threshold": clip_threshold,
-        }
-        super().__init__(parameters, defaults)
+    def __init__(self, parameters: Iterable[Tensor], *, lr: float = 1e-3, weight_decay: float = 1e-4) -> None:
+        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Update every tensor that has a gradient.
-
-        Parameters
-        ----------
-        closure : callable, optional
-            Computes the loss anew.
-
-        Returns
-        -------
-        float or None
-            What the closure gave.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def step(self) -> None:  # type: ignore[override]  # no phase computes its loss anew
+        """Update every tensor that has a gradient."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     self._update(parameter, parameter.grad, group)
-        return loss
 
     def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
@@ -86,12 +53,12 @@ class StableAdamW(torch.optim.Optimizer):
                 state[name] = torch.zeros_like(parameter)
         state["step"] += 1
         step = int(state["step"])
-        beta1, beta2 = group["betas"]
+        beta1, beta2 = BETAS
         parameter.mul_(1.0 - group["lr"] * group["weight_decay"])
         mean: Tensor = state["mean"].lerp_(gradient, 1.0 - beta1)
         square = state["square"].mul_(beta2).addcmul_(gradient, gradient, value=1.0 - beta2)
         torch.maximum(state["square_max"], square, out=state["square_max"])
-        denominator = (state["square_max"].sqrt() / math.sqrt(1.0 - beta2**step)).add_(group["eps"])
+        denominator = (state["square_max"].sqrt() / math.sqrt(1.0 - beta2**step)).add_(EPSILON)
         rms = (gradient / denominator).square_().mean().sqrt_()
-        shrink = (rms / group["clip_threshold"]).clamp_(min=1.0)
+        shrink = rms.clamp_(min=1.0)
         parameter.sub_((mean / denominator).mul_(group["lr"] / (1.0 - beta1**step) / shrink))

@@ -25,15 +25,14 @@ import torch
 from torch import Tensor
 
 from seamark.backbones.registry import Backbone, load_pyramid
-from seamark.detectors.pfadseg.denoising_student import DenoisingStudent
-from seamark.detectors.pfadseg.guided_segmentation import GuidedSegmentation
+from seamark.detectors.pfadseg.networks import DenoisingStudent, GuidedSegmentation
 from seamark.detectors.pfadseg.rotated_pairs import RotatedPairMaker
 from seamark.errors import ConfigError, DataError
 from seamark.learning.anomalous_pairs import PairBatch, PairMaker
 from seamark.learning.batches import Batch, TrainingTiles
+from seamark.learning.best_weights import EarlyStopping
 from seamark.learning.detector import Detector
-from seamark.learning.early_stopping import EarlyStopping
-from seamark.learning.pair_phase import PairPhase
+from seamark.learning.pair_phase import SummedPairPhase
 from seamark.learning.phases import Arithmetic, Phase
 from seamark.networks.reverse_distillation import check_sides, has_negatives
 from seamark.networks.segmentation_network import level_products, resized, segmentation_losses
@@ -101,17 +100,10 @@ class Pfadseg(Detector):
         return torch.cat([torch.sigmoid(self.segmentation(self.products(part))) for part in parts])
 
 
-class StudentPhase(PairPhase):
+class StudentPhase(SummedPairPhase):
     """Trains the student to give, on anomalous twins, what the teacher gives on the clean ones.
 
     The segmentation network does not run here (PFADSeg specification section 9.1).
-
-    Parameters
-    ----------
-    detector : Pfadseg
-        What is trained.
-    tiles : TrainingTiles
-        Defect-free tiles.
     """
 
     name = "student"
@@ -123,7 +115,7 @@ class StudentPhase(PairPhase):
             steps=settings.steps,
             batch_size=settings.batch_size,
             make=_rotated(settings, tiles),
-            optimiser=_descent([(detector.student, settings.learning_rate)], settings),
+            optimisers={"student": _descent([(detector.student, settings.learning_rate)], settings)},
             stopping=EarlyStopping(
                 settings.early_stop,
                 {"student": detector.student},
@@ -139,16 +131,8 @@ class StudentPhase(PairPhase):
         return {"cosine": denoising_loss(level_products(teacher, student))}
 
 
-class GuidedSegmentationPhase(PairPhase):
-    """Trains the segmentation network on synthetic anomalies; teacher and student only look at them, without gradient.
-
-    Parameters
-    ----------
-    detector : Pfadseg
-        What is trained.
-    tiles : TrainingTiles
-        Defect-free tiles.
-    """
+class GuidedSegmentationPhase(SummedPairPhase):
+    """Trains the segmentation network on synthetic anomalies; teacher and student only look at them."""
 
     name = "segmentation"
 
@@ -160,10 +144,12 @@ class GuidedSegmentationPhase(PairPhase):
             steps=settings.segmentation.steps,
             batch_size=settings.batch_size,
             make=_rotated(settings, tiles),
-            optimiser=_descent(
-                [(network.first, blocks), (network.second, blocks), (network.context, rest), (network.head, rest)],
-                settings,
-            ),
+            optimisers={
+                "segmentation": _descent(
+                    [(network.first, blocks), (network.second, blocks), (network.context, rest), (network.head, rest)],
+                    settings,
+                )
+            },
             stopping=EarlyStopping(
                 settings.segmentation.early_stop,
                 {"segmentation": network},

@@ -16,19 +16,7 @@ FILL = 114
 
 
 class RotatedPairMaker(PairMaker):
-    """Turns a tile before the anomaly is drawn.
-
-    Parameters
-    ----------
-    reader : TileReader
-        The tiles.
-    synthesis : SynthesisSettings
-        How anomalies are drawn.
-    quarter_turns : bool
-        Whether tiles are rotated by 0, 90, 180 or 270 degrees first; they are square then.
-    turn_deg : float
-        Largest turn beside that, either way, in degrees.
-    """
+    """Turns a tile before its anomaly is drawn: a square one by quarters, all by up to ``turn_deg`` either way."""
 
     def __init__(
         self, reader: TileReader, synthesis: SynthesisSettings, *, quarter_turns: bool, turn_deg: float

@@ -21,18 +21,14 @@ from torch import Tensor
 
 from seamark.detectors.feature_distances import cell_distances
 from seamark.detectors.urd.detector import ReverseDistillationPhase, Urd
+from seamark.detectors.urd.segmentation import SegmentationNetwork, distance_stack, feature_products
 from seamark.errors import DataError
 from seamark.learning.anomalous_pairs import PairBatch, PairMaker
 from seamark.learning.batches import TrainingTiles
-from seamark.learning.early_stopping import EarlyStopping
-from seamark.learning.pair_phase import PairPhase
+from seamark.learning.best_weights import EarlyStopping
+from seamark.learning.pair_phase import SummedPairPhase
 from seamark.learning.phases import Arithmetic, Phase
-from seamark.networks.segmentation_network import (
-    SegmentationNetwork,
-    distance_stack,
-    feature_products,
-    segmentation_losses,
-)
+from seamark.networks.segmentation_network import segmentation_losses
 from seamark.settings.aurd import AurdSettings
 
 
@@ -76,16 +72,8 @@ class Aurd(Urd):
         return torch.sigmoid(self.segmentation(self.segmentation_input(batch)))
 
 
-class SegmentationPhase(PairPhase):
-    """Trains the segmentation network on synthetic anomalies; teacher and student only score.
-
-    Parameters
-    ----------
-    detector : Aurd
-        What is trained.
-    tiles : TrainingTiles
-        Defect-free tiles.
-    """
+class SegmentationPhase(SummedPairPhase):
+    """Trains the segmentation network on synthetic anomalies; teacher and student only score."""
 
     name = "segmentation"
 
@@ -96,12 +84,14 @@ class SegmentationPhase(PairPhase):
             steps=self.settings.steps,
             batch_size=settings.batch_size,
             make=PairMaker(tiles.train, settings.synthesis, settings.augmentation),
-            optimiser=torch.optim.SGD(
-                detector.segmentation.parameters(),
-                lr=self.settings.learning_rate,
-                momentum=self.settings.momentum,
-                weight_decay=self.settings.weight_decay,
-            ),
+            optimisers={
+                "segmentation": torch.optim.SGD(
+                    detector.segmentation.parameters(),
+                    lr=self.settings.learning_rate,
+                    momentum=self.settings.momentum,
+                    weight_decay=self.settings.weight_decay,
+                )
+            },
             stopping=EarlyStopping(
                 self.settings.early_stop,
                 {"segmentation": detector.segmentation},

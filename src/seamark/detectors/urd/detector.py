@@ -16,20 +16,21 @@ parity: for a backbone whose features can be negative (EfficientNet), the studen
 negative similarity counts as 0; nothing changes for the paper's WideResNet50-2.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from seamark.backbones.registry import Backbone, load_pyramid
-from seamark.detectors.feature_distances import DistanceMap, cell_distances, student_loss, teacher_losses
+from seamark.detectors.feature_distances import DistanceMap, cell_distances
 from seamark.detectors.urd.guided_injection import Student
+from seamark.detectors.urd.losses import student_loss, teacher_losses
 from seamark.learning.anomalous_pairs import PairBatch, PairMaker
-from seamark.learning.batches import Batch, TileReader, TrainingTiles
+from seamark.learning.batches import TrainingTiles
+from seamark.learning.best_weights import EarlyStopping
 from seamark.learning.detector import Detector
-from seamark.learning.early_stopping import EarlyStopping
-from seamark.learning.phases import Arithmetic, Phase, SteppedPhase
+from seamark.learning.pair_phase import PairPhase
+from seamark.learning.phases import Arithmetic, Phase
 from seamark.networks.reverse_distillation import check_sides, has_negatives
 from seamark.settings.pair_augmentation import PairAugmentationSettings
 from seamark.settings.training import DetectorSettings
@@ -74,21 +75,12 @@ class Urd(Detector):
         return self.cosine_map(batch)
 
 
-class ReverseDistillationPhase(SteppedPhase):
+class ReverseDistillationPhase(PairPhase):
     """Trains teacher and student with an optimiser each; the expert stays as it is.
 
     A step: expert without gradient; teacher in training mode on the clean and then on the anomalous batch, its update;
     updated teacher in evaluation mode without gradient; student in training mode on both, its update (URD specification
-    section 2.5).
-
-    Parameters
-    ----------
-    detector : Urd
-        What is trained.
-    tiles : TrainingTiles
-        Defect-free tiles.
-    augmentation : PairAugmentationSettings or None
-        What a tile and its anomalous twin share.
+    section 2.5). A tile and its anomalous twin share the augmentation.
     """
 
     name = "distillation"
@@ -96,24 +88,23 @@ class ReverseDistillationPhase(SteppedPhase):
     def __init__(self, detector: Urd, tiles: TrainingTiles, augmentation: PairAugmentationSettings | None) -> None:
         settings = detector.settings
         self.expert, self.teacher, self.student = detector.backbone, detector.teacher, detector.student
-        self.detector, self.steps, self.batch_size = detector, settings.steps, settings.batch_size
-        self.make = PairMaker(tiles.train, settings.synthesis, augmentation)
-        self.optimisers = {
-            "teacher": _adam(self.teacher, settings.teacher_learning_rate, settings.adam_betas),
-            "student": _adam(self.student, settings.student_learning_rate, settings.adam_betas),
-        }
-        self.stopping = EarlyStopping(
-            settings.early_stop,
-            {"teacher": self.teacher, "student": self.student},
-            PairMaker(tiles.validation, settings.synthesis),
-            detector.cosine_map,
+        super().__init__(
+            steps=settings.steps,
+            batch_size=settings.batch_size,
+            make=PairMaker(tiles.train, settings.synthesis, augmentation),
+            optimisers={
+                "teacher": _adam(self.teacher, settings.teacher_learning_rate, settings.adam_betas),
+                "student": _adam(self.student, settings.student_learning_rate, settings.adam_betas),
+            },
+            stopping=EarlyStopping(
+                settings.early_stop,
+                {"teacher": self.teacher, "student": self.student},
+                PairMaker(tiles.validation, settings.synthesis),
+                detector.cosine_map,
+            ),
         )
 
-    def batch(self, reader: TileReader, step: int, tiles: Sequence[int]) -> Batch:  # noqa: D102, ARG002
-        return PairBatch(self.make, self.name, step, tiles)
-
-    def step(self, batch: Batch, arithmetic: Arithmetic) -> dict[str, Tensor]:  # noqa: D102
-        pairs = cast("PairBatch", batch)
+    def learn(self, pairs: PairBatch, arithmetic: Arithmetic) -> dict[str, Tensor]:  # noqa: D102
         clean, anomalous = pairs.clean(), pairs.anomalous()
         with arithmetic():
             expert_clean, expert_anomalous = self.expert.pyramid(clean), self.expert.pyramid(anomalous)
@@ -121,7 +112,7 @@ class ReverseDistillationPhase(SteppedPhase):
         self.teacher.train()
         with arithmetic():
             losses = teacher_losses(self.teacher(clean), self.teacher(anomalous), expert_clean, expert_anomalous, masks)
-        self._update("teacher", torch.stack(list(losses.values())).sum())
+        self.update("teacher", list(losses.values()))
         self.teacher.eval()
         self.student.train()
         with arithmetic():
@@ -129,28 +120,8 @@ class ReverseDistillationPhase(SteppedPhase):
                 teacher_clean, teacher_anomalous = self.teacher(clean), self.teacher(anomalous)
             student = self.student(teacher_clean), self.student(teacher_anomalous)
             losses["student"] = student_loss(*student, teacher_clean, expert_clean)
-        self._update("student", losses["student"])
-        self.stopping.after_step(batch.step + 1, self.steps)
-        self.stopped = self.stopping.stopped
-        return {name: loss.detach() for name, loss in losses.items()} | self.stopping.note()
-
-    def _update(self, name: str, loss: Tensor) -> None:
-        optimiser = self.optimisers[name]
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch ships no type for it
-        optimiser.step()
-
-    def state(self) -> dict[str, Any]:  # noqa: D102
-        optimisers = {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
-        return {"optimisers": optimisers, "stopping": self.stopping.state()}
-
-    def load(self, state: Mapping[str, Any]) -> None:  # noqa: D102
-        for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
-        self.stopping.load(state["stopping"])
-
-    def finish(self) -> None:  # noqa: D102
-        self.stopping.restore_best()
+        self.update("student", [losses["student"]])
+        return losses
 
 
 def _adam(module: nn.Module, rate: float, betas: tuple[float, float]) -> torch.optim.Adam:

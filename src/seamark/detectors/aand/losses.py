@@ -1,4 +1,4 @@
-"""What teaches gate and residual to amplify synthetic anomalies (AAND specification section A.5)."""
+"""Losses of AAND: of gate and residual (AAND specification section A.5), of the distillation (section A.7)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +11,8 @@ from torch import Tensor
 from seamark.files.images import BoolArray
 from seamark.synthesis.pyramids import pooled_masks
 
+LEAST_LENGTH = 1e-8
+"""Shorter vectors count as being as long as this."""
 Residual = Callable[[Tensor], Tensor]
 """Gives what is added to cells (n, C)."""
 
@@ -86,3 +88,47 @@ def amplification_loss(cells: Tensor, residual: Residual, chosen: ChosenCells, m
     before, normal = (cells[places.to(cells.device)] for places in (chosen.anomalous, chosen.normal))
     turn = F.normalize(before + residual(before), dim=1) - F.normalize(before, dim=1)
     return F.relu(turn @ F.normalize(normal, dim=1).T + margin).mean()
+
+
+def distillation_losses(targets: Sequence[Tensor], rebuilt: Sequence[Tensor], hard_cells: int) -> dict[str, Tensor]:
+    """Return how far a rebuilt pyramid is from its target as a whole and in its worst cells.
+
+    Both need the same three numbers per cell, the inner product and two squared lengths; for a level as a whole they
+    are summed over its cells, so features are gone through once (AAND specification section A.10, item 10).
+
+    Parameters
+    ----------
+    targets, rebuilt : sequence of Tensor, shape (B, C_l, H_l, W_l)
+        Amplified features of the teacher and what the student makes of them; targets get no gradient.
+    hard_cells : int
+        How many cells of each tile and level count as its worst; 0 for no such loss.
+
+    Returns
+    -------
+    dict of str to Tensor
+        ``whole``: 1 - cosine of all features of a level as one vector; ``hard`` (not with 0 cells): mean of 1 - cosine
+        over the worst cells. Means over the batch, sums over the levels.
+    """
+    whole, hard = [], []
+    for target, level in zip(targets, rebuilt, strict=True):
+        inner, lengths = _sums(target.detach().float(), level.float())
+        whole.append(_distance(inner.sum(dim=1), [squares.sum(dim=1) for squares in lengths]).mean())
+        if hard_cells:
+            distances = _distance(inner, lengths)
+            hard.append(distances.topk(min(hard_cells, distances.shape[1]), dim=1).values.mean())
+    losses = {"whole": torch.stack(whole).sum()}
+    return losses | {"hard": torch.stack(hard).sum()} if hard else losses
+
+
+def _sums(target: Tensor, level: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Return the inner products (B, N) of cells and the squared lengths of both."""
+    inner, *lengths = (
+        (one * other).sum(dim=1).flatten(1) for one, other in ((target, level), (target, target), (level, level))
+    )
+    return inner, lengths
+
+
+def _distance(inner: Tensor, lengths: Sequence[Tensor]) -> Tensor:
+    """Return 1 - cosine of inner products and squared lengths."""
+    first, second = (squares.clamp_min(LEAST_LENGTH**2).rsqrt() for squares in lengths)
+    return 1.0 - inner * first * second

@@ -1,5 +1,6 @@
-"""Ending a training phase when it gains nothing more on synthetic anomalies, and keeping its best weights."""
+"""Keeping the best weights of a phase, and ending it when it gains nothing more on synthetic anomalies."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,38 @@ from torch import Tensor, nn
 from seamark.files.images import BoolArray, Float32Array
 from seamark.learning.anomalous_pairs import PairMaker, SyntheticValidation
 from seamark.settings.early_stop import EarlyStopSettings
+
+
+class BestWeights:
+    """The weights of a module where it was measured to be best, and how many measurements brought nothing since."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.latest, self.best, self.fruitless = 0.0, -math.inf, 0
+        self.kept: dict[str, Tensor] = {}
+
+    def measured(self, value: float, min_improvement: float = 0.0) -> None:
+        """Take note of a measurement; the weights are kept where it beats the best one by more than a margin."""
+        self.latest = value
+        if value > self.best + min_improvement:
+            self.best, self.fruitless = value, 0
+            self.kept = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
+        else:
+            self.fruitless += 1
+
+    def restore_best(self) -> None:
+        """Give the module the weights of the best measurement, if there was one."""
+        if self.kept:
+            self.module.load_state_dict(self.kept)
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`load` needs to go on."""
+        return {"latest": self.latest, "best": self.best, "fruitless": self.fruitless, "kept": self.kept}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state` gave."""
+        self.latest, self.best, self.fruitless = state["latest"], state["best"], state["fruitless"]
+        self.kept = dict(state["kept"])
 
 
 def average_precision(scores: Float32Array, truth: BoolArray) -> float:
@@ -35,7 +68,7 @@ def average_precision(scores: Float32Array, truth: BoolArray) -> float:
     return float((precision * gained).sum() / found[-1])
 
 
-class EarlyStopping:
+class EarlyStopping(BestWeights):
     """Watches a phase on synthetic anomalies and remembers the best weights of some modules.
 
     Parameters
@@ -57,28 +90,22 @@ class EarlyStopping:
         make: PairMaker,
         score: Callable[[Tensor], Tensor],
     ) -> None:
-        self.settings, self.modules, self.score = settings, nn.ModuleDict(modules), score
+        super().__init__(nn.ModuleDict(modules))
+        self.settings, self.score = settings, score
         self.validation = SyntheticValidation(make, settings) if settings else None
-        self.latest, self.best, self.fruitless = 0.0, -1.0, 0
         self.stopped = False
-        self.kept: dict[str, Tensor] = {}
 
     def after_step(self, done: int, steps: int) -> None:
         """Evaluate where it is due, after ``done`` of at most ``steps`` steps."""
         if self.settings is None or (done % self.settings.every_steps and done != steps):
             return
-        self.latest = self._measure()
-        if self.latest > self.best + self.settings.min_improvement:
-            self.best, self.fruitless = self.latest, 0
-            self.kept = {name: tensor.detach().clone() for name, tensor in self.modules.state_dict().items()}
-        else:
-            self.fruitless += 1
+        self.measured(self._measure(), self.settings.min_improvement)
         self.stopped = self.fruitless >= self.settings.patience and done >= self.settings.min_steps
 
     @torch.no_grad()
     def _measure(self) -> float:
         """Return the average precision over the cells of all validation images together."""
-        self.modules.eval()
+        self.module.eval()
         scores, truth = [], []
         for image, mask in self.validation or ():
             scores.append(self.score(image).float().cpu().numpy().ravel())
@@ -88,17 +115,3 @@ class EarlyStopping:
     def note(self) -> dict[str, Tensor]:
         """Return the latest average precision for the curves, 0 before the first; nothing without settings."""
         return {} if self.settings is None else {"validation_ap": torch.tensor(self.latest)}
-
-    def restore_best(self) -> None:
-        """Give the modules the weights of the best evaluation, if there was one."""
-        if self.kept:
-            self.modules.load_state_dict(self.kept)
-
-    def state(self) -> dict[str, Any]:
-        """Return what :meth:`load` needs to go on."""
-        return {"latest": self.latest, "best": self.best, "fruitless": self.fruitless, "kept": self.kept}
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state` gave."""
-        self.latest, self.best, self.fruitless = state["latest"], state["best"], state["fruitless"]
-        self.kept = dict(state["kept"])

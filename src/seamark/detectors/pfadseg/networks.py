@@ -1,16 +1,18 @@
-"""A student that rebuilds a teacher's features of a clean image from the image with anomalies.
+"""The networks of PFADSeg: a student rebuilds a teacher's clean features, a segmentation network reads the difference.
 
-Sources: DeSTSeg (Zhang et al., CVPR 2023) and PFADSeg (section 4.5 of its specification). Channels follow the teacher:
-for ResNet18 (64, 128, 256) all sizes are the published ones.
+Sources: DeSTSeg (Zhang et al., CVPR 2023) and PFADSeg (sections 4.5 and 4.6 of its specification). Channels follow the
+teacher: for ResNet18 (64, 128, 256) all sizes are the published ones.
 """
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 
-from seamark.detectors.pfadseg.attention_blocks import AttentionBlock
-from seamark.networks.reverse_distillation import inner_width
+from seamark.detectors.pfadseg.attention import AttentionBlock, RectangularCalibration
+from seamark.networks.reverse_distillation import convolution, inner_width
+from seamark.networks.segmentation_network import AtrousPyramid, resized
 from seamark.settings.pfadseg import AttentionSettings
 
 
@@ -82,3 +84,25 @@ def _start_as_identity(encoder: nn.ModuleList) -> None:
     """Set the last norm of every block to zero, as DeSTSeg's encoder starts (PFADSeg specification section 4.5)."""
     for block in [module for module in encoder.modules() if isinstance(module, AttentionBlock)]:
         nn.init.zeros_(block.branch.get_parameter("2.weight"))
+
+
+class GuidedSegmentation(nn.Module):
+    """Two residual blocks, rectangular calibration (or atrous pyramid) and head."""
+
+    def __init__(self, channels: Sequence[int], width: int, settings: AttentionSettings) -> None:
+        super().__init__()
+        self.first = AttentionBlock(sum(channels), width, settings)
+        self.second = AttentionBlock(width, width, settings)
+        self.context = RectangularCalibration(width, settings.layer_scale) if settings.rcm else AtrousPyramid(width)
+        self.head = nn.Sequential(convolution(width, width, 3), nn.Conv2d(width, 1, 1))
+
+    def forward(self, levels: Sequence[Tensor]) -> Tensor:
+        """Return logits (B, h, w) of products of features (B, C_l, H_l, W_l); h and w are those of the first level."""
+        shape = (levels[0].shape[2], levels[0].shape[3])
+        stack = torch.cat([resized(level, shape) for level in levels], dim=1)
+        out: Tensor = self.head(self.context(self.second(self.first(stack))))
+        return out[:, 0]
+
+    def layer_scale(self) -> Tensor | None:
+        """Return the largest factor of the calibration's branch, which tells whether it takes part; None without."""
+        return self.context.scale.detach().abs().max() if isinstance(self.context, RectangularCalibration) else None
