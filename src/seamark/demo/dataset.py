@@ -28,20 +28,7 @@ _TURN_OFFSET = {"public_bad": 0, "private_bad": 2}
 
 
 def draw_scene(key: SceneKey, settings: DemoSettings) -> Scene:
-    """Draw the surfaces of one scene; it depends on nothing but its key, the seed and the scale.
-
-    Parameters
-    ----------
-    key : SceneKey
-        Which scene.
-    settings : DemoSettings
-        Seed and scale.
-
-    Returns
-    -------
-    Scene
-        With defects and their mask when the key says so.
-    """
+    """Draw the surfaces of one scene, with defects where its key says so; only key, seed and scale matter."""
     category = CATEGORIES[key.category]
     scene = category.draw(generator(settings.seed, *key.parts(), "scene"), settings.scale)
     if key.bad:
@@ -51,23 +38,9 @@ def draw_scene(key: SceneKey, settings: DemoSettings) -> Scene:
 
 
 def take(scene: Scene, key: SceneKey, shot: Shot, settings: DemoSettings) -> UInt8Array:
-    """Photograph a scene under the light of a shot.
+    """Photograph a drawn scene under the light of a shot: uint8 (H, W, C), C is 1 for grey and 3 for RGB.
 
-    Parameters
-    ----------
-    scene : Scene
-        What :func:`draw_scene` returned for ``key``.
-    key : SceneKey
-        Which scene.
-    shot : Shot
-        Which light; the same scene under the same light in another split has other sensor noise.
-    settings : DemoSettings
-        Seed.
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, C)
-        C is 1 for grey and 3 for RGB.
+    The same scene under the same light in another split has other sensor noise.
     """
     split = shot.file.split("/")[0]
     return photograph(scene, LIGHTS[shot.light], generator(settings.seed, *key.parts(), split, shot.light))
@@ -154,11 +127,6 @@ def draw_demo(root: Path, truth_root: Path, settings: DemoSettings, map_scenes: 
         Seed, counts and scale.
     map_scenes : callable
         Applies a function to every scene, in turn or in threads; the pixels do not depend on it.
-
-    Returns
-    -------
-    DemoManifest
-        What was drawn, with the digest of every file.
 
     Raises
     ------

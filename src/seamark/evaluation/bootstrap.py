@@ -26,12 +26,12 @@ _SCORES_AT_ONCE = 4096
 
 
 def image_draws(bad: BoolArray, resamples: int, seed: Sequence[int]) -> Int64Array | None:
-    """Draw how often each image is part of each resample.
+    """Draw how often each image is part of each resample; good and bad images are drawn apart.
 
     Parameters
     ----------
     bad : ndarray of bool, shape (n,)
-        Whether each image has a defect; good and bad images are drawn apart.
+        Whether each image has a defect.
     resamples : int
         Number of resamples.
     seed : sequence of int
@@ -55,20 +55,7 @@ def image_draws(bad: BoolArray, resamples: int, seed: Sequence[int]) -> Int64Arr
 
 
 def resampled_masks(parts: Sequence[MaskCounts], draws: Int64Array) -> Iterator[MaskCounts]:
-    """Pool the counts of masks as often as each image is drawn.
-
-    Parameters
-    ----------
-    parts : sequence of MaskCounts, length n
-        Counts of each image.
-    draws : ndarray of int64, shape (resamples, n)
-        How often each image is drawn.
-
-    Yields
-    ------
-    MaskCounts
-        One per resample.
-    """
+    """Pool the counts of masks as often as each image is drawn: one MaskCounts per row of int64 (resamples, n)."""
     counts = np.array([astuple(part) for part in parts], dtype=np.int64)
     for row in (draws @ counts).tolist():
         yield MaskCounts(*row)
@@ -153,18 +140,10 @@ def _images_per_key(peaks: npt.NDArray[np.intp], images: Int64Array, size: int) 
 
 
 def percentile_interval(values: npt.ArrayLike) -> tuple[float, float]:
-    """Return the interval that holds the middle share :data:`CONFIDENCE` of the resampled values.
+    """Return the interval that holds the middle share :data:`CONFIDENCE` of at least one resampled value.
 
-    Parameters
-    ----------
-    values : array_like of float, shape (resamples,)
-        A score of every resample, at least one.
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper end, interpolated linearly between the resamples and rounded to six decimals, so that the
-        order in which a matrix product adds region weights cannot show.
+    Its ends are interpolated linearly between the resamples and rounded to six decimals, so that the order in which a
+    matrix product adds region weights cannot show.
     """
     tail = (1.0 - CONFIDENCE) / 2.0
     low, high = np.quantile(np.asarray(values, dtype=np.float64), (tail, 1.0 - tail)).tolist()

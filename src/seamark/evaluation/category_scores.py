@@ -49,10 +49,8 @@ def evaluation(
         What was evaluated.
     settings : EvaluateSettings
         Limits of the scores and number of resamples.
-    items : sequence of EvaluatedImage
-        The images.
-    per_image : sequence of ImageCounts
-        Their counts, in the same order.
+    items, per_image : sequences of EvaluatedImage and ImageCounts
+        The images and their counts, in the same order.
     seed : int
         Seed of the resamples, 0 or more.
 
@@ -146,7 +144,7 @@ def _defect_recalls(counts: ImageCounts) -> tuple[DefectRecall, ...]:
 
 
 def _resampled(per_image: Sequence[ImageCounts], settings: EvaluateSettings, seed: Sequence[int]) -> Float64Array:
-    """Return every score of every resample of a set of images, shape (scores, resamples); NaN where undefined."""
+    """Every score of every resample of a set of images, shape (scores, resamples); NaN where undefined."""
     draws = image_draws(np.array([counts.scores.bad > 0 for counts in per_image]), settings.resamples, seed)
     if draws is None:
         return np.full((len(INTERVALS), settings.resamples), np.nan)

@@ -20,31 +20,21 @@ DECIMALS = 6
 
 
 def draw_seed(category: str) -> int:
-    """Return the seed of a category's resamples.
+    """Return the seed of a category's resamples, 0..2**31-1.
 
     It depends on the category alone, not on the seed of the run: runs are compared over the same resampled images, and
     categories are resampled independently of each other.
-
-    Parameters
-    ----------
-    category : str
-        Its name.
-
-    Returns
-    -------
-    int
-        In 0..2**31-1.
     """
     return int.from_bytes(hashlib.sha256(category.encode()).digest()[:4], "big") >> 1
 
 
 def save_resamples(target: Path, resampled: Float64Array, seed: int) -> ResampledScores | None:
-    """Write the scores of every resample beside an evaluation manifest.
+    """Write the scores of every resample beside an evaluation manifest, which is written afterwards.
 
     Parameters
     ----------
     target : Path
-        The manifest, which is written afterwards.
+        The manifest.
     resampled : ndarray of float64, shape (subsets, len(seamark.evaluation.summary.INTERVALS), resamples)
         NaN where a score is undefined.
     seed : int
@@ -66,13 +56,6 @@ def save_resamples(target: Path, resampled: Float64Array, seed: int) -> Resample
 
 def load_resamples(path: Path, manifest: EvaluationManifest) -> Float64Array | None:
     """Read the scores of every resample that an evaluation manifest describes.
-
-    Parameters
-    ----------
-    path : Path
-        The manifest.
-    manifest : EvaluationManifest
-        What it holds.
 
     Returns
     -------

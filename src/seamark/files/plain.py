@@ -30,19 +30,9 @@ UNREADABLE = (
 
 
 def require_plain_file(path: Path, most_bytes: int) -> None:
-    """Refuse what cannot be read in one go; links are followed.
+    """Refuse, by an OSError, what is missing, no plain file, or larger; links are followed.
 
-    Parameters
-    ----------
-    path : Path
-        A file. Pipes, devices and folders are refused before they are opened, because reading may never end.
-    most_bytes : int
-        Size that it may have.
-
-    Raises
-    ------
-    OSError
-        If the file is missing, no plain file or larger.
+    Pipes, devices and folders are refused before they are opened, because reading may never end.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
@@ -52,13 +42,7 @@ def require_plain_file(path: Path, most_bytes: int) -> None:
 
 
 def read_plain_file(path: Path, most_bytes: int) -> bytes:
-    """Return the bytes of a plain file.
-
-    Raises
-    ------
-    OSError
-        If the file is unreadable, or refused by :func:`require_plain_file`.
-    """
+    """Return the bytes of a plain file; OSError if it is unreadable, or refused by :func:`require_plain_file`."""
     require_plain_file(path, most_bytes)
     return path.read_bytes()
 

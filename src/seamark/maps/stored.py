@@ -10,19 +10,7 @@ from seamark.repair import manifest_above, repair_command
 
 
 def load_map(manifest_path: Path, record: MapRecord) -> Float32Array:
-    """Read one anomaly map and check that it is the one its manifest describes.
-
-    Parameters
-    ----------
-    manifest_path : Path
-        Manifest of the merge or fuse stage.
-    record : MapRecord
-        Its entry for the image.
-
-    Returns
-    -------
-    ndarray of float32, shape (map_height, map_width)
-        Raw scores, higher is more anomalous.
+    """Read an anomaly map that a manifest lists, float32 (map_height, map_width), raw scores, higher is more anomalous.
 
     Raises
     ------

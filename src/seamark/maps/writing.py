@@ -15,26 +15,14 @@ def save_map(
 
     Parameters
     ----------
-    folder : Path
+    folder, split : Path, str
         Folder that becomes ``<split>`` beside the manifest.
-    split : str
-        Its final name.
     image_id : str
         Image id; slashes become sub-folders.
     anomaly_map : ndarray of float32, shape (h, w)
-        Finite scores.
+        Finite scores; DataError otherwise.
     image_shape : tuple of int
         Height and width of the photograph in px.
-
-    Returns
-    -------
-    MapRecord
-        Its entry in the manifest.
-
-    Raises
-    ------
-    DataError
-        If a score is not finite.
     """
     path = folder / f"{image_id}.tiff"
     path.parent.mkdir(parents=True, exist_ok=True)
