@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from seamark.errors import DataError
-from seamark.files.formats import IMAGE_SUFFIXES
-from seamark.files.plain import shown
+from seamark.files.plain import IMAGE_SUFFIXES, shown
 from seamark.settings.base import Split
 
 Layout = Literal["mvtec_ad_2", "mvtec_ad"]

@@ -15,13 +15,12 @@ from seamark.demo.shots import PlannedScene, SceneKey, Shot, shots_of
 from seamark.errors import DataError
 from seamark.files.atomic import atomic_folder, file_digest
 from seamark.files.images import UInt8Array, write_mask
+from seamark.files.parallel import MapItems
 from seamark.manifests.demo import DemoCategory, DemoFile, DemoManifest
 from seamark.settings.demo import DemoSettings
 
 MARKER = ".seamark-demo"
 """File that tells a folder of ours from a folder with somebody's images."""
-MapScenes = Callable[[Callable[[Any], Any], Sequence[Any], str], list[Any]]
-"""Applies a function to every item, like :meth:`seamark.running.job.Job.map`."""
 _FILE_NAME = re.compile(r"\d{3}_[a-z0-9_]+\.png")
 _TURN_OFFSET = {"public_bad": 0, "private_bad": 2}
 """Where the round of defects starts, so that private scenes have kinds that public ones lack."""
@@ -73,7 +72,7 @@ def _files(folder: Path, category: str, root: Literal["data", "truth"]) -> list[
 
 
 def _draw_category(
-    name: str, root: Path, truth_root: Path, settings: DemoSettings, map_scenes: MapScenes
+    name: str, root: Path, truth_root: Path, settings: DemoSettings, map_scenes: MapItems
 ) -> DemoCategory:
     scenes = list(shots_of(name, settings))
     with atomic_folder(root / name) as data, atomic_folder(truth_root / name) as truth:
@@ -114,7 +113,7 @@ def _claim(folder: Path) -> None:
     )
 
 
-def draw_demo(root: Path, truth_root: Path, settings: DemoSettings, map_scenes: MapScenes = _in_turn) -> DemoManifest:
+def draw_demo(root: Path, truth_root: Path, settings: DemoSettings, map_scenes: MapItems = _in_turn) -> DemoManifest:
     """Draw the demo in the layout of MVTec AD 2, one scene in memory at a time and thread.
 
     Parameters

@@ -5,18 +5,13 @@ from dataclasses import fields
 
 import numpy as np
 
-from seamark.evaluation.bootstrap import (
-    Float64Array,
-    image_draws,
-    percentile_interval,
-    resampled_masks,
-    resampled_scores,
-)
+from seamark.evaluation.bootstrap import image_draws, percentile_interval, resampled_masks, resampled_scores
 from seamark.evaluation.image_counts import ImageCounts
 from seamark.evaluation.images import TEST_SPLITS, EvaluatedImage
 from seamark.evaluation.metrics import MaskCounts, ScoreCounts
 from seamark.evaluation.regions import SIZE_EDGES_PX
-from seamark.evaluation.summary import INTERVALS
+from seamark.evaluation.summary import INTERVALS, WHOLE_SPLIT
+from seamark.files.images import Float64Array
 from seamark.manifests.evaluation import (
     DefectRecall,
     EvaluationManifest,
@@ -27,9 +22,6 @@ from seamark.manifests.evaluation import (
 )
 from seamark.settings.base import Split
 from seamark.settings.evaluate import EvaluateSettings
-
-WHOLE_SPLIT = "all"
-"""Stands for all light conditions."""
 
 
 def evaluation(

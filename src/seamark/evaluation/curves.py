@@ -10,19 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from seamark.errors import ManifestError
 from seamark.evaluation.image_counts import ImageCounts
 from seamark.evaluation.images import TEST_SPLITS, EvaluatedImage
 from seamark.evaluation.metrics import ScoreCounts
 from seamark.files.atomic import atomic_write
+from seamark.files.images import Float64Array, Int64Array
 from seamark.maps.float16_scores import key_scores
 from seamark.repair import repair_command
 from seamark.settings.base import Split
-
-Float64Array = npt.NDArray[np.float64]
-Int64Array = npt.NDArray[np.int64]
 
 BINS = 80
 """Bins of a histogram; a point lies at each of their edges, so that their counts are exact."""

@@ -7,13 +7,10 @@ At the score of an instance, recall counts instances and precision counts pixels
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Float64Array = npt.NDArray[np.float64]
-IntegerArray = npt.NDArray[np.integer[Any]]
+from seamark.files.images import Float64Array, IntegerArray
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,8 @@ import numpy.typing as npt
 from seamark.errors import DataError
 from seamark.evaluation.instance_metrics import InstanceCurve
 from seamark.evaluation.regions import Regions
+from seamark.files.images import BoolArray, Float32Array, Float64Array, IntegerArray
 from seamark.maps.float16_scores import KEYS, key_scores, score_keys
-
-BoolArray = npt.NDArray[np.bool_]
-Float32Array = npt.NDArray[np.float32]
-Float64Array = npt.NDArray[np.float64]
-IntegerArray = npt.NDArray[np.integer[Any]]
 
 _EXACT_PAIRS = 1 << 62
 """So many pairs, counted twice, still fit into 64 bits."""

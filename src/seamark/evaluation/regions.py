@@ -7,10 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seamark.errors import DataError
-
-BoolArray = npt.NDArray[np.bool_]
-Float64Array = npt.NDArray[np.float64]
-Int64Array = npt.NDArray[np.int64]
+from seamark.files.images import BoolArray, Float64Array, Int64Array
 
 SIZE_EDGES_PX = (100, 1001)
 """Where the next size class of regions begins: below 100 px, 100 to 1000 px, above 1000 px."""

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from seamark.files.images import Float32Array
 from seamark.settings.grid import GridSettings
 from seamark.tiles.geometry import tile_boxes
-
-Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

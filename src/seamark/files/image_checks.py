@@ -10,8 +10,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from seamark.errors import DataError
-from seamark.files.formats import FORMATS
-from seamark.files.plain import UNREADABLE, read_plain_file, shown
+from seamark.files.plain import FORMATS, UNREADABLE, read_plain_file, shown
 
 MAX_PIXELS = 1 << 28
 """Largest image that is decoded unless the index let in a larger one, in px (268 Mpx)."""

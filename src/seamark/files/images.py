@@ -26,6 +26,9 @@ from seamark.files.image_checks import (
 )
 from seamark.files.plain import UNREADABLE, require_plain_file, shown
 
+Float64Array = npt.NDArray[np.float64]
+Int64Array = npt.NDArray[np.int64]
+IntegerArray = npt.NDArray[np.integer[Any]]
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -123,7 +126,15 @@ def read_mask(path: Path, most_pixels: int = MAX_PIXELS) -> BoolArray:
 
 
 def write_mask(path: Path, mask: BoolArray) -> None:
-    """Write a binary mask, bool (H, W), as an 8-bit PNG of 0 and 255 into a folder that exists."""
+    """Write a binary mask as an 8-bit PNG of 0 and 255.
+
+    Parameters
+    ----------
+    path : Path
+        Target; its folder must exist.
+    mask : ndarray of bool, shape (H, W)
+        True becomes 255.
+    """
     path.write_bytes(_encode_png(mask.astype(np.uint8) * np.uint8(255)))
 
 

@@ -7,6 +7,9 @@ import struct
 import zlib
 from pathlib import Path
 
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+"""Image formats whose decoders are used, whatever a file is called; others of Pillow's start foreign programs."""
+IMAGE_SUFFIXES = {".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff"}
 MANIFEST_BYTES = 1 << 28
 """Largest JSON or YAML file that is read; manifests of a thousand images with a hundred tiles each have 10 MB."""
 

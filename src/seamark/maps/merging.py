@@ -20,13 +20,12 @@ import numpy.typing as npt
 from scipy import sparse
 
 from seamark.errors import ManifestError
-from seamark.files.images import Float32Array
+from seamark.files.images import Float32Array, Float64Array
 from seamark.manifests.tilemaps import CellGeometry
 from seamark.maps.tile_maps import ScoredImage
 from seamark.settings.merge import MergeSettings
 from seamark.tiles.geometry import Box, map_shape
 
-Float64Array = npt.NDArray[np.float64]
 Spans = tuple[tuple[int, int], ...]
 """Start and end of each row (or column) of tiles in image px, ascending."""
 Real = TypeVar("Real", np.float32, np.float64)

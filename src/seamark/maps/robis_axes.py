@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import sparse
 
-from seamark.maps.merging import Float64Array
+from seamark.files.images import Float64Array
 from seamark.settings.merge import RobisMergeSettings
 from seamark.tiles.geometry import tile_stride
 
