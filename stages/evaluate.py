@@ -28,11 +28,11 @@ instance average precision as in the URD and PFADSeg specification, section 5.
 from functools import partial
 from pathlib import Path
 
+from seamark.evaluation.bootstrap import draw_seed, save_resamples
 from seamark.evaluation.category_scores import evaluation
 from seamark.evaluation.curves import split_curves, write_curves
 from seamark.evaluation.image_counts import evaluate_image
 from seamark.evaluation.images import images_to_evaluate
-from seamark.evaluation.stored_resamples import draw_seed, save_resamples
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest, TruthManifest
 from seamark.manifests.maps import MapsManifest

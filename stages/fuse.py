@@ -23,7 +23,7 @@ from seamark.files.atomic import atomic_folder
 from seamark.manifests.base import write_manifest
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.maps.fusion import Member, Scaling, fuse_maps, moments, read_members, refer, validation_scaling
-from seamark.maps.writing import save_map
+from seamark.maps.stored import save_map
 from seamark.running.job import Job, run
 from seamark.settings.fuse import FuseSettings
 

@@ -29,8 +29,8 @@ from seamark.manifests.tilemaps import TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
 from seamark.maps.merging import merge_image
 from seamark.maps.robis_merging import robis_merge
+from seamark.maps.stored import save_map
 from seamark.maps.tile_maps import ScoredImage, open_tile_maps, scored_images, weighted_components
-from seamark.maps.writing import save_map
 from seamark.running.job import Job, run
 from seamark.settings.merge import MergeSettings
 

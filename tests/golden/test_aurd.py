@@ -17,9 +17,8 @@ from seamark.learning.anomalous_pairs import PairBatch, PairMaker, SyntheticVali
 from seamark.learning.batches import TileReader, TrainingTiles
 from seamark.learning.best_weights import EarlyStopping, average_precision
 from seamark.networks.segmentation_network import absolute_loss, focal_loss
+from seamark.settings.anomalous_pairs import EarlyStopSettings, PairAugmentationSettings
 from seamark.settings.aurd import AurdSettings
-from seamark.settings.early_stop import EarlyStopSettings
-from seamark.settings.pair_augmentation import PairAugmentationSettings
 from seamark.settings.synthesis import SynthesisSettings
 from seamark.settings.urd import UrdSettings
 from seamark.synthesis.pair_augmentation import Camera, CameraPose, change_light

@@ -12,8 +12,8 @@ from seamark.learning.batches import steps_per_epoch
 from seamark.manifests.tilemaps import CellGeometry, TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
 from seamark.maps.merging import merge_image, merge_tiles
+from seamark.maps.stored import save_map
 from seamark.maps.tile_maps import scored_images
-from seamark.maps.writing import save_map
 from seamark.settings.grid import GridSettings
 from seamark.settings.merge import MergeSettings
 from seamark.tiles.cutting import cut_tiles, tiles_manifest, write_tiles

@@ -13,14 +13,13 @@ from seamark.comparison.differences import compared_subsets, missing_parts
 from seamark.comparison.runs import RunFiles, read_runs
 from seamark.comparison.tables import changed_settings, write_csv, write_markdown
 from seamark.errors import ManifestError
-from seamark.evaluation.bootstrap import image_draws
+from seamark.evaluation.bootstrap import draw_seed, image_draws, load_resamples, save_resamples
 from seamark.evaluation.category_scores import evaluation
 from seamark.evaluation.image_counts import ImageCounts
 from seamark.evaluation.images import EvaluatedImage
 from seamark.evaluation.metrics import MaskCounts, ScoreCounts
 from seamark.evaluation.regions import FoundRegions, Regions
 from seamark.evaluation.seams import ScoreJumps
-from seamark.evaluation.stored_resamples import draw_seed, load_resamples, save_resamples
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.evaluation import EvaluationManifest
 from seamark.manifests.index import ImageRecord, IndexManifest

@@ -10,7 +10,7 @@ from seamark.errors import DataError, ManifestError
 from seamark.manifests.base import write_manifest
 from seamark.manifests.maps import MapsManifest
 from seamark.maps.fusion import Member, Scaling, fuse_maps, moments, pooled, read_members, refer, validation_scaling
-from seamark.maps.writing import save_map
+from seamark.maps.stored import save_map
 from seamark.settings.fuse import FuseSettings
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from seamark.comparison.runs import ScoredRun, ScoredSubset, evaluated_splits
 from seamark.evaluation.bootstrap import percentile_interval
 from seamark.evaluation.images import TEST_SPLITS
-from seamark.evaluation.stored_resamples import Float64Array
 from seamark.evaluation.summary import INTERVALS, MEAN, WHOLE_SPLIT
+from seamark.files.images import Float64Array
 from seamark.settings.base import Split
 
 Interval = tuple[float, float]

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from seamark.errors import ManifestError
+from seamark.evaluation.bootstrap import load_resamples
 from seamark.evaluation.images import TEST_SPLITS
-from seamark.evaluation.stored_resamples import Float64Array, load_resamples
 from seamark.evaluation.summary import SummaryRow, summary_rows
+from seamark.files.images import Float64Array
 from seamark.manifests.base import read_manifest
 from seamark.manifests.evaluation import EvaluationManifest, ImageScores
 from seamark.manifests.index import ImageRecord, IndexManifest

@@ -25,29 +25,18 @@ def index_category(
     seed: int = 0,
     most_pixels: int = MAX_PIXELS,
 ) -> IndexManifest:
-    """List a category's images with size, channels and digest, and check them and their public masks.
+    """List a category's images, by split and id, with size, channels and digest, and check them and their public masks.
 
     Parameters
     ----------
-    root : Path
-        Data root.
-    category : str
-        Name of the category.
-    layout : str
-        Folder layout.
+    root, category, layout : Path, str, Layout
+        Data root, name of the category and layout of its folder.
     map_images : callable
         Applies a function to every image.
-    train_images : int or None
-        Training images that are listed, see :func:`seamark.data.layout.limited`; None for all.
-    seed : int
-        Seed of their choice.
+    train_images, seed : int
+        Training images that are listed, None for all, and the seed of their choice, see :func:`limited`.
     most_pixels : int
         Pixels that a photograph may have; one with more is refused before it is decoded.
-
-    Returns
-    -------
-    IndexManifest
-        All images, sorted by split and id.
 
     Raises
     ------
@@ -69,26 +58,9 @@ def index_category(
 def find_truth(index: IndexManifest, root: Path, truth_root: Path | None, map_images: MapItems) -> TruthManifest:
     """Gather the known truth: public labels and masks, and private masks where a truth root is given.
 
-    Parameters
-    ----------
-    index : IndexManifest
-        Index of the category.
-    root : Path
-        Data root.
-    truth_root : Path or None
-        Folder with ``<category>/<split>/NNN_mask.png``; a private split without a folder there stays unknown.
-    map_images : callable
-        Applies a function to every image.
-
-    Returns
-    -------
-    TruthManifest
-        Images whose truth is known, in the order of the index.
-
-    Raises
-    ------
-    DataError
-        If a private split has a truth folder but an image of it has no mask, or a mask has another size than its image.
+    The latter are ``<category>/<split>/NNN_mask.png``; a private split without a folder there stays unknown. Images are
+    in the order of the index. Raises DataError if an image of a private split with a truth folder has no mask, or a
+    mask has another size than its image.
     """
     known = [image for image in index.images if _truth_known(index, image, truth_root)]
     records = map_images(lambda image: _truth(index, image, root, truth_root), known, "masks")

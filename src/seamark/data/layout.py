@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from seamark.errors import DataError
-from seamark.files.formats import IMAGE_SUFFIXES
-from seamark.files.plain import shown
+from seamark.files.plain import IMAGE_SUFFIXES, shown
 from seamark.settings.base import Split
 
 Layout = Literal["mvtec_ad_2", "mvtec_ad"]
@@ -62,25 +61,11 @@ class FoundImage:
 
 
 def category_folders(root: Path, layout: Layout) -> dict[str, Path]:
-    """Find the categories of a data root.
+    """Find the folders of the categories of a data root, by name and sorted by it.
 
-    Parameters
-    ----------
-    root : Path
-        Folder with one sub-folder per category; one extra nesting (``can/can/train``) is tolerated.
-    layout : str
-        Folder layout below each category.
-
-    Returns
-    -------
-    dict of str to Path
-        Folder of each category by name, sorted by name. A category is a folder that
-        holds ``train``; hidden folders are drafts of a stage that is still writing.
-
-    Raises
-    ------
-    DataError
-        If the root does not exist, cannot be read or holds no category, or the name of one cannot be used.
+    A category is a folder that holds ``train``, perhaps below one extra nesting (``can/can/train``); hidden folders are
+    drafts of a stage that is still writing. Raises DataError if the root does not exist, cannot be read or holds no
+    category, or the name of one cannot be used.
     """
     if not root.is_dir():
         raise DataError(f"{root}: the data root does not exist; set data.root to the folder that holds the categories")
@@ -102,27 +87,11 @@ def category_folders(root: Path, layout: Layout) -> dict[str, Path]:
 
 
 def find_images(root: Path, folder: Path, layout: Layout) -> tuple[FoundImage, ...]:
-    """List the images of one category.
+    """List the images of one category, sorted by split (in the order of the data set) and id.
 
-    Parameters
-    ----------
-    root : Path
-        Data root, which the returned paths are relative to.
-    folder : Path
-        Folder of the category.
-    layout : str
-        ``mvtec_ad_2``, or ``mvtec_ad``, whose test images become ``test_public`` and of whose training images every
-        tenth becomes ``validation``.
-
-    Returns
-    -------
-    tuple of FoundImage
-        Sorted by split (in the order of the data set) and id.
-
-    Raises
-    ------
-    DataError
-        If train or validation has no image, two files would have the same id, or a name cannot be used.
+    Of the layout ``mvtec_ad`` test images become ``test_public``, and every tenth training image ``validation``. Paths
+    are relative to the data root. Raises DataError if train or validation has no image, two files would have the same
+    id, or a name cannot be used.
     """
     walk = _walk_mvtec_ad_2 if layout == "mvtec_ad_2" else _walk_mvtec_ad
     with _naming_unreadable(folder):
@@ -139,22 +108,7 @@ def find_images(root: Path, folder: Path, layout: Layout) -> tuple[FoundImage, .
 
 
 def limited(images: Sequence[FoundImage], train_images: int | None, seed: int) -> tuple[FoundImage, ...]:
-    """Leave out training images beyond a number, at random but nested: a larger number keeps all of a smaller one's.
-
-    Parameters
-    ----------
-    images : sequence of FoundImage
-        All images of a category.
-    train_images : int or None
-        Training images that stay; None for all.
-    seed : int
-        Seed of the choice.
-
-    Returns
-    -------
-    tuple of FoundImage
-        In the same order.
-    """
+    """Leave out training images beyond a number, at random but nested: a larger number keeps all of a smaller one's."""
     if train_images is None:
         return tuple(images)
     names = [image.id for image in images if image.split == "train"]
@@ -185,19 +139,9 @@ def _check_name(path: Path, name: str) -> None:
 
 
 def listing_digest(folder: Path) -> str:
-    """Return a digest of the names, sizes and times of all files below a folder, so that a changed image is noticed.
+    """Return 16 hexadecimal digits of names, sizes and times of all files below a folder, to notice a changed image.
 
     Links are followed, each folder once. A file that cannot be looked at counts by its name; reading it will tell.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of a category.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits.
     """
     digest = hashlib.sha256()
     seen: set[str] = set()

@@ -11,26 +11,10 @@ from seamark.repair import repair_command
 
 
 def read_indexed(record: ImageRecord, root: Path, index: Path | None = None) -> UInt8Array:
-    """Read an image once, make sure that it is the one that was indexed, and decode it.
+    """Read an image once, make sure that it is the one that was indexed, and decode it to uint8 (H, W, C).
 
-    Parameters
-    ----------
-    record : ImageRecord
-        The image as indexed.
-    root : Path
-        Data root.
-    index : Path, optional
-        Manifest of the index, for the message.
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, C)
-        The pixels.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, damaged, or its digest or its size is not the indexed one.
+    Raises DataError, which names the manifest ``index``, if the file is missing, damaged, or its digest or its size is
+    not the indexed one.
     """
     path = root / record.file
     rerun = f"rerun index with: {repair_command(index)}" if index else "rerun index"

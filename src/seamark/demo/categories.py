@@ -60,19 +60,10 @@ def _at_border(rng: np.random.Generator, shape: tuple[int, int]) -> Point:
 
 
 def add_defects(category: Category[AnyScene], scene: AnyScene, rng: np.random.Generator, turn: int) -> None:
-    """Draw one to three defects into a scene.
+    """Draw one to three defects into a defect-free scene, in place, its mask included.
 
-    Parameters
-    ----------
-    category : Category
-        What the scene shows.
-    scene : Scene
-        A defect-free scene; changed in place, its mask included.
-    rng : numpy.random.Generator
-        Source of place, size and form.
-    turn : int
-        Number of the scene. Main defects go round; every third scene has one across the border of the image, and
-        every third one a tiny one as well.
+    ``turn`` is the number of the scene. Main defects go round; every third scene has one across the border of the
+    image, and every third one a tiny one as well.
     """
     main = category.large[turn % len(category.large)]
     place = _somewhere

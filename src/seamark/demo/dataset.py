@@ -15,33 +15,19 @@ from seamark.demo.shots import PlannedScene, SceneKey, Shot, shots_of
 from seamark.errors import DataError
 from seamark.files.atomic import atomic_folder, file_digest
 from seamark.files.images import UInt8Array, write_mask
+from seamark.files.parallel import MapItems
 from seamark.manifests.demo import DemoCategory, DemoFile, DemoManifest
 from seamark.settings.demo import DemoSettings
 
 MARKER = ".seamark-demo"
 """File that tells a folder of ours from a folder with somebody's images."""
-MapScenes = Callable[[Callable[[Any], Any], Sequence[Any], str], list[Any]]
-"""Applies a function to every item, like :meth:`seamark.running.job.Job.map`."""
 _FILE_NAME = re.compile(r"\d{3}_[a-z0-9_]+\.png")
 _TURN_OFFSET = {"public_bad": 0, "private_bad": 2}
 """Where the round of defects starts, so that private scenes have kinds that public ones lack."""
 
 
 def draw_scene(key: SceneKey, settings: DemoSettings) -> Scene:
-    """Draw the surfaces of one scene; it depends on nothing but its key, the seed and the scale.
-
-    Parameters
-    ----------
-    key : SceneKey
-        Which scene.
-    settings : DemoSettings
-        Seed and scale.
-
-    Returns
-    -------
-    Scene
-        With defects and their mask when the key says so.
-    """
+    """Draw the surfaces of one scene, with defects where its key says so; only key, seed and scale matter."""
     category = CATEGORIES[key.category]
     scene = category.draw(generator(settings.seed, *key.parts(), "scene"), settings.scale)
     if key.bad:
@@ -51,23 +37,9 @@ def draw_scene(key: SceneKey, settings: DemoSettings) -> Scene:
 
 
 def take(scene: Scene, key: SceneKey, shot: Shot, settings: DemoSettings) -> UInt8Array:
-    """Photograph a scene under the light of a shot.
+    """Photograph a drawn scene under the light of a shot: uint8 (H, W, C), C is 1 for grey and 3 for RGB.
 
-    Parameters
-    ----------
-    scene : Scene
-        What :func:`draw_scene` returned for ``key``.
-    key : SceneKey
-        Which scene.
-    shot : Shot
-        Which light; the same scene under the same light in another split has other sensor noise.
-    settings : DemoSettings
-        Seed.
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, C)
-        C is 1 for grey and 3 for RGB.
+    The same scene under the same light in another split has other sensor noise.
     """
     split = shot.file.split("/")[0]
     return photograph(scene, LIGHTS[shot.light], generator(settings.seed, *key.parts(), split, shot.light))
@@ -100,7 +72,7 @@ def _files(folder: Path, category: str, root: Literal["data", "truth"]) -> list[
 
 
 def _draw_category(
-    name: str, root: Path, truth_root: Path, settings: DemoSettings, map_scenes: MapScenes
+    name: str, root: Path, truth_root: Path, settings: DemoSettings, map_scenes: MapItems
 ) -> DemoCategory:
     scenes = list(shots_of(name, settings))
     with atomic_folder(root / name) as data, atomic_folder(truth_root / name) as truth:
@@ -141,7 +113,7 @@ def _claim(folder: Path) -> None:
     )
 
 
-def draw_demo(root: Path, truth_root: Path, settings: DemoSettings, map_scenes: MapScenes = _in_turn) -> DemoManifest:
+def draw_demo(root: Path, truth_root: Path, settings: DemoSettings, map_scenes: MapItems = _in_turn) -> DemoManifest:
     """Draw the demo in the layout of MVTec AD 2, one scene in memory at a time and thread.
 
     Parameters
@@ -154,11 +126,6 @@ def draw_demo(root: Path, truth_root: Path, settings: DemoSettings, map_scenes: 
         Seed, counts and scale.
     map_scenes : callable
         Applies a function to every scene, in turn or in threads; the pixels do not depend on it.
-
-    Returns
-    -------
-    DemoManifest
-        What was drawn, with the digest of every file.
 
     Raises
     ------

@@ -98,21 +98,9 @@ def _sensor(linear: Float32Array, rng: np.random.Generator, scale: float) -> UIn
 
 
 def photograph(scene: Scene, light: Light, rng: np.random.Generator) -> UInt8Array:
-    """Take a photograph of a scene.
+    """Take a photograph, uint8 (H, W, C), of a scene with C = 1 or 3 channels.
 
-    Parameters
-    ----------
-    scene : Scene
-        Surfaces with C = 1 or 3 channels.
-    light : Light
-        Light condition; direction, gradient and exposure vary a little from shot to shot.
-    rng : numpy.random.Generator
-        Source of that variation and of the sensor noise.
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, C)
-        The photograph, 0..255.
+    Direction, gradient and exposure of the light vary a little from shot to shot.
     """
     towards = _direction(light, rng)
     lit = _shading(scene, towards)

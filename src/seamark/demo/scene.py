@@ -12,19 +12,9 @@ Point = tuple[float, float]
 
 
 def generator(seed: int, *key: str | int) -> np.random.Generator:
-    """Return a random generator that depends on nothing but its key.
+    """Return a random generator that depends on nothing but the seed of the data set and a key.
 
-    Parameters
-    ----------
-    seed : int
-        Seed of the whole data set.
-    *key : str or int
-        What is drawn, for example category, split, scene number and purpose.
-
-    Returns
-    -------
-    numpy.random.Generator
-        The same for the same key, whatever was drawn before.
+    The key says what is drawn, for example category, split, scene number and purpose.
     """
     words = [zlib.crc32(part.encode()) if isinstance(part, str) else part for part in key]
     return np.random.default_rng([seed, *words])
@@ -58,15 +48,7 @@ class Scene:
         return min(max(int(point[0]), 0), columns - 1), min(max(int(point[1]), 0), rows - 1)
 
     def paint(self, alpha: Float32Array, colour: Float32Array) -> None:
-        """Cover the surface with a colour.
-
-        Parameters
-        ----------
-        alpha : ndarray of float32, shape (H, W)
-            Opacity, 0..1.
-        colour : ndarray of float32, shape (C,) or (H, W, C)
-            Albedo of the cover.
-        """
+        """Cover the surface with a colour, float32 (C,) or (H, W, C), of an opacity, float32 (H, W), 0..1."""
         self.albedo += alpha[:, :, np.newaxis] * (colour - self.albedo)
 
     def mark(self, alpha: Float32Array) -> None:

@@ -12,22 +12,7 @@ EDGE = 0.3
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cell: float) -> Float32Array:
-    """Draw smooth noise of about unit variance.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of the noise.
-    shape : tuple of int
-        Height and width of the result in px.
-    cell : float
-        Size of a bump in px.
-
-    Returns
-    -------
-    ndarray of float32, shape (H, W)
-        About normally distributed values.
-    """
+    """Draw smooth noise, about normally distributed with variance 1, float32 (H, W), with bumps of ``cell`` px."""
     rows, columns = (int(np.ceil(side / cell)) + 3 for side in shape)
     grid = rng.standard_normal((rows, columns), dtype=np.float32)
     to_grid = np.array([[1.0 / cell, 0.0, 1.0], [0.0, 1.0 / cell, 1.0]], np.float32)
@@ -57,27 +42,10 @@ def blob(
     roughness: float = 0.25,
     softness: float = 1.0,
 ) -> Float32Array:
-    """Draw an irregular patch.
+    """Draw the opacity of an irregular patch, float32 (H, W), 0..1, zero outside.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of the outline.
-    shape : tuple of int
-        Height and width of the result in px.
-    centre : tuple of float
-        x and y in px.
-    radius : float
-        Mean radius in px.
-    roughness : float
-        Share of the radius by which the outline wanders.
-    softness : float
-        Width of the edge in px.
-
-    Returns
-    -------
-    ndarray of float32, shape (H, W)
-        Opacity, 0..1, zero outside.
+    ``centre`` is x and y in px, ``radius`` the mean one in px, ``roughness`` the share of it by which the outline
+    wanders, and ``softness`` the width of the edge in px.
     """
     distance, angle = polar(shape, centre)
     outline = np.full(shape, radius, np.float32)
@@ -91,25 +59,10 @@ def blob(
 def wander(
     rng: np.random.Generator, start: Point, heading: float, length: float, curl: float
 ) -> npt.NDArray[np.float64]:
-    """Draw the course of a thin smooth curve such as a fibre or a scratch.
+    """Draw the course of a thin smooth curve such as a fibre or a scratch: x and y of points, float64 (N, 2), in px.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of the bends.
-    start : tuple of float
-        x and y of the first end in px.
-    heading : float
-        Direction at the start in rad.
-    length : float
-        Length in px.
-    curl : float
-        Standard deviation of the total turn in rad; 0 for a straight line.
-
-    Returns
-    -------
-    ndarray of float64, shape (N, 2)
-        x and y of points along the curve.
+    ``heading`` is the direction at the start in rad, ``curl`` the standard deviation of the total turn in rad; 0 for a
+    straight line.
     """
     steps = max(8, int(length / 6.0))
     direction = heading + np.cumsum(rng.normal(0.0, curl / np.sqrt(steps), steps))
@@ -118,21 +71,9 @@ def wander(
 
 
 def polyline(shape: tuple[int, int], points: npt.NDArray[np.float64], width: float) -> Float32Array:
-    """Draw an anti-aliased line.
+    """Draw the opacity of an anti-aliased line through points, float64 (N, 2), x and y in px: float32 (H, W), 0..1.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Height and width of the result in px.
-    points : ndarray of float64, shape (N, 2)
-        x and y in px; they may lie outside the image.
-    width : float
-        Width of the line in px.
-
-    Returns
-    -------
-    ndarray of float32, shape (H, W)
-        Opacity, 0..1, zero outside.
+    Points may lie outside the image; the width is in px.
     """
     alpha = np.zeros(shape, np.float32)
     low = np.maximum(np.floor(points.min(axis=0) - width - 2.0), 0.0).astype(int)

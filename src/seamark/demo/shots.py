@@ -96,20 +96,7 @@ def mixed_light(key: SceneKey, seed: int) -> str:
 
 
 def shots_of(category: str, settings: DemoSettings) -> Iterator[PlannedScene]:
-    """List every scene of a category with its photographs.
-
-    Parameters
-    ----------
-    category : str
-        Name of the category.
-    settings : DemoSettings
-        Seed and counts.
-
-    Yields
-    ------
-    PlannedScene
-        In the order of the splits.
-    """
+    """List every scene of a category with its photographs, in the order of the splits."""
     for number in range(settings.train):
         yield PlannedScene(SceneKey(category, "train", number), _good("train", number))
     for number in range(settings.validation):

@@ -177,20 +177,7 @@ def _place(tray: Tray, part: Part, rng: np.random.Generator) -> None:
 
 
 def draw_tray(rng: np.random.Generator, scale: float) -> Tray:
-    """Draw a tray with parts and without defects.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of number, kind, place, rotation, size and hue of the parts and of the tray's grain.
-    scale : float
-        Size relative to the full demo.
-
-    Returns
-    -------
-    Tray
-        Three channels.
-    """
+    """Draw a tray with parts, in three channels and without defects, of a size relative to the full demo."""
     shape = (round(SHAPE[0] * scale), round(SHAPE[1] * scale))
     tray = _empty_tray(rng, shape, scale)
     tray.parts.extend(_scatter(rng, shape, scale))

@@ -45,7 +45,7 @@ class Cloth(Scene):
 def _positions(
     rng: np.random.Generator, shape: tuple[int, int], pitch: tuple[float, float], scale: float
 ) -> list[Float32Array]:
-    """Return the position of every pixel in threads, from left to right and from top to bottom."""
+    """Position of every pixel in threads, from left to right and from top to bottom."""
     angle = np.deg2rad(rng.normal(0.0, 1.2))
     skew = np.deg2rad(rng.normal(0.0, 0.6))
     y, x = np.ogrid[: shape[0], : shape[1]]
@@ -95,20 +95,7 @@ def _layer(rng: np.random.Generator, position: Float32Array, run: Float32Array, 
 
 
 def draw_cloth(rng: np.random.Generator, scale: float) -> Cloth:
-    """Draw a piece of canvas without defects.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of phase, rotation, thread widths and yarn irregularities.
-    scale : float
-        Size relative to the full demo.
-
-    Returns
-    -------
-    Cloth
-        One channel.
-    """
+    """Draw a piece of canvas, in one channel and without defects, of a size relative to the full demo."""
     shape = (round(SHAPE[0] * scale), round(SHAPE[1] * scale))
     stretch = rng.normal(1.0, 0.012)
     pitch = (

@@ -4,19 +4,26 @@ A resample draws as many good and as many bad images, with replacement, as there
 for the images is defined for each resample.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from seamark.errors import ManifestError
 from seamark.evaluation.metrics import MaskCounts, ScoreCounts
+from seamark.evaluation.summary import INTERVALS
+from seamark.files.arrays import open_array
+from seamark.files.atomic import atomic_write, file_digest
+from seamark.files.images import BoolArray, Float64Array, Int64Array
+from seamark.manifests.evaluation import EvaluationManifest, ResampledScores
 from seamark.maps.float16_scores import KEYS
+from seamark.repair import repair_command
 
-BoolArray = npt.NDArray[np.bool_]
-Float64Array = npt.NDArray[np.float64]
-Int64Array = npt.NDArray[np.int64]
-
+DECIMALS = 6
+"""Digits that are kept, so that the order in which a matrix product adds region weights cannot show."""
 CONFIDENCE = 0.95
 """Share of the resamples within an interval."""
 
@@ -26,12 +33,12 @@ _SCORES_AT_ONCE = 4096
 
 
 def image_draws(bad: BoolArray, resamples: int, seed: Sequence[int]) -> Int64Array | None:
-    """Draw how often each image is part of each resample.
+    """Draw how often each image is part of each resample; good and bad images are drawn apart.
 
     Parameters
     ----------
     bad : ndarray of bool, shape (n,)
-        Whether each image has a defect; good and bad images are drawn apart.
+        Whether each image has a defect.
     resamples : int
         Number of resamples.
     seed : sequence of int
@@ -55,20 +62,7 @@ def image_draws(bad: BoolArray, resamples: int, seed: Sequence[int]) -> Int64Arr
 
 
 def resampled_masks(parts: Sequence[MaskCounts], draws: Int64Array) -> Iterator[MaskCounts]:
-    """Pool the counts of masks as often as each image is drawn.
-
-    Parameters
-    ----------
-    parts : sequence of MaskCounts, length n
-        Counts of each image.
-    draws : ndarray of int64, shape (resamples, n)
-        How often each image is drawn.
-
-    Yields
-    ------
-    MaskCounts
-        One per resample.
-    """
+    """Pool the counts of masks as often as each image is drawn: one MaskCounts per row of int64 (resamples, n)."""
     counts = np.array([astuple(part) for part in parts], dtype=np.int64)
     for row in (draws @ counts).tolist():
         yield MaskCounts(*row)
@@ -153,19 +147,71 @@ def _images_per_key(peaks: npt.NDArray[np.intp], images: Int64Array, size: int) 
 
 
 def percentile_interval(values: npt.ArrayLike) -> tuple[float, float]:
-    """Return the interval that holds the middle share :data:`CONFIDENCE` of the resampled values.
+    """Return the interval that holds the middle share :data:`CONFIDENCE` of at least one resampled value.
 
-    Parameters
-    ----------
-    values : array_like of float, shape (resamples,)
-        A score of every resample, at least one.
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper end, interpolated linearly between the resamples and rounded to six decimals, so that the
-        order in which a matrix product adds region weights cannot show.
+    Its ends are interpolated linearly between the resamples and rounded to six decimals, so that the order in which a
+    matrix product adds region weights cannot show.
     """
     tail = (1.0 - CONFIDENCE) / 2.0
     low, high = np.quantile(np.asarray(values, dtype=np.float64), (tail, 1.0 - tail)).tolist()
-    return round(low, 6), round(high, 6)
+    return round(low, DECIMALS), round(high, DECIMALS)
+
+
+def draw_seed(category: str) -> int:
+    """Return the seed of a category's resamples, 0..2**31-1.
+
+    It depends on the category alone, not on the seed of the run: runs are compared over the same resampled images, and
+    categories are resampled independently of each other.
+    """
+    return int.from_bytes(hashlib.sha256(category.encode()).digest()[:4], "big") >> 1
+
+
+def save_resamples(target: Path, resampled: Float64Array, seed: int) -> ResampledScores | None:
+    """Write the scores of every resample beside an evaluation manifest, which is written afterwards.
+
+    Parameters
+    ----------
+    target : Path
+        The manifest.
+    resampled : ndarray of float64, shape (subsets, len(seamark.evaluation.summary.INTERVALS), resamples)
+        NaN where a score is undefined.
+    seed : int
+        Seed of the draws.
+
+    Returns
+    -------
+    ResampledScores or None
+        Entry for the manifest; None, and no file, without resamples.
+    """
+    path = target.with_suffix(".npy")
+    if not resampled.size:
+        path.unlink(missing_ok=True)
+        return None
+    with atomic_write(path) as draft, draft.open("wb") as stream:
+        np.save(stream, np.round(resampled, DECIMALS))
+    return ResampledScores(file=path.name, sha256=file_digest(path), scores=INTERVALS, seed=seed)
+
+
+def load_resamples(path: Path, manifest: EvaluationManifest) -> Float64Array | None:
+    """Read the scores of every resample that an evaluation manifest describes.
+
+    Returns
+    -------
+    ndarray of float64, shape (subsets, scores, resamples), or None
+        None if the manifest has none.
+
+    Raises
+    ------
+    ManifestError
+        If the file is missing or not the one that the manifest describes.
+    """
+    record = manifest.resampled
+    if record is None:
+        return None
+    file = path.parent / record.file
+    rebuild = f"rebuild it with: {repair_command(path)}"
+    expected = (len(manifest.subsets), len(record.scores), manifest.resamples)
+    resampled: Float64Array = open_array(file, np.float64, expected, "resampled scores", rebuild)
+    if file_digest(file) != record.sha256:
+        raise ManifestError(f"{file}: not the array that {path.name} describes; {rebuild}")
+    return resampled

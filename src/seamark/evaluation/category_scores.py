@@ -5,18 +5,13 @@ from dataclasses import fields
 
 import numpy as np
 
-from seamark.evaluation.bootstrap import (
-    Float64Array,
-    image_draws,
-    percentile_interval,
-    resampled_masks,
-    resampled_scores,
-)
+from seamark.evaluation.bootstrap import image_draws, percentile_interval, resampled_masks, resampled_scores
 from seamark.evaluation.image_counts import ImageCounts
 from seamark.evaluation.images import TEST_SPLITS, EvaluatedImage
 from seamark.evaluation.metrics import MaskCounts, ScoreCounts
 from seamark.evaluation.regions import SIZE_EDGES_PX
-from seamark.evaluation.summary import INTERVALS
+from seamark.evaluation.summary import INTERVALS, WHOLE_SPLIT
+from seamark.files.images import Float64Array
 from seamark.manifests.evaluation import (
     DefectRecall,
     EvaluationManifest,
@@ -27,9 +22,6 @@ from seamark.manifests.evaluation import (
 )
 from seamark.settings.base import Split
 from seamark.settings.evaluate import EvaluateSettings
-
-WHOLE_SPLIT = "all"
-"""Stands for all light conditions."""
 
 
 def evaluation(
@@ -49,10 +41,8 @@ def evaluation(
         What was evaluated.
     settings : EvaluateSettings
         Limits of the scores and number of resamples.
-    items : sequence of EvaluatedImage
-        The images.
-    per_image : sequence of ImageCounts
-        Their counts, in the same order.
+    items, per_image : sequences of EvaluatedImage and ImageCounts
+        The images and their counts, in the same order.
     seed : int
         Seed of the resamples, 0 or more.
 
@@ -146,7 +136,7 @@ def _defect_recalls(counts: ImageCounts) -> tuple[DefectRecall, ...]:
 
 
 def _resampled(per_image: Sequence[ImageCounts], settings: EvaluateSettings, seed: Sequence[int]) -> Float64Array:
-    """Return every score of every resample of a set of images, shape (scores, resamples); NaN where undefined."""
+    """Every score of every resample of a set of images, shape (scores, resamples); NaN where undefined."""
     draws = image_draws(np.array([counts.scores.bad > 0 for counts in per_image]), settings.resamples, seed)
     if draws is None:
         return np.full((len(INTERVALS), settings.resamples), np.nan)

@@ -10,19 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from seamark.errors import ManifestError
 from seamark.evaluation.image_counts import ImageCounts
 from seamark.evaluation.images import TEST_SPLITS, EvaluatedImage
 from seamark.evaluation.metrics import ScoreCounts
 from seamark.files.atomic import atomic_write
+from seamark.files.images import Float64Array, Int64Array
 from seamark.maps.float16_scores import key_scores
 from seamark.repair import repair_command
 from seamark.settings.base import Split
-
-Float64Array = npt.NDArray[np.float64]
-Int64Array = npt.NDArray[np.int64]
 
 BINS = 80
 """Bins of a histogram; a point lies at each of their edges, so that their counts are exact."""
@@ -92,18 +89,10 @@ def _edges(low: float, high: float) -> Float64Array:
 
 
 def threshold_curve(counts: ScoreCounts) -> ThresholdCurve:
-    """Thin the counts of all distinct scores.
+    """Thin the counts of all distinct scores of at least one image to at most 1,600 points.
 
-    Parameters
-    ----------
-    counts : ScoreCounts
-        Of at least one image.
-
-    Returns
-    -------
-    ThresholdCurve
-        At most 1,600 points: spread evenly over the scores, the recall and the false-positive rate, where low rates get
-        more, and the threshold of the best SegF1.
+    They are spread evenly over the scores, the recall and the false-positive rate, where low rates get more; the
+    threshold of the best SegF1 is among them.
     """
     scores = key_scores()[counts.keys].astype(np.float64)
     good, defect = (np.cumsum(part[::-1], dtype=np.int64)[::-1] for part in (counts.negatives, counts.positives))
@@ -117,26 +106,13 @@ def threshold_curve(counts: ScoreCounts) -> ThresholdCurve:
 
 
 def _positions(above: Int64Array, shares: Float64Array) -> Int64Array:
-    """Return the positions of the highest scores that at least these shares of the pixels reach."""
+    """Positions of the highest scores that at least these shares of the pixels reach."""
     wanted = np.ceil(shares * int(above[0]))
     return np.maximum(above.size - 1 - np.searchsorted(above[::-1], wanted), 0).astype(np.int64)
 
 
 def split_curves(items: Sequence[EvaluatedImage], per_image: Sequence[ImageCounts]) -> dict[Split, ThresholdCurve]:
-    """Return the curve of every split with a known truth.
-
-    Parameters
-    ----------
-    items : sequence of EvaluatedImage
-        The images.
-    per_image : sequence of ImageCounts
-        Their counts, in the same order.
-
-    Returns
-    -------
-    dict of str to ThresholdCurve
-        All images of a split pooled.
-    """
+    """Return the curve of every split with a known truth, its images pooled; items and counts are in the same order."""
     parts = {
         split: [counts.scores for item, counts in zip(items, per_image, strict=True) if item.image.split == split]
         for split in TEST_SPLITS
@@ -147,12 +123,7 @@ def split_curves(items: Sequence[EvaluatedImage], per_image: Sequence[ImageCount
 def write_curves(path: Path, curves: Mapping[Split, ThresholdCurve]) -> None:
     """Write curves as CSV: split, threshold in raw score units, pixels that reach it, mean overlap of the regions.
 
-    Parameters
-    ----------
-    path : Path
-        Target.
-    curves : mapping of str to ThresholdCurve
-        By split; numbers are written so that reading gives the same ones.
+    Numbers are written so that reading gives the same ones.
     """
     with atomic_write(path) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream, lineterminator="\n")
@@ -163,23 +134,7 @@ def write_curves(path: Path, curves: Mapping[Split, ThresholdCurve]) -> None:
 
 
 def read_curves(path: Path) -> dict[str, ThresholdCurve]:
-    """Read what :func:`write_curves` wrote.
-
-    Parameters
-    ----------
-    path : Path
-        CSV of the evaluate stage.
-
-    Returns
-    -------
-    dict of str to ThresholdCurve
-        By split.
-
-    Raises
-    ------
-    ManifestError
-        If the file is missing or damaged.
-    """
+    """Read what :func:`write_curves` wrote, by split; raises ManifestError if the file is missing or damaged."""
     remedy = f"rebuild it with: {repair_command(path)}"
     by_split: dict[str, list[list[str]]] = {}
     try:

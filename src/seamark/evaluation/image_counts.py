@@ -59,19 +59,7 @@ class ImageCounts:
 
 
 def native_map(anomaly_map: npt.NDArray[np.float32], height: int, width: int) -> npt.NDArray[np.float32]:
-    """Enlarge a map to the size of its image, bilinearly with pixel centres at half-integers.
-
-    Parameters
-    ----------
-    anomaly_map : ndarray of float32, shape (h, w)
-        Not larger than the image.
-    height, width : int
-        Size of the image, px.
-
-    Returns
-    -------
-    ndarray of float32, shape (height, width)
-        The map itself if it already has that size.
+    """Enlarge a map, float32 (h, w), to the size of its image, bilinearly with pixel centres at half-integers.
 
     Raises
     ------
@@ -100,11 +88,6 @@ def evaluate_image(item: EvaluatedImage, grids: Sequence[GridSettings], fit: Qua
         How the detectors behind the map cut the image, for the check of seams.
     fit : QuantileFit, optional
         What the map is fitted to before it is ranked. Seams are looked for in the map as it is stored.
-
-    Returns
-    -------
-    ImageCounts
-        Counts that add up over images.
 
     Raises
     ------

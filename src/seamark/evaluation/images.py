@@ -20,27 +20,7 @@ AnyListed = TypeVar("AnyListed", MapRecord, MaskRecord)
 
 @dataclass(frozen=True)
 class EvaluatedImage:
-    """The files of one image whose truth is known.
-
-    Parameters
-    ----------
-    id : str
-        Split and id of the image, for messages.
-    image : ImageRecord
-        The photograph.
-    photograph : Path
-        Its file.
-    maps : Path
-        Manifest of the maps.
-    anomaly_map : MapRecord
-        Its entry for the image.
-    coarse, refined : Path
-        8-bit PNGs.
-    truth : Path or None
-        Truth mask; None for an image that is good by its folder.
-    defect_px : int
-        Defect pixels when the truth was read.
-    """
+    """The files of one image whose truth is known."""
 
     id: str
     image: ImageRecord
@@ -63,7 +43,7 @@ def images_to_evaluate(
     data_root: Path,
     truth_root: Path | None,
 ) -> list[EvaluatedImage]:
-    """List the images of every test split whose truth is known.
+    """List the images of every test split whose truth is known, in the order of :data:`TEST_SPLITS` and of the index.
 
     Parameters
     ----------
@@ -73,11 +53,6 @@ def images_to_evaluate(
         One manifest per split, keyed by where it lies; other splits than the test splits are passed over.
     data_root, truth_root : Path
         What the paths of the index and of the truth are relative to.
-
-    Returns
-    -------
-    list of EvaluatedImage
-        In the order of :data:`TEST_SPLITS` and of the index.
 
     Raises
     ------

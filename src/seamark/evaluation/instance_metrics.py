@@ -7,13 +7,10 @@ At the score of an instance, recall counts instances and precision counts pixels
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Float64Array = npt.NDArray[np.float64]
-IntegerArray = npt.NDArray[np.integer[Any]]
+from seamark.files.images import Float64Array, IntegerArray
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class InstanceCurve:
 
     @classmethod
     def of(cls, hits: IntegerArray, alarms: IntegerArray, instances: IntegerArray) -> "InstanceCurve":
-        """Take the precision at every instance score.
+        """Take the precision at every instance score; without a point where there is no instance.
 
         Parameters
         ----------
@@ -42,11 +39,6 @@ class InstanceCurve:
             those of the truth, so scores may be zero or negative.
         instances : ndarray of integer, shape (n,)
             Instances with that score.
-
-        Returns
-        -------
-        InstanceCurve
-            Without a point where there is no instance.
         """
         scored = np.flatnonzero(instances)
         found = hits[scored]
@@ -59,17 +51,9 @@ class InstanceCurve:
         return float(np.dot(self.precision, self.instances)) / int(self.instances.sum())
 
     def at(self, recall: float) -> float | None:
-        """Return the precision at the smallest recall of instances that is at least ``recall`` (IAP@k).
+        """Return the precision, 0..1, at the smallest recall of instances, in (0, 1], of at least ``recall`` (IAP@k).
 
-        Parameters
-        ----------
-        recall : float
-            In (0, 1], taken as the decimal number that it is written as: 0.07 of 100 instances are 7.
-
-        Returns
-        -------
-        float or None
-            In 0..1; None without an instance.
+        The recall is the decimal number that it is written as: 0.07 of 100 instances are 7. None without an instance.
         """
         if not self.instances.size:
             return None

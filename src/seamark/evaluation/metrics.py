@@ -17,44 +17,24 @@ import numpy.typing as npt
 from seamark.errors import DataError
 from seamark.evaluation.instance_metrics import InstanceCurve
 from seamark.evaluation.regions import Regions
+from seamark.files.images import BoolArray, Float32Array, Float64Array, IntegerArray
 from seamark.maps.float16_scores import KEYS, key_scores, score_keys
-
-BoolArray = npt.NDArray[np.bool_]
-Float32Array = npt.NDArray[np.float32]
-Float64Array = npt.NDArray[np.float64]
-IntegerArray = npt.NDArray[np.integer[Any]]
 
 _EXACT_PAIRS = 1 << 62
 """So many pairs, counted twice, still fit into 64 bits."""
 
 
 def f1_score(true_positive: int, false_positive: int, false_negative: int) -> float | None:
-    """Return 2 TP / (2 TP + FP + FN), or None when nothing is positive in either truth or prediction.
-
-    Parameters
-    ----------
-    true_positive, false_positive, false_negative : int
-        Counts of pixels or images.
-
-    Returns
-    -------
-    float or None
-        In 0..1.
-    """
+    """Return 2 TP / (2 TP + FP + FN), or None when nothing is positive in either truth or prediction."""
     total = 2 * true_positive + false_positive + false_negative
     return 2 * true_positive / total if total else None
 
 
 @dataclass(frozen=True)
 class MaskCounts:
-    """Agreement of predicted masks with the truth, as counts that add up over images.
+    """Agreement of predicted masks with the truth, in pixels and in images, as counts that add up over images.
 
-    Parameters
-    ----------
-    true_positive_px, false_positive_px, false_negative_px : int
-        Pixels of all images.
-    true_positive_images, false_positive_images, false_negative_images : int
-        Images; an image counts as anomalous when any of its pixels is foreground.
+    An image counts as anomalous when any of its pixels is foreground.
     """
 
     true_positive_px: int = 0
@@ -66,23 +46,7 @@ class MaskCounts:
 
     @classmethod
     def of(cls, prediction: BoolArray, truth: BoolArray) -> "MaskCounts":
-        """Count one image.
-
-        Parameters
-        ----------
-        prediction, truth : ndarray of bool, shape (H, W)
-            True where defective.
-
-        Returns
-        -------
-        MaskCounts
-            Counts of this image.
-
-        Raises
-        ------
-        DataError
-            If the shapes differ.
-        """
+        """Count one image from masks that are True where defective, bool (H, W); DataError if their shapes differ."""
         _require_same_shape(prediction, truth, "predicted mask")
         hit = int(np.count_nonzero(prediction & truth))
         predicted, defective = int(np.count_nonzero(prediction)), int(np.count_nonzero(truth))
@@ -150,11 +114,6 @@ class ScoreCounts:
             True where defective.
         regions : Regions, optional
             Those of the truth, where they are known already.
-
-        Returns
-        -------
-        ScoreCounts
-            Counts of this image.
 
         Raises
         ------
@@ -242,29 +201,16 @@ class ScoreCounts:
         return int(self.bad_images.sum())
 
     def peak(self) -> float:
-        """Return the largest score, rounded to float16.
-
-        Raises
-        ------
-        DataError
-            If no image has been counted.
-        """
+        """Return the largest score, rounded to float16; DataError if no image has been counted."""
         if not self.keys.size:
             raise DataError("no largest score: no image has been counted")
         return float(key_scores()[self.keys[-1]])
 
     def auc_pro(self, fpr_limit: float) -> float | None:
-        """Return the area under the per-region overlap over false-positive rate up to a limit, divided by the limit.
+        """Return the area under the per-region overlap up to a false-positive rate, divided by that limit, 0..1.
 
-        Parameters
-        ----------
-        fpr_limit : float
-            In (0, 1]; the benchmark uses 0.05.
-
-        Returns
-        -------
-        float or None
-            In 0..1; None without a defect region or without a good pixel (section 3.2, steps 1 to 5).
+        The limit is in (0, 1]; the benchmark uses 0.05. None without a defect region or without a good pixel (section
+        3.2, steps 1 to 5).
         """
         good_px = int(self.negatives.sum())
         if self.regions == 0 or good_px == 0:

@@ -7,10 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seamark.errors import DataError
-
-BoolArray = npt.NDArray[np.bool_]
-Float64Array = npt.NDArray[np.float64]
-Int64Array = npt.NDArray[np.int64]
+from seamark.files.images import BoolArray, Float64Array, Int64Array
 
 SIZE_EDGES_PX = (100, 1001)
 """Where the next size class of regions begins: below 100 px, 100 to 1000 px, above 1000 px."""
@@ -33,18 +30,7 @@ class Regions:
 
     @classmethod
     def of(cls, truth: BoolArray) -> "Regions":
-        """Label the regions of a truth mask.
-
-        Parameters
-        ----------
-        truth : ndarray of bool, shape (H, W)
-            True where defective.
-
-        Returns
-        -------
-        Regions
-            None at all for a good image.
-        """
+        """Label the regions of a truth mask, bool (H, W), True where defective; there is none in a good image."""
         if not truth.any():
             return cls(np.zeros(0, np.int64), np.zeros(0, np.int64))
         _, labels, statistics, _ = cv2.connectedComponentsWithStats(truth.astype(np.uint8), connectivity=8)
@@ -60,20 +46,10 @@ class Regions:
         return (1.0 / self.sizes)[self.labels]
 
     def majority_keys(self, defect_keys: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
-        """Return, per region, the largest key that more than half of its pixels reach.
+        """Return, per region, the largest key that more than half of its pixels reach, uint16 (m,).
 
         It is the pixel at the 0-based place floor(n / 2) of the n pixels in descending order (URD and PFADSeg
-        specification section 5, instance score).
-
-        Parameters
-        ----------
-        defect_keys : ndarray of uint16, shape (n,)
-            Scores of the defect pixels in raster order, as keys.
-
-        Returns
-        -------
-        ndarray of uint16, shape (m,)
-            In the order of the regions.
+        specification section 5, instance score). Keys, uint16 (n,), are those of the defect pixels in raster order.
         """
         ordered = np.sort((self.labels << 16) | defect_keys)
         last = np.cumsum(self.sizes) - 1
@@ -82,12 +58,9 @@ class Regions:
 
 @dataclass(frozen=True)
 class FoundRegions:
-    """How many regions there are and how many a mask finds, by size class; adds up over images.
+    """How many regions there are and how many a mask finds, by size class (:data:`SIZE_EDGES_PX`); adds up over images.
 
-    Parameters
-    ----------
-    regions, found : tuple of int, one per size class of :data:`SIZE_EDGES_PX`
-        A region is found when the mask covers more than half of its pixels, as for an instance score.
+    A region is found when the mask covers more than half of its pixels, as for an instance score.
     """
 
     regions: tuple[int, int, int] = (0, 0, 0)
@@ -95,25 +68,7 @@ class FoundRegions:
 
     @classmethod
     def of(cls, prediction: BoolArray, truth: BoolArray, regions: Regions) -> "FoundRegions":
-        """Count the regions of one image.
-
-        Parameters
-        ----------
-        prediction, truth : ndarray of bool, shape (H, W)
-            True where defective.
-        regions : Regions
-            Those of the truth.
-
-        Returns
-        -------
-        FoundRegions
-            Counts of this image.
-
-        Raises
-        ------
-        DataError
-            If the shapes differ.
-        """
+        """Count the regions of one image; masks are bool (H, W), True where defective; DataError if shapes differ."""
         if prediction.shape != truth.shape:
             raise DataError(
                 f"the predicted mask has shape {prediction.shape}, the truth {truth.shape}; they must be equal: "

@@ -5,24 +5,17 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from seamark.files.images import Float32Array
 from seamark.settings.grid import GridSettings
 from seamark.tiles.geometry import tile_boxes
-
-Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class ScoreJumps:
     """Sums of the absolute score differences of neighbouring map pixels; adds up over images.
 
-    Parameters
-    ----------
-    border, inside : float
-        Sum over the pairs of neighbours that a tile border separates, and over all other pairs, in raw score units.
-    border_pairs, inside_pairs : int
-        Number of these pairs.
+    Pairs of neighbours that a tile border separates stand apart from all others; sums are in raw score units.
     """
 
     border: float = 0.0
@@ -42,11 +35,6 @@ class ScoreJumps:
             Height and width of the image, px.
         grids : sequence of GridSettings
             How the detectors behind the map cut the image; borders of any of them count.
-
-        Returns
-        -------
-        ScoreJumps
-            Sums of this map.
         """
         height, width = image_shape
         boxes = [box for grid in grids for box in tile_boxes(width, height, grid)]

@@ -71,16 +71,8 @@ INTERVALS = (
 def summary_rows(manifests: Sequence[EvaluationManifest]) -> list[SummaryRow]:
     """List the scores of all categories, then one mean row per split.
 
-    Parameters
-    ----------
-    manifests : sequence of EvaluationManifest
-        One per category.
-
-    Returns
-    -------
-    list of SummaryRow
-        Categories in alphabetical order, each with its splits and lights in the order of its manifest. A mean is over
-        the categories that have the split, every category counting the same, and None if one of their scores is.
+    Categories are in alphabetical order, each with its splits and lights in the order of its manifest. A mean is over
+    the categories that have the split, every category counting the same, and None if one of their scores is.
     """
     ordered = sorted(manifests, key=lambda manifest: manifest.category)
     rows = [_row(manifest.category, subset) for manifest in ordered for subset in manifest.subsets]
@@ -131,13 +123,6 @@ def write_summary(path: Path, rows: Sequence[SummaryRow]) -> None:
     """Write the table as CSV: a header, six decimals, an empty cell where a score is undefined.
 
     The ends of the intervals follow the scores as further columns, ``<score>_low`` and ``<score>_high``.
-
-    Parameters
-    ----------
-    path : Path
-        Target.
-    rows : sequence of SummaryRow
-        As :func:`summary_rows` gives them.
     """
     with atomic_write(path) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream, lineterminator="\n")

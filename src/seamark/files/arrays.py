@@ -21,21 +21,12 @@ def open_array(
 
     Parameters
     ----------
-    path : Path
-        The file.
-    dtype : dtype
-        What it must hold.
+    path, dtype : Path, dtype
+        The file and what it must hold; objects are never unpickled.
     shape : tuple of int or None
         Its shape; None for a length that does not matter.
-    what : str
-        What to call the array in messages.
-    rebuild : str
-        What to do about a file that is not so, for messages.
-
-    Returns
-    -------
-    ndarray of dtype, shape ``shape``
-        The array; objects are never unpickled.
+    what, rebuild : str
+        What to call the array in messages, and what to do about a file that is not so.
 
     Raises
     ------

@@ -15,18 +15,7 @@ LITTLE_BYTES = 1 << 16
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes.
-
-    Parameters
-    ----------
-    path : Path
-        File to read.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
+    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -63,15 +52,7 @@ def _flush(path: Path) -> None:
 def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary sibling path to write to; rename it to ``path`` if the block ends well.
 
-    Parameters
-    ----------
-    path : Path
-        File that appears complete or not at all. Its folder is made when it is missing.
-
-    Yields
-    ------
-    Path
-        Where to write.
+    The file appears complete or not at all; its folder is made when it is missing.
     """
     draft = _draft_of(path)
     try:
@@ -88,17 +69,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Give a temporary sibling folder to fill; swap it in for ``folder`` if the block ends well.
+    """Give a temporary sibling folder, empty, to fill; swap it in for ``folder`` if the block ends well.
 
-    Parameters
-    ----------
-    folder : Path
-        Folder that afterwards holds exactly what the block wrote. What it held before is removed.
-
-    Yields
-    ------
-    Path
-        Empty folder on the same file system.
+    Afterwards the folder holds exactly what the block wrote; what it held before is removed.
     """
     draft = _draft_of(folder)
     draft.mkdir()
@@ -121,19 +94,8 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 def reserve(draft: Path, size: int) -> None:
     """Take the space of a file before it is filled, so that a full disk is noticed at once and by an error.
 
-    A memory map that is written to while the disk is full kills the process instead.
-
-    Parameters
-    ----------
-    draft : Path
-        A file that is there; what it holds stays.
-    size : int
-        Its size in the end, in bytes.
-
-    Raises
-    ------
-    DiskFullError
-        Naming the disk and how much is missing.
+    A memory map that is written to while the disk is full kills the process instead. What the file holds stays; raises
+    DiskFullError, naming the disk and how much is missing of ``size`` bytes.
     """
     status, free = draft.stat(), shutil.disk_usage(draft.parent).free
     missing = size - status.st_blocks * 512 - free

@@ -10,8 +10,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from seamark.errors import DataError
-from seamark.files.formats import FORMATS
-from seamark.files.plain import UNREADABLE, read_plain_file, shown
+from seamark.files.plain import FORMATS, UNREADABLE, read_plain_file, shown
 
 MAX_PIXELS = 1 << 28
 """Largest image that is decoded unless the index let in a larger one, in px (268 Mpx)."""
@@ -29,24 +28,9 @@ Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit ends below ours and guards c
 
 
 def read_image_file(path: Path, most_pixels: int = MAX_PIXELS) -> bytes:
-    """Return the bytes of an image file.
+    """Return the bytes of an image file, at most 4 per allowed pixel and 16 MiB.
 
-    Parameters
-    ----------
-    path : Path
-        A plain file or a link to one.
-    most_pixels : int
-        Pixels that its image may have.
-
-    Returns
-    -------
-    bytes
-        At most 4 bytes per allowed pixel and 16 MiB.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, unreadable, no plain file or larger.
+    Raises DataError if the file is missing, unreadable, no plain file or link to one, or larger.
     """
     try:
         return read_plain_file(path, MOST_BYTES_PER_PIXEL * most_pixels + SPARE_BYTES)
@@ -58,21 +42,9 @@ def read_image_file(path: Path, most_pixels: int = MAX_PIXELS) -> bytes:
 
 
 def opened_image(content: bytes, path: Path, most_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Open an image whose header says that it is one that is read; no pixel is decoded.
+    """Open an image, read from ``path``, whose header says that it is one that is read; no pixel is decoded.
 
-    Parameters
-    ----------
-    content : bytes
-        The file.
-    path : Path
-        Where it was read, for messages.
-    most_pixels : int
-        Pixels that it may have.
-
-    Returns
-    -------
-    Image
-        PNG, JPEG, BMP or TIFF with a single picture of at most 8 bits per channel; its channels are not looked at.
+    It is a PNG, JPEG, BMP or TIFF; its channels are not looked at.
 
     Raises
     ------
@@ -109,13 +81,7 @@ def _bits(image: Image.Image, content: bytes) -> int:
 
 
 def decoded(image: Image.Image, path: Path, *, grey: bool = False) -> npt.NDArray[Any]:
-    """Decode all pixels of an image; ``grey`` turns bits and palettes into grey values.
-
-    Raises
-    ------
-    DataError
-        If the file is damaged.
-    """
+    """Decode all pixels of an image; ``grey`` turns bits and palettes into grey values. DataError for damaged files."""
     try:
         return np.asarray(image.convert("L") if grey else image)
     except UNREADABLE as error:
@@ -123,13 +89,7 @@ def decoded(image: Image.Image, path: Path, *, grey: bool = False) -> npt.NDArra
 
 
 def verify_png(content: bytes, path: Path) -> None:
-    """Check the sums of a PNG without decoding it.
-
-    Raises
-    ------
-    DataError
-        If one is wrong or the file ends too early.
-    """
+    """Check the sums of a PNG without decoding it; DataError if one is wrong or the file ends too early."""
     try:
         with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
             image.verify()

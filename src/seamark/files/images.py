@@ -26,24 +26,16 @@ from seamark.files.image_checks import (
 )
 from seamark.files.plain import UNREADABLE, require_plain_file, shown
 
+Float64Array = npt.NDArray[np.float64]
+Int64Array = npt.NDArray[np.int64]
+IntegerArray = npt.NDArray[np.integer[Any]]
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
 
 def array_digest(array: npt.NDArray[Any]) -> str:
-    """Return the SHA-256 of an array's type, shape and values.
-
-    Parameters
-    ----------
-    array : ndarray
-        Any shape and dtype.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
+    """Return the SHA-256 of an array's type, shape and values, 64 hexadecimal digits."""
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
     digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
@@ -70,24 +62,8 @@ def _decode_plain_png(content: bytes, path: Path) -> UInt8Array:
 def photograph_header(content: bytes, path: Path, most_pixels: int = MAX_PIXELS) -> tuple[int, int, Literal[1, 3]]:
     """Check that a photograph can be read, as far as that can be said of a PNG without decoding it.
 
-    Parameters
-    ----------
-    content : bytes
-        The file.
-    path : Path
-        Where it was read, for messages.
-    most_pixels : int
-        Pixels that it may have.
-
-    Returns
-    -------
-    tuple of int
-        Width and height in px, channels.
-
-    Raises
-    ------
-    DataError
-        As for :func:`decode_image`; pixels behind a right check sum may still turn out damaged.
+    Returns width and height in px and the number of channels. Raises DataError as :func:`decode_image`; pixels behind a
+    right check sum may still turn out damaged.
     """
     with opened_image(content, path, most_pixels) as image:
         channels = _channels(image, path)
@@ -105,26 +81,10 @@ def _channels(image: Image.Image, path: Path) -> Literal[1, 3]:
 
 
 def decode_image(content: bytes, path: Path, most_pixels: int = MAX_PIXELS) -> UInt8Array:
-    """Decode a photograph whose file has been read already.
+    """Decode a photograph that has been read from ``path`` already: uint8 (H, W, C), C is 1 for grey and 3 for RGB.
 
-    Parameters
-    ----------
-    content : bytes
-        The file: an 8-bit grey or RGB image. Orientation tags are ignored, as by the benchmark.
-    path : Path
-        Where it was read, for messages.
-    most_pixels : int
-        Pixels that it may have.
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, C)
-        C is 1 for grey and 3 for RGB, values 0..255.
-
-    Raises
-    ------
-    DataError
-        If the file is damaged, too large or neither 8-bit grey nor RGB.
+    Orientation tags are ignored, as by the benchmark. Raises DataError if the file is damaged, has more than
+    ``most_pixels`` or is neither 8-bit grey nor RGB.
     """
     with opened_image(content, path, most_pixels) as image:
         shape = (image.height, image.width, _channels(image, path))
@@ -137,42 +97,14 @@ def decode_image(content: bytes, path: Path, most_pixels: int = MAX_PIXELS) -> U
 
 
 def read_image(path: Path, most_pixels: int = MAX_PIXELS) -> UInt8Array:
-    """Read and decode a photograph.
-
-    Parameters
-    ----------
-    path : Path
-        An 8-bit grey or RGB image. Orientation tags are ignored, as by the benchmark.
-    most_pixels : int
-        Pixels that it may have.
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, C)
-        C is 1 for grey and 3 for RGB, values 0..255.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, damaged, too large or neither 8-bit grey nor RGB.
-    """
+    """Read and decode a photograph as :func:`decode_image` does; raises DataError, too, if the file is missing."""
     return decode_image(read_image_file(path, most_pixels), path, most_pixels)
 
 
 def read_mask(path: Path, most_pixels: int = MAX_PIXELS) -> BoolArray:
-    """Decode a binary mask.
+    """Decode a binary mask: bool (H, W), True where it is 255.
 
-    Parameters
-    ----------
-    path : Path
-        A single-channel image whose values are 0 (good) and 255 (defect), of 1 or 8 bits or with a palette of these.
-    most_pixels : int
-        Pixels that it may have.
-
-    Returns
-    -------
-    ndarray of bool, shape (H, W)
-        True where the mask is 255.
+    The file has a single channel of 0 (good) and 255 (defect), of 1 or 8 bits or with a palette of these.
 
     Raises
     ------
@@ -226,19 +158,9 @@ def _encode_png(pixels: UInt8Array) -> bytes:
 
 
 def write_map(path: Path, anomaly_map: Float32Array) -> None:
-    """Write an anomaly map as an uncompressed float32 TIFF that Pillow, OpenCV and ImageJ open.
+    """Write an anomaly map, float32 (H, W), as an uncompressed TIFF that Pillow, OpenCV and ImageJ open.
 
-    Parameters
-    ----------
-    path : Path
-        Target; its folder must exist.
-    anomaly_map : ndarray of float32, shape (H, W)
-        Finite scores of any range.
-
-    Raises
-    ------
-    DataError
-        If a score is not finite.
+    Its folder must exist. Raises DataError if a score is not finite.
     """
     if not np.isfinite(anomaly_map).all():
         raise DataError(f"{path}: the anomaly map has {int((~np.isfinite(anomaly_map)).sum())} non-finite scores")
@@ -246,19 +168,7 @@ def write_map(path: Path, anomaly_map: Float32Array) -> None:
 
 
 def read_map(path: Path, shape: tuple[int, int] | None = None) -> Float32Array:
-    """Read an anomaly map that :func:`write_map` wrote.
-
-    Parameters
-    ----------
-    path : Path
-        Float32 TIFF.
-    shape : tuple of int, optional
-        Height and width that the manifest promises.
-
-    Returns
-    -------
-    ndarray of float32, shape (H, W)
-        The scores.
+    """Read an anomaly map that :func:`write_map` wrote, float32 (H, W), of the shape that the manifest promises.
 
     Raises
     ------

@@ -7,6 +7,9 @@ import struct
 import zlib
 from pathlib import Path
 
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+"""Image formats whose decoders are used, whatever a file is called; others of Pillow's start foreign programs."""
+IMAGE_SUFFIXES = {".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff"}
 MANIFEST_BYTES = 1 << 28
 """Largest JSON or YAML file that is read; manifests of a thousand images with a hundred tiles each have 10 MB."""
 
@@ -30,19 +33,9 @@ UNREADABLE = (
 
 
 def require_plain_file(path: Path, most_bytes: int) -> None:
-    """Refuse what cannot be read in one go; links are followed.
+    """Refuse, by an OSError, what is missing, no plain file, or larger; links are followed.
 
-    Parameters
-    ----------
-    path : Path
-        A file. Pipes, devices and folders are refused before they are opened, because reading may never end.
-    most_bytes : int
-        Size that it may have.
-
-    Raises
-    ------
-    OSError
-        If the file is missing, no plain file or larger.
+    Pipes, devices and folders are refused before they are opened, because reading may never end.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
@@ -52,13 +45,7 @@ def require_plain_file(path: Path, most_bytes: int) -> None:
 
 
 def read_plain_file(path: Path, most_bytes: int) -> bytes:
-    """Return the bytes of a plain file.
-
-    Raises
-    ------
-    OSError
-        If the file is unreadable, or refused by :func:`require_plain_file`.
-    """
+    """Return the bytes of a plain file; OSError if it is unreadable, or refused by :func:`require_plain_file`."""
     require_plain_file(path, most_bytes)
     return path.read_bytes()
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from seamark.data.layout import find_images, limited
 from seamark.errors import ManifestError
-from seamark.files.formats import FORMATS
-from seamark.files.plain import UNREADABLE, require_plain_file
+from seamark.files.plain import FORMATS, UNREADABLE, require_plain_file
 from seamark.manifests.base import read_manifest
 from seamark.manifests.index import IndexManifest
 from seamark.settings.base import Split

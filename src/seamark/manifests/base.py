@@ -44,39 +44,13 @@ AnyManifest = TypeVar("AnyManifest", bound=Manifest)
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Write a manifest by rename, as the last act of a job.
-
-    Parameters
-    ----------
-    path : Path
-        The declared output.
-    manifest : Manifest
-        What to write; keys keep the order of the class.
-    """
+    """Write a manifest, keys in the order of the class, by rename, as the last act of a job."""
     with atomic_write(path) as draft:
         draft.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def read_manifest(path: Path, kind: type[AnyManifest]) -> AnyManifest:
-    """Read a manifest and check its form.
-
-    Parameters
-    ----------
-    path : Path
-        Manifest of an earlier stage.
-    kind : type
-        The manifest class that the stage writes.
-
-    Returns
-    -------
-    AnyManifest
-        The manifest.
-
-    Raises
-    ------
-    ManifestError
-        If the file is missing or does not have the expected form.
-    """
+    """Read a manifest of an earlier stage; ManifestError if it is missing or does not have the form of its kind."""
     try:
         return kind.model_validate_json(read_plain_file(path, MANIFEST_BYTES))
     except OSError as error:

@@ -41,13 +41,7 @@ class CalibrationManifest(Manifest):
     splits: tuple[SplitStatistics, ...]
 
     def of(self, split: Split) -> SplitStatistics:
-        """Return the statistics of one split.
-
-        Raises
-        ------
-        KeyError
-            If the split was not calibrated.
-        """
+        """Return the statistics of one split; KeyError if it was not calibrated."""
         for statistics in self.splits:
             if statistics.split == split:
                 return statistics

@@ -19,19 +19,9 @@ from seamark.settings.base import Split
 
 
 def image_statistics(image_id: str, scores: Float32Array) -> ImageStatistics:
-    """Return the statistics of one anomaly map.
+    """Return the statistics of one anomaly map, float32 (H, W), raw scores.
 
-    Parameters
-    ----------
-    image_id : str
-        Id of the image.
-    scores : ndarray of float32, shape (H, W)
-        Raw scores.
-
-    Returns
-    -------
-    ImageStatistics
-        Mean and population standard deviation from two passes of float64 sums, so a large offset costs no digits.
+    Mean and population standard deviation come from two passes of float64 sums, so a large offset costs no digits.
     """
     mean = float(np.sum(scores, dtype=np.float64)) / scores.size
     deviations = np.subtract(scores, mean, dtype=np.float64)
@@ -47,17 +37,9 @@ def image_statistics(image_id: str, scores: Float32Array) -> ImageStatistics:
 
 
 def pooled_moments(images: Sequence[ImageStatistics]) -> tuple[float, float]:
-    """Return mean and population standard deviation of the pixels of several maps pooled.
+    """Return mean and population standard deviation of the pixels of several maps, at least one, pooled.
 
-    Parameters
-    ----------
-    images : sequence of ImageStatistics
-        At least one.
-
-    Returns
-    -------
-    tuple of float
-        Mean and standard deviation; correctly rounded sums make them independent of the order of the images.
+    Correctly rounded sums make them independent of the order of the images.
     """
     pixels = sum(image.pixels for image in images)
     mean = math.fsum(image.mean * image.pixels for image in images) / pixels
@@ -66,15 +48,7 @@ def pooled_moments(images: Sequence[ImageStatistics]) -> tuple[float, float]:
 
 
 class SplitCalibration:
-    """Collects the scores of one split, map by map and from any thread.
-
-    Parameters
-    ----------
-    manifest_path : Path
-        Manifest of the fuse stage.
-    manifest : MapsManifest
-        Its content.
-    """
+    """Collects the scores of one split, map by map and from any thread; DataError for a manifest without maps."""
 
     def __init__(self, manifest_path: Path, manifest: MapsManifest) -> None:
         if not manifest.maps:
@@ -126,18 +100,7 @@ class SplitCalibration:
 
 
 def check_same_source(manifests: Sequence[MapsManifest]) -> None:
-    """Refuse maps of different categories or detectors, or a split that comes twice.
-
-    Parameters
-    ----------
-    manifests : sequence of MapsManifest
-        One per split.
-
-    Raises
-    ------
-    ManifestError
-        If they do not belong together.
-    """
+    """Refuse, by a ManifestError, maps of different categories or detectors, or a split that comes twice."""
     sources = {(manifest.category, manifest.detector) for manifest in manifests}
     splits = [manifest.split for manifest in manifests]
     if len(sources) != 1 or len(set(splits)) != len(splits):
@@ -156,10 +119,8 @@ def statistics_for(maps: MapsManifest, split: Split, calibration: CalibrationMan
         Maps to threshold.
     split : Split
         Split whose statistics are wanted: that of the maps, or another one as a reference.
-    calibration : CalibrationManifest
-        Content of ``path``.
-    path : Path
-        Manifest of the calibrate stage.
+    calibration, path : CalibrationManifest, Path
+        The statistics and where they were read.
 
     Returns
     -------
@@ -192,24 +153,12 @@ def statistics_for(maps: MapsManifest, split: Split, calibration: CalibrationMan
 
 
 def read_histogram(calibration: CalibrationManifest, folder: Path) -> dict[str, Histogram]:
-    """Read the pixel counts per float16 score of every split.
-
-    Parameters
-    ----------
-    calibration : CalibrationManifest
-        Statistics of one category.
-    folder : Path
-        Folder of the manifest.
-
-    Returns
-    -------
-    dict of str to ndarray of int64, shape (65536,)
-        Counts by split, in ascending order of score.
+    """Read the pixel counts per float16 score, int64 (65536,) in ascending order of score, of every split.
 
     Raises
     ------
     ManifestError
-        If the file is missing or has another shape.
+        If the file, which lies in the folder of the manifest, is missing or has another shape.
     """
     path = folder / calibration.histogram
     remedy = f"rebuild it with: {repair_command(path)}"

@@ -53,13 +53,7 @@ def score_keys(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
 
 
 def _rounded_bits(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
-    """Return the bits of the scores rounded to float16.
-
-    Raises
-    ------
-    DataError
-        If a score is not finite or does not fit into float16.
-    """
+    """Bits of the scores rounded to float16; refuses those that are not finite or do not fit."""
     # Comparing the two ends instead of all magnitudes needs no copy; NaN makes either comparison fail.
     if scores.size and not (scores.max() <= MAX_SCORE and scores.min() >= -MAX_SCORE):
         raise _refusal(scores)
@@ -77,12 +71,9 @@ def _refusal(scores: npt.NDArray[np.float32]) -> DataError:
 
 
 def key_scores() -> npt.NDArray[np.float32]:
-    """Return the score that each key stands for.
+    """Return the score that each key stands for, float32 (65536,), non-decreasing; NaN for keys of no finite score.
 
-    Returns
-    -------
-    ndarray of float32, shape (65536,)
-        Non-decreasing; NaN for keys that no finite score has. Key 0x7FFF, that of -0, is never used and reads 0.
+    Key 0x7FFF, that of -0, is never used and reads 0.
     """
     keys = np.arange(KEYS, dtype=np.uint16)
     bits = np.where(keys & 0x8000, keys & 0x7FFF, ~keys).astype(np.uint16)
@@ -94,22 +85,9 @@ def key_scores() -> npt.NDArray[np.float32]:
 
 
 def score_histogram(scores: npt.NDArray[np.float32]) -> Histogram:
-    """Count the pixels of each key.
+    """Count the pixels of each key, int64 (65536,), in ascending order of score; scores are as for :func:`score_keys`.
 
-    Parameters
-    ----------
-    scores : ndarray of float32, any shape
-        Scores as for :func:`score_keys`.
-
-    Returns
-    -------
-    ndarray of int64, shape (65536,)
-        Pixels per key in ascending order of score; histograms of several maps add up to that of the pooled pixels.
-
-    Raises
-    ------
-    DataError
-        If a score is not finite or does not fit into float16.
+    Histograms of several maps add up to that of the pooled pixels. Raises DataError as :func:`score_keys`.
     """
     return _count_bits(_rounded_bits(scores))
 
@@ -121,7 +99,7 @@ def _count_bits(bits: npt.NDArray[np.uint16]) -> Histogram:
 
 
 def quantile(histogram: Histogram, q: float) -> float:
-    """Return the smallest score that at least the share ``q`` of the pixels does not exceed.
+    """Return the smallest score, rounded to float16, that at least the share ``q`` of the pixels does not exceed.
 
     It is always a score that occurs (the inverse of the empirical distribution function, without interpolation).
 
@@ -131,11 +109,6 @@ def quantile(histogram: Histogram, q: float) -> float:
         Pixels per key, at least one in all.
     q : float
         Share of the pixels, 0..1; 0 gives the minimum and 1 the maximum.
-
-    Returns
-    -------
-    float
-        The score rounded to float16.
 
     Raises
     ------

@@ -25,13 +25,7 @@ class Member:
     manifest: MapsManifest
 
     def read(self, record: MapRecord) -> Float32Array:
-        """Return one of its maps, float32 (h, w).
-
-        Raises
-        ------
-        ManifestError
-            If the file is missing, damaged or not the one the manifest describes.
-        """
+        """Return one of its maps, float32 (h, w); ManifestError if the file is not the one that it describes."""
         return load_map(self.path, record)
 
 
@@ -44,11 +38,6 @@ def read_members(paths: Sequence[Path], names: Sequence[str]) -> list[Member]:
         Manifests of the merge stage, one per member, all of one category and split.
     names : sequence of str
         ``members`` of the settings.
-
-    Returns
-    -------
-    list of Member
-        One per entry of ``names``.
 
     Raises
     ------
@@ -83,20 +72,7 @@ def _check_agreement(first: Member, other: Member) -> None:
 
 
 def refer(member: Member, target: Path) -> tuple[MapRecord, ...]:
-    """Return a member's records with paths that hold from another manifest's folder.
-
-    Parameters
-    ----------
-    member : Member
-        The only member of the fusion.
-    target : Path
-        The fused manifest.
-
-    Returns
-    -------
-    tuple of MapRecord
-        The same maps, not copied.
-    """
+    """Return the records of a fusion's only member with paths that hold from the fused manifest's folder."""
     return tuple(
         record.model_copy(
             update={"file": Path(os.path.relpath(member.path.parent / record.file, target.parent)).as_posix()}
@@ -115,34 +91,15 @@ class Moments:
 
 
 def moments(scores: Float32Array) -> Moments:
-    """Return the moments of one map, in float64.
-
-    Parameters
-    ----------
-    scores : ndarray of float32, shape (h, w)
-        Finite scores.
-
-    Returns
-    -------
-    Moments
-        Of its pixels.
-    """
+    """Return the moments of one map, float32 (h, w), finite scores, in float64."""
     mean = float(scores.mean(dtype=np.float64))
     return Moments(scores.size, mean, float(np.square(scores - np.float64(mean)).sum(dtype=np.float64)))
 
 
 def pooled(parts: Sequence[Moments]) -> tuple[float, float]:
-    """Return mean and population standard deviation of all pixels of several maps.
+    """Return mean and population standard deviation of all pixels of several maps, at least one.
 
-    Parameters
-    ----------
-    parts : sequence of Moments
-        One per map, at least one.
-
-    Returns
-    -------
-    mean, std : float
-        The same for any order of the maps, because the sums over maps are correctly rounded.
+    They are the same for any order of the maps, because the sums over maps are correctly rounded.
     """
     count = sum(part.count for part in parts)
     mean = math.fsum(part.count * part.mean for part in parts) / count
@@ -160,21 +117,7 @@ class Scaling:
 
 
 def validation_scaling(member: Member, parts: Sequence[Moments], weight: float) -> Scaling:
-    """Return the scaling that gives a member's validation maps mean 0 and standard deviation 1.
-
-    Parameters
-    ----------
-    member : Member
-        Validation maps of a detector, for the message.
-    parts : sequence of Moments
-        One per validation map.
-    weight : float
-        Weight of the detector.
-
-    Returns
-    -------
-    Scaling
-        One for the whole category.
+    """Return the scaling that gives a member's validation maps, with a moment each, mean 0 and standard deviation 1.
 
     Raises
     ------

@@ -20,13 +20,12 @@ import numpy.typing as npt
 from scipy import sparse
 
 from seamark.errors import ManifestError
-from seamark.files.images import Float32Array
+from seamark.files.images import Float32Array, Float64Array
 from seamark.manifests.tilemaps import CellGeometry
 from seamark.maps.tile_maps import ScoredImage
 from seamark.settings.merge import MergeSettings
 from seamark.tiles.geometry import Box, map_shape
 
-Float64Array = npt.NDArray[np.float64]
 Spans = tuple[tuple[int, int], ...]
 """Start and end of each row (or column) of tiles in image px, ascending."""
 Real = TypeVar("Real", np.float32, np.float64)
@@ -55,19 +54,19 @@ class TileAxis:
     """Centre of the first cell in px of the model input."""
 
     def centres(self) -> Float64Array:
-        """Return the centres of all map pixels in image px, shape (map_px,)."""
+        """Centres of all map pixels in image px, shape (map_px,)."""
         return np.asarray((np.arange(self.map_px) + 0.5) * (self.image_px / self.map_px), np.float64)
 
 
 def _blend_weights(position: Float64Array, blend: str) -> Float64Array:
-    """Return the weight of a tile at relative positions in it; 0 outside [0, 1)."""
+    """Weight of a tile at relative positions in it; 0 outside [0, 1)."""
     inside = (position >= 0.0) & (position < 1.0)
     weight = np.ones_like(position) if blend == "mean" else np.sin(np.pi * position) ** 2
     return np.where(inside, np.maximum(weight, SMALLEST_WEIGHT), 0.0)
 
 
 def _sampling(axis: TileAxis, blend: str) -> sparse.csr_array:
-    """Return (map_px, tiles * cells): linear between the two nearest cell centres, weighted, each row summing to 1."""
+    """(map_px, tiles * cells): linear between the two nearest cell centres, weighted, each row summing to 1."""
     columns, values = [], []
     for tile, (start, end) in enumerate(axis.spans):
         position = (axis.centres() - start) / (end - start)
@@ -88,7 +87,7 @@ def _sampling(axis: TileAxis, blend: str) -> sparse.csr_array:
 
 
 def _smoothing(length: int, sigma: float) -> sparse.csr_array:
-    """Return (length, length): a Gaussian cut at 4 sigma, each row divided by the part of it that lies inside."""
+    """(length, length): a Gaussian cut at 4 sigma, each row divided by the part of it that lies inside."""
     radius = min(int(np.ceil(4.0 * sigma)), length - 1)
     offsets = np.arange(-radius, radius + 1)
     bands = np.repeat(np.exp(-0.5 * (offsets / sigma) ** 2)[:, np.newaxis], length, axis=1)
@@ -128,24 +127,17 @@ def axis_operator(axis: TileAxis, blend: str, sigma_px: float) -> sparse.csr_arr
 
 
 def side_by_side(tile_maps: npt.NDArray[Real], boxes: Sequence[Box]) -> tuple[npt.NDArray[Real], Spans, Spans]:
-    """Lay the tile maps of an image out as they lie in it, overlap and all.
-
-    Parameters
-    ----------
-    tile_maps : ndarray of float, shape (n, h, w)
-        Scores of the tiles.
-    boxes : sequence of (x0, y0, x1, y1)
-        Window of each tile in image px, in any order.
+    """Lay the tile maps of an image, float (n, h, w), out as they lie in it, overlap and all.
 
     Returns
     -------
     tuple
-        Mosaic of shape (rows * h, columns * w), and the spans of rows and columns.
+        Mosaic of shape (rows * h, columns * w), and the spans of rows and columns in image px.
 
     Raises
     ------
     ManifestError
-        If the number of tile maps and boxes differs or the boxes are not full rows and columns.
+        If the number of tile maps and boxes differs or the boxes, in any order, are not full rows and columns.
     """
     if tile_maps.ndim != 3 or len(tile_maps) != len(boxes):
         raise ManifestError(f"tile maps of shape {tile_maps.shape}, expected ({len(boxes)}, h, w); rebuild infer")
@@ -183,10 +175,8 @@ def merge_tiles(
         Window of each tile in image px; any order, but together full rows and columns that cover the image.
     cells : CellGeometry
         Where the cells lie in the model input.
-    input_shape : tuple of int
-        Height and width of a tile in px of the model input.
-    image_shape : tuple of int
-        Height and width of the image in px.
+    input_shape, image_shape : tuple of int
+        Height and width of a tile in px of the model input, and of the image in px.
     settings : MergeSettings
         Scale, blending, smoothing.
 

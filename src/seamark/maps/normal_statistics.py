@@ -18,26 +18,8 @@ def normal_statistics(
 ) -> SplitStatistics:
     """Return the statistics of the normal images that settings ask for.
 
-    Parameters
-    ----------
-    maps : MapsManifest
-        Maps to threshold.
-    settings : BinarizeSettings
-        Which normal images.
-    calibration : CalibrationManifest
-        Content of ``path``.
-    path : Path
-        Manifest of the calibrate stage.
-
-    Returns
-    -------
-    SplitStatistics
-        Of one split, or of validation and cross-fitted training photographs pooled.
-
-    Raises
-    ------
-    ManifestError
-        If the calibration is of another category or detector, or lacks a split.
+    They are those of one split, or of validation and cross-fitted training photographs pooled. Raises ManifestError if
+    the calibration, read from ``path``, is of another category or detector, or lacks a split.
     """
     if settings.normal != POOLED:
         return statistics_for(maps, settings.normal, calibration, path)

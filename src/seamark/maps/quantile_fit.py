@@ -23,21 +23,11 @@ from seamark.settings.ranking import RankingSettings
 
 
 def ranked_map(scores: Float32Array, fit: QuantileFit | None) -> Float32Array:
-    """Return the map that is ranked.
+    """Return the map that is ranked, float32 (h, w): a fused map itself, or fitted.
 
-    Parameters
-    ----------
-    scores : ndarray of float32, shape (h, w)
-        A fused map, raw scores.
-    fit : QuantileFit or None
-        What to fit it to; None gives the fused map itself.
-
-    Returns
-    -------
-    ndarray of float32, shape (h, w)
-        ``A + (s - a) (B - A) / (b - a)`` for each score ``s``, with the map's own quantiles a and b and those of the
-        validation scores, A and B. Own quantiles are scores that occur (the inverse of the empirical distribution
-        function), as in the calibration. A map whose two quantiles are equal keeps its spread: ``s - a + A``.
+    A fitted map is ``A + (s - a) (B - A) / (b - a)`` for each score ``s``, with the map's own quantiles a and b and
+    those of the validation scores, A and B. Own quantiles are scores that occur (the inverse of the empirical
+    distribution function), as in the calibration. A map whose two quantiles are equal keeps its spread: ``s - a + A``.
 
     Raises
     ------
@@ -64,7 +54,7 @@ def ranked_map(scores: Float32Array, fit: QuantileFit | None) -> Float32Array:
 def validation_fits(
     settings: RankingSettings, calibrations: Sequence[Path], maps: Iterable[MapsManifest]
 ) -> dict[str, QuantileFit]:
-    """Return what the maps of every category are fitted to.
+    """Return what the maps of every category are fitted to, by category; empty without a fit.
 
     Parameters
     ----------
@@ -74,11 +64,6 @@ def validation_fits(
         Manifests of the calibrate stage, one per category; not read without a fit.
     maps : iterable of MapsManifest
         The fused maps.
-
-    Returns
-    -------
-    dict of str to QuantileFit
-        By category; empty without a fit.
 
     Raises
     ------

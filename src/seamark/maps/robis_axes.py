@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import sparse
 
-from seamark.maps.merging import Float64Array
+from seamark.files.images import Float64Array
 from seamark.settings.merge import RobisMergeSettings
 from seamark.tiles.geometry import tile_stride
 
@@ -20,17 +20,8 @@ BLUR_SIGMA, BLUR_RADIUS = 4.0, 2
 def resizing(cells: int, length: int, *, align_corners: bool) -> Float64Array:
     """Return the matrix of linear interpolation from ``cells`` to ``length`` samples, without antialiasing.
 
-    Parameters
-    ----------
-    cells, length : int
-        Samples before and after, each at least 1.
-    align_corners : bool
-        Whether the first and last samples of both lie on each other; otherwise both cover the same extent.
-
-    Returns
-    -------
-    ndarray of float64, shape (length, cells)
-        Rows sum to 1.
+    With ``align_corners`` the first and last samples of both lie on each other, otherwise both cover the same extent.
+    It is float64 (length, cells), and rows sum to 1.
     """
     target = np.arange(length)
     if align_corners:
@@ -45,19 +36,10 @@ def resizing(cells: int, length: int, *, align_corners: bool) -> Float64Array:
 
 
 def blurring(length: int, border: str) -> Float64Array:
-    """Return the matrix of the released Gaussian blur along one axis.
+    """Return the matrix of the released Gaussian blur along one axis, float64 (length, length).
 
-    Parameters
-    ----------
-    length : int
-        Samples.
-    border : {"zeros", "normalised"}
-        zeros: beyond the border lie zeros; normalised: each row is divided by its sum.
-
-    Returns
-    -------
-    ndarray of float64, shape (length, length)
-        Symmetric for ``zeros``.
+    The border ``zeros`` takes what lies beyond as 0, so the matrix is symmetric; ``normalised`` divides each row by its
+    sum.
     """
     offsets = np.arange(-BLUR_RADIUS, BLUR_RADIUS + 1)
     weights = np.exp(-0.5 * (offsets / BLUR_SIGMA) ** 2)
@@ -72,21 +54,8 @@ def blurring(length: int, border: str) -> Float64Array:
 def tile_operator(cells: int, input_px: int, length: int, settings: RobisMergeSettings) -> Float64Array:
     """Return the matrix that turns the cells of a tile into its share of the merged map, along one axis.
 
-    Parameters
-    ----------
-    cells : int
-        Cells of the tile map.
-    input_px : int
-        Side of the tile in px of the model input.
-    length : int
-        Side of the tile in px of the merged map.
-    settings : RobisMergeSettings
-        ``align_corners`` and ``blur_border``.
-
-    Returns
-    -------
-    ndarray of float64, shape (length, cells)
-        For 37 cells, 518 px and 256 px with zeros beyond the border, rows sum to 0.6063, 0.8124, 1, 1, ...
+    It is float64 (length, cells) for the side of the tile in px of the merged map. For 37 cells, 518 px of model input
+    and 256 px with zeros beyond the border, rows sum to 0.6063, 0.8124, 1, 1, ...
     """
     to_input = resizing(cells, input_px, align_corners=settings.align_corners)
     to_map = resizing(input_px, length, align_corners=False)
@@ -141,19 +110,9 @@ def _shift(position: float, length: int) -> tuple[int, Float64Array]:
 
 @lru_cache(maxsize=32)
 def placements(axis: RobisAxis, settings: RobisMergeSettings) -> tuple[TilePlacement, ...]:
-    """Return where the rows (or columns) of tiles go and how their cells become map px.
+    """Return where the rows (or columns) of tiles go and how their cells become map px; parts beyond the map are cut.
 
-    Parameters
-    ----------
-    axis : RobisAxis
-        Tiles and map.
-    settings : RobisMergeSettings
-        ``truncated`` puts tile i at i times the truncated stride of the map, ``exact`` at its own start.
-
-    Returns
-    -------
-    tuple of TilePlacement
-        One per start; parts beyond the map are cut off.
+    The stride ``truncated`` puts tile i at i times the truncated stride of the map, ``exact`` at its own start.
     """
     operator = tile_operator(axis.cells, axis.input_px, axis.tile_px, settings)
     stride = tile_stride(axis.tile_px, axis.overlap)

@@ -31,12 +31,9 @@ RANGE_EPS = 1e-8
 
 
 def round_to_half(values: Float32Array) -> None:
-    """Round to float16 and back in place; ties to even, as the hardware does it.
+    """Round float32 to float16 and back in place, ties to even as the hardware does it.
 
-    Parameters
-    ----------
-    values : ndarray of float32, C-contiguous
-        Finite, of magnitude up to 65504.
+    The values are C-contiguous, finite and of magnitude up to 65504.
     """
     tiny = np.abs(values) < SMALLEST_NORMAL_HALF
     subnormal = np.rint(values[tiny] * np.float32(SUBNORMAL_HALVES_PER_UNIT)) / np.float32(SUBNORMAL_HALVES_PER_UNIT)
@@ -55,22 +52,7 @@ class ScoreRange:
 
 
 def tile_range(image: ScoredImage, grid: GridSettings, settings: MergeSettings) -> ScoreRange:
-    """Return the range of the blurred tile maps of one image, what lies in the padding included.
-
-    Parameters
-    ----------
-    image : ScoredImage
-        Tile maps of shape (n, h, w).
-    grid : GridSettings
-        The tiling.
-    settings : MergeSettings
-        Scale and quirks.
-
-    Returns
-    -------
-    ScoreRange
-        In raw score units.
-    """
+    """Return the range of the blurred tile maps of one image in raw score units, what lies in the padding included."""
     tiles, h, w = image.scores.shape
     tile_px = round(grid.window_px * settings.scale)
     down = as_sparse(tile_operator(h, grid.input_shape[0], tile_px, settings.robis))
@@ -134,7 +116,7 @@ def _coverage(placed: Sequence[TilePlacement], length: int) -> Float32Array:
 def _axes(
     image: ScoredImage, starts: tuple[tuple[int, ...], tuple[int, ...]], grid: GridSettings, settings: MergeSettings
 ) -> list[tuple[TilePlacement, ...]]:
-    """Return the placements of rows and of columns."""
+    """Placements of rows and of columns."""
     shape = map_shape(image.image_shape, settings.scale)
     return [
         placements(
@@ -164,10 +146,8 @@ def merge_robis(
         Tile maps of shape (n, h, w) and their windows.
     score_range : ScoreRange or None
         Range of the split, which is stretched to 0..255; None leaves the scores raw.
-    grid : GridSettings
-        The tiling.
-    settings : MergeSettings
-        Scale and quirks.
+    grid, settings : GridSettings, MergeSettings
+        The tiling, scale and quirks.
 
     Returns
     -------
@@ -206,10 +186,8 @@ def robis_merge(
     ----------
     images : sequence of ScoredImage
         All images of the split: with ``score_range: split`` the map of each depends on all of them.
-    grid : GridSettings
-        The tiling.
-    settings : MergeSettings
-        Scale and quirks.
+    grid, settings : GridSettings, MergeSettings
+        The tiling, scale and quirks.
     map_images : callable
         Applies a function to every image.
 

@@ -15,21 +15,7 @@ from seamark.tiles.geometry import Box
 
 
 def open_tile_maps(path: Path, scored: TilemapsManifest, tiles: TilesManifest) -> Float32Array:
-    """Open the scores of a split as a read-only memory map and check that they belong to the tiles.
-
-    Parameters
-    ----------
-    path : Path
-        The .npy file.
-    scored : TilemapsManifest
-        Its manifest.
-    tiles : TilesManifest
-        The tiles that were scored.
-
-    Returns
-    -------
-    ndarray of float32, shape (T, h, w)
-        Scores of all tiles.
+    """Open the scores of all tiles of a split, float32 (T, h, w), as a read-only memory map.
 
     Raises
     ------
@@ -51,21 +37,16 @@ def components_path(path: Path) -> Path:
 
 
 def weighted_components(path: Path, scores: Float32Array, alpha: float) -> Float32Array:
-    """Return tile maps with other weights of their two components.
+    """Return tile maps, float32 (T, h, w), with other weights of their two components.
 
     Parameters
     ----------
     path : Path
         The .npy file of the tile maps.
     scores : ndarray of float32, shape (T, h, w)
-        What it holds.
+        What it holds; they are returned for a detector without components.
     alpha : float
         Weight of the first component; the second has the rest.
-
-    Returns
-    -------
-    ndarray of float32, shape (T, h, w)
-        The scores themselves for a detector without components.
 
     Raises
     ------
@@ -97,21 +78,7 @@ class ScoredImage:
 
 
 def scored_images(scores: Float32Array, scored: TilemapsManifest, tiles: TilesManifest) -> list[ScoredImage]:
-    """Deal the tile maps of a split out to their images.
-
-    Parameters
-    ----------
-    scores : ndarray of float32, shape (T, h, w)
-        Scores of all tiles.
-    scored : TilemapsManifest
-        Their manifest, for messages.
-    tiles : TilesManifest
-        The tiles, next to each other per image.
-
-    Returns
-    -------
-    list of ScoredImage
-        In the order of the tiles.
+    """Deal the tile maps of a split, float32 (T, h, w), out to their images, in the order of the tiles.
 
     Raises
     ------

@@ -154,17 +154,7 @@ class Config(Settings):
 
 
 def load_config(raw: Mapping[str, Any]) -> Config:
-    """Validate a configuration as read from YAML.
-
-    Parameters
-    ----------
-    raw : mapping
-        Sections and keys; missing ones take their defaults.
-
-    Returns
-    -------
-    Config
-        The configuration, overrides not yet applied but checked for their form.
+    """Validate a configuration as read from YAML; missing keys take their defaults, overrides are not yet applied.
 
     Raises
     ------
@@ -179,26 +169,10 @@ def load_config(raw: Mapping[str, Any]) -> Config:
 
 
 def resolve(raw: Mapping[str, Any], category: str, split: str | None = None) -> Config:
-    """Return the configuration of one category and split, overrides applied.
+    """Return the configuration of a category and split (None for the stages that serve all splits), overrides applied.
 
-    Parameters
-    ----------
-    raw : mapping
-        The whole configuration as read from YAML.
-    category : str
-        Category name.
-    split : str, optional
-        Split name; None for the stages that serve all splits.
-
-    Returns
-    -------
-    Config
-        Sections with the overrides ``category``, then ``*/split``, then ``category/split`` merged onto them.
-
-    Raises
-    ------
-    ConfigError
-        If overrides that are valid alone are not so together.
+    The overrides ``category``, then ``*/split``, then ``category/split`` are merged onto the sections. Raises
+    ConfigError if overrides that are valid alone are not so together.
     """
     overrides: Mapping[str, Raw] = raw.get("overrides") or {}
     keys = [category] if split is None else [category, f"*/{split}", f"{category}/{split}"]
@@ -215,17 +189,8 @@ def resolve(raw: Mapping[str, Any], category: str, split: str | None = None) -> 
 def require_bounded(value: Any, what: str) -> None:
     """Refuse settings that are deeper or, with every alias written out, larger than settings can be.
 
-    Parameters
-    ----------
-    value : object
-        As read from YAML, in which an alias can stand for a part of any size or for the whole.
-    what : str
-        What to call it in the message.
-
-    Raises
-    ------
-    ConfigError
-        If it nests more than 40 levels or has more than 200 000 entries.
+    In YAML an alias can stand for a part of any size or for the whole. Raises ConfigError for ``what`` nests more than
+    40 levels or has more than 200 000 entries.
     """
     waiting, entries = [(value, 0)], 0
     while waiting:
@@ -254,18 +219,8 @@ def deep_merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> Raw:
 def check_overrides(raw: Mapping[str, Any], categories: Sequence[str]) -> None:
     """Check that overrides name known categories and splits, sections that may be overridden, and valid settings.
 
-    Parameters
-    ----------
-    raw : mapping
-        The whole configuration as read from YAML.
-    categories : sequence of str
-        Names that an override may have: categories of the data root, and well-known ones that it may lack, so that a
-        preset for a well-known data set serves a part of it, or another data set.
-
-    Raises
-    ------
-    ConfigError
-        Listing every problem.
+    ``categories`` are those of the data root, and well-known ones that it may lack, so that a preset for a well-known
+    data set serves a part of it, or another data set. Raises ConfigError, listing every problem.
     """
     splits = [name for name in SPLITS if name != "train"]
     problems: list[str] = []

@@ -24,24 +24,10 @@ class AnomalousTile:
 
 
 def blend(pixels: UInt8Array, texture: UInt8Array, mask: BoolArray, weight: float) -> UInt8Array:
-    """Blend a texture into a tile where a mask says so.
+    """Blend a texture into a tile, both uint8 (H, W, 3), where a mask, bool (H, W), says so.
 
-    Parameters
-    ----------
-    pixels, texture : ndarray of uint8, shape (H, W, 3)
-        Tile and texture.
-    mask : ndarray of bool, shape (H, W)
-        Where.
-    weight : float
-        Weight of the texture, 0..1.
+    The weight of the texture is 0..1. The result is rounded inside the mask and untouched outside.
 
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, 3)
-        Rounded inside the mask, untouched outside.
-
-    Notes
-    -----
     URD specification section 1.3. The three coefficients of its formula sum to 1, so blending and normalising may
     change places; here tiles stay 8-bit, which moves a value by at most half a grey value.
     """

@@ -30,24 +30,10 @@ CHANGES: dict[str, Callable[[Image.Image, float], Image.Image]] = {
 def jitter_colour(
     pixels: UInt8Array, options: tuple[str, ...], strength: float, random: np.random.Generator
 ) -> UInt8Array:
-    """Change one thing about a tile.
+    """Change one thing about a tile, uint8 (H, W, 3): one of the options, keys of :data:`CHANGES`, all as likely.
 
-    Parameters
-    ----------
-    pixels : ndarray of uint8, shape (H, W, 3)
-        The tile.
-    options : tuple of str
-        Keys of :data:`CHANGES`, one of which is chosen; all are as likely.
-    strength : float
-        The factor is uniform within 1 - strength and 1 + strength.
-    random : Generator
-        Source of choice and factor.
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, 3)
-        The tile in another light. parity: it is changed after it was resized, the reference changes the photograph
-        before; they differ by rounding and clipping.
+    The factor is uniform within 1 - strength and 1 + strength. parity: the tile is changed after it was resized, the
+    reference changes the photograph before; they differ by rounding and clipping.
     """
     chosen = options[int(random.integers(len(options)))]
     factor = float(random.uniform(1.0 - strength, 1.0 + strength))

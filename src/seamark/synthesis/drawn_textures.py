@@ -100,19 +100,6 @@ def _coloured(field: Float32Array, random: np.random.Generator) -> UInt8Array:
 
 
 def draw_texture(shape: tuple[int, int], random: np.random.Generator) -> UInt8Array:
-    """Draw a texture.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Height and width in px.
-    random : Generator
-        Source of kind, scale, direction, bends and colours.
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, 3)
-        The texture.
-    """
+    """Draw a texture, uint8 (H, W, 3): its kind, scale, direction, bends and colours are all random."""
     field = FIELDS[int(random.integers(len(FIELDS)))](shape, random)
     return _coloured(field, random)

@@ -36,22 +36,10 @@ def _grabcut(pixels: UInt8Array, iterations: int) -> BoolArray:
 
 
 def foreground_mask(pixels: UInt8Array, settings: ForegroundSettings) -> BoolArray | None:
-    """Find the product on a tile.
+    """Find the product on a tile without defects, uint8 (H, W, 3): bool (H, W), True on the product.
 
-    Parameters
-    ----------
-    pixels : ndarray of uint8, shape (H, W, 3)
-        Tile without defects.
-    settings : ForegroundSettings
-        Method, and which shares of the tile are believed.
+    None for the whole tile, where the method is ``none`` or the share that it finds is not believed.
 
-    Returns
-    -------
-    ndarray of bool, shape (H, W), or None
-        True on the product; None for the whole tile, where the method is ``none`` or its result is not believed.
-
-    Notes
-    -----
     URD specification sections 2.1 and 3.3.
     """
     if settings.method == "none":
@@ -83,12 +71,8 @@ class _Bits:
 class ForegroundMasks:
     """Foregrounds of training tiles, each found once and kept as bits.
 
-    Parameters
-    ----------
-    read : callable
-        Gives the pixels of a tile, uint8 (H, W, 3), for example :meth:`seamark.learning.batches.TileReader.pixels`.
-    settings : ForegroundSettings
-        How foregrounds are found. The first tile without a believable one is warned of, further ones are only noted.
+    ``read`` gives the pixels of a tile, uint8 (H, W, 3). The first tile without a believable foreground is warned of,
+    further ones are only noted.
     """
 
     def __init__(self, read: Callable[[int], UInt8Array], settings: ForegroundSettings) -> None:

@@ -21,17 +21,9 @@ USEFUL_SHARES = (0.1, 0.9)
 
 
 def estimate_background(pixels: UInt8Array) -> BoolArray:
-    """Estimate where a tile shows background: nearly white or nearly black.
+    """Estimate where a tile or the mean of many, uint8 (H, W, 3), shows background: nearly white or nearly black.
 
-    Parameters
-    ----------
-    pixels : ndarray of uint8, shape (H, W, 3)
-        A tile, or the mean of many.
-
-    Returns
-    -------
-    ndarray of bool, shape (H, W)
-        True on background and a little beyond.
+    The result is bool (H, W), True on background and a little beyond.
     """
     grey = pixels.mean(axis=2)
     extreme = ((grey > BRIGHT) | (grey < DARK)).astype(np.uint8)
@@ -40,18 +32,7 @@ def estimate_background(pixels: UInt8Array) -> BoolArray:
 
 
 def has_background(mean_tile: UInt8Array) -> bool:
-    """Return whether the background of a category is worth skipping.
-
-    Parameters
-    ----------
-    mean_tile : ndarray of uint8, shape (H, W, 3)
-        Mean of the training tiles.
-
-    Returns
-    -------
-    bool
-        Whether the estimated background covers from a tenth to nine tenths of it.
-    """
+    """Return whether the background of a category covers from a tenth to nine tenths of the mean training tile."""
     return USEFUL_SHARES[0] <= float(estimate_background(mean_tile).mean()) <= USEFUL_SHARES[1]
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from seamark.files.images import BoolArray, Float32Array, UInt8Array
-from seamark.settings.pair_augmentation import PairAugmentationSettings
+from seamark.settings.anomalous_pairs import PairAugmentationSettings
 
 BLUR_PX = 5
 GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
@@ -56,21 +56,9 @@ class CameraPose:
 
 
 def change_light(tile: UInt8Array, settings: PairAugmentationSettings, random: np.random.Generator) -> UInt8Array:
-    """Change brightness, contrast and saturation of a tile, each where its coin falls so.
+    """Change brightness, contrast and saturation of a tile, uint8 (H, W, 3), each where its coin falls so.
 
-    Parameters
-    ----------
-    tile : ndarray of uint8, shape (H, W, 3)
-        Pixels.
-    settings : PairAugmentationSettings
-        Probability and ranges.
-    random : Generator
-        Source of coins and factors.
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, 3)
-        Clipped and rounded; the tile itself where no coin falls.
+    The result is clipped and rounded; it is the tile itself where no coin falls.
     """
     coins = random.random(3) < settings.light_probability
     brightness, contrast, saturation = (

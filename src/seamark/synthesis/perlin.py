@@ -36,24 +36,10 @@ def _axis(pixels: int, cells: int) -> _Axis:
 
 
 def perlin_field(shape: tuple[int, int], cells: tuple[int, int], random: np.random.Generator) -> Float32Array:
-    """Draw a field of Perlin noise.
+    """Draw a field of Perlin noise, float32 (H, W), within -1..1 and exactly 0 at the nodes of the lattice.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Height and width in px; any, also where the cells do not divide it.
-    cells : tuple of int
-        Cells of the lattice down and across.
-    random : Generator
-        Source of one angle per node, row by row.
+    Cells, down and across, need not divide the height and width in px. One angle per node is drawn, row by row.
 
-    Returns
-    -------
-    ndarray of float32, shape (H, W)
-        Values within -1..1, exactly 0 at the nodes.
-
-    Notes
-    -----
     URD specification section 1.2, steps 2 to 4. Interpolating across and down may change places: here the few rows of
     nodes are interpolated to the columns of the image first, and only these rows then to all of its rows.
     """
@@ -73,20 +59,7 @@ def perlin_field(shape: tuple[int, int], cells: tuple[int, int], random: np.rand
 
 
 def rotate(field: Float32Array, angle_deg: float) -> Float32Array:
-    """Turn a field about its centre, bilinear, with zeros outside and the size unchanged.
-
-    Parameters
-    ----------
-    field : ndarray of float32, shape (H, W)
-        Any values.
-    angle_deg : float
-        Angle in degrees, anticlockwise.
-
-    Returns
-    -------
-    ndarray of float32, shape (H, W)
-        The turned field.
-    """
+    """Turn a field, float32 (H, W), about its centre, anticlockwise, bilinear, with zeros outside."""
     height, width = field.shape
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle_deg, 1.0)
     turned = cv2.warpAffine(field, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
@@ -102,24 +75,10 @@ def draw_lattice(random: np.random.Generator) -> tuple[int, int]:
 def perlin_mask(
     shape: tuple[int, int], random: np.random.Generator, lattice: tuple[int, int] | None = None
 ) -> BoolArray:
-    """Draw the mask of an anomaly.
+    """Draw the mask of an anomaly, bool (H, W); about one mask in twenty is empty, which is meant.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Height and width in px.
-    random : Generator
-        Source of lattice, gradients and angle.
-    lattice : tuple of int or None
-        Cells of the lattice down and across; None to draw them.
+    The cells of the lattice down and across are drawn unless they are given.
 
-    Returns
-    -------
-    ndarray of bool, shape (H, W)
-        True where the anomaly is; about one mask in twenty is empty, which is meant.
-
-    Notes
-    -----
     URD specification section 1.2.
     """
     field = perlin_field(shape, lattice or draw_lattice(random), random)

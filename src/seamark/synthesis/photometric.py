@@ -7,40 +7,12 @@ from seamark.settings.augmentation import AugmentationSettings, WideSettings
 
 
 def expose(pixels: Float32Array, stops: float) -> Float32Array:
-    """Change the exposure and clip.
-
-    Parameters
-    ----------
-    pixels : ndarray of float32
-        Grey values 0..255.
-    stops : float
-        The factor is ``2 ** stops``.
-
-    Returns
-    -------
-    ndarray of float32
-        Grey values in 0..255, not rounded.
-    """
+    """Change the exposure of grey values, float32, 0..255, by the factor ``2 ** stops``; clip and do not round."""
     return np.asarray(np.clip(pixels * np.float32(2.0**stops), 0.0, 255.0), np.float32)
 
 
 def add_noise(pixels: Float32Array, std: float, random: np.random.Generator) -> Float32Array:
-    """Add Gaussian noise, independent per pixel and channel, and clip.
-
-    Parameters
-    ----------
-    pixels : ndarray of float32
-        Grey values 0..255.
-    std : float
-        Standard deviation in grey values.
-    random : Generator
-        Source of the noise.
-
-    Returns
-    -------
-    ndarray of float32
-        Grey values in 0..255, not rounded.
-    """
+    """Add Gaussian noise to grey values, float32, 0..255, independent per pixel and channel; clip and do not round."""
     if std == 0.0:
         return pixels
     noise = random.standard_normal(pixels.shape, dtype=np.float32)
@@ -48,24 +20,10 @@ def add_noise(pixels: Float32Array, std: float, random: np.random.Generator) -> 
 
 
 def expose_and_add_noise(tile: UInt8Array, settings: AugmentationSettings, random: np.random.Generator) -> UInt8Array:
-    """Augment a tile as RoBiS does, with the coin already tossed.
+    """Augment a tile, uint8 (H, W, C), as RoBiS does, with the coin already tossed; truncate and do not round.
 
-    Parameters
-    ----------
-    tile : ndarray of uint8, shape (H, W, C)
-        Pixels at the size of the model input. Every channel gets its own noise, also where a grey tile was repeated.
-    settings : AugmentationSettings
-        Ranges and order.
-    random : Generator
-        Source of exposure and noise.
+    Every channel gets its own noise, also where a grey tile was repeated.
 
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, C)
-        Truncated, not rounded.
-
-    Notes
-    -----
     RoBiS specification section B.
     """
     stops = float(random.uniform(-settings.exposure_stops, settings.exposure_stops))
@@ -78,25 +36,11 @@ def expose_and_add_noise(tile: UInt8Array, settings: AugmentationSettings, rando
 
 
 def wide_variant(picture: UInt8Array, settings: WideSettings, random: np.random.Generator) -> UInt8Array:
-    """Show a tile or photograph as another lamp and camera would.
+    """Show a tile or photograph, uint8 (H, W, C), as another lamp and camera would; rounded.
 
     The families, each drawn uniformly from its range: gamma and gain (of their logarithms), a linear gradient of the
     light in any direction, a vignette that falls with the squared distance from the middle, gains of the colours, and
-    Gaussian noise.
-
-    Parameters
-    ----------
-    picture : ndarray of uint8, shape (H, W, C)
-        Pixels; zeros (padding) stay zeros but for noise.
-    settings : WideSettings
-        Ranges. A family whose range is 0 draws nothing.
-    random : Generator
-        Source of the variant.
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, C)
-        The variant, rounded.
+    Gaussian noise. A family whose range is 0 draws nothing. Zeros (padding) stay zeros but for noise.
     """
     gamma = float(np.exp(random.uniform(*settings.log_gamma)))
     gain = float(np.exp(random.uniform(*settings.log_gain)))
@@ -126,22 +70,7 @@ def _light(shape: tuple[int, ...], settings: WideSettings, random: np.random.Gen
 
 
 def augment(tile: UInt8Array, settings: AugmentationSettings, random: np.random.Generator) -> UInt8Array:
-    """Augment one training tile.
-
-    Parameters
-    ----------
-    tile : ndarray of uint8, shape (H, W, C)
-        Pixels at the size of the model input.
-    settings : AugmentationSettings
-        Probabilities and ranges.
-    random : Generator
-        Source of every choice.
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, C)
-        The tile itself where neither coin falls.
-    """
+    """Augment one training tile, uint8 (H, W, C); it is the tile itself where neither coin falls."""
     if random.random() < settings.wide_probability:
         tile = wide_variant(tile, settings.wide, random)
     if random.random() >= 1.0 - settings.probability:

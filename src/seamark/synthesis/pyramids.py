@@ -26,22 +26,10 @@ def _resize_from_corners(values: Float32Array, shape: tuple[int, int]) -> Float3
 
 
 def cascaded_masks(mask: BoolArray, shapes: Sequence[tuple[int, int]]) -> list[BoolArray]:
-    """Shrink a mask level by level, each from the mask of the level before.
+    """Shrink a mask, bool (H, W), to rows and columns of each level, fine to coarse, each from the one before.
 
-    Parameters
-    ----------
-    mask : ndarray of bool, shape (H, W)
-        Anomalous pixels.
-    shapes : sequence of tuple of int
-        Rows and columns of each level, fine to coarse.
+    A level is bilinear with coinciding corners, then at least one half.
 
-    Returns
-    -------
-    list of ndarray of bool, shapes (H_l, W_l)
-        One mask per level: bilinear with coinciding corners, then at least one half.
-
-    Notes
-    -----
     URD specification section 2.4. Shrinking the full mask to every level on its own gives other masks.
     """
     levels = []
@@ -52,20 +40,10 @@ def cascaded_masks(mask: BoolArray, shapes: Sequence[tuple[int, int]]) -> list[B
 
 
 def quarter_mask(mask: BoolArray) -> BoolArray:
-    """Shrink a mask to a quarter of its sides as the target of a segmentation network.
+    """Shrink a mask, bool (H, W), to a quarter of its sides, multiples of 4, as the target of a segmentation network.
 
-    Parameters
-    ----------
-    mask : ndarray of bool, shape (H, W)
-        Anomalous pixels; H and W are multiples of 4.
+    It is True where at least two of the four middle pixels of a block of 4 x 4 are set.
 
-    Returns
-    -------
-    ndarray of bool, shape (H / 4, W / 4)
-        True where at least two of the four middle pixels of a block of 4 x 4 are set.
-
-    Notes
-    -----
     URD specification section 1.6: it equals bilinear interpolation of cell centres, then at least one half. An anomaly
     that touches only the outer ring of a block vanishes.
     """
@@ -75,22 +53,10 @@ def quarter_mask(mask: BoolArray) -> BoolArray:
 
 
 def pooled_masks(mask: BoolArray, shapes: Sequence[tuple[int, int]]) -> list[BoolArray]:
-    """Shrink a mask to every level on its own, by the share of a cell that is set.
+    """Shrink a mask, bool (H, W), to every level on its own: True where more than 0.3 of a cell's pixels are set.
 
-    Parameters
-    ----------
-    mask : ndarray of bool, shape (H, W)
-        Set pixels.
-    shapes : sequence of tuple of int
-        Rows and columns of each level, divisors of H and W.
+    Rows and columns of a level are divisors of H and W.
 
-    Returns
-    -------
-    list of ndarray of bool, shapes (H_l, W_l)
-        True where more than 0.3 of a cell's pixels are set.
-
-    Notes
-    -----
     AAND specification section A.5.
     """
     levels = []

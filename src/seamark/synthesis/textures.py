@@ -19,19 +19,9 @@ TextureSource = Callable[[tuple[int, int], np.random.Generator], UInt8Array]
 
 
 class FolderTextures:
-    """Photographs of a folder and its subfolders, such as those of the Describable Textures Dataset.
+    """Photographs (jpg, jpeg, png) of a folder and its subfolders, such as those of the Describable Textures Dataset.
 
-    Parameters
-    ----------
-    folder : Path
-        Holds photographs (jpg, jpeg, png).
-    cache_mb : int
-        Memory for shrunk photographs in MB.
-
-    Raises
-    ------
-    DataError
-        If there is no photograph.
+    Shrunk photographs take up to ``cache_mb`` MB of memory. Raises DataError if there is no photograph.
     """
 
     def __init__(self, folder: Path, cache_mb: int) -> None:
@@ -64,23 +54,7 @@ class FolderTextures:
 
 
 def texture_source(settings: SynthesisSettings) -> TextureSource:
-    """Return the source of textures that the settings name.
-
-    Parameters
-    ----------
-    settings : SynthesisSettings
-        Folder of photographs, or null for drawn textures.
-
-    Returns
-    -------
-    callable
-        See :data:`TextureSource`.
-
-    Raises
-    ------
-    DataError
-        If the folder holds no photograph.
-    """
+    """Return the source of textures that the settings name: a folder of photographs, or drawn ones."""
     if settings.texture_folder is None:
         return draw_texture
     return FolderTextures(Path(settings.texture_folder).expanduser(), settings.texture_cache_mb)

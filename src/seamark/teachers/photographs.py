@@ -5,7 +5,7 @@ from pathlib import Path
 
 from seamark.data.layout import Layout, category_folders
 from seamark.errors import DataError
-from seamark.files.formats import IMAGE_SUFFIXES
+from seamark.files.plain import IMAGE_SUFFIXES
 from seamark.learning.batches import counted_random
 from seamark.settings.teacher import DistillSettings
 from seamark.teachers.crops import CroppedPhotographs

@@ -27,22 +27,10 @@ def as_it_is(photograph: UInt8Array, _image_id: str, _version: int) -> UInt8Arra
 
 
 def cut_tiles(image: UInt8Array, boxes: Sequence[Box], input_shape: tuple[int, int]) -> UInt8Array:
-    """Cut windows out of an image and resize them to the model's input.
+    """Cut windows, in image px, out of an image, uint8 (H, W, C), and resize them to the model's input.
 
-    Parameters
-    ----------
-    image : ndarray of uint8, shape (H, W, C)
-        C is 1 or 3.
-    boxes : sequence of (x0, y0, x1, y1)
-        Windows in image px; what lies beyond the image becomes 0.
-    input_shape : tuple of int
-        Height and width of a tile in px.
-
-    Returns
-    -------
-    ndarray of uint8, shape (n, h, w, C)
-        Tiles, resized with Pillow's antialiased bilinear filter after padding (RoBiS specification sections A and B);
-        a window that already has the size of the input is copied unchanged.
+    What lies beyond the image becomes 0. Tiles, uint8 (n, h, w, C), are resized with Pillow's antialiased bilinear
+    filter after padding (RoBiS specification sections A and B); a window of the size of the input is copied unchanged.
     """
     height, width = input_shape
     tiles = np.empty((len(boxes), height, width, image.shape[2]), np.uint8)
@@ -78,18 +66,14 @@ def write_tiles(
 
     Parameters
     ----------
-    path : Path
-        Target: a .npy file of uint8 (T, h, w, C).
-    plan : TilePlan
-        What to write.
-    root : Path
-        Data root.
+    path, plan : Path, TilePlan
+        Target, a .npy file of uint8 (T, h, w, C), and what to write.
+    root, index : Path
+        Data root, and the manifest of the index, for messages.
     map_images : MapItems
         Runs the work, for example :meth:`seamark.running.job.Job.map`.
     light_variants : callable
         Takes pixels, id and number of a variant and returns the variant.
-    index : Path, optional
-        Manifest of the index, for messages.
 
     Raises
     ------
@@ -113,23 +97,9 @@ def write_tiles(
 
 
 def tiles_manifest(plan: TilePlan, category: str, path: Path, split: Split | None = None) -> TilesManifest:
-    """Describe a tile array that :func:`write_tiles` wrote.
+    """Describe a tile array that :func:`write_tiles` wrote; the manifest belongs into the same folder.
 
-    Parameters
-    ----------
-    plan : TilePlan
-        What was written.
-    category : str
-        Name of the category.
-    path : Path
-        The .npy file.
-    split : str, optional
-        What the images are called together; that of the index without it.
-
-    Returns
-    -------
-    TilesManifest
-        Its manifest; it belongs into the same folder.
+    ``split`` is what the images are called together, that of the index without it.
     """
     images = tuple(
         TiledImage(

@@ -14,27 +14,10 @@ NPY_HEADER_BYTES = 128
 
 
 def tile_stride(window: int, overlap: float) -> int:
-    """Return the distance between neighbouring tiles of the padded layout, ``trunc(window * (1 - overlap))``.
+    """Return the distance in px of neighbouring tiles of the padded layout, ``trunc(window * (1 - overlap))``.
 
     The product is truncated as it comes out in floating point, as in the released code: 1024 and 0.1 give 921, 10 and
-    0.9 would give 0.
-
-    Parameters
-    ----------
-    window : int
-        Side of a tile in image px.
-    overlap : float
-        Share of the window that neighbours have in common, in [0, 1).
-
-    Returns
-    -------
-    int
-        Stride in image px, at least 1.
-
-    Raises
-    ------
-    ConfigError
-        If the tiles would not advance.
+    0.9 would give 0. Raises ConfigError if the tiles would not advance.
     """
     if window < 1 or not 0.0 <= overlap < 1.0:
         raise ConfigError(
@@ -47,27 +30,20 @@ def tile_stride(window: int, overlap: float) -> int:
 
 
 def tile_starts(length: int, window: int, overlap: float, layout: Literal["padded", "even"]) -> tuple[int, ...]:
-    """Return where the tiles of one axis start.
+    """Return where the tiles of one axis start, ascending from 0, in px.
 
     Both layouts have ``ceil((length - window) / stride) + 1`` tiles, and one where that is less. An axis that is not
     longer than the window has one tile at 0 in both layouts, padded along that axis alone.
 
     Parameters
     ----------
-    length : int
-        Side of the image in px.
-    window : int
-        Side of a tile in px.
+    length, window : int
+        Sides of the image and of a tile in px.
     overlap : float
         Share of the window that neighbours have in common, in [0, 1).
     layout : {"padded", "even"}
         padded: multiples of the stride, so the last tile may reach beyond the image; even: spread from the first to
         the last pixel without padding, ``round(i * (length - window) / (n - 1))``.
-
-    Returns
-    -------
-    tuple of int
-        Ascending starts in px, the first is 0.
 
     Raises
     ------
@@ -93,101 +69,34 @@ def _axis_spans(length: int, grid: GridSettings) -> list[tuple[int, int]]:
 
 
 def tile_count(width: int, height: int, grid: GridSettings) -> int:
-    """Return the number of tiles of an image without listing them.
-
-    Parameters
-    ----------
-    width, height : int
-        Size of the image in px.
-    grid : GridSettings
-        The tiling.
-
-    Returns
-    -------
-    int
-        Rows times columns.
-    """
+    """Return the number of tiles of an image, its size in px, without listing them."""
     return len(_axis_spans(width, grid)) * len(_axis_spans(height, grid))
 
 
 def tile_boxes(width: int, height: int, grid: GridSettings) -> list[Box]:
-    """Return the windows of all tiles of an image, rows outer, columns inner.
+    """Return the windows of all tiles of an image, half-open in image px, rows outer, columns inner.
 
-    Parameters
-    ----------
-    width, height : int
-        Size of the image in px.
-    grid : GridSettings
-        The tiling.
-
-    Returns
-    -------
-    list of (x0, y0, x1, y1)
-        Half-open windows in image px. Together they cover the image; what lies beyond it is padding.
-
-    Raises
-    ------
-    ConfigError
-        If the tiles would not advance.
-    DataError
-        If the image has no pixel.
+    Together they cover the image; what lies beyond it is padding. Raises ConfigError if the tiles would not advance and
+    DataError if the image has no pixel.
     """
     rows, columns = _axis_spans(height, grid), _axis_spans(width, grid)
     return [(x0, y0, x1, y1) for (y0, y1), (x0, x1) in product(rows, columns)]
 
 
 def tile_bytes(tiles: int, input_shape: tuple[int, int], channels: int) -> int:
-    """Return the size of a file that holds a tile array.
-
-    Parameters
-    ----------
-    tiles : int
-        Number of tiles.
-    input_shape : tuple of int
-        Height and width of a stored tile in px.
-    channels : int
-        1 or 3.
-
-    Returns
-    -------
-    int
-        Bytes, header included.
-    """
+    """Return the size in bytes of a file that holds a tile array, header included."""
     return NPY_HEADER_BYTES + tiles * input_shape[0] * input_shape[1] * channels
 
 
 def working_bytes(width: int, height: int, grid: GridSettings) -> int:
     """Return how much memory cutting one image takes: the image twice (as array and as Pillow image) and one window.
 
-    Parameters
-    ----------
-    width, height : int
-        Size of the image in px.
-    grid : GridSettings
-        The tiling.
-
-    Returns
-    -------
-    int
-        Bytes for three channels, which Pillow keeps in 4 bytes per px.
+    Bytes are those of three channels, which Pillow keeps in 4 bytes per px.
     """
     window = width * height if grid.layout == "whole" else grid.window_px**2
     return 7 * width * height + 4 * window
 
 
 def map_shape(image_shape: tuple[int, int], scale: float) -> tuple[int, int]:
-    """Return the size of the anomaly map of an image.
-
-    Parameters
-    ----------
-    image_shape : tuple of int
-        Height and width of the image in px.
-    scale : float
-        Size of the map relative to the image, in (0, 1].
-
-    Returns
-    -------
-    tuple of int
-        Height and width of the map in px, each at least 1.
-    """
+    """Return height and width of the anomaly map of an image in px, each at least 1, for a scale in (0, 1]."""
     return max(1, round(image_shape[0] * scale)), max(1, round(image_shape[1] * scale))

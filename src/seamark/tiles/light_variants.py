@@ -12,25 +12,9 @@ from seamark.synthesis.photometric import wide_variant
 def light_variant(
     settings: WideSettings, category: str, photograph: UInt8Array, image_id: str, version: int
 ) -> UInt8Array:
-    """Return a photometric variant of a photograph.
+    """Return a photometric variant of a photograph, uint8 (H, W, C); version 0 is the photograph itself.
 
-    Parameters
-    ----------
-    settings : WideSettings
-        Families and ranges.
-    category : str
-        Category of the photograph.
-    photograph : ndarray of uint8, shape (H, W, C)
-        Pixels, values 0..255.
-    image_id : str
-        Id of the photograph. With category and number it decides what is drawn from the ranges; nothing else does.
-    version : int
-        Number of the variant; 0 is the photograph itself.
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, C)
-        The variant.
+    Category, id of the photograph and number of the variant decide what is drawn from the ranges; nothing else does.
     """
     if version == 0:
         return photograph

@@ -45,27 +45,7 @@ class TilePlan:
 
 
 def images_of(index: IndexManifest, split: str, root: Path) -> tuple[ImageRecord, ...]:
-    """Return the images of a split and refuse an empty one.
-
-    Parameters
-    ----------
-    index : IndexManifest
-        Index of a category.
-    split : str
-        Which split.
-    root : Path
-        Data root, for the message.
-
-    Returns
-    -------
-    tuple of ImageRecord
-        Sorted by id, at least one.
-
-    Raises
-    ------
-    DataError
-        If the split has no image.
-    """
+    """Return the images of a split, sorted by id; raises DataError if there is none."""
     images = tuple(image for image in index.images if image.split == split)
     if images:
         return images
@@ -120,7 +100,7 @@ def plan_tiles(
     Parameters
     ----------
     records : sequence of ImageRecord
-        Images of one category and split; their sizes may differ.
+        Images of one category and split; their sizes may differ. Tiles come in this order.
     grid : GridSettings
         The tiling.
     folder : Path
@@ -129,11 +109,6 @@ def plan_tiles(
         Images that are cut at the same time.
     versions : tuple of int
         Variants of each image by number, 0 for itself.
-
-    Returns
-    -------
-    TilePlan
-        The tiles of each image next to each other, in the order of ``records``.
 
     Raises
     ------

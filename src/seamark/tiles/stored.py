@@ -11,24 +11,9 @@ from seamark.repair import repair_command
 
 
 def open_tiles(path: Path, manifest: TilesManifest) -> UInt8Array:
-    """Open a tile array as a read-only memory map.
+    """Open a tile array, uint8 (T, h, w, C), as a read-only memory map.
 
-    Parameters
-    ----------
-    path : Path
-        The .npy file.
-    manifest : TilesManifest
-        Its manifest.
-
-    Returns
-    -------
-    ndarray of uint8, shape (T, h, w, C)
-        Tiles, values 0..255.
-
-    Raises
-    ------
-    ManifestError
-        If the file is missing, damaged, or has another shape or dtype than promised.
+    Raises ManifestError if the file is missing, damaged, or has another shape or dtype than promised.
     """
     remedy = f"cut the tiles again with: {repair_command(path)}"
     return open_array(path, np.uint8, (None, *manifest.shape[1:]), "tiles", remedy)
