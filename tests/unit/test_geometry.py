@@ -50,7 +50,7 @@ def test_even_tiles_need_no_padding_and_are_spread_evenly(length, window, overla
 
 
 @pytest.mark.parametrize(("length", "starts"), [(2448, (0, 712, 1424)), (1056, (0, 32)), (2232, (0, 604, 1208))])
-def test_even_starts_of_the_specification(length, starts):
+def test_even_starts_at_the_official_sizes(length, starts):
     assert tile_starts(length, 1024, 0.1, "even") == starts
 
 
