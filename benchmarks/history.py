@@ -20,7 +20,6 @@ CODE = "Snakefile", "src", "stages", "benchmarks", ":(exclude)benchmarks/history
 PACKAGES = {
     "anomalib": "anomalib",
     "cv2": "opencv-python-headless",
-    "numba": "numba",
     "numpy": "numpy",
     "scipy": "scipy",
     "timm": "timm",

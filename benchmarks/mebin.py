@@ -114,7 +114,7 @@ def extra_bytes(function: Callable[[], Any]) -> int:
 
 def compare(what: str, scores: Map, split: SplitStatistics, repeats: int) -> dict[str, str | float]:
     """Time both on one map, in turn; their results must be equal."""
-    context = ImageContext(split, split, split.images[0])
+    context = ImageContext(split, split, split.images[0], split.mean)
     functions: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         "mebin": (
             lambda: literal_threshold(scores, split),

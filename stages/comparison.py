@@ -27,9 +27,9 @@ from seamark.comparison.changed_images import compared_images, most_changed, wri
 from seamark.comparison.differences import compared_subsets
 from seamark.comparison.runs import RunFiles, read_runs
 from seamark.comparison.strips import comparison_strips, write_comparison_strip
-from seamark.comparison.tables import write_csv, write_markdown
+from seamark.comparison.tables import write_csv
 from seamark.files.atomic import atomic_folder, atomic_write
-from seamark.report.compare_page import Comparison, render_comparison
+from seamark.report.compare_page import Comparison, render_comparison, render_markdown
 from seamark.running.job import Job, run
 from seamark.settings.comparison import ComparisonPageSettings
 
@@ -54,9 +54,9 @@ def main(job: Job) -> None:
         table=job.target("table"),
         markdown=job.target("markdown"),
     )
-    changes = [entry.changes for entry in files]
-    write_csv(comparison.table, subsets, changes)
-    write_markdown(comparison.markdown, comparison.title, subsets, changes, comparison.fpr_limit)
+    write_csv(comparison.table, subsets, [entry.changes for entry in files])
+    with atomic_write(comparison.markdown) as draft:
+        draft.write_text(render_markdown(comparison), encoding="utf-8")
     with atomic_write(page) as draft:
         draft.write_text(render_comparison(comparison, page), encoding="utf-8")
 

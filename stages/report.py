@@ -27,9 +27,9 @@ from pathlib import Path
 from seamark.evaluation.summary import summary_rows, write_summary
 from seamark.files.atomic import atomic_folder, atomic_write
 from seamark.manifests.base import write_manifest
-from seamark.report.page import ReportFiles, render_page
-from seamark.report.plots import write_plots
-from seamark.report.run_figures import page_figures, plots_of
+from seamark.report.page import render_page
+from seamark.report.plots import category_figures, run_plots, write_plots
+from seamark.report.run_files import ReportFiles
 from seamark.report.viewer import write_galleries
 from seamark.running.job import Job, run
 from seamark.settings.report import ReportSettings
@@ -44,15 +44,13 @@ def main(job: Job) -> None:
         summary=job.target("summary"),
         run_folder=Path(job.params["benchmarks"]).parent,
     )
-    write_summary(job.target("summary"), summary_rows(list(inputs.evaluations.values())))
-    with atomic_folder(job.target("plots").parent) as folder:
-        plots = write_plots(folder, plots_of(inputs))
-    write_manifest(job.target("plots"), plots)
-    figures = page_figures(inputs, plots, job.target("plots"))
-    page = job.target("page")
-    html = render_page(
-        inputs, page, job.params["run"], job.params["config"], job.settings(ReportSettings), figures=figures
-    )
+    evaluations, plots, page = list(inputs.evaluations.values()), job.target("plots"), job.target("page")
+    write_summary(job.target("summary"), summary_rows(evaluations))
+    with atomic_folder(plots.parent) as folder:
+        drawn = write_plots(folder, run_plots(category_figures(inputs), evaluations, inputs.cost))
+    write_manifest(plots, drawn)
+    settings = job.settings(ReportSettings)
+    html = render_page(inputs, page, job.params["run"], job.params["config"], settings, plots=plots)
     with atomic_folder(page.parent / "gallery") as folder:
         write_galleries(inputs.categories, folder, page.parent)
     with atomic_write(page) as draft:

@@ -17,12 +17,6 @@ from tests.fuzz.mutation import mutated
 
 INSTRUMENTED = ["seamark", "PIL", "tifffile", "tarfile"]
 """Packages whose branches guide atheris."""
-COMPILED = [
-    "seamark.masks.component_kernels",
-    "seamark.submission.huffman_kernels",
-    "seamark.submission.rounding_kernels",
-]
-"""Modules of loops for numba, which does not understand what atheris would put into them."""
 
 
 class Session:
@@ -106,7 +100,7 @@ def main() -> None:
         atheris = importlib.import_module("atheris") if options.engine == "auto" else None
     except ImportError:
         atheris = None
-    with atheris.instrument_imports(include=INSTRUMENTED, exclude=COMPILED) if atheris else nullcontext():
+    with atheris.instrument_imports(include=INSTRUMENTED) if atheris else nullcontext():
         target = importlib.import_module("tests.fuzz.targets").load(options.target)
         seeds: list[bytes] = target.seeds()
     session = Session(target, seeds[0], options.seconds, options.out.resolve())

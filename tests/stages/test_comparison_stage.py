@@ -97,7 +97,7 @@ def test_every_link_leads_to_a_file_and_every_point_to_a_row(compared):
     assert [path for path in files if not path.is_file()] == []
     rows = {f"#{name}" for name in re.findall(r'id="([^"]*)"', text)}
     assert {target for target in found if target.startswith("#")} <= rows
-    assert len(re.findall(r'<a href="#image-\d+"><circle', text)) == 8 + 4
+    assert len(re.findall(r'<a href="#image-\d+"><title>', text)) == 8 + 4
     assert "http" not in text.replace("http-equiv", "")
     assert "data:" not in re.sub(r"<code>.*?</code>", "", text)
 

@@ -276,23 +276,30 @@ def test_page_without_any_truth(tmp_path):
 
 def test_page_says_that_fitted_maps_were_ranked(tmp_path):
     run = SmallRun(tmp_path, categories=("grey",), images=2)
-    text, _ = run.report()
+    text, _ = run.report(plots=True)
     assert "Ranked maps" not in text
     path = run.lists["evaluation"][0]
     fit = QuantileFit(low=0.1, high=0.9, low_score=0.0, high_score=1.0)
     write_manifest(path, read_manifest(path, EvaluationManifest).model_copy(update={"ranking": fit}))
-    fitted, _ = run.report()
+    fitted, _ = run.report(plots=True)
     assert "its quantiles 0.1 and 0.9 are those of the validation scores" in fitted
     assert "threshold (raw score)" in text
     assert "threshold (fitted score)" in fitted
-    markers = [len(re.findall(r"mean_std \d", page)) for page in (text, fitted)]
+    markers = [len(re.findall(r"<title>mean_std \d", page)) for page in (text, fitted)]
     assert markers[1] == markers[0] - 2, "thresholds are not drawn over the curves of other maps"
 
 
 def test_plots_lie_beside_the_page(finished):
     text, _ = finished.report(plots=True)
     manifest = read_manifest(finished.out / "report/plots/plots.json", PlotsManifest)
-    kinds = ("score_histograms", "threshold_curves", "overlap_curve", "precision_recall", "training_bank")
+    kinds = (
+        "split_histograms",
+        "score_histograms",
+        "threshold_curves",
+        "overlap_curve",
+        "precision_recall",
+        "training_bank",
+    )
     expected = {f"{category}/{kind}" for category in finished.categories for kind in kinds}
     assert {plot.name for plot in manifest.plots} == {"scores", "cost", *expected}
     assert manifest.absent == ()
@@ -303,11 +310,12 @@ def test_plots_lie_beside_the_page(finished):
 
 
 def test_page_shows_scores_by_truth_and_masks_by_threshold(finished):
-    text, _ = finished.report()
+    text, _ = finished.report(plots=True)
     for category in finished.categories:
-        assert f'aria-label="scores of {html.escape(category)} test_public"' in text
-        assert f'aria-label="masks of {html.escape(category)} test_public by threshold"' in text
-    assert "scores of grey test_private" not in text
+        for title in ("Pixel scores of {} by truth", "Masks of {} by their threshold"):
+            chart = re.search(f'aria-label="{re.escape(html.escape(title.format(category)))}".*?</svg>', text).group()
+            assert "test_public" in chart
+            assert "test_private" not in chart
 
 
 def test_summary_holds_the_scores(finished):

@@ -5,12 +5,21 @@ import hashlib
 import io
 import os
 import tarfile
+import zlib
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from isal import isal_zlib
 
 from seamark.errors import SubmissionError
-from seamark.submission import deflate
-from seamark.submission.archive import archive_violations, member_violations, submission_files, write_archive
+from seamark.submission.archive import (
+    archive_violations,
+    deflated,
+    member_violations,
+    submission_files,
+    write_archive,
+)
 from seamark.submission.checker import check_submission, with_archive
 from seamark.submission.writing import pack_submission
 
@@ -118,10 +127,57 @@ def pack(submission, expected, target):
     return pack_submission(submission, expected, target, check, sequentially, known={}, threads=2)
 
 
-def test_a_part_that_does_not_inflate_leaves_no_archive(submission, expected, tmp_path, monkeypatch):
-    coded = deflate._coded
-    monkeypatch.setattr(deflate, "_is_repetitive", lambda content: False)
-    monkeypatch.setattr(deflate, "_coded", lambda content, last: coded(content[:-1] + b"?", last))
+def scores(words=100_000):
+    ramp = np.linspace(-2, 9, words) + np.random.default_rng(0).normal(0, 0.01, words)
+    return ramp.astype(np.float16).tobytes()
+
+
+CONTENTS = {
+    "nothing": b"",
+    "one byte": b"x",
+    "zeros": bytes(70_000),
+    "scores": scores(),
+    "odd": scores()[:99_999],
+    "noise": np.random.default_rng(1).bytes(150_000),
+}
+
+
+@pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
+def test_zlib_reads_a_part_that_is_the_last_and_one_that_is_not(content):
+    assert zlib.decompress(deflated(content, True), -zlib.MAX_WBITS) == content
+    parts = deflated(content, False) + deflated(b"more", False) + deflated(content, True)
+    assert zlib.decompress(parts, -zlib.MAX_WBITS) == content + b"more" + content
+
+
+def test_scores_shrink_noise_does_not_grow_and_repetitions_are_found():
+    assert len(deflated(scores(), True)) < 0.85 * len(scores())
+    assert len(deflated(CONTENTS["noise"], True)) < 1.001 * len(CONTENTS["noise"])
+    assert len(deflated(np.full(500_000, 0.5, np.float16).tobytes(), True)) < 10_000
+
+
+def flipped(part):
+    return bytes(byte ^ 16 * (number == len(part) // 2) for number, byte in enumerate(part))
+
+
+@pytest.fixture(params=[flipped, lambda part: part[:-1], lambda part: part + b"\0", lambda part: b"\xff" + part])
+def spoiled(request, monkeypatch):
+    """Compression that spoils what it gives last."""
+
+    def compressobj(*arguments):
+        real = isal_zlib.compressobj(*arguments)
+        return SimpleNamespace(compress=real.compress, flush=lambda mode: request.param(real.flush(mode)))
+
+    monkeypatch.setattr("seamark.submission.archive.isal_zlib", SimpleNamespace(compressobj=compressobj))
+
+
+@pytest.mark.usefixtures("spoiled")
+def test_flipped_missing_and_surplus_bytes_are_noticed():
+    with pytest.raises(SubmissionError, match="does not inflate"):
+        deflated(scores(), True)
+
+
+@pytest.mark.usefixtures("spoiled")
+def test_a_part_that_does_not_inflate_leaves_no_archive(submission, expected, tmp_path):
     with pytest.raises(SubmissionError, match="does not inflate"):
         pack(submission, expected, tmp_path / "packed" / "toy.tar.gz")
     assert not list((tmp_path / "packed").iterdir())

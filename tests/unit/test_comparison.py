@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from seamark.comparison.changed_images import compared_images, most_changed, write_plots
 from seamark.comparison.differences import compared_subsets, missing_parts
 from seamark.comparison.runs import RunFiles, read_runs
-from seamark.comparison.tables import changed_settings, write_csv, write_markdown
+from seamark.comparison.tables import changed_settings, write_csv
 from seamark.errors import ManifestError
 from seamark.evaluation.bootstrap import draw_seed, image_draws, load_resamples, save_resamples
 from seamark.evaluation.category_scores import evaluation
@@ -23,6 +23,7 @@ from seamark.evaluation.seams import ScoreJumps
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.evaluation import EvaluationManifest
 from seamark.manifests.index import ImageRecord, IndexManifest
+from seamark.report.compare_page import Comparison, render_markdown
 from seamark.settings.evaluate import EvaluateSettings
 
 SHAPE = (8, 10)
@@ -342,10 +343,9 @@ def test_csv_names_the_manifest_of_every_row(tmp_path, pair):
 
 
 def test_markdown_marks_the_best_and_escapes_names(tmp_path, pair):
-    runs = read_runs([pair[0], replace(pair[1], name="a|b <i>*x*</i>")])
-    subsets = compared_subsets(runs)
-    write_markdown(tmp_path / "table.md", "T", subsets, ["", "refine: {method: none}"], 0.05)
-    text = (tmp_path / "table.md").read_text(encoding="utf-8")
+    runs = read_runs([pair[0], replace(pair[1], name="a|b <i>*x*</i>", changes="refine: {method: none}")])
+    subsets, paths = compared_subsets(runs), {"table": tmp_path / "table.csv", "markdown": tmp_path / "table.md"}
+    text = render_markdown(Comparison("T", runs, subsets, images=[], pictures={}, plots=[], **paths))
     assert "<i>" not in text
     row = next(line for line in text.splitlines() if line.startswith("| a"))
     assert row.startswith("| a\\|b &lt;i&gt;\\*x\\*&lt;/i&gt; | refine.method: none | ")

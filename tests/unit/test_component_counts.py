@@ -1,25 +1,18 @@
 """Components of all levels at once are those of each level alone, and so is the threshold."""
 
-import subprocess
-import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import cv2
-import numba
-import numba.typed  # made with numba.njit when it is first wanted, which must not be while that is replaced
 import numpy as np
 import pytest
 from tests.golden.mebin_reference import reference_counts, reference_threshold
 
-from seamark.masks import component_kernels
 from seamark.masks.component_tree import component_counts, first_steps
 from seamark.masks.components import erode_scores
 from seamark.masks.mebin import PeakScale, entry_scores, stable_threshold
 from seamark.settings.binarize import MebinSettings
 
-ROOT = Path(__file__).parents[2]
 SHAPES = [(1, 1), (1, 90), (90, 1), (2, 2), (3, 5), (7, 64), (5, 65), (6, 66), (31, 33), (48, 63), (40, 130), (63, 47)]
 SEEDS_PER_SHAPE = 45
 
@@ -189,32 +182,3 @@ def test_threads_and_memory_layout_do_not_change_a_threshold():
     for one in maps:
         one.flags.writeable = False
     assert [stable_threshold(one, scale, settings) for one in maps] == alone
-
-
-def test_numba_is_imported_by_the_first_count_only():
-    program = """
-import sys
-import numpy as np
-from seamark.masks.binarize import binarize_map
-from seamark.masks.mebin import PeakScale, stable_threshold
-from seamark.settings.binarize import MebinSettings
-stable_threshold(np.zeros((4, 4), np.float32), PeakScale(3.0, 3.0), MebinSettings())
-assert not {"numba", "llvmlite"} & set(sys.modules)
-stable_threshold(np.zeros((4, 4), np.float32), PeakScale(3.0, 4.0), MebinSettings())
-assert "numba" in sys.modules
-"""
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
-
-
-def test_without_a_folder_for_machine_code_loops_still_compile(monkeypatch):
-    njit, refused = numba.njit, []
-
-    def unwritable(*, cache=False, **options):
-        refused.append(cache)
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return njit(**options)
-
-    monkeypatch.setattr(numba, "njit", unwritable)
-    assert component_kernels.compiled(lambda number: number + 1)(2) == 3
-    assert refused == [True, False]

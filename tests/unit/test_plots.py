@@ -3,6 +3,7 @@
 import csv
 import re
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -12,13 +13,19 @@ from seamark.evaluation.curves import threshold_curve
 from seamark.evaluation.metrics import ScoreCounts
 from seamark.manifests.model import ModelManifest, PhaseRecord
 from seamark.manifests.plots import AbsentPlot
-from seamark.report.charts import Marker
+from seamark.maps.float16_scores import score_histogram
 from seamark.report.cost import JobCost, RunCost, stage_costs
-from seamark.report.curve_charts import split_charts
-from seamark.report.drawing import Bar, bar_plot, plain
+from seamark.report.drawing import Bar, Marker, Panel, Series, bar_plot, inline_svg, line_plot, plain
 from seamark.report.plots import CategoryFigures, run_plots, write_plots
 
-NAMES = ("score_histograms", "threshold_curves", "overlap_curve", "precision_recall", "training_bank")
+NAMES = (
+    "split_histograms",
+    "score_histograms",
+    "threshold_curves",
+    "overlap_curve",
+    "precision_recall",
+    "training_bank",
+)
 
 
 def curve(seed=1, *, defect=True):
@@ -41,6 +48,7 @@ def model(losses=None):
 def figures():
     return CategoryFigures(
         category="a$b$",
+        histograms={"validation": HISTOGRAM, "test_public": HISTOGRAM},
         curves={"test_public": curve(), "test_private": curve(2)},
         markers=(Marker("mean_std 2", 2.0), Marker("mebin 3", 3.0)),
         models=(model({"loss": (3.0, 2.0, 0.01)}),),
@@ -48,6 +56,7 @@ def figures():
     )
 
 
+HISTOGRAM = score_histogram(np.linspace(-1.0, 4.0, 1000, dtype=np.float32))
 COST = RunCost(stage_costs([JobCost("train", "a", 60.0, 30.0, 500.0, "cpu", None)]), ())
 
 
@@ -81,7 +90,7 @@ def test_the_same_plots_have_the_same_bytes(figures, tmp_path):
         {path.relative_to(tmp_path / folder): path.read_bytes() for path in (tmp_path / folder).rglob("*.*")}
         for folder in ("one", "two")
     )
-    assert len(first) == 18
+    assert len(first) == 21
     assert first == second
 
 
@@ -117,7 +126,7 @@ def absent(figures):
 
 def test_what_needs_truth_is_absent_without_it(figures):
     reasons = absent(replace(figures, curves={}))
-    assert set(reasons) == {"scores", "cost", *(f"a$b$/{name}" for name in NAMES[:4])}
+    assert set(reasons) == {"scores", "cost", *(f"a$b$/{name}" for name in NAMES[1:5])}
     assert "data.truth_root" in reasons["scores"]
     assert "no truth is known for any split of a$b$" in reasons["a$b$/overlap_curve"]
     assert "provenance" in reasons["cost"]
@@ -125,7 +134,7 @@ def test_what_needs_truth_is_absent_without_it(figures):
 
 def test_what_needs_defects_is_absent_without_them(figures):
     reasons = absent(replace(figures, curves={"test_public": curve(defect=False)}, models=(model(),)))
-    assert set(reasons) == {"scores", "cost", *(f"a$b$/{name}" for name in NAMES[1:])}
+    assert set(reasons) == {"scores", "cost", *(f"a$b$/{name}" for name in NAMES[2:])}
     assert "has a defect pixel" in reasons["a$b$/threshold_curves"]
     assert "notes no loss" in reasons["a$b$/training_bank"]
 
@@ -144,21 +153,93 @@ def test_maps_of_one_score_have_charts_too(figures, tmp_path):
     truth = np.zeros((4, 4), bool)
     truth[0, 0] = True
     constant = {"test_public": threshold_curve(ScoreCounts.of(np.full((4, 4), 2.0, np.float32), truth))}
-    assert split_charts("felt", constant, figures.markers)
-    plots = run_plots([replace(figures, curves=constant, models=())], [], RunCost((), ()))
-    assert len(write_plots(tmp_path, plots).plots) == 4
+    histogram = {"validation": score_histogram(np.full((4, 4), 2.0, np.float32))}
+    constant_figures = replace(figures, curves=constant, histograms=histogram, markers=(), models=())
+    assert len(write_plots(tmp_path, run_plots([constant_figures], [], RunCost((), ()))).plots) == 5
 
 
 def test_names_are_no_formulas():
     assert plain("a$b$") == r"a\$b\$"
 
 
-def test_the_page_gets_both_charts_with_both_thresholds(figures):
-    charts = split_charts("felt", {**figures.curves, "test_private_mixed": curve(defect=False)}, figures.markers)
-    assert [split for split, *_ in charts] == ["test_public", "test_private", "test_private_mixed"]
-    for split, histograms, curves in charts:
-        assert histograms.count('class="marker"') == 2
-        assert histograms.count('class="line s') == (4 if split != "test_private_mixed" else 2)
-        assert (curves is None) == (split == "test_private_mixed")
-    longest = max(len(path) for path in re.findall(r'd="([^"]+)"', charts[0][2]))
-    assert longest < 10_000
+def drawn(folder, panels, title="t"):
+    line_plot("p", title, panels).write(folder)
+    return str(inline_svg(title, (folder / "p.svg").read_text(encoding="utf-8")))
+
+
+def lines(chart):
+    """Coordinates of each line that tells its name, by the name."""
+    found = re.findall(r'<g><title>([^<]*)</title> <path d="([^"]*)"', chart)
+    return [(name, [tuple(map(float, pair)) for pair in re.findall(r"[ML] (\S+) (\S+)", path)]) for name, path in found]
+
+
+def inside(chart):
+    width, height = map(float, re.search(r'viewBox="0 0 (\S+) (\S+)"', chart).groups())
+    points = [point for _, path in lines(chart) for point in path]
+    return bool(points) and all(0 <= x <= width and 0 <= y <= height for x, y in points)
+
+
+@pytest.mark.parametrize("values", [(1.0, 2.0, 3.0), (5.0, 5.0, 5.0), (-1e-9, 0.0, 1e9), (0.0, 0.0, 0.0)])
+@pytest.mark.parametrize("log", [False, True])
+def test_lines_stay_in_the_drawing(values, log, tmp_path):
+    ys = tuple(abs(value) + 1e-6 for value in values) if log else values
+    assert inside(drawn(tmp_path, [Panel("", "x", "y", (Series("a", (1.0, 2.0, 3.0), ys),), y_log=log)]))
+
+
+def test_names_in_a_chart_are_escaped(tmp_path):
+    chart = drawn(tmp_path, [Panel("<p>", "<x>", '"y"', (Series("a<b>&", (0.0, 1.0), (1.0, 2.0)),))], "<t>")
+    assert [name for name, _ in lines(chart)] == ["a&lt;b&gt;&amp;"]
+    assert not re.search("<[bptx]>", chart)
+    ElementTree.fromstring(chart)
+
+
+def test_a_chart_on_the_page_has_its_colours_and_no_ids_of_others(figures, tmp_path):
+    write_plots(tmp_path, run_plots([figures], [], COST))
+    charts = [inline_svg("t", path.read_text(encoding="utf-8")) for path in sorted(tmp_path.rglob("*.svg"))]
+    ids = [name for chart in charts for name in re.findall(r'\bid="([^"]*)"', chart)]
+    assert len(ids) == len(set(ids))
+    for chart in charts:
+        assert set(re.findall(r"(?:#|var\(--)\w+\)?", re.sub(r'(href="|url\()#\w+', "", chart))) <= {
+            f"var(--{name})" for name in ("surface", "text", "line", *(f"s{number}" for number in range(6)))
+        }
+        assert "http" not in chart
+
+
+def test_charts_by_truth_show_every_split_with_all_thresholds(figures, tmp_path):
+    more = replace(figures, curves={**figures.curves, "test_private_mixed": curve(defect=False)})
+    panels = {plot.name: plot for plot in more.plots() if not isinstance(plot, AbsentPlot)}
+    panels["a$b$/score_histograms"].write(tmp_path)
+    panels["a$b$/threshold_curves"].write(tmp_path)
+    for kind, expected in (("score_histograms", (2, 2, 1)), ("threshold_curves", (3, 3))):
+        chart = inline_svg("t", (tmp_path / f"a$b$/{kind}.svg").read_text(encoding="utf-8"))
+        names = [name for name, _ in lines(chart)]
+        assert names.count("mean_std 2") == names.count("mebin 3") == len(expected)
+        assert len(names) == sum(expected) + 2 * len(expected)
+        assert len(chart) < 120_000
+
+
+@pytest.mark.parametrize("scores", [[0.0, 1.0, 2.0], [3.0, 3.0, 3.0], [-60000.0, 0.0, 60000.0]])
+def test_scores_of_every_split_are_drawn_with_the_threshold(figures, scores, tmp_path):
+    histogram = score_histogram(np.array(scores, np.float32))
+    markers = (Marker("mean_std 1", 1.0),)
+    changed = replace(figures, histograms={"validation": histogram, "test_public": histogram}, markers=markers)
+    plot = next(changed.plots())
+    plot.write(tmp_path)
+    shares = [float(share) for _, line, _, share in table(tmp_path / f"{plot.name}.csv")[1:] if line == "validation"]
+    assert sum(shares) == pytest.approx(1.0)
+    chart = inline_svg("t", (tmp_path / f"{plot.name}.svg").read_text(encoding="utf-8"))
+    assert [name for name, _ in lines(chart)] == ["validation", "test_public", "mean_std 1"]
+
+
+def training_labels(figures, losses, folder):
+    plots = [plot for plot in replace(figures, models=(model({"total": losses}),)).plots() if "training" in plot.name]
+    plots[0].write(folder)
+    return set(re.findall(r">(0\.1|1\.0|10)</", (folder / f"{plots[0].name}.svg").read_text()))
+
+
+def test_a_loss_that_falls_far_is_drawn_on_a_logarithmic_axis(figures, tmp_path):
+    (tmp_path / "far").mkdir()
+    far = training_labels(figures, (1.0, 0.1, 0.001), tmp_path / "far")
+    near = training_labels(figures, (3.0, 2.0, 1.0), tmp_path)
+    assert "10" in far
+    assert near == {"1.0"}

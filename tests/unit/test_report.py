@@ -1,9 +1,7 @@
 """Parts of the report: charts, thresholds, galleries, cost, links."""
 
 import json
-import re
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -11,73 +9,21 @@ import pytest
 from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.evaluation import EvaluationManifest, ImageScores
 from seamark.manifests.masks import MaskRecord, MasksManifest, ThresholdRecord
-from seamark.manifests.model import PhaseRecord
 from seamark.manifests.preview import PreviewManifest, StripRecord
 from seamark.maps.float16_scores import score_histogram
-from seamark.report.charts import Marker, Series, line_chart, score_chart, share_above, training_chart
 from seamark.report.cost import read_costs
+from seamark.report.drawing import Marker
 from seamark.report.false_alarms import false_alarm_rows
 from seamark.report.gallery import galleries
-from seamark.report.links import relative_link
-from seamark.report.page import duration, percent
-from seamark.report.thresholds import threshold_markers, threshold_rows
+from seamark.report.pages import duration, percent, relative_link
+from seamark.report.run_files import CategoryFiles
+from seamark.report.thresholds import share_above, threshold_markers, threshold_rows
 from seamark.settings.report import ReportSettings
 
 
 def strip(name):
     paths = dict.fromkeys(("sha256", "map", "coarse", "refined"), "x")
     return StripRecord(id=name, file=f"s/{name}.jpg", layer_width=4, layer_height=3, layers=(), **paths)
-
-
-def svg_of(markup):
-    return ElementTree.fromstring(re.search(r"<svg viewBox=\"0 0 480.*?</svg>(?=<ul)", str(markup), re.DOTALL).group())
-
-
-def inside(markup):
-    """Whether every coordinate of every line lies in the drawing."""
-    paths = [path for path in svg_of(markup).iter("path") if "line" in path.get("class").split()]
-    points = [tuple(map(float, point.split())) for path in paths for point in path.get("d")[1:].split("L")]
-    return bool(points) and all(0 <= x <= 480 and 0 <= y <= 270 for x, y in points)
-
-
-def test_names_in_a_chart_are_escaped():
-    chart = line_chart("<t>", [Series("a<b>&", (0.0, 1.0), (1.0, 2.0))], x_label="<x>", y_label='"y"')
-    assert "<b>" not in chart
-    svg_of(chart)
-
-
-@pytest.mark.parametrize("values", [(1.0, 2.0, 3.0), (5.0, 5.0, 5.0), (-1e-9, 0.0, 1e9), (0.0, 0.0, 0.0)])
-@pytest.mark.parametrize("log", [False, True])
-def test_lines_stay_in_the_drawing(values, log):
-    ys = tuple(abs(value) + 1e-6 for value in values) if log else values
-    assert inside(line_chart("t", [Series("a", (1.0, 2.0, 3.0), ys)], x_label="x", y_label="y", y_log=log))
-
-
-def test_training_chart_is_logarithmic_for_a_loss_that_falls_far():
-    def labels(losses):
-        phase = PhaseRecord(name="p", steps=3, curve_steps=(1, 2, 3), losses={"total": losses})
-        return {text.text for text in svg_of(training_chart(phase)).iter("text")}
-
-    assert {"0.001", "0.01", "0.1", "1"} <= labels((1.0, 0.1, 0.001))
-    assert "0.1" not in labels((3.0, 2.0, 1.0))
-
-
-def test_training_chart_of_a_phase_without_losses():
-    assert training_chart(PhaseRecord(name="p", steps=0, curve_steps=(), losses={})) is None
-
-
-def test_training_chart_of_one_note_is_a_dot():
-    phase = PhaseRecord(name="p", steps=1, curve_steps=(1,), losses={"total": (2.0,)})
-    assert len(list(svg_of(training_chart(phase)).iter("circle"))) == 1
-
-
-@pytest.mark.parametrize("scores", [[0.0, 1.0, 2.0], [3.0, 3.0, 3.0], [-60000.0, 0.0, 60000.0]])
-def test_score_chart_draws_every_split_and_threshold(scores):
-    histogram = score_histogram(np.array(scores, np.float32))
-    chart = score_chart("t", {"validation": histogram, "test_public": histogram}, [Marker("mean_std 1", 1.0)])
-    assert inside(chart)
-    assert str(chart).count('class="marker"') == 1
-    assert len([path for path in svg_of(chart).iter("path") if "line" in path.get("class").split()]) == 2
 
 
 def test_share_above_is_strict():
@@ -221,6 +167,17 @@ def image(image_id, f1, *, bad=True, false_positive=1, peak=1.0):
     )
 
 
+def category_files(preview, evaluation=None, calibration=None):
+    return CategoryFiles(
+        index=None,
+        calibration=(Path("50/cup.json"), calibration),
+        evaluation=evaluation and (Path("90/cup.json"), evaluation),
+        previews={preview.split: (Path("80/cup.json"), preview)},
+        coarse={},
+        refined={},
+    )
+
+
 def gallery(images, worst, best):
     strips = tuple(strip(one.id) for one in images)
     preview = PreviewManifest(
@@ -229,9 +186,7 @@ def gallery(images, worst, best):
     evaluation = EvaluationManifest(
         category="cup", detector="d", fpr_limit=0.05, iap_recall=0.9, resamples=0, subsets=(), images=tuple(images)
     )
-    (found,) = galleries(
-        {Path("80/cup.json"): preview}, [evaluation], [], ReportSettings(worst_images=worst, best_images=best)
-    )
+    (found,) = galleries(category_files(preview, evaluation), ReportSettings(worst_images=worst, best_images=best))
     return found
 
 
@@ -297,7 +252,8 @@ def test_durations_and_shares_are_readable():
 
 def test_gallery_without_truth_is_ordered_by_peak(calibrated):
     preview, calibration = calibrated
-    (found,) = galleries({Path("p.json"): preview}, [], [calibration], ReportSettings(worst_images=1, best_images=1))
+    files = category_files(preview, calibration=calibration)
+    (found,) = galleries(files, ReportSettings(worst_images=1, best_images=1))
     assert not found.truth_known
     assert [picture.id for picture in found.worst] == ["high"]
     assert [picture.id for picture in found.best] == ["low"]

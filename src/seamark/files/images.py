@@ -2,8 +2,6 @@
 
 import hashlib
 import math
-import struct
-import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +30,12 @@ IntegerArray = npt.NDArray[np.integer[Any]]
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
+
+RUN_LENGTHS = (
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+)
+"""Options with which masks take the least time and space as PNG: no filters, run lengths."""
 
 
 def array_digest(array: npt.NDArray[Any]) -> str:
@@ -135,26 +139,8 @@ def write_mask(path: Path, mask: BoolArray) -> None:
     mask : ndarray of bool, shape (H, W)
         True becomes 255.
     """
-    path.write_bytes(_encode_png(mask.astype(np.uint8) * np.uint8(255)))
-
-
-def _encode_png(pixels: UInt8Array) -> bytes:
-    """Encode grey pixels (H, W) without filters and with run lengths.
-
-    For masks that takes a third of the time of Pillow's or OpenCV's search for filters and matches, and the file is a
-    third as large.
-    """
-    height, width = pixels.shape
-    rows = np.zeros((height, width + 1), np.uint8)  # each row begins with the number of its filter, 0 for none
-    rows[:, 1:] = pixels
-    compressor = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    body = compressor.compress(rows.data) + compressor.flush()
-    chunks = ((b"IHDR", header), (b"IDAT", body), (b"IEND", b""))
-    return PNG_SIGNATURE + b"".join(
-        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-        for name, content in chunks
-    )
+    pixels = mask.astype(np.uint8) * np.uint8(255)
+    path.write_bytes(cv2.imencode(".png", pixels, RUN_LENGTHS)[1].tobytes())
 
 
 def write_map(path: Path, anomaly_map: Float32Array) -> None:

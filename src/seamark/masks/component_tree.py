@@ -3,7 +3,9 @@
 A mask grows from step to step. Each pixel that enters opens a component and each edge of a spanning forest closes one,
 so that the count at a step is the pixels so far less the forest edges so far (RoBiS specification section H.3). Pixels
 enter in the order of step and scan. Where all neighbours that enter before a pixel touch each other, an edge to one of
-them is in the forest whatever else happens; only where they fall apart into groups is a union-find asked, in order.
+them is in the forest whatever else happens. So only summits, which no neighbour enters before, open a component that
+lasts, and only joints, whose earlier neighbours fall apart into groups, may close one: the forest is sought in the
+graph of summits with an edge for each pair that a joint joins.
 """
 
 from functools import cache
@@ -11,11 +13,18 @@ from functools import cache
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import minimum_spanning_tree
 
 from seamark.files.images import Float32Array, UInt8Array
 
+NEVER = 255
+"""Step of a pixel that no mask contains."""
+
 RING = ((-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1))
 """Row and column of the eight neighbours, clockwise; bit i of a neighbourhood stands for the i-th."""
+
+Int64Array = npt.NDArray[np.int64]
 
 
 def first_steps(scores: Float32Array, entry_scores: Float32Array, erode_px: int) -> UInt8Array:
@@ -35,29 +44,21 @@ def first_steps(scores: Float32Array, entry_scores: Float32Array, erode_px: int)
 
     Returns
     -------
-    ndarray of uint8, shape (H + 2, W + 2)
-        Step 0 to n - 1, 255 where no mask contains the pixel and along the border.
+    ndarray of uint8, shape (H, W)
+        Step 0 to n - 1, 255 where no mask contains the pixel.
     """
-    from seamark.masks import component_kernels as kernels  # noqa: PLC0415 - only runs with MEBin wait for numba
-
-    height, width = scores.shape
-    steps = np.full((height + 2, width + 2), kernels.NEVER, dtype=np.uint8)
-    sharp = np.full((height, width), kernels.NEVER, dtype=np.uint8)
-    slope, doubt = _straight_line(entry_scores)
-    kernels.write_first_steps(_read_only(scores), _read_only(entry_scores), slope, doubt, sharp)
-    inside = steps[1:-1, 1:-1]
-    inside[:] = sharp if erode_px <= 1 else cv2.dilate(sharp, np.ones((erode_px, erode_px), dtype=np.uint8))
-    return steps
+    steps = np.full(scores.shape, NEVER, dtype=np.uint8)
+    candidates = scores >= entry_scores[-1]
+    steps[candidates] = entry_scores.size - np.searchsorted(entry_scores[::-1], scores[candidates], side="right")
+    return steps if erode_px <= 1 else cv2.dilate(steps, np.ones((erode_px, erode_px), np.uint8)).astype(np.uint8)
 
 
 def component_counts(steps: UInt8Array, number: int) -> list[int]:
     """Count the 8-connected components of each of a sequence of growing masks.
 
-    Takes 4 bytes a pixel and holds no interpreter lock.
-
     Parameters
     ----------
-    steps : ndarray of uint8, shape (H + 2, W + 2)
+    steps : ndarray of uint8, shape (H, W)
         First mask that contains the pixel, as :func:`first_steps` finds it.
     number : int
         How many masks there are.
@@ -67,44 +68,66 @@ def component_counts(steps: UInt8Array, number: int) -> list[int]:
     list of int
         Components of masks 0 to ``number - 1``.
     """
-    from seamark.masks import component_kernels as kernels  # noqa: PLC0415 - only runs with MEBin wait for numba
+    flat, earlier = steps.ravel(), _earlier_neighbours(steps)
+    groups = _groups_of_neighbourhoods()
+    others = groups & (groups - np.uint8(1))  # all but the lowest bit
+    ring = np.array([row * steps.shape[1] + column for row, column in RING])
+    ways = np.array([ring[lowest.bit_length() - 1] if lowest else 0 for lowest in (groups ^ others).tolist()])
+    summits = np.flatnonzero(earlier == 0)
+    joints = np.flatnonzero(cv2.LUT(earlier, others) > 0)
+    numbers, bits = np.nonzero(others[earlier[joints], np.newaxis] >> np.arange(len(RING)) & 1)
+    pairs = np.stack([joints[numbers], joints[numbers] + ring[bits]])
+    closed = _forest_steps(_summits_below(pairs, earlier, ways), flat[joints[numbers]], summits)
+    changes = np.bincount(flat[summits], minlength=number) - np.bincount(closed, minlength=number)
+    return [int(count) for count in np.cumsum(changes)]
 
-    ring = np.array([row * steps.shape[1] + column for row, column in RING], dtype=np.int32)
-    groups, first = _groups_of_neighbourhoods()
-    offsets = np.where(groups > 1, kernels.JOINT, np.where(groups > 0, ring[first], 0)).astype(np.int32)
-    parents = np.empty(steps.size + number, dtype=np.int32)
-    summits = np.zeros(number, dtype=np.int32)
-    kernels.link_pixels(steps, offsets, parents, summits)
-    return [int(count) for count in kernels.count_trees(steps.reshape(-1), ring, parents, summits)]
+
+def _earlier_neighbours(steps: UInt8Array) -> UInt8Array:
+    """Return, flat, which neighbours enter before each pixel; of one step, those enter that the scan meets before.
+
+    A pixel that never enters counts as enclosed, which makes it neither a summit nor a joint.
+    """
+    height, width = steps.shape
+    padded = np.pad(steps, 1, constant_values=NEVER)
+    earlier = np.where(steps == NEVER, np.uint8(255), np.uint8(0))
+    for bit, (row, column) in enumerate(RING):
+        neighbour = padded[1 + row : 1 + row + height, 1 + column : 1 + column + width]
+        enters = cv2.compare(neighbour, steps, cv2.CMP_LE if (row, column) < (0, 0) else cv2.CMP_LT)
+        earlier |= np.asarray(enters, dtype=np.uint8) & np.uint8(1 << bit)
+    return earlier.ravel()
 
 
 @cache
-def _groups_of_neighbourhoods() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return how many groups each of the 256 neighbourhoods falls apart into, and its first neighbour."""
-    square = np.zeros((256, 3, 3), dtype=np.uint8)
-    for number, (row, column) in enumerate(RING):
-        square[:, 1 + row, 1 + column] = np.arange(256) >> number & 1
-    groups = [cv2.connectedComponents(one, connectivity=8)[0] - 1 for one in square]
-    first = [(one & -one).bit_length() - 1 if one else 0 for one in range(256)]
-    return np.array(groups), np.array(first)
+def _groups_of_neighbourhoods() -> UInt8Array:
+    """Return for each of the 256 neighbourhoods the first neighbour of each group of those that touch, as bits."""
+    around = tuple(np.array(RING).T + 1)
+    square, groups = np.zeros((3, 3), dtype=np.uint8), np.zeros(256, dtype=np.uint8)
+    for neighbourhood in range(256):
+        square[around] = neighbourhood >> np.arange(len(RING)) & 1
+        labels, first = np.unique(cv2.connectedComponents(square, connectivity=8)[1][around], return_index=True)
+        groups[neighbourhood] = (1 << first[labels > 0]).sum()
+    return groups
 
 
-def _read_only(array: Float32Array) -> Float32Array:
-    """Give all arrays one type, for which the loops are compiled once."""
-    view = np.ascontiguousarray(array).view()
-    view.flags.writeable = False
-    return view
+def _summits_below(pixels: Int64Array, earlier: UInt8Array, ways: Int64Array, strides: int = 16) -> Int64Array:
+    """Go from each pixel to the first of its earlier neighbours until there is none.
 
-
-def _straight_line(entry_scores: Float32Array) -> tuple[np.float32, np.float32]:
-    """Return the steps per unit of score and twice the most that an entry score lies off, in float32 as the loop does.
-
-    Rounding never changes the order of two scores, so that what holds for the entry scores holds between them.
+    Ways to one summit meet, so that the farther it is, the fewer are left to go.
     """
-    finite = entry_scores[np.isfinite(entry_scores)]
-    reach = float(finite[0]) - float(finite[-1]) if finite.size else 0.0
-    slope = np.float32((finite.size - 1) / reach if reach > 0 else 0.0)
-    if not 0 < slope < np.inf:
-        return np.float32(0.0), np.float32(1.0)
-    climb = (finite - finite[-1]) * slope + np.float32(1.0)
-    return slope, np.float32(2 * np.abs(climb - np.arange(finite.size, 0, -1)).max() + 1e-4)
+    starts, numbers = np.unique(pixels, return_inverse=True)
+    reached = starts
+    for _ in range(strides):
+        reached = reached + ways[earlier[reached]]
+    if earlier[reached].any():
+        reached = _summits_below(reached, earlier, ways, 2 * strides)
+    return reached[numbers]
+
+
+def _forest_steps(pairs: Int64Array, steps: UInt8Array, nodes: Int64Array) -> Int64Array:
+    """Return the step of each edge of a minimum spanning forest, given all edges (2, n), their steps, and the nodes."""
+    ends = np.searchsorted(nodes, np.sort(pairs, axis=0))
+    order = np.argsort(steps, kind="stable")
+    edges, earliest = np.unique(ends[0, order] * nodes.size + ends[1, order], return_index=True)
+    weights = steps[order][earliest] + 1.0  # 0 stands for no edge
+    graph = csr_matrix((weights, np.divmod(edges, nodes.size)), shape=(nodes.size, nodes.size))
+    return np.asarray(minimum_spanning_tree(graph).data - 1, dtype=np.int64)

@@ -1,20 +1,33 @@
 """The page that compares runs: tables with differences, a scatter per run, and the images that changed most."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from seamark.comparison.changed_images import ComparedImage
 from seamark.comparison.differences import ComparedSubset, missing_parts
 from seamark.comparison.runs import ScoredRun
-from seamark.comparison.tables import DASH, MAIN_SCORES, changed_settings, score_labels
+from seamark.comparison.tables import changed_settings
 from seamark.evaluation.summary import MEAN, WHOLE_SPLIT
-from seamark.report.links import relative_link, relative_path
-from seamark.report.scatter import Point, scatter_chart
+from seamark.report.drawing import ScatterPoint, scatter_chart
+from seamark.report.pages import render
+
+MAIN_SCORES = ("auc_pro", "coarse_seg_f1", "refined_seg_f1", "refined_class_f1")
+"""The scores of the compact table, by name as in the summary."""
+LABELS = {
+    "coarse_seg_f1": "SegF1 coarse",
+    "refined_seg_f1": "SegF1 refined",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_ap": "pixel AP",
+    "image_auroc": "image AUROC",
+    "iap": "IAP",
+    "refined_class_f1": "ClassF1",
+}
+"""What the scores after AucPro are called, by name as in the summary."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +61,10 @@ class Comparison:
     table: Path
     markdown: Path
 
-    @property
-    def fpr_limit(self) -> float:
-        """False-positive rate up to which AucPro is integrated."""
-        return next((manifest.fpr_limit for run in self.runs for _, manifest in run.evaluations.values()), 0.05)
 
-
-@dataclass(frozen=True)
-class RunCharts:
-    """Charts of one run against the first."""
-
-    run: ScoredRun
-    charts: tuple[tuple[str, Markup], ...]
-    """Heading and drawing."""
-    plot: Path
+def render_markdown(comparison: Comparison) -> str:
+    """Render the compact table, runs against splits and main scores, for the mean and for every category."""
+    return render("compare.md.j2", comparison.markdown, _tables(comparison))
 
 
 def render_comparison(comparison: Comparison, page: Path) -> str:
@@ -79,87 +82,61 @@ def render_comparison(comparison: Comparison, page: Path) -> str:
     str
         HTML with inline style and charts; pictures and data are linked, never inlined. All names are escaped.
     """
-    whole = [subset for subset in comparison.subsets if subset.light == WHOLE_SPLIT]
-    anchors = {image.id: f"image-{number}" for number, image in enumerate(comparison.images)}
-    facts = {
-        "title": comparison.title,
-        "runs": comparison.runs,
-        "changes": [changed_settings(run.files.changes) for run in comparison.runs],
-        "missing": missing_parts(comparison.runs),
-        "labels": score_labels(comparison.fpr_limit),
-        "main_scores": MAIN_SCORES,
-        "means": [subset for subset in whole if subset.category == MEAN],
-        "groups": _by_category(comparison.subsets),
-        "resamples": max((m.resamples for run in comparison.runs for _, m in run.evaluations.values()), default=0),
+    runs, images = comparison.runs, {image.id: image for image in comparison.images}
+    anchors = {name: f"image-{number}" for number, name in enumerate(images)}
+    groups: dict[tuple[str, str], list[ComparedImage]] = defaultdict(list)
+    for image in comparison.images:
+        groups[image.category, image.split].append(image)
+    facts = _tables(comparison) | {
+        "missing": missing_parts(runs),
+        "means": [s for s in comparison.subsets if s.category == MEAN and s.light == WHOLE_SPLIT],
+        "resamples": max((m.resamples for run in runs for _, m in run.evaluations.values()), default=0),
         "charts": [
-            _run_charts(comparison, number, plot, anchors) for number, plot in enumerate(comparison.plots, start=1)
+            (run, _run_charts(comparison, number, anchors), comparison.plots[number - 1])
+            for number, run in enumerate(runs)
+            if number
         ],
         "anchors": anchors,
-        "pictures": [(image, comparison.pictures[image.id]) for image in _drawn(comparison)],
-        "image_groups": _image_groups(comparison.images),
+        "pictures": [(images[name], picture) for name, picture in comparison.pictures.items()],
+        "image_groups": groups,
         "table": comparison.table,
         "markdown": comparison.markdown,
     }
-    return _environment(page.parent).get_template("compare.html.j2").render(facts)
+    return render("compare.html.j2", page, facts, ("report.css", "compare.css"))
 
 
-def _by_category(subsets: Sequence[ComparedSubset]) -> dict[str, list[ComparedSubset]]:
-    categories = dict.fromkeys(subset.category for subset in subsets)
-    return {category: [subset for subset in subsets if subset.category == category] for category in categories}
+def _tables(comparison: Comparison) -> dict[str, Any]:
+    """Return what page and Markdown have in common."""
+    runs = comparison.runs
+    limit = next((manifest.fpr_limit for run in runs for _, manifest in run.evaluations.values()), 0.05)
+    groups: dict[str, list[ComparedSubset]] = defaultdict(list)
+    for subset in comparison.subsets:
+        groups[subset.category].append(subset)
+    return {
+        "title": comparison.title,
+        "runs": runs,
+        "changes": [changed_settings(run.files.changes) for run in runs],
+        "labels": {"auc_pro": f"AucPro_{limit:g}"} | LABELS,
+        "main_scores": MAIN_SCORES,
+        "groups": groups,
+    }
 
 
-def _image_groups(images: Sequence[ComparedImage]) -> dict[tuple[str, str], list[ComparedImage]]:
-    groups: dict[tuple[str, str], list[ComparedImage]] = {}
-    for image in images:
-        groups.setdefault((image.category, image.split), []).append(image)
-    return groups
-
-
-def _drawn(comparison: Comparison) -> list[ComparedImage]:
-    images = {image.id: image for image in comparison.images}
-    return [images[name] for name in comparison.pictures]
-
-
-def _run_charts(comparison: Comparison, number: int, plot: Path, anchors: dict[str, str]) -> RunCharts:
-    defects: list[Point] = []
-    good: list[Point] = []
+def _run_charts(comparison: Comparison, number: int, anchors: dict[str, str]) -> list[Markup]:
+    """Draw one run against the first, images with a defect and good ones apart."""
+    names = [comparison.runs[place].files.name for place in (0, number)]
+    defects, good = "F1 of images with a defect", "Good images: wrong pixels in %"
+    points: dict[str, list[ScatterPoint]] = {defects: [], good: []}
     for image in comparison.images:
-        first, other = image.results[0], image.results[number]
-        if first is None or other is None:
-            continue
-        if image.bad:
-            pair = (first.scores.refined_f1 or 0.0, other.scores.refined_f1 or 0.0)
-        else:
-            pair = (100.0 * first.false_positive_share, 100.0 * other.false_positive_share)
-        name = f"{image.id}: {pair[0]:.3g}, then {pair[1]:.3g}"
-        (defects if image.bad else good).append(Point(*pair, image.category, name, f"#{anchors[image.id]}"))
-    run, names = comparison.runs[number], [comparison.runs[0].files.name, comparison.runs[number].files.name]
-    charts = [
-        (heading, scatter_chart(f"{heading}: {names[0]} and {names[1]}", points, x_label=names[0], y_label=names[1]))
-        for heading, points in (("F1 of images with a defect", defects), ("Good images: wrong pixels in %", good))
-        if points
+        results = [image.results[place] for place in (0, number)]
+        known = [result for result in results if result is not None]
+        if len(known) == 2:
+            x, y = (r.scores.refined_f1 or 0.0 if image.bad else 100.0 * r.false_positive_share for r in known)
+            name = f"{image.id}: {x:.3g}, then {y:.3g}"
+            point = ScatterPoint(x, y, image.category, name, f"#{anchors[image.id]}")
+            points[defects if image.bad else good].append(point)
+    return [
+        scatter_chart(heading, found, x_label=names[0], y_label=names[1], salt=f"{number} {heading}")
+        for heading, found in points.items()
+        if found
     ]
-    return RunCharts(run, tuple(charts), plot)
-
-
-def _environment(folder: Path) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("seamark.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["link"] = lambda path: relative_link(path, folder)
-    environment.filters["relative"] = lambda path: relative_path(path, folder.parent)
-    environment.filters["score"] = lambda value: DASH if value is None else f"{value:.3f}"
-    environment.filters["signed"] = _signed
-    style = files("seamark.report").joinpath("templates", "report.css").read_text(encoding="utf-8")
-    environment.globals["style"] = Markup(style)  # the package's own file, not data
-    return environment
-
-
-def _signed(value: float) -> str:
-    """Return a difference with its sign, and none where it rounds to 0."""
-    text = f"{value:+.3f}".replace("-", "−")
-    return "0.000" if text[1:] == "0.000" else text

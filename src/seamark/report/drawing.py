@@ -1,40 +1,136 @@
-"""Drawing a figure with matplotlib and writing it as SVG, PNG and CSV, the same bytes each time."""
+"""Drawing figures with matplotlib: as SVG, PNG and CSV, the same bytes each time, and as a part of a page."""
 
 import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from itertools import cycle
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from seamark.report.charts import Series
-from seamark.report.figures import Panel
+SURFACE, TEXT, RULE = "#ffffff", "#1b1f27", "#dfe3ea"
+COLOURS = ("#0072b2", "#d55e00", "#00875f", "#a8478a", "#8a6d00", "#3f4a5a")
+"""Blue, orange, green, purple, brown, grey: apart in hue and in lightness."""
+VARIABLES = {SURFACE: "surface", TEXT: "text", RULE: "line"} | {colour: f"s{n}" for n, colour in enumerate(COLOURS)}
+"""The variable of the page's style sheet that stands for each colour, so that a dark page has dark charts."""
 
-COLOURS = ("#1b6ca8", "#d1495b", "#2e8b57", "#edae49", "#6a4c93", "#4d4d4d")
-"""Blue, red, green, yellow, purple, grey: apart in hue and in lightness."""
+DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 2, 2)))
+MARKER_DASHES = ("--", ":", "-.")
+COLUMNS = 3
+"""Panels side by side; more make more rows."""
+LABEL_WIDTH = 50
+"""Letters in a line of a label that is a name."""
+HOVER = "hover: "
+"""What the id of a line in an SVG starts with; its name follows."""
 
 STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "seamark",
     "svg.fonttype": "none",
     "figure.constrained_layout.use": True,
+    "figure.facecolor": SURFACE,
     "font.family": "DejaVu Sans",
-    "font.size": 11.0,
-    "axes.titlesize": 12.0,
+    "font.size": 10.0,
+    "text.color": TEXT,
+    "xtick.color": TEXT,
+    "ytick.color": TEXT,
+    "axes.facecolor": SURFACE,
+    "axes.edgecolor": TEXT,
+    "axes.labelcolor": TEXT,
+    "axes.titlesize": 11.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "grid.color": "#dddddd",
+    "grid.color": RULE,
     "axes.axisbelow": True,
     "legend.frameon": False,
+    "path.simplify_threshold": 0.5,
     "savefig.dpi": 160.0,
 }
-"""Text stays text in the SVG; the salt and the missing dates make its bytes repeatable."""
+"""Text stays text in the SVG; a salt for its ids and the missing dates make its bytes repeatable."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of a panel."""
+
+    name: str
+    xs: tuple[float, ...]
+    ys: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Marker:
+    """A vertical line with a name."""
+
+    name: str
+    x: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Lines over common axes.
+
+    Parameters
+    ----------
+    name : str
+        What sets it apart from the other panels of a figure.
+    x_label, y_label : str
+        What the axes show.
+    series : tuple of Series
+        The lines.
+    markers : tuple of Marker
+        Vertical lines.
+    y_log : bool
+        Whether the y axis is logarithmic.
+    steps : bool
+        Whether a line is a histogram: xs are the lower edges of its bins, all of one width.
+    area_to : float, optional
+        x up to which the area under the lines is marked.
+    """
+
+    name: str
+    x_label: str
+    y_label: str
+    series: tuple[Series, ...]
+    markers: tuple[Marker, ...] = ()
+    y_log: bool = False
+    steps: bool = False
+    area_to: float | None = None
+
+    def rows(self) -> Iterator[tuple[str, str, float, float]]:
+        """Yield panel, line, x and y of every point."""
+        for line in self.series:
+            yield from ((self.name, line.name, x, y) for x, y in zip(line.xs, line.ys, strict=True))
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar and its interval."""
+
+    group: str
+    name: str
+    value: float
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class ScatterPoint:
+    """One image: its value in the first run and in another, what it is coloured by, its name, and where it leads."""
+
+    x: float
+    y: float
+    group: str
+    name: str
+    link: str
 
 
 @dataclass(frozen=True)
@@ -72,13 +168,52 @@ class Plot:
         with rc_context(STYLE):
             figure = self.draw()
             FigureCanvasAgg(figure)
-            figure.savefig(path.with_name(f"{path.name}.svg"), metadata={"Date": None, "Creator": None})
+            path.with_name(f"{path.name}.svg").write_text(_svg(figure, self.name), encoding="utf-8")
             figure.set_layout_engine("none")  # found once, kept for the second file
             figure.savefig(path.with_name(f"{path.name}.png"), metadata={"Software": None})
 
 
+def _svg(figure: Figure, salt: str) -> str:
+    """Draw as SVG; equal salts give equal ids, other ones keep the ids of drawings on one page apart."""
+    stream = StringIO()
+    with rc_context({"svg.hashsalt": salt}):
+        figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    return stream.getvalue()
+
+
+def inline_svg(title: str, svg: str) -> Markup:
+    """Make a drawing a part of a page, with the colours of its style sheet and with names that show on hovering.
+
+    Parameters
+    ----------
+    title : str
+        Accessible name.
+    svg : str
+        As :class:`Plot` writes it.
+
+    Returns
+    -------
+    Markup
+        A ``figure``; matplotlib has escaped all names in the drawing.
+    """
+    body = svg[svg.index('<g id="figure_1"') : svg.rindex("</svg>")]
+    for pattern, replacement in (
+        (r"\s*\n\s*", " "),
+        (rf'<g id="{HOVER}([^"]*)">', r"<g><title>\1</title>"),
+        (r'<g id="[^"]*"', "<g"),
+        (r'<a xlink:href="([^"|]*)\|([^"]*)" target="_blank">', r'<a href="\1"><title>\2</title>'),
+        ("xlink:href", "href"),
+        (r": (#[0-9a-f]{6})\b", lambda found: f": var(--{VARIABLES[found[1]]})" if found[1] in VARIABLES else found[0]),
+    ):
+        body = re.sub(pattern, replacement, body)
+    size = " ".join(re.findall(r'(?:width|height|viewBox)="[^"]*"', svg)[:3])
+    return Markup('<figure class="chart scroll"><svg {} role="img" aria-label="{}">{}</svg></figure>').format(
+        Markup(size), title, Markup(body)
+    )
+
+
 def line_plot(name: str, title: str, panels: Sequence[Panel]) -> Plot:
-    """Return a plot of panels side by side.
+    """Return a plot of panels.
 
     Parameters
     ----------
@@ -98,11 +233,16 @@ def line_plot(name: str, title: str, panels: Sequence[Panel]) -> Plot:
 
 
 def _draw_panels(title: str, panels: Sequence[Panel]) -> Figure:
-    figure = Figure(figsize=(max(6.4, 4.6 * len(panels)), 4.4))
+    columns, rows = min(COLUMNS, len(panels)), math.ceil(len(panels) / COLUMNS)
+    figure = Figure(figsize=(max(5.6, 4.0 * columns), 1.0 + 3.0 * rows))
     figure.suptitle(plain(title))
-    for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes, panel in zip(grid.flat, panels, strict=False):
         _draw_panel(axes, panel)
-    figure.axes[0].set_ylabel(panels[0].y_label)
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    for axes in grid[:, 0]:
+        axes.set_ylabel(panels[0].y_label)
     _add_legend(figure)
     return figure
 
@@ -111,10 +251,23 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     axes.set(title=plain(panel.name), xlabel=panel.x_label)
     if panel.y_log:
         axes.set_yscale("log")
-    for line, colour in zip(panel.series, cycle(COLOURS)):
-        _draw_line(axes, panel, line, colour)
-    for marker, style in zip(panel.markers, cycle(("--", ":", "-."))):
-        axes.axvline(marker.x, color="#333333", linestyle=style, linewidth=1.2, label=plain(marker.name))
+        axes.minorticks_off()
+    for line, colour, dashes in zip(panel.series, cycle(COLOURS), cycle(DASHES)):
+        _draw_line(axes, panel, line, {"color": colour, "linestyle": dashes, "linewidth": 1.6})
+    for marker, dashes in zip(panel.markers, cycle(MARKER_DASHES)):
+        label = plain(marker.name)
+        axes.axvline(marker.x, color=TEXT, linestyle=dashes, linewidth=1.2, label=label, gid=HOVER + marker.name)
+
+
+def _draw_line(axes: Axes, panel: Panel, line: Series, style: dict[str, Any]) -> None:
+    style |= {"label": plain(line.name), "gid": HOVER + line.name}
+    if panel.steps:
+        axes.stairs(line.ys, [*line.xs, 2.0 * line.xs[-1] - line.xs[-2]], baseline=None, **style)
+        return
+    axes.plot(line.xs, line.ys, marker="o" if len(line.xs) == 1 else None, **style)
+    if panel.area_to is not None:
+        xs = np.linspace(line.xs[0], panel.area_to, 200)
+        axes.fill_between(xs, np.interp(xs, line.xs, line.ys), color=style["color"], alpha=0.1, linewidth=0.0)
 
 
 def _add_legend(figure: Figure) -> None:
@@ -124,31 +277,8 @@ def _add_legend(figure: Figure) -> None:
         for axes in figure.axes
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    columns = max(1, int(figure.get_figwidth() // 1.6))
-    figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=columns, fontsize=10.0)
-
-
-def _draw_line(axes: Axes, panel: Panel, line: Series, colour: str) -> None:
-    label = plain(line.name)
-    if panel.steps:
-        edges = [*line.xs, 2.0 * line.xs[-1] - line.xs[-2]]
-        axes.stairs(line.ys, edges, baseline=None, color=colour, linewidth=1.6, label=label)
-        return
-    marker = "o" if len(line.xs) == 1 else None
-    axes.plot(line.xs, line.ys, color=colour, linewidth=1.6, marker=marker, label=label)
-    if panel.area_to is not None:
-        xs = np.array([*(x for x in line.xs if x < panel.area_to), panel.area_to])
-        axes.fill_between(xs, np.interp(xs, line.xs, line.ys), color=colour, alpha=0.1, linewidth=0.0)
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One bar and its interval."""
-
-    group: str
-    name: str
-    value: float
-    interval: tuple[float, float] | None = None
+    columns = max(1, int(figure.get_figwidth() // 1.8))
+    figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=columns)
 
 
 def bar_plot(name: str, title: str, charts: Sequence[tuple[str, Sequence[Bar]]]) -> Plot:
@@ -178,9 +308,9 @@ def bar_plot(name: str, title: str, charts: Sequence[tuple[str, Sequence[Bar]]])
 def _draw_bar_panels(title: str, charts: Sequence[tuple[str, Sequence[Bar]]]) -> Figure:
     groups = _distinct(bar.group for _, bars in charts for bar in bars)
     colours = dict(zip(_distinct(bar.name for _, bars in charts for bar in bars), cycle(COLOURS)))
-    figure = Figure(figsize=(min(12.0, max(6.4, 1.6 + 0.8 * len(groups))), 0.8 + 2.6 * len(charts)))
+    figure = Figure(figsize=(min(12.0, max(5.6, 1.6 + 0.8 * len(groups))), 1.0 + 2.4 * len(charts)))
     figure.suptitle(plain(title))
-    stacked = np.atleast_1d(figure.subplots(len(charts), 1, sharex=True))
+    stacked = figure.subplots(len(charts), 1, sharex=True, squeeze=False).flat
     for axes, (quantity, bars) in zip(stacked, charts, strict=True):
         axes.set(ylabel=quantity)
         _draw_bars(axes, bars, groups, colours)
@@ -197,9 +327,45 @@ def _draw_bars(axes: Axes, bars: Sequence[Bar], groups: Sequence[str], colours: 
         axes.bar(at, [bar.value for bar in own], width=width, color=colours[name], label=plain(name))
         for x, bar in zip(at, own, strict=True):
             if bar.interval is not None:
-                axes.vlines(x, *bar.interval, color="#222222", linewidth=1.4)
+                axes.vlines(x, *bar.interval, color=TEXT, linewidth=1.4)
     axes.set_xticks(range(len(groups)), [plain(group) for group in groups], rotation=30, ha="right")
     axes.grid(visible=False, axis="x")
+
+
+def scatter_chart(title: str, points: Sequence[ScatterPoint], *, x_label: str, y_label: str, salt: str) -> Markup:
+    """Draw one run against another for a page; a point on the diagonal did not change.
+
+    Parameters
+    ----------
+    title : str
+        What the values are.
+    points : sequence of ScatterPoint
+        At least one; values 0 or more.
+    x_label, y_label : str
+        What the axes show.
+    salt : str
+        Sets the drawing apart from the others of the page.
+
+    Returns
+    -------
+    Markup
+        A ``figure``, both axes from 0 to the same value, every point a link with a name.
+    """
+    highest = max(max(point.x, point.y) for point in points) or 1.0
+    with rc_context(STYLE):
+        figure = Figure(figsize=(5.2, 5.4))
+        figure.suptitle(plain(title))
+        axes = figure.subplots()
+        axes.plot((0.0, highest), (0.0, highest), color=TEXT, linestyle="--", linewidth=1.2)
+        for group, colour in zip(_distinct(point.group for point in points), cycle(COLOURS)):
+            own = [point for point in points if point.group == group]
+            places = [point.x for point in own], [point.y for point in own]
+            style: dict[str, Any] = {"label": plain(group), "urls": [f"{point.link}|{point.name}" for point in own]}
+            axes.scatter(*places, s=36.0, color=colour, alpha=0.65, linewidths=0.0, clip_on=False, **style)
+        axes.set(xlim=(0.0, highest), ylim=(0.0, highest), aspect="equal")
+        axes.set(xlabel=plain(fill(x_label, LABEL_WIDTH)), ylabel=plain(fill(y_label, LABEL_WIDTH)))
+        _add_legend(figure)
+        return inline_svg(title, _svg(figure, salt))
 
 
 def _distinct(names: Iterable[str]) -> list[str]:

@@ -4,14 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seamark.manifests.calibration import CalibrationManifest
-from seamark.manifests.evaluation import EvaluationManifest, ImageScores
-from seamark.manifests.preview import PreviewManifest
-from seamark.settings.base import Split
+from seamark.manifests.evaluation import ImageScores
+from seamark.report.run_files import CategoryFiles
 from seamark.settings.report import ReportSettings
-
-ImageKey = tuple[str, Split, str]
-"""Category, split and id of an image."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +23,6 @@ class Picture:
 class Gallery:
     """The strips of one category and split."""
 
-    category: str
     split: str
     truth_known: bool
     worst: tuple[Picture, ...]
@@ -39,67 +33,42 @@ class Gallery:
     images: int
 
 
-def galleries(
-    previews: Mapping[Path, PreviewManifest],
-    evaluations: Sequence[EvaluationManifest],
-    calibrations: Sequence[CalibrationManifest],
-    settings: ReportSettings,
-) -> tuple[Gallery, ...]:
-    """Choose the images of every category and split.
+def galleries(files: CategoryFiles, settings: ReportSettings) -> list[Gallery]:
+    """Choose the images of every split of a category.
 
     Parameters
     ----------
-    previews : mapping of Path to PreviewManifest
-        Manifests of the preview stage by their path.
-    evaluations : sequence of EvaluationManifest
-        Scores per image where the truth is known.
-    calibrations : sequence of CalibrationManifest
-        Peak scores of all images.
+    files : CategoryFiles
+        Its manifests.
     settings : ReportSettings
         How many images.
 
     Returns
     -------
-    tuple of Gallery
+    list of Gallery
         In the order of the previews.
     """
-    scored = {
-        (evaluation.category, image.split, image.id): image for evaluation in evaluations for image in evaluation.images
-    }
-    peaks = {
-        (calibration.category, split.split, image.id): image.maximum
-        for calibration in calibrations
-        for split in calibration.splits
-        for image in split.images
-    }
-    return tuple(_gallery(path, preview, scored, peaks, settings) for path, preview in previews.items())
+    return [_gallery(files, split, settings) for split in files.previews]
 
 
-def _gallery(
-    path: Path,
-    preview: PreviewManifest,
-    scored: Mapping[ImageKey, ImageScores],
-    peaks: Mapping[ImageKey, float],
-    settings: ReportSettings,
-) -> Gallery:
-    key = (preview.category, preview.split)
-    scores = {strip.id: scored[*key, strip.id] for strip in preview.strips if (*key, strip.id) in scored}
+def _gallery(files: CategoryFiles, split: str, settings: ReportSettings) -> Gallery:
+    path, preview = files.previews[split]
+    shown = {strip.id: path.parent / strip.file for strip in preview.strips}
+    scores = {name: scores for name, scores in files.scores(split).items() if name in shown}
     if scores:
         worst, best = _by_score(list(scores.values()), settings)
-        captions = {image_id: _score_caption(image) for image_id, image in scores.items()}
+        captions = {name: _score_caption(image) for name, image in scores.items()}
     else:
-        known = {strip.id: peaks[*key, strip.id] for strip in preview.strips if (*key, strip.id) in peaks}
-        worst, best = _by_peak(known, settings)
-        captions = {image_id: f"peak {peak:.4g}" for image_id, peak in known.items()}
-    files = {strip.id: path.parent / strip.file for strip in preview.strips}
+        peaks = {name: peak for name, peak in files.peaks(split).items() if name in shown}
+        worst, best = _by_peak(peaks, settings)
+        captions = {name: f"peak {peak:.4g}" for name, peak in peaks.items()}
     return Gallery(
-        category=preview.category,
-        split=preview.split,
+        split=split,
         truth_known=bool(scores),
-        worst=tuple(Picture(image_id, captions[image_id], files[image_id]) for image_id in worst),
-        best=tuple(Picture(image_id, captions[image_id], files[image_id]) for image_id in best),
+        worst=tuple(Picture(name, captions[name], shown[name]) for name in worst),
+        best=tuple(Picture(name, captions[name], shown[name]) for name in best),
         contact_sheet=path.parent / preview.contact_sheet,
-        images=len(preview.strips),
+        images=len(shown),
     )
 
 

@@ -1,56 +1,192 @@
-"""The plots of a run as files for slides: which there are, and why others are not."""
+"""The plots of a run: what each shows, and why others are not there."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from seamark.evaluation.curves import ThresholdCurve
+import numpy as np
+
+from seamark.evaluation.curves import BINS, ThresholdCurve, read_curves
 from seamark.evaluation.summary import MEAN, WHOLE_SPLIT, summary_rows
 from seamark.manifests.evaluation import EvaluationManifest
-from seamark.manifests.model import ModelManifest
+from seamark.manifests.model import ModelManifest, PhaseRecord
 from seamark.manifests.plots import AbsentPlot, PlotRecord, PlotsManifest
-from seamark.report.charts import Marker
+from seamark.maps.float16_scores import Histogram, key_scores, quantile
 from seamark.report.cost import RunCost
-from seamark.report.drawing import Bar, Plot, bar_plot, line_plot
-from seamark.report.figures import (
-    RAW_SCORE,
-    overlap_panel,
-    precision_recall_panel,
-    score_panel,
-    threshold_panel,
-    training_panel,
-)
+from seamark.report.drawing import Bar, Marker, Panel, Plot, Series, bar_plot, line_plot
+from seamark.report.run_files import ReportFiles
+from seamark.report.thresholds import threshold_markers
 
 NO_TRUTH = "no truth is known for any split of {}: set data.truth_root, or use a split with public truth"
 NO_DEFECT = "no split of {} with a known truth has a defect pixel"
+TAIL = 1e-4
+"""Share of the pixels that may lie left of the histogram of all splits, so that a few low scores do not flatten it."""
+LOG_RATIO = 30.0
+"""A loss that shrinks by more than this is drawn on a logarithmic axis."""
 
 
 @dataclass(frozen=True)
 class CategoryFigures:
-    """What the figures of one category are made of.
+    """What the plots of one category are made of.
 
     Parameters
     ----------
     category : str
         Its name.
+    histograms : mapping of str to ndarray of int64, shape (65536,)
+        Pixels per float16 score by split, each with at least one pixel.
     curves : mapping of str to ThresholdCurve
         By split; empty when no truth is known.
     markers : tuple of Marker
-        Thresholds in the units of the curves.
+        Thresholds in the units of the histograms.
     models : tuple of ModelManifest
         Trained for it.
     fpr_limit : float
         False-positive rate up to which AucPro is integrated.
-    score : str
-        What the scores of the curves are called.
+    ranked : bool
+        Whether the curves are of fitted maps, on whose scale the thresholds of masks do not lie.
     """
 
     category: str
+    histograms: Mapping[str, Histogram]
     curves: Mapping[str, ThresholdCurve]
     markers: tuple[Marker, ...]
     models: tuple[ModelManifest, ...]
     fpr_limit: float
-    score: str = RAW_SCORE
+    ranked: bool = False
+
+    def plots(self) -> Iterator[Plot | AbsentPlot]:
+        """Yield every plot, and for each that cannot be drawn the reason."""
+        name, bad = self.category, {split: curve for split, curve in self.curves.items() if curve.has_defects}
+        no_curve = (NO_DEFECT if self.curves else NO_TRUTH).format(name)
+        listed = [
+            ("split_histograms", f"Pixel scores of {name} by split", [self._split_panel()], ""),
+            (
+                "score_histograms",
+                f"Pixel scores of {name} by truth",
+                [self._score_panel(split, curve) for split, curve in self.curves.items()],
+                no_curve,
+            ),
+            (
+                "threshold_curves",
+                f"Masks of {name} by their threshold",
+                [self._threshold_panel(split, curve) for split, curve in bad.items()],
+                no_curve,
+            ),
+            (
+                "overlap_curve",
+                f"Overlap with the defects of {name}",
+                [self._overlap_panel(bad)] if bad else [],
+                no_curve,
+            ),
+            ("precision_recall", f"Precision and recall of {name}", [_precision_panel(bad)] if bad else [], no_curve),
+        ]
+        for model in self.models:
+            panels = [panel for phase in model.phases if (panel := _training_panel(phase)) is not None]
+            title, reason = f"Training of {model.detector} on {name}", f"{model.detector} notes no loss"
+            listed.append((f"training_{model.detector}", title, panels, reason))
+        for kind, title, panels, reason in listed:
+            path = f"{name}/{kind}"
+            yield line_plot(path, title, panels) if panels else AbsentPlot(name=path, reason=reason)
+
+    def _split_panel(self) -> Panel:
+        """Histograms of the scores of all splits, in shares of the split's pixels per bin."""
+        xs = [marker.x for marker in self.markers]
+        low = min([*(quantile(row, TAIL) for row in self.histograms.values()), *xs])
+        high = max([*(quantile(row, 1.0) for row in self.histograms.values()), *xs])
+        edges = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+        scores, lower, series = key_scores(), tuple(edges[:-1].tolist()), []
+        for split, histogram in self.histograms.items():
+            occupied = np.flatnonzero(histogram)
+            # What lies left of the first edge counts into the first bin.
+            bins = np.clip(np.searchsorted(edges, scores[occupied], side="right") - 1, 0, BINS - 1)
+            shares = np.bincount(bins, histogram[occupied], BINS) / histogram.sum()
+            series.append(Series(split, lower, tuple(shares.tolist())))
+        label = "share of pixels per bin"
+        return Panel("", "raw score", label, tuple(series), self.markers, y_log=True, steps=True)
+
+    def _curve_panel(self, split: str, panel: Panel) -> Panel:
+        score = "fitted score" if self.ranked else "raw score"
+        markers = () if self.ranked else self.markers
+        return replace(panel, name=split, x_label=panel.x_label.format(score), markers=markers)
+
+    def _score_panel(self, split: str, curve: ThresholdCurve) -> Panel:
+        """Histograms of good and of defect pixels, each in shares of its own pixels."""
+        lower = tuple(curve.edges()[:-1].tolist())
+        counts = {"good pixels": curve.good_px, "defect pixels": curve.defect_px}
+        series = tuple(
+            Series(name, lower, tuple(curve.shares(pixels).tolist())) for name, pixels in counts.items() if pixels[0]
+        )
+        return self._curve_panel(split, Panel("", "{}", "share of pixels per bin", series, y_log=True, steps=True))
+
+    def _threshold_panel(self, split: str, curve: ThresholdCurve) -> Panel:
+        """SegF1, precision and recall of a mask without erosion, trimming or refinement."""
+        values = {"SegF1": curve.seg_f1, "precision": curve.precision, "recall": curve.recall}
+        xs = tuple(curve.thresholds.tolist())
+        series = tuple(Series(name, xs, tuple(ys.tolist())) for name, ys in values.items())
+        return self._curve_panel(split, Panel("", "threshold ({})", "score of the mask", series))
+
+    def _overlap_panel(self, curves: Mapping[str, ThresholdCurve]) -> Panel:
+        """Mean overlap per defect region over the false-positive rate, from (0, 0) up to four times its limit."""
+        series = []
+        for split, curve in curves.items():
+            rates, overlaps = curve.false_positive_rate[::-1], curve.overlap[::-1]
+            shown = rates <= min(1.0, 4.0 * self.fpr_limit)
+            series.append(Series(split, (0.0, *rates[shown].tolist()), (0.0, *overlaps[shown].tolist())))
+        limit, label = Marker(f"limit {self.fpr_limit:g}", self.fpr_limit), "mean overlap per region"
+        return Panel("", "false-positive rate", label, tuple(series), (limit,), area_to=self.fpr_limit)
+
+
+def _precision_panel(curves: Mapping[str, ThresholdCurve]) -> Panel:
+    """Pixel precision over the pixel recall, from the highest threshold to the lowest."""
+    series = (
+        Series(split, tuple(curve.recall[::-1].tolist()), tuple(curve.precision[::-1].tolist()))
+        for split, curve in curves.items()
+    )
+    return Panel("", "recall of defect pixels", "precision", tuple(series))
+
+
+def _training_panel(phase: PhaseRecord) -> Panel | None:
+    """Losses of one training phase; None where none was noted."""
+    steps = tuple(float(step) for step in phase.curve_steps)
+    series = tuple(Series(name, steps, values) for name, values in phase.losses.items() if values)
+    if not steps or not series:
+        return None
+    values = [value for line in series for value in line.ys]
+    y_log = min(values) > 0.0 and max(values) > LOG_RATIO * min(values)
+    return Panel(phase.name, "step", "loss", series, y_log=y_log)
+
+
+def category_figures(inputs: ReportFiles) -> list[CategoryFigures]:
+    """Gather what the plots of every category are made of.
+
+    Parameters
+    ----------
+    inputs : ReportFiles
+        Files of the run.
+
+    Returns
+    -------
+    list of CategoryFigures
+        In the order of the evaluations.
+
+    Raises
+    ------
+    ManifestError
+        If one of the files is missing or damaged.
+    """
+    return [
+        CategoryFigures(
+            category=evaluation.category,
+            histograms=inputs.histograms[evaluation.category],
+            curves=read_curves(path),
+            markers=threshold_markers(inputs.thresholds, evaluation.category),
+            models=tuple(model for model in inputs.models.values() if model.category == evaluation.category),
+            fpr_limit=evaluation.fpr_limit,
+            ranked=evaluation.ranking is not None,
+        )
+        for evaluation, path in zip(inputs.evaluations.values(), inputs.curves, strict=True)
+    ]
 
 
 def run_plots(
@@ -75,8 +211,7 @@ def run_plots(
     yield _scores_by_category(evaluations)
     yield _cost(cost)
     for figures in categories:
-        yield from _curve_plots(figures)
-        yield from _training_plots(figures)
+        yield from figures.plots()
 
 
 def write_plots(folder: Path, plots: Iterator[Plot | AbsentPlot]) -> PlotsManifest:
@@ -129,33 +264,3 @@ def _cost(cost: RunCost) -> Plot | AbsentPlot:
     ]
     memory = [Bar(stage.stage, "largest job", stage.peak_memory_mb) for stage in cost.stages]
     return bar_plot("cost", "Cost per stage", (("time of all jobs (min)", times), ("peak memory (MB)", memory)))
-
-
-def _curve_plots(figures: CategoryFigures) -> Iterator[Plot | AbsentPlot]:
-    category, curves, markers = figures.category, figures.curves, figures.markers
-    bad = {split: curve for split, curve in curves.items() if curve.has_defects}
-    reason = (NO_DEFECT if curves else NO_TRUTH).format(category)
-    if curves:
-        panels = [score_panel(split, curve, markers, figures.score) for split, curve in curves.items()]
-        yield line_plot(f"{category}/score_histograms", f"Pixel scores of {category}", panels)
-    else:
-        yield AbsentPlot(name=f"{category}/score_histograms", reason=reason)
-    if not bad:
-        for name in ("threshold_curves", "overlap_curve", "precision_recall"):
-            yield AbsentPlot(name=f"{category}/{name}", reason=reason)
-        return
-    panels = [threshold_panel(split, curve, markers, figures.score) for split, curve in bad.items()]
-    yield line_plot(f"{category}/threshold_curves", f"Masks of {category} by their threshold", panels)
-    overlap, precision = overlap_panel(bad, figures.fpr_limit), precision_recall_panel(bad)
-    yield line_plot(f"{category}/overlap_curve", f"Overlap with the defects of {category}", [overlap])
-    yield line_plot(f"{category}/precision_recall", f"Precision and recall of {category}", [precision])
-
-
-def _training_plots(figures: CategoryFigures) -> Iterator[Plot | AbsentPlot]:
-    for model in figures.models:
-        name = f"{figures.category}/training_{model.detector}"
-        panels = [panel for phase in model.phases if (panel := training_panel(phase)) is not None]
-        if panels:
-            yield line_plot(name, f"Training of {model.detector} on {figures.category}", panels)
-        else:
-            yield AbsentPlot(name=name, reason=f"{model.detector} notes no loss")

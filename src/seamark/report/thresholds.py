@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from seamark.manifests.masks import MaskRecord, MasksManifest, ThresholdRecord
-from seamark.maps.float16_scores import Histogram
-from seamark.report.charts import Marker, share_above
+import numpy as np
+
+from seamark.manifests.masks import MasksManifest, ThresholdRecord
+from seamark.maps.float16_scores import Histogram, key_scores
+from seamark.report.drawing import Marker
 
 SCOPES = {
     "validation": "validation images only",
@@ -66,12 +68,14 @@ def threshold_rows(
     return tuple(sorted(rows.values(), key=lambda row: (row.category, row.rule)))
 
 
-def _records(masks: Sequence[MaskRecord], rule: str) -> list[ThresholdRecord]:
-    return [record for mask in masks for record in mask.thresholds if record.rule == rule]
+def share_above(histogram: Histogram, value: float) -> float:
+    """Return the share of pixels, 0..1, whose score rounded to float16 is above a value; 0 for an empty histogram."""
+    above = int(histogram[np.nan_to_num(key_scores(), nan=-np.inf) > value].sum())
+    return above / max(1, int(histogram.sum()))
 
 
 def _row(path: Path, manifest: MasksManifest, rule: str, histogram: Histogram | None) -> ThresholdRow:
-    records = _records(manifest.masks, rule)
+    records = [record for mask in manifest.masks for record in mask.thresholds if record.rule == rule]
     values = sorted({record.value for record in records if record.value is not None})
     ends = tuple(dict.fromkeys((values[0], values[-1]))) if values else ()
     sees_test_images = any(record.sees_test_images for record in records)
@@ -99,20 +103,7 @@ def _scope(distinct: int, sees_test_images: bool, records: Sequence[ThresholdRec
 
 
 def threshold_markers(rows: Sequence[ThresholdRow], category: str) -> tuple[Marker, ...]:
-    """Return the thresholds of a category as markers for its score histogram.
-
-    Parameters
-    ----------
-    rows : sequence of ThresholdRow
-        Of all categories.
-    category : str
-        The one to mark.
-
-    Returns
-    -------
-    tuple of Marker
-        One per different value; the ends where each image has its own.
-    """
+    """Return one marker per different threshold of a category; the ends where each image has its own."""
     markers: dict[float, str] = {}
     for row in rows:
         if row.category != category or row.low is None or row.high is None:

@@ -1,0 +1,169 @@
+"""The files of a finished run, and what their manifests say about each category."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from seamark.manifests.base import AnyManifest, read_manifest
+from seamark.manifests.calibration import CalibrationManifest
+from seamark.manifests.evaluation import EvaluationManifest, ImageScores
+from seamark.manifests.index import IndexManifest
+from seamark.manifests.masks import MasksManifest
+from seamark.manifests.model import ModelManifest
+from seamark.manifests.preview import PreviewManifest
+from seamark.maps.calibration import read_histogram
+from seamark.maps.float16_scores import Histogram
+from seamark.report.cost import RunCost, read_costs
+from seamark.report.thresholds import ThresholdRow, threshold_rows
+
+OfCategory = TypeVar("OfCategory", CalibrationManifest, EvaluationManifest, MasksManifest, PreviewManifest)
+
+
+@dataclass(frozen=True)
+class CategoryFiles:
+    """The manifests of one category that its gallery is made of, each with its path.
+
+    Parameters
+    ----------
+    index, calibration : tuple of Path and manifest
+        Of the category.
+    evaluation : tuple of Path and EvaluationManifest, optional
+        None when nothing was scored.
+    previews, coarse, refined : mapping of str to tuple of Path and manifest
+        By split.
+    """
+
+    index: tuple[Path, IndexManifest]
+    calibration: tuple[Path, CalibrationManifest]
+    evaluation: tuple[Path, EvaluationManifest] | None
+    previews: Mapping[str, tuple[Path, PreviewManifest]]
+    coarse: Mapping[str, tuple[Path, MasksManifest]]
+    refined: Mapping[str, tuple[Path, MasksManifest]]
+
+    @property
+    def category(self) -> str:
+        """Name of the category."""
+        return self.index[1].category
+
+    @property
+    def script(self) -> str:
+        """File with the data of the gallery, relative to the page's folder."""
+        return f"gallery/images/{self.category}.js"
+
+    @cached_property
+    def images(self) -> int:
+        """Number of images in the gallery."""
+        return sum(len(manifest.strips) for _, manifest in self.previews.values())
+
+    @cached_property
+    def lights(self) -> list[str]:
+        """Light conditions of the images in the gallery."""
+        return sorted({image.light for image in self.index[1].images if image.split in self.previews})
+
+    @cached_property
+    def scored(self) -> bool:
+        """Whether the truth of an image in the gallery is known."""
+        return any(self.scores(split) for split in self.previews)
+
+    def scores(self, split: str) -> dict[str, ImageScores]:
+        """Return the scores of the images of a split by id; empty where the truth is not known."""
+        images = self.evaluation[1].images if self.evaluation else ()
+        return {image.id: image for image in images if image.split == split}
+
+    def peaks(self, split: str) -> dict[str, float]:
+        """Return the highest score of each image of a split by id."""
+        splits = [statistics for statistics in self.calibration[1].splits if statistics.split == split]
+        return {image.id: image.maximum for statistics in splits for image in statistics.images}
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """The files that the page is made of.
+
+    Parameters
+    ----------
+    index, fit, calibration, coarse, refined, evaluation, preview : tuple of Path
+        Manifests.
+    curves : tuple of Path
+        Threshold curves (CSV), in the order of the evaluations.
+    check : Path, optional
+        Report of the submission check; None when the run has no private split.
+    summary : Path
+        The table of all scores.
+    run_folder : Path
+        Folder below which the provenance files lie.
+    """
+
+    index: tuple[Path, ...]
+    fit: tuple[Path, ...]
+    calibration: tuple[Path, ...]
+    coarse: tuple[Path, ...]
+    refined: tuple[Path, ...]
+    evaluation: tuple[Path, ...]
+    preview: tuple[Path, ...]
+    curves: tuple[Path, ...]
+    check: Path | None
+    summary: Path
+    run_folder: Path
+
+    @cached_property
+    def evaluations(self) -> dict[Path, EvaluationManifest]:
+        """Manifests of the evaluate stage by path."""
+        return _read_all(self.evaluation, EvaluationManifest)
+
+    @cached_property
+    def models(self) -> dict[Path, ModelManifest]:
+        """Manifests of the train stage by path."""
+        return _read_all(self.fit, ModelManifest)
+
+    @cached_property
+    def masks(self) -> dict[Path, MasksManifest]:
+        """Manifests of the binarize and refine stages by path."""
+        return _read_all((*self.coarse, *self.refined), MasksManifest)
+
+    @cached_property
+    def histograms(self) -> dict[str, dict[str, Histogram]]:
+        """Pixels per float16 score, by category and split."""
+        calibrations = (files.calibration for files in self.categories.values())
+        return {manifest.category: read_histogram(manifest, path.parent) for path, manifest in calibrations}
+
+    @cached_property
+    def thresholds(self) -> tuple[ThresholdRow, ...]:
+        """Thresholds of all coarse masks."""
+        validation = {name: splits["validation"] for name, splits in self.histograms.items() if "validation" in splits}
+        return threshold_rows({path: self.masks[path] for path in self.coarse}, validation)
+
+    @cached_property
+    def cost(self) -> RunCost:
+        """What the run cost so far."""
+        return read_costs(self.run_folder, self.categories, {model.detector for model in self.models.values()})
+
+    @cached_property
+    def categories(self) -> dict[str, CategoryFiles]:
+        """What the gallery of each category is made of, by category."""
+        calibrations = _read_all(self.calibration, CalibrationManifest)
+        previews = _read_all(self.preview, PreviewManifest)
+        return {
+            index.category: CategoryFiles(
+                index=(path, index),
+                calibration=_of_category(calibrations, index.category)[0],
+                evaluation=next(iter(_of_category(self.evaluations, index.category)), None),
+                previews={pair[1].split: pair for pair in _of_category(previews, index.category)},
+                coarse=self._masks(index.category, "coarse"),
+                refined=self._masks(index.category, "refined"),
+            )
+            for path, index in _read_all(self.index, IndexManifest).items()
+        }
+
+    def _masks(self, category: str, stage: str) -> dict[str, tuple[Path, MasksManifest]]:
+        return {pair[1].split: pair for pair in _of_category(self.masks, category) if pair[1].stage == stage}
+
+
+def _read_all(paths: Sequence[Path], kind: type[AnyManifest]) -> dict[Path, AnyManifest]:
+    return {path: read_manifest(path, kind) for path in paths}
+
+
+def _of_category(manifests: Mapping[Path, OfCategory], category: str) -> list[tuple[Path, OfCategory]]:
+    return [pair for pair in manifests.items() if pair[1].category == category]
