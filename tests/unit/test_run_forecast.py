@@ -17,7 +17,6 @@ from seamark.forecast.run_forecast import detector_key, forecast_run, measure_de
 from seamark.forecast.schedule import TimedJob, wall_seconds
 from seamark.forecast.seconds import StepTimes, start_seconds, work_seconds
 from seamark.forecast.tables import duration, forecast_text, write_forecast
-from seamark.planning.jobs import RunOutline
 from seamark.planning.plan import Plan
 from seamark.settings.crossfit import CROSSFIT_TRAIN
 from seamark.settings.light_variants import VALIDATION_VARIANTS
@@ -88,25 +87,27 @@ def test_urgent_jobs_start_first_and_threads_are_cut_to_the_cores():
     assert math.isnan(wall_seconds([TimedJob("unknown", math.nan)], cores=1, gpus=0))
 
 
-def test_a_job_waits_for_what_it_reads():
-    members, splits = {"nut": (("a", "tile"), ("b", "tile"))}, ("validation", "test_public")
-    outline = RunOutline("r", "", members, (), splits, with_variants=(), packaged=False)
-    jobs = {job.name.strip(): job for job in outline.jobs()}
-    needs = {name: {other for other in jobs if job.waits_for(jobs[other])} for name, job in jobs.items()}
-    assert len([name for name in jobs if name.startswith("crop")]) == 3
-    train = next(name for name in jobs if name.startswith("train nut  a"))
-    assert {jobs[name].split for name in needs[train]} == {"train", "validation"}
-    fuse = next(name for name in jobs if name.startswith("fuse nut test_public"))
-    assert {(jobs[name].rule, jobs[name].detector) for name in needs[fuse]} == {("merge", "a"), ("merge", "b")}
-    assert needs["report"] == {name for name in jobs if name.split()[0] in ("evaluate", "preview")}
+def test_a_job_waits_for_what_it_reads(jobs):
+    needs = {job.name: set(job.needs) for job in jobs}
+    crops = {name for name in needs if name.startswith("crop")}
+    assert len(crops) == 10
+    assert needs["train washers inp_former"] & crops == {
+        "crop washers train tile",
+        "crop washers validation tile",
+    }
+    assert needs["fuse washers test_public"] == {
+        "merge washers test_public inp_former",
+        "merge washers validation inp_former",
+    }
+    assert {name.split()[0] for name in needs["report"]} >= {"evaluate", "preview", "package"}
+    assert set().union(*needs.values()) <= set(needs)
 
 
-def test_variants_of_validation_photographs_get_maps_and_no_masks():
-    outline = RunOutline(
-        "r", "", {"nut": (("a", "tile"),)}, (), ("validation",), with_variants=("nut",), packaged=False
-    )
-    rules = {job.rule for job in outline.jobs() if job.split == VALIDATION_VARIANTS}
-    assert rules == {"crop", "infer", "merge", "fuse"}
+def test_variants_of_validation_photographs_get_maps_and_no_masks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    jobs = planned(light_variants={"validation_variants": 1}).forecast.submission(gpus=0)
+    stages = {job.work.stage for job in jobs if job.work.split == VALIDATION_VARIANTS}
+    assert stages == {"crop", "infer", "merge", "fuse"}
 
 
 def test_folds_are_trained_and_their_photographs_get_maps_and_no_masks(tmp_path, monkeypatch):

@@ -6,8 +6,8 @@ and of the demo: ``python benchmarks/forecast.py <run folder>`` puts both side b
 """
 
 import math
-from dataclasses import dataclass
 
+from seamark.flow import STAGES, StageMemory
 from seamark.forecast.learning import Memory, learning_memory
 from seamark.forecast.work import Work
 
@@ -17,39 +17,9 @@ SNAKEMAKE_MB = 400.0
 """On a cluster a job is started by Snakemakes that count as well: two of 175 MB each and srun's processes on SLURM."""
 STEP_MB = 50
 """What a job asks for is a multiple of this."""
-
-
-@dataclass(frozen=True)
-class _Appetite:
-    """Memory in MB: at least, per million pixels, channel values or map pixels of the largest, and per photograph."""
-
-    base: float
-    per_megapixel: float = 0.0
-    per_million_values: float = 0.0
-    per_map_megapixel: float = 0.0
-    per_photograph: float = 0.0
-
-
-_APPETITES = {
-    "demo": _Appetite(110.0, per_megapixel=150.0),
-    "index": _Appetite(80.0, per_megapixel=3.0),
-    "truth": _Appetite(80.0, per_megapixel=3.0),
-    "crop": _Appetite(80.0, per_million_values=3.2),
-    "merge": _Appetite(95.0, per_map_megapixel=13.0),
-    "fuse": _Appetite(74.0),
-    "calibrate": _Appetite(80.0, per_map_megapixel=13.5),
-    "binarize": _Appetite(80.0, per_megapixel=9.0),
-    "refine": _Appetite(85.0, per_megapixel=11.0, per_million_values=0.8),
-    "preview": _Appetite(100.0, per_megapixel=9.5, per_million_values=2.8, per_photograph=0.3),
-    "evaluate": _Appetite(95.0, per_megapixel=18.5),
-    "package": _Appetite(270.0, per_map_megapixel=4.0, per_photograph=0.006),
-    "report": _Appetite(150.0, per_photograph=0.02),
-    "verify": _Appetite(100.0, per_map_megapixel=8.0),
-    "comparison": _Appetite(200.0, per_megapixel=30.0, per_photograph=0.02),
-}
-_LIGHT_VARIANTS = _Appetite(80.0, per_million_values=17.0)
-_FUSING = _Appetite(74.0, per_map_megapixel=28.0)
-_MEBIN = _Appetite(200.0, per_megapixel=15.0)
+_LIGHT_VARIANTS = StageMemory(80.0, per_million_values=17.0)
+_FUSING = StageMemory(74.0, per_map_megapixel=28.0)
+_MEBIN = StageMemory(200.0, per_megapixel=15.0)
 _NETWORK_STAGES = ("distill", "train", "infer")
 
 
@@ -90,11 +60,11 @@ def requested_mb(work: Work, threads: int = 1) -> int:
     return STEP_MB * math.ceil(wanted / STEP_MB)
 
 
-def _appetite(work: Work) -> _Appetite:
+def _appetite(work: Work) -> StageMemory:
     if work.stage == "crop" and work.config.light_variants.variants(work.split):
         return _LIGHT_VARIANTS
     if work.stage == "fuse" and len(work.config.fuse.members) > 1:
         return _FUSING
     if work.stage == "binarize" and work.config.binarize.mebin.enabled:
         return _MEBIN
-    return _APPETITES["comparison" if work.stage == "ablation" else work.stage]
+    return STAGES[work.stage].memory

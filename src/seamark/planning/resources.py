@@ -5,14 +5,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from seamark.flow import STAGES, work_of
 from seamark.forecast.disk import KINDS
 from seamark.forecast.machine import memory_mb
 from seamark.forecast.memory import requested_mb, uses_network
 from seamark.forecast.photographs import NONE, DataSetSizes, Photographs
 from seamark.forecast.room import MemoryLimit, PlannedJob, ResourceError, room_problems
 from seamark.forecast.work import Work
-from seamark.planning.flow import SAME_WORK
-from seamark.planning.jobs import RunOutline
+from seamark.planning.jobs import RunJobs
 from seamark.planning.teachers import PlannedTeachers
 from seamark.planning.variations import FOR_THRESHOLDS, Variation
 from seamark.settings.base import Split
@@ -24,7 +24,7 @@ EVERYTHING: tuple[Split, ...] = ("train", "validation", "test_public", "test_pri
 PRIVATE: tuple[Split, ...] = ("test_private", "test_private_mixed")
 WITH_VARIANTS = {"crop", "train", "infer", "merge", "fuse"}
 """Rules that work on variants of photographs as on photographs."""
-THREADS = {"demo": 2, "package": 4, "comparison": 2, "ablation": 2, "verify": 16}
+THREADS = {name: stage.threads for name, stage in STAGES.items()}
 """Threads of the rules that work on several photographs at a time."""
 
 
@@ -79,7 +79,7 @@ class PlannedForecast:
         Work
             With overrides applied. A training without a fold counts as one with all photographs.
         """
-        rule = SAME_WORK.get(rule, rule)
+        rule = work_of(rule)
         given = {name: str(getattr(wildcards, name, None) or "") for name in ("category", "split", "detector", "grid")}
         variation = self._variations[getattr(wildcards, "place", self._own.place)]
         detector = given["detector"]
@@ -98,39 +98,19 @@ class PlannedForecast:
 
     def submission(self, gpus: int) -> list[PlannedJob]:
         """Return all jobs of the target ``submission``, in the order of the flow, with the threads of so many GPUs."""
-        jobs = self._outline().jobs()
+        jobs, place = RunJobs([self._own], self._categories), self._own.place
+        order = list(STAGES)
         return [
             PlannedJob(
-                work=(work := self.work(job.rule, job.wildcards)),
-                outputs=tuple(Path(file) for file in job.outputs),
-                name=job.name,
-                needs=tuple(other.name for other in jobs if job.waits_for(other)),
+                work=(work := self.work(job.stage, job)),
+                outputs=tuple(map(Path, jobs.files(place, job).values())),
+                name=job.label,
+                needs=tuple(other.label for other in jobs.read_by(place, job)),
                 threads=_threads(work, gpus),
                 gpus=int(uses_network(work)),
             )
-            for job in jobs
+            for job in sorted(jobs.behind(place, ["report"]), key=lambda job: order.index(job.stage))
         ]
-
-    def _outline(self) -> RunOutline:
-        own, data = self._own, self._own.config.data
-        members = {
-            category: tuple((member, own.grid(category, member)) for member in own.members(category))
-            for category in self._categories
-        }
-        blocks = (own.detector(category, member) for category, pairs in members.items() for member, _ in pairs)
-        wanted = filter(None, map(wanted_teacher, blocks))
-        return RunOutline(
-            run=own.config.run,
-            demo_manifest=f"{data.root}.json" if data.demo else "",
-            members=members,
-            teachers=tuple(dict.fromkeys(self._teaching.key(settings) for settings in wanted)),
-            splits=data.splits,
-            with_variants=tuple(
-                name for name in self._categories if own.resolved(name).light_variants.validation_variants
-            ),
-            packaged=any(split in PRIVATE for split in data.splits),
-            folds={name: own.resolved(name).crossfit.folds for name in self._categories},
-        )
 
     def measuring(self, _wildcards: Any = None) -> int:
         """Return the memory in MB that ``plan`` asks for, which trains every detector for a moment."""
@@ -205,7 +185,7 @@ class PlannedForecast:
         ResourceError
             Naming everything that does not fit and the setting that would make it fit.
         """
-        planned = [self._planned(job) for job in jobs if SAME_WORK.get(job.rule.name, job.rule.name) in KINDS]
+        planned = [self._planned(job) for job in jobs if work_of(job.rule.name) in KINDS]
         limit = memory_limit(resources) if local else None
         problems = room_problems(planned, limit, resources["_cores"].value or 1)
         if problems:
@@ -218,9 +198,8 @@ class PlannedForecast:
 
 def _threads(work: Work, gpus: int) -> int:
     """Threads that the Snakefile gives a job."""
-    if gpus and uses_network(work):
-        return 4 if work.stage in ("train", "distill") else 3
-    return THREADS.get(work.stage, 1)
+    stage = STAGES[work.stage]
+    return stage.gpu_threads if gpus and uses_network(work) else stage.threads
 
 
 def memory_limit(resources: Mapping[str, Any]) -> MemoryLimit:
