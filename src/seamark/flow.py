@@ -91,14 +91,14 @@ class Stage:
 
 
 def _files(manifest: str, **others: str) -> Mapping[str, str]:
-    """Outputs of a stage with a manifest; others lie beside it, under its name or in its folder."""
+    """Name a manifest, and other files beside it: under its name if they start with a dot, else in its folder."""
     folder, stem = manifest.rpartition("/")[0], manifest.removesuffix(".json")
     beside = {name: f"{stem}{end}" if end.startswith(".") else f"{folder}/{end}" for name, end in others.items()}
     return {"manifest": manifest, **beside}
 
 
 def _page(folder: str) -> Mapping[str, str]:
-    """Outputs of a page of comparisons."""
+    """Name the files of a page that compares runs."""
     files = {"page": "index.html", "table": "table.csv", "markdown": "table.md"}
     return {name: f"out/{{run}}/{folder}/{file}" for name, file in files.items()}
 
