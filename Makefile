@@ -4,7 +4,7 @@ CORES ?= all
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-WORKFLOW := Snakefile
+WORKFLOW := Snakefile rules
 
 .PHONY: help submission test lint format docs clean-venv
 

@@ -22,9 +22,9 @@ from typing import Any
 
 from history import append, history_of
 
-from seamark.planning.flow import SAME_WORK, STAGES
+from seamark.flow import STAGES, work_of
 
-FOLDERS = {name: stage.folder for name, stage in STAGES.items() if name not in SAME_WORK}
+FOLDERS = {name: stage.folder for name, stage in STAGES.items() if stage.varies and not stage.script}
 FOLDERS |= {"index": "00_index", "report": "report"}
 FORWARD = """
 import sys, torch
@@ -56,7 +56,7 @@ def measured(out: Path) -> dict[str, Measured]:
     stages: dict[str, Measured] = defaultdict(Measured)
     for path in sorted(out.rglob("*.prov.json")):
         facts = json.loads(path.read_text(encoding="utf-8"))
-        stage = stages[SAME_WORK.get(facts["rule"], facts["rule"])]
+        stage = stages[work_of(facts["rule"])]
         stage.jobs, stage.cpu_s = stage.jobs + 1, stage.cpu_s + facts["cpu_s"]
         stage.memory_mb = max(stage.memory_mb, facts["peak_memory_mb"])
     for name, folder in FOLDERS.items():

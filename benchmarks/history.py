@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).with_name("history")
-CODE = "Snakefile", "src", "stages", "benchmarks", ":(exclude)benchmarks/history", ":(exclude)*.md"
+CODE = "Snakefile", "rules", "src", "stages", "benchmarks", ":(exclude)benchmarks/history", ":(exclude)*.md"
 PACKAGES = {
     "anomalib": "anomalib",
     "cv2": "opencv-python-headless",

@@ -32,7 +32,7 @@ import yaml
 from history import append, history_of
 
 from seamark.data.layout import OFFICIAL_COUNTS
-from seamark.planning.flow import SAME_WORK, STAGES
+from seamark.flow import STAGES
 from seamark.submission.expected import OFFICIAL_LIGHTS, OFFICIAL_SIZES, scaled_size
 
 PROJECT = Path(__file__).parents[1]
@@ -45,7 +45,7 @@ FRAMES = 4
 """Distinct photographs per category."""
 STAGE_FOLDERS = {
     "index": "00_index",
-    **{name: stage.folder for name, stage in STAGES.items() if name not in SAME_WORK},
+    **{name: stage.folder for name, stage in STAGES.items() if stage.varies and not stage.script},
     "report": "report",
 }
 PIXEL_STAGES = {"crop", "infer", "merge", "binarize", "refine", "package"}

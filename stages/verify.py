@@ -14,8 +14,7 @@ from pathlib import Path
 
 from seamark.errors import ManifestError
 from seamark.running.job import Job, run
-from seamark.verification.report import print_verification
-from seamark.verification.verification import verify_run
+from seamark.verification.verification import print_verification, verify_run
 
 
 def main(job: Job) -> None:

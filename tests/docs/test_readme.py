@@ -52,7 +52,7 @@ def test_make_targets_exist():
 
 
 def test_snakemake_targets_exist():
-    rules = set(re.findall(r"^(?:use rule \w+ as|rule) (\w+)", (ROOT / "Snakefile").read_text(), re.MULTILINE))
+    rules = set(re.findall(r"^(?:use rule \w+ as|rule) (\w+)", (ROOT / "rules/targets.smk").read_text(), re.MULTILINE))
     named = set(re.findall(r"^snakemake --cores \S+ (\w+)(?: --configfile .+)?$", README.read_text(), re.MULTILINE))
     assert named
     assert named <= rules

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from seamark.errors import ConfigError
-from seamark.planning.flow import StageJob
+from seamark.planning.jobs import StageJob
 from seamark.planning.plan import Plan
 from seamark.settings.config import deep_merge
 
@@ -93,7 +93,7 @@ def test_the_ablation_of_robis_trains_twice_beside_the_run(root):
     train = StageJob("train", "bolt", detector="inp_former")
     masks = StageJob("binarize", "bolt", "test_private")
     trained, thresholded = (
-        {row.name for row in planned.variations if planned.shared.owner(row.place, job) == row.place}
+        {row.name for row in planned.variations if planned.jobs.owner(row.place, job) == row.place}
         for job in (train, masks)
     )
     assert trained == {"ablate_robis", "whole_images", "no_augmentation"}

@@ -84,7 +84,7 @@ class Project:
 
     @classmethod
     def fresh(cls, folder):
-        for name in ("src", "stages", "profiles"):
+        for name in ("src", "rules", "stages", "profiles"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         shutil.copy(ROOT / "Snakefile", folder)
         shutil.copy(ROOT / "config.yaml", folder)

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from tests.workflow.project import ROOT, Project
+from tests.workflow.project import Project
 
 
 @pytest.fixture
@@ -42,11 +42,3 @@ def test_plan_refuses_too_small_a_disk(project):
     assert result.returncode != 0
     assert "disk: out" in result.stdout
     assert "keep_tiles: false" in result.stdout
-
-
-def test_memory_of_every_rule_comes_from_the_model():
-    rules = re.findall(r"^rule (\w+):(.*?)(?=^\S)", (ROOT / "Snakefile").read_text(), re.MULTILINE | re.DOTALL)
-    asked = {name: re.findall(r"mem_mb=(.+),", text) for name, text in rules if "script:" in text}
-    assert asked.pop("plan") == ["plan.forecast.measuring"]
-    assert asked == {name: [f'plan.memory("{name}")'] for name in asked}
-    assert "train" in asked

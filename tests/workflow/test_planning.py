@@ -6,7 +6,7 @@ import sys
 import textwrap
 
 import pytest
-from tests.workflow.project import CATEGORIES, ROOT
+from tests.workflow.project import CATEGORIES
 
 from seamark.data.layout import OFFICIAL_COUNTS
 
@@ -74,22 +74,6 @@ def test_a_partial_category_set_is_refused_at_packaging(project):
     assert result.returncode != 0
     assert "cloth" in result.stderr
     assert "allow_partial" in result.stderr
-
-
-def test_every_rule_is_complete():
-
-    text = (ROOT / "Snakefile").read_text()
-    rules = re.split(r"^rule ", text, flags=re.MULTILINE)[1:]
-    working = [rule for rule in rules if "script:" in rule]
-    assert {rule.split(":")[0] for rule in working} == {path.stem for path in (ROOT / "stages").glob("*.py")}
-    for rule in working:
-        name = rule.split(":")[0]
-        of_artifacts = () if name == "verify" else ("output:", "benchmark:")  # it looks and makes nothing
-        for directive in (*of_artifacts, "params:", "log:", "threads:", "resources:", "message:"):
-            assert f"\n    {directive}" in rule, (name, directive)
-        assert f'"stages/{rule.split(":")[0]}.py"' in rule
-    assert "lambda" not in text
-    assert "directory(" not in text
 
 
 FAKE_TRAIN = textwrap.dedent('''

@@ -15,9 +15,9 @@ MESSAGE = '    message:\n        "Refining the masks of {wildcards.category} {wi
 def project(tmp_path):
     """A project in which nothing has run, and whose plan shows what refine jobs get instead of their message."""
     fresh = Project.fresh(tmp_path)
-    snakefile = (tmp_path / "Snakefile").read_text()
-    assert snakefile.count(MESSAGE) == 1
-    (tmp_path / "Snakefile").write_text(snakefile.replace(MESSAGE, ""))
+    rules = (tmp_path / "rules/masks.smk").read_text()
+    assert rules.count(MESSAGE) == 1
+    (tmp_path / "rules/masks.smk").write_text(rules.replace(MESSAGE, ""))
     return fresh
 
 

@@ -12,6 +12,7 @@ import math
 from typing import NamedTuple
 
 from seamark.backbones.table import BACKBONES, PublishedBackbone
+from seamark.flow import STAGES, StageMemory
 from seamark.forecast.work import Work
 from seamark.settings.aand import AandSettings
 from seamark.settings.efficientad import EfficientAdSettings
@@ -46,37 +47,9 @@ PDN_WIDTH = 0.5
 """Width of the networks at which EfficientAD and distillation were measured."""
 
 
-class _StageMemory(NamedTuple):
-    """MB: at least, per million pixels, channel values or map pixels of the largest photograph, and per photograph."""
-
-    base: float
-    per_megapixel: float = 0.0
-    per_million_values: float = 0.0
-    per_map_megapixel: float = 0.0
-    per_photograph: float = 0.0
-
-
-_STAGES = {
-    "demo": _StageMemory(110.0, per_megapixel=150.0),
-    "index": _StageMemory(80.0, per_megapixel=3.0),
-    "truth": _StageMemory(80.0, per_megapixel=3.0),
-    "crop": _StageMemory(80.0, per_million_values=3.2),
-    "merge": _StageMemory(95.0, per_map_megapixel=13.0),
-    "fuse": _StageMemory(74.0),
-    "calibrate": _StageMemory(80.0, per_map_megapixel=13.5),
-    "binarize": _StageMemory(80.0, per_megapixel=9.0),
-    "refine": _StageMemory(85.0, per_megapixel=11.0, per_million_values=0.8),
-    "preview": _StageMemory(100.0, per_megapixel=9.5, per_million_values=2.8, per_photograph=0.3),
-    "evaluate": _StageMemory(95.0, per_megapixel=18.5),
-    "package": _StageMemory(270.0, per_map_megapixel=4.0, per_photograph=0.006),
-    "report": _StageMemory(150.0, per_photograph=0.02),
-    "verify": _StageMemory(100.0, per_map_megapixel=8.0),
-    "comparison": _StageMemory(200.0, per_megapixel=30.0, per_photograph=0.02),
-    "ablation": _StageMemory(200.0, per_megapixel=30.0, per_photograph=0.02),
-}
-_LIGHT_VARIANTS = _StageMemory(80.0, per_million_values=17.0)
-_FUSING = _StageMemory(74.0, per_map_megapixel=28.0)
-_MEBIN = _StageMemory(200.0, per_megapixel=15.0)
+_LIGHT_VARIANTS = StageMemory(80.0, per_million_values=17.0)
+_FUSING = StageMemory(74.0, per_map_megapixel=28.0)
+_MEBIN = StageMemory(200.0, per_megapixel=15.0)
 
 
 class _DetectorMemory(NamedTuple):
@@ -146,14 +119,14 @@ def _segments_anything(work: Work) -> bool:
     return work.stage == "refine" and work.config.refine.method == "sam"
 
 
-def _stage_memory(work: Work) -> _StageMemory:
+def _stage_memory(work: Work) -> StageMemory:
     if work.stage == "crop" and work.config.light_variants.variants(work.split):
         return _LIGHT_VARIANTS
     if work.stage == "fuse" and len(work.config.fuse.members) > 1:
         return _FUSING
     if work.stage == "binarize" and work.config.binarize.mebin.enabled:
         return _MEBIN
-    return _STAGES[work.stage]
+    return STAGES[work.stage].memory
 
 
 def _detector_memory(work: Work) -> _DetectorMemory:

@@ -1,29 +1,11 @@
-"""What jobs find around them: the environment that they inherit, and wildcards without the place at which they work."""
+"""The environment that jobs inherit."""
 
 import os
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 KEPT_MEMORY = "glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=67108864"
 """What is freed stays with the process for the next tile, up to 64 MiB and in pieces below 32 MiB. Given back to the
 system, the features of every tile would begin with pages that have to be cleared."""
-
-
-def hide_places(rules: Iterable[Any]) -> None:
-    """Hide from the scripts of all rules at which place they work.
-
-    The seed of a job depends on its wildcards. A job gives the same bytes at any place, so that a variation ends as a
-    run of the same settings does.
-
-    Parameters
-    ----------
-    rules : iterable of Snakemake's rules
-        Those with the wildcard ``place`` are changed.
-    """
-    for rule in rules:
-        if "place" in rule.wildcard_names:
-            rule.run_func = _without_place(rule.run_func)
 
 
 def prepare_environment(project: Path, on_node: bool = False) -> None:
@@ -46,13 +28,3 @@ def prepare_environment(project: Path, on_node: bool = False) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(project / "src"), os.environ.get("PYTHONPATH")]))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GLIBC_TUNABLES", KEPT_MEMORY)
-
-
-def _without_place(run: Callable[..., None]) -> Callable[..., None]:
-    """Wrap what Snakemake calls for a job: with input, output, params, wildcards and more."""
-
-    def run_anywhere(inputs: Any, outputs: Any, params: Any, wildcards: Any, *others: Any) -> None:
-        kept = {name: value for name, value in wildcards.items() if name != "place"}
-        run(inputs, outputs, params, type(wildcards)(fromdict=kept), *others)
-
-    return run_anywhere

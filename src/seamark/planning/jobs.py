@@ -1,141 +1,228 @@
-"""Every job of the target ``submission`` with what it needs, as far as a forecast cares. Free of NumPy and torch."""
+"""The jobs of a run and its variations, as the table of stages gives them, and which of them variations share.
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import SimpleNamespace
+A job that several variations need is done once, at the place of the first one that needs it. Two variations that
+differ only in how they refine therefore share tiles, models and maps, and the second one reads those of the first.
+"""
 
-from seamark.planning.flow import StageJob, manifest_in
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from seamark.flow import CALIBRATED, EVERY, OWN, PRIVATE, STAGES, Source
+from seamark.planning.variations import FOR_THRESHOLDS, Variation
 from seamark.settings.crossfit import CROSSFIT_TRAIN
-from seamark.settings.light_variants import VALIDATION_VARIANTS
-from seamark.teachers.naming import teacher_path
 
-NEEDS = {
-    "index": ("demo",),
-    "truth": ("index",),
-    "crop": ("index",),
-    "distill": ("demo",),
-    "train": ("distill", "crop"),
-    "train_fold": ("distill", "crop"),
-    "infer": ("train", "train_fold", "crop"),
-    "merge": ("infer",),
-    "fuse": ("merge",),
-    "calibrate": ("fuse",),
-    "binarize": ("fuse", "calibrate"),
-    "refine": ("binarize",),
-    "preview": ("refine", "truth"),
-    "evaluate": ("refine", "truth"),
-    "package": ("refine",),
-    "report": ("package", "evaluate", "preview"),
-}
-"""Stages whose jobs a job waits for: those of its category, split and detector, as far as both have them."""
-TRAININGS = ("train", "train_fold")
+PRIVATE_SPLITS = ("test_private", "test_private_mixed")
 
 
-@dataclass(frozen=True)
-class RunJob:
-    """A job of a run."""
+class StageJob(NamedTuple):
+    """One job: its stage and its wildcards, those that the stage has."""
 
-    rule: str
-    category: str = ""
-    split: str = ""
-    detector: str = ""
-    grid: str = ""
-    teacher: str = ""
-    fold: str = ""
-    outputs: tuple[str, ...] = field(default=(), compare=False)
-    """Its manifest first."""
+    stage: str
+    category: str | None = None
+    split: str | None = None
+    detector: str | None = None
+    grid: str | None = None
+    fold: int | None = None
+    teacher: str | None = None
 
     @property
-    def wildcards(self) -> SimpleNamespace:
-        """Its wildcards as Snakemake would give them."""
-        names = ("category", "split", "detector", "grid", "teacher", "fold")
-        return SimpleNamespace(**{name: value for name in names if (value := getattr(self, name))})
+    def label(self) -> str:
+        """The stage and its wildcards in one line, unique within a run."""
+        return " ".join(str(part) for part in self if part is not None)
+
+    def files(self, place: str, run: str, root: str = "") -> dict[str, str]:
+        """Return its declared files by name, when it is done at a place; those of some stages lie at the run's."""
+        known = {"place": place, "run": run, "root": root, **self._asdict()}
+        return {name: pattern.format(**known) for name, pattern in STAGES[self.stage].outputs.items()}
+
+
+class RunJobs:
+    """Tells the jobs of a run and its variations, what they read and where their results lie.
+
+    Parameters
+    ----------
+    variations : sequence of Variation
+        The run itself first. A job that several have in common belongs to the first of them.
+    categories : sequence of str
+        Categories of the run.
+    """
+
+    def __init__(self, variations: Sequence[Variation], categories: Sequence[str]) -> None:
+        self._variations = {variation.place: variation for variation in variations}
+        self._run = variations[0]
+        self._splits = self._run.config.data.splits
+        self._categories = categories
+        self._signatures: dict[tuple[str, StageJob], str] = {}
+
+    def owner(self, place: str, job: StageJob) -> str:
+        """Return the place at which a job of a variation is done: that of the first variation that has the same job."""
+        if not STAGES[job.stage].varies:
+            return self._run.place
+        for earlier, variation in self._variations.items():
+            if earlier == place:
+                break
+            if _has(variation, job) and self.signature(earlier, job) == self.signature(place, job):
+                return earlier
+        return place
+
+    def files(self, place: str, job: StageJob) -> dict[str, str]:
+        """Return the declared files of a job of a variation by name, where the job is done."""
+        config = self._run.config
+        return job.files(self.owner(place, job), config.run, str(config.data.root))
+
+    def manifest(self, place: str, job: StageJob) -> str:
+        """Return the file that stands for a job of a variation, where the job is done."""
+        return next(iter(self.files(place, job).values()))
+
+    def read_by(self, place: str, reader: StageJob) -> list[StageJob]:
+        """Return the jobs whose files a job of a variation reads."""
+        return [job for source in STAGES[reader.stage].sources for job in self.jobs(place, source, reader)]
+
+    def behind(self, place: str, stages: Iterable[str]) -> list[StageJob]:
+        """Return all jobs of some stages of a variation, and all jobs whose results these read.
+
+        Parameters
+        ----------
+        place : str
+            Place of the variation.
+        stages : iterable of str
+            Names of rules.
+
+        Returns
+        -------
+        list of StageJob
+            Each once.
+        """
+        waiting = [job for stage in stages for job in self.jobs(place, Source(stage, EVERY))]
+        found: dict[StageJob, None] = {}
+        while waiting:
+            job = waiting.pop()
+            if job not in found:
+                found[job] = None
+                waiting += self.read_by(place, job)
+        return list(found)
+
+    def manifests(self, place: str, stages: Iterable[str]) -> list[str]:
+        """Return the manifests of all jobs behind some stages of a variation in which variations may differ.
+
+        A target names them all: Snakemake makes nothing again that only an older file of a later stage needs, so a job
+        that was killed, and has lost its old outputs, would otherwise leave results of older settings behind it. Tiles
+        are among them only if they are kept; a file that is named is never deleted as temporary.
+        """
+        dropped = () if self._run.config.keep_tiles else ("crop",)
+        jobs = self.behind(place, stages)
+        return [self.manifest(place, job) for job in jobs if STAGES[job.stage].varies and job.stage not in dropped]
+
+    def jobs(self, place: str, source: Source, reader: Any = None) -> list[StageJob]:
+        """Return the jobs of a source that a job of a variation reads.
+
+        Parameters
+        ----------
+        place : str
+            Place of the variation.
+        source : Source
+            Stage and splits.
+        reader : object
+            ``category``, ``split`` and ``detector`` of the reading job, as far as it has them.
+
+        Returns
+        -------
+        list of StageJob
+            By category, then by split, then by detector, then by fold.
+        """
+        variation, category = self._variations[place], getattr(reader, "category", None)
+        categories = [category] if category else self._categories
+        if source.stage == "distill":
+            return self._teachers(variation, categories, reader)
+        if source.stage == "demo":
+            return [StageJob("demo")] if self._run.config.data.demo else []
+        if source.stage == "package" and not self.private_splits:
+            return []
+        if "category" not in STAGES[source.stage].wildcards:
+            return [StageJob(source.stage)]
+        return [job for one in categories for job in self._of_category(variation, source, one, reader)]
 
     @property
-    def name(self) -> str:
-        """Rule and wildcards in one line, unique within a run."""
-        return " ".join((self.rule, self.category, self.split, self.detector, self.grid, self.teacher, self.fold))
+    def private_splits(self) -> tuple[str, ...]:
+        """Private splits of the run, which the archive is made of."""
+        return tuple(split for split in self._splits if split in PRIVATE_SPLITS)
 
-    def waits_for(self, other: "RunJob") -> bool:
-        """Return whether another job must be done before this one can start."""
-        if other.rule not in NEEDS.get(self.rule, ()):
-            return False
-        if self.rule in TRAININGS and other.rule == "crop" and other.split not in ("train", "validation"):
-            return False
-        if other.rule in TRAININGS and (other.rule == "train_fold") != (self.split == CROSSFIT_TRAIN):
-            return False
-        alike = (
-            (self.category, other.category),
-            (self.split, other.split),
-            (self.detector, other.detector),
-        )
-        return all(not mine or not theirs or mine == theirs for mine, theirs in alike)
+    def _teachers(self, variation: Variation, categories: Sequence[str], reader: Any) -> list[StageJob]:
+        detector = getattr(reader, "detector", None)
+        pairs = [(one, name) for one in categories for name in ([detector] if detector else variation.members(one))]
+        keys = filter(None, (variation.teacher(*pair) for pair in pairs))
+        return [StageJob("distill", teacher=key) for key in dict.fromkeys(keys)]
 
-
-@dataclass(frozen=True)
-class RunOutline:
-    """What the jobs of a run follow from."""
-
-    run: str
-    demo_manifest: str
-    """Empty unless the demo is drawn."""
-    members: dict[str, tuple[tuple[str, str], ...]]
-    """Detectors of each category, each with its grid."""
-    teachers: tuple[str, ...]
-    splits: Sequence[str]
-    with_variants: tuple[str, ...]
-    """Categories with variants of validation photographs, which get maps and no masks."""
-    packaged: bool
-    """Whether there is an archive."""
-    folds: Mapping[str, int] = field(default_factory=dict)
-    """Folds of each category whose training photographs get maps and no masks."""
-
-    def jobs(self) -> list[RunJob]:
-        """Return all jobs, each once, in the order of the flow."""
-        found = [RunJob("demo", outputs=(self.demo_manifest,))] if self.demo_manifest else []
-        found += [
-            RunJob("distill", teacher=key, outputs=tuple(teacher_path(key, end) for end in (".json", ".safetensors")))
-            for key in self.teachers
+    def _of_category(self, variation: Variation, source: Source, category: str, reader: Any) -> list[StageJob]:
+        wanted, detector = STAGES[source.stage].wildcards, getattr(reader, "detector", None)
+        detectors: Sequence[str | None] = [None]
+        if "detector" in wanted or "grid" in wanted:
+            detectors = [detector] if detector else variation.members(category)
+        split = getattr(reader, "split", None)
+        return [
+            StageJob(
+                source.stage,
+                category,
+                one,
+                name if "detector" in wanted else None,
+                variation.grid(category, name) if name and "grid" in wanted else None,
+                fold,
+            )
+            for one in (self._chosen(variation, source, category, split) if "split" in wanted else (None,))
+            for name in detectors
+            for fold in _folds(variation, source.stage, category, split)
         ]
-        for category, members in self.members.items():
-            found += self._of_category(category, members)
-        if self.packaged:
-            found.append(RunJob("package", outputs=(f"submissions/{self.run}.tar.gz",)))
-        found.append(RunJob("report", outputs=(f"out/{self.run}/report/index.html",)))
-        return list(dict.fromkeys(found))
 
-    def _of_category(self, category: str, members: Sequence[tuple[str, str]]) -> Iterator[RunJob]:
-        out = f"out/{self.run}"
-        folds = range(1, self.folds.get(category, 0) + 1)
-        with_variants, crossfit = (
-            (VALIDATION_VARIANTS,) * (category in self.with_variants),
-            (CROSSFIT_TRAIN,) * bool(folds),
-        )
-        mapped = (*self.splits, *with_variants, *crossfit)
-        yield RunJob("index", category, outputs=(f"{out}/00_index/{category}.json",))
-        yield RunJob("truth", category, outputs=(f"{out}/00_index/{category}.truth.json",))
-        for detector, grid in members:
-            for split in ("train", *mapped):
-                manifest = self._manifest("crop", category, split, grid=grid)
-                yield RunJob(
-                    "crop", category, split, grid=grid, outputs=(manifest, manifest.removesuffix("json") + "npy")
-                )
-            for fold in (None, *folds):
-                job = StageJob("train_fold" if fold else "train", category, detector=detector, fold=fold)
-                manifest = manifest_in(self.run, job)
-                outputs = (manifest, manifest.removesuffix("fit.json") + "model.safetensors")
-                yield RunJob(job.stage, category, detector=detector, fold=str(fold or ""), outputs=outputs)
-            for rule in ("infer", "merge"):
-                for split in mapped:
-                    manifest = self._manifest(rule, category, split, detector)
-                    yield RunJob(rule, category, split, detector, outputs=(manifest,))
-        for rule in ("fuse", "binarize", "refine", "preview"):
-            for split in mapped if rule == "fuse" else self.splits:
-                yield RunJob(rule, category, split, outputs=(self._manifest(rule, category, split),))
-        for rule in ("calibrate", "evaluate"):
-            yield RunJob(rule, category, outputs=(self._manifest(rule, category),))
+    def _chosen(self, variation: Variation, source: Source, category: str, own: str | None) -> Sequence[str | None]:
+        if source.split == OWN:
+            return [own]
+        if source.split == PRIVATE:
+            return self.private_splits
+        if source.split == EVERY:
+            return self._splits
+        if source.split == CALIBRATED:
+            return [*self._splits, *variation.splits_for_thresholds(category)]
+        return [source.split]
 
-    def _manifest(
-        self, rule: str, category: str, split: str | None = None, detector: str | None = None, grid: str | None = None
-    ) -> str:
-        return manifest_in(self.run, StageJob(rule, category, split, detector, grid))
+    def signature(self, place: str, job: StageJob) -> str:
+        """Return a digest of all settings on which the result of a variation's job depends.
+
+        Parameters
+        ----------
+        place : str
+            Place of the variation.
+        job : StageJob
+            The job.
+
+        Returns
+        -------
+        str
+            Hexadecimal digits; equal for two variations if and only if the job and all jobs behind it are equal.
+        """
+        known = self._signatures.get((place, job))
+        if known is None:
+            settings = [self._variations[place].settings(name, job) for name in STAGES[job.stage].settings]
+            behind = [self.signature(place, upstream) for upstream in self.read_by(place, job)]
+            facts = json.dumps([job, settings, behind], sort_keys=True)
+            known = self._signatures[place, job] = hashlib.sha256(facts.encode()).hexdigest()
+        return known
+
+
+def _folds(variation: Variation, stage: str, category: str, split: str | None) -> Sequence[int | None]:
+    """Folds of a source; a cross-fitted split reads the models of the folds and not that of all photographs."""
+    if stage == "train_fold":
+        folds = variation.resolved(category).crossfit.folds if split in (None, CROSSFIT_TRAIN) else 0
+        return range(1, folds + 1)
+    return () if stage == "train" and split == CROSSFIT_TRAIN else (None,)
+
+
+def _has(variation: Variation, job: StageJob) -> bool:
+    """Whether a variation does such a job at all, with whatever settings."""
+    category = str(job.category)
+    if job.split in FOR_THRESHOLDS and job.split not in variation.splits_for_thresholds(category):
+        return False
+    members = variation.members(category)
+    grids = [variation.grid(category, member) for member in members]
+    return (job.detector or members[0]) in members and (job.grid or grids[0]) in grids

@@ -2,19 +2,20 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from typing import IO, Any
 
 from seamark.data.layout import OFFICIAL_COUNTS, category_folders, find_images, listing_digest
 from seamark.errors import ConfigError
+from seamark.flow import EVERY, OWN, STAGES, Source, work_of
 from seamark.forecast.photographs import DataSetSizes
 from seamark.manifests.submission import ChallengeVerdict
 from seamark.planning.challenge_rules import challenge_verdicts
 from seamark.planning.code_digest import code_digest
 from seamark.planning.compared_runs import PlannedComparison
-from seamark.planning.flow import OWN, SAME_WORK, SharedStages, Source
+from seamark.planning.jobs import RunJobs, StageJob
 from seamark.planning.refusals import require_photographs
 from seamark.planning.required_weights import (
     RequiredWeights,
@@ -36,7 +37,6 @@ from seamark.settings.demo import DEMO_CATEGORIES
 from seamark.settings.teacher import TeacherSettings
 from seamark.teachers.naming import wanted_teacher
 
-PRIVATE_SPLITS = ("test_private", "test_private_mixed")
 Params = Callable[[Any], Any]
 Files = Callable[[Any], list[str]]
 
@@ -64,8 +64,8 @@ class Plan:
         self._lock: IO[str] | None = None
         self.config = load_config(self.raw)
         self.stages = project / "stages"
-        self.run = self.config.run
-        self.out = f"out/{self.run}"
+        self.name = self.config.run
+        self.out = f"out/{self.name}"
         self.root = str(self.config.data.root)
         self.truth_root = None if self.config.data.truth_root is None else str(self.config.data.truth_root)
         self.splits = self.config.data.splits
@@ -73,11 +73,11 @@ class Plan:
         known = (*self._available, *OFFICIAL_COUNTS, *DEMO_CATEGORIES)
         check_overrides(self.raw, known)
         self._teaching = PlannedTeachers(self.config)
-        self._own = Variation(self.run, self.run, self.raw, self._teaching)
+        self._own = Variation(self.name, self.name, self.raw, self._teaching)
         self._varied = read_variations(self._own, (Path(), project), known)
         self.variations = (self._own, *self._varied["ablate"], *self._varied["compare"])
         self._by_place = {variation.place: variation for variation in self.variations}
-        self.shared = SharedStages(self.variations, self.splits)
+        self.jobs = RunJobs(self.variations, self.categories)
         if self.config.data.demo:
             for category in self.categories:
                 require_photographs(category, self.config.demo.train, self.config.demo.validation, self.variations)
@@ -99,21 +99,6 @@ class Plan:
             name: "|".join(map(re.escape, words)) for name, words in choices.items()
         }
 
-    @property
-    def demo_manifest(self) -> str:
-        """Where the demo stage writes its manifest: beside the data root."""
-        return f"{self.root}.json"
-
-    @property
-    def index_inputs(self) -> list[str]:
-        """The demo's manifest when the demo is drawn, otherwise nothing: real photographs are nobody's output."""
-        return [self.demo_manifest] if self.config.data.demo else []
-
-    @property
-    def submission_splits(self) -> tuple[str, ...]:
-        """Private splits of this run, which the archive is made of."""
-        return tuple(split for split in self.splits if split in PRIVATE_SPLITS)
-
     @cached_property
     def gpus(self) -> int:
         """Number of GPUs that jobs may use."""
@@ -129,6 +114,35 @@ class Plan:
         """Return a resource function that gives the memory in MB that a rule's jobs ask for."""
         return self.forecast.memory(rule)
 
+    def gpu(self, rule: str) -> Callable[[Any], int]:
+        """Return a resource function that gives the GPUs that a rule's jobs can use: one with a network, or none."""
+
+        def wanted(wildcards: Any) -> int:
+            unused = rule == "refine" and self.settings("refine")(wildcards)["method"] != "sam"
+            return int(STAGES[rule].gpu_threads > 0 and not unused)
+
+        return wanted
+
+    def threads(self, rule: str, gpus: int) -> Callable[[Any], int]:
+        """Return a function that gives the threads of a rule's jobs, where Snakemake has so many GPUs."""
+        stage, gpu = STAGES[rule], self.gpu(rule)
+        return lambda wildcards: stage.gpu_threads if gpus and gpu(wildcards) else stage.threads
+
+    def log(self, rule: str) -> str:
+        """Return the path of the logs of a rule, with its wildcards."""
+        return self._record(rule, "logs", ".log")
+
+    def benchmark(self, rule: str) -> str:
+        """Return the path of the benchmarks of a rule, with its wildcards."""
+        return self._record(rule, "benchmarks", ".tsv")
+
+    def _record(self, rule: str, folder: str, suffix: str) -> str:
+        stage = STAGES[rule]
+        if "teacher" in stage.wildcards:
+            return stage.manifest.removesuffix(".json") + suffix
+        place = "out/{place}" if stage.varies else self.out
+        return "/".join([place, folder, rule, *(f"{{{name}}}" for name in stage.wildcards)]) + suffix
+
     def settings(self, name: str) -> Params:
         """Return a params function that gives resolved settings by the name that ``Variation.settings`` knows."""
 
@@ -136,10 +150,6 @@ class Plan:
             return self._variation(wildcards).settings(name, wildcards)
 
         return block
-
-    def teacher(self, wildcards: Any) -> list[str]:
-        """Return the files of the teacher that a job's detector needs distilled; nothing for other detectors."""
-        return self._teaching.files(self._detector(wildcards))
 
     def teacher_settings(self, wildcards: Any) -> dict[str, Any]:
         """Return the settings of a teacher."""
@@ -151,7 +161,7 @@ class Plan:
 
     def code(self, rule: str) -> Params:
         """Return a params function that gives the digest of the code that a rule's jobs run."""
-        script = self.stages / f"{SAME_WORK.get(rule, rule)}.py"
+        script = self.stages / f"{work_of(rule)}.py"
 
         def digest(wildcards: Any) -> str:
             detector = getattr(wildcards, "detector", None) if script.stem in ("train", "infer") else None
@@ -173,48 +183,49 @@ class Plan:
         folder = Path(self.truth_root) / wildcards.category
         return listing_digest(folder) if folder.is_dir() else None
 
-    def made(self, stage: str, pattern: str, split: str = OWN) -> Files:
-        """Return an input function for what another stage made, at the job's own place or where it is shared.
+    def made(self, stage: str, output: str = "", split: str = OWN) -> Files:
+        """Return an input function for what a stage made, at the job's own place or where it is shared.
 
         Parameters
         ----------
         stage : str
             Name of its rule.
-        pattern : str
-            Its output, with wildcards.
+        output : str
+            Name of its output, if that is not the one that stands for its jobs.
         split : str
             ``own`` for the job's own split, ``every`` for one file per split, ``calibrated`` for these and the splits
-            that only thresholds see, or the name of a split.
+            that only thresholds see, ``private`` for the private ones, or the name of a split.
 
         Returns
         -------
         callable
-            Takes wildcards, returns paths by split, then by detector, then by fold.
+            Takes wildcards, returns paths by category, then by split, by detector and by fold.
         """
 
         def files(wildcards: Any) -> list[str]:
             place = self._variation(wildcards).place
-            jobs = self.shared.jobs(place, Source(stage, split), wildcards)
-            return [self.shared.path(pattern, place, job) for job in jobs]
+            jobs = self.jobs.jobs(place, Source(stage, split), wildcards)
+            return [self.jobs.files(place, job)[output or next(iter(STAGES[stage].outputs))] for job in jobs]
 
         return files
 
-    def per_category(self, pattern: str) -> list[str]:
-        """Return a pattern filled in for every category."""
-        return [f"{self.out}/{pattern.format(category=category)}" for category in self.categories]
+    def if_ranked(self, files: Files) -> Files:
+        """Return an input function that gives files only to jobs that fit maps before they are ranked."""
+        return lambda wildcards: files(wildcards) if self.settings("ranking")(wildcards) else []
 
-    def per_category_and_split(self, folder: str, splits: Sequence[str] | None = None) -> list[str]:
-        """Return the manifests of one stage for every category and split."""
-        chosen = self.splits if splits is None else splits
-        return [f"{self.out}/{folder}/{category}/{split}.json" for category in self.categories for split in chosen]
+    def within_rules(self, files: Files) -> Files:
+        """Return an input function that gives files unless settings break the rules that ``package.rules`` names.
 
-    def fits(self) -> list[str]:
-        """Return the model manifests of every category's members."""
-        return [
-            f"{self.out}/20_models/{member}/{category}/fit.json"
-            for category in self.categories
-            for member in self._own.members(category)
-        ]
+        It raises ConfigError then, before anything runs.
+        """
+
+        def allowed(wildcards: Any) -> list[str]:
+            for verdict in self._verdicts:
+                if refusal := verdict.refusal():
+                    raise ConfigError(refusal)
+            return files(wildcards)
+
+        return allowed
 
     def archive(self, _wildcards: Any = None) -> list[str]:
         """Return all that the target ``submission`` asks for: archive, report and every manifest on the way.
@@ -226,27 +237,12 @@ class Plan:
         ConfigError
             If the run has no private split, so that there is nothing to submit.
         """
-        if not self.submission_splits:
+        if not self.jobs.private_splits:
             raise ConfigError(
                 f"data.splits {list(self.splits)} has no private split, so there is nothing to submit; "
                 "use the target report_page or masks"
             )
-        return [f"submissions/{self.run}.tar.gz", *self.report_files()]
-
-    def packaged(self, folder: str) -> Files:
-        """Return an input function for one stage's manifests of all that is submitted.
-
-        The function raises ConfigError, before anything runs, if the settings break the rules that ``package.rules``
-        names.
-        """
-
-        def files(_wildcards: Any) -> list[str]:
-            for verdict in self._verdicts:
-                if refusal := verdict.refusal():
-                    raise ConfigError(refusal)
-            return self.per_category_and_split(folder, self.submission_splits)
-
-        return files
+        return [f"submissions/{self.name}.tar.gz", *self.report_files()]
 
     def challenges(self, _wildcards: Any = None) -> list[dict[str, Any]]:
         """Return what the rules of every challenge say about the settings, ready for JSON."""
@@ -254,24 +250,18 @@ class Plan:
 
     @cached_property
     def _verdicts(self) -> tuple[ChallengeVerdict, ...]:
-        places = [(category, split) for category in self.categories for split in self.submission_splits]
+        places = [(category, split) for category in self.categories for split in self.jobs.private_splits]
         return challenge_verdicts({place: self._own.resolved(*place) for place in places}) if places else ()
 
     def report_files(self, _wildcards: Any = None) -> list[str]:
         """Return the report and every manifest on the way to it."""
-        report = [f"{self.out}/report/index.html", f"{self.out}/report/plots/plots.json", *self.check_report()]
-        return [*report, *self.on_the_way("preview", "evaluate")]
+        report = [f"{self.out}/report/index.html", f"{self.out}/report/plots/plots.json"]
+        return [*report, *self.made("package", "check")(None), *self.on_the_way("preview", "evaluate")]
 
     def on_the_way(self, *stages: str) -> list[str]:
         """Return every manifest on the way to the ends of some stages, these included; tiles only if they are kept."""
-        indexed = [f"00_index/{{category}}{suffix}.json" for suffix in ("", ".truth")]
-        lists = [path for pattern in indexed for path in self.per_category(pattern)]
-        stored = self.shared.manifests(self.run, stages, self.categories, keep_tiles=self.config.keep_tiles)
-        return [*lists, *stored]
-
-    def check_report(self) -> list[str]:
-        """Return the check report of the archive, or nothing when the run has no private split."""
-        return [f"submissions/{self.run}.check.json"] if self.submission_splits else []
+        lists = [path for stage in ("index", "truth") for path in self.made(stage, split=EVERY)(None)]
+        return [*lists, *self.jobs.manifests(self.name, stages)]
 
     def comparison_settings(self) -> dict[str, Any]:
         """Return the settings of the pages of compare and ablate."""
@@ -294,14 +284,27 @@ class Plan:
         runs = self.config.compare.runs if target == "compare" else ()
         if not self._varied[target] and not runs:
             raise ConfigError(f"{target}: this section is empty; name a variation in it, or a run to compare with")
-        return PlannedComparison(
-            [self._own, *self._varied[target]],
-            runs,
-            self.shared,
-            self.categories,
-            self.splits,
-            keep_tiles=self.config.keep_tiles,
-        )
+        return PlannedComparison([self._own, *self._varied[target]], runs, self.jobs)
+
+    def expected(self, _wildcards: Any = None) -> dict[str, dict[str, Any]]:
+        """Return ``settings`` and ``code`` from which manifests would be made now, by path."""
+        found = {
+            self.jobs.manifest(self.name, StageJob("distill", teacher=key)): {
+                "settings": plain(teacher),
+                "code": self.code("distill")(None),
+            }
+            for key, teacher in self.teachers.items()
+        }
+        varying = [name for name, stage in STAGES.items() if stage.varies]
+        for variation in self.variations:
+            for job in self.jobs.behind(variation.place, varying):
+                if STAGES[job.stage].varies and self.jobs.owner(variation.place, job) == variation.place:
+                    settings = variation.settings(STAGES[job.stage].settings[0], job)
+                    found[self.jobs.manifest(variation.place, job)] = {
+                        "settings": settings,
+                        "code": self.code(job.stage)(job),
+                    }
+        return found
 
     def resolved_config(self) -> dict[str, Any]:
         """Return the whole configuration of the run with defaults filled in, ready for JSON."""
@@ -339,7 +342,7 @@ class Plan:
     def _weights_of(self, rule: str, wildcards: Any) -> Iterable[RequiredWeights]:
         if rule == "distill":
             return distill_weights(self.teachers[wildcards.teacher])
-        if SAME_WORK.get(rule, rule) in ("train", "infer"):
+        if work_of(rule) in ("train", "infer"):
             return detector_weights(wildcards.detector, self._detector(wildcards))
         if rule == "refine":
             resolved = self._variation(wildcards).resolved(wildcards.category, wildcards.split)
@@ -389,7 +392,7 @@ class Plan:
 
     def _variation(self, wildcards: Any) -> Variation:
         """Variation whose job has such wildcards; rules without a place work for the run itself."""
-        return self._by_place[getattr(wildcards, "place", self.run)]
+        return self._by_place[getattr(wildcards, "place", self.name)]
 
     def _detector(self, wildcards: Any) -> Settings:
         return self._variation(wildcards).detector(wildcards.category, wildcards.detector)

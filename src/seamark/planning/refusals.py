@@ -1,6 +1,7 @@
-"""What needs more photographs of a category than there are, before anything runs."""
+"""What a run lacks that its settings need, before anything runs."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from seamark.errors import ConfigError
 from seamark.planning.variations import Variation
@@ -32,3 +33,18 @@ def require_photographs(category: str, train: int, validation: int, variations: 
             refusals.append(config.binarize.conformal.refusal(config.binarize.normal_images(used, validation)))
         for refusal in filter(None, refusals):
             raise ConfigError(f"category {category}: {refusal}")
+
+
+def scoring_models(*sources: Callable[[Any], list[str]]) -> Callable[[Any], list[str]]:
+    """Return an input function for the models that score a job's split: that of all photographs, or those of folds.
+
+    It takes wildcards, joins what input functions for either give and raises ConfigError if that is nothing.
+    """
+
+    def files(wildcards: Any) -> list[str]:
+        found = [path for source in sources for path in source(wildcards)]
+        if not found:
+            raise ConfigError(f"{wildcards.category} {wildcards.split}: needs crossfit.folds of at least 2")
+        return found
+
+    return files

@@ -5,14 +5,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from seamark.flow import STAGES, work_of
 from seamark.forecast.disk import LEFT_BY
 from seamark.forecast.machine import memory_mb
 from seamark.forecast.memory import requested_mb
 from seamark.forecast.photographs import NONE, DataSetSizes, PhotographSizes
 from seamark.forecast.refusals import MemoryLimit, ResourceError, room_problems
 from seamark.forecast.work import Work
-from seamark.planning.flow import SAME_WORK
-from seamark.planning.jobs import RunOutline
+from seamark.planning.jobs import RunJobs
 from seamark.planning.teachers import PlannedTeachers
 from seamark.planning.variations import FOR_THRESHOLDS, Variation
 from seamark.settings.base import Split
@@ -24,8 +24,6 @@ EVERYTHING: tuple[Split, ...] = ("train", "validation", "test_public", "test_pri
 PRIVATE: tuple[Split, ...] = ("test_private", "test_private_mixed")
 WITH_VARIANTS = {"crop", "train", "infer", "merge", "fuse"}
 """Rules that work on variants of photographs as on photographs."""
-THREADS = {"demo": 2, "package": 4, "comparison": 2, "ablation": 2, "verify": 16}
-"""Threads of the rules that work on several photographs at a time."""
 
 
 class PlannedForecast:
@@ -77,7 +75,7 @@ class PlannedForecast:
         Work
             With overrides applied. A training without a fold counts as one with all photographs.
         """
-        rule = SAME_WORK.get(rule, rule)
+        rule = work_of(rule)
         category, split, detector, grid = (
             str(getattr(wildcards, name, None) or "") for name in ("category", "split", "detector", "grid")
         )
@@ -94,34 +92,15 @@ class PlannedForecast:
             split=split,
             detector=detector,
             grid_name=grid,
-            threads=THREADS.get(rule, 1),
+            threads=STAGES[rule].threads,
             outputs=tuple(Path(str(file)) for file in outputs),
         )
 
     def submission(self) -> list[Work]:
         """Return all jobs of the target ``submission``, in the order of the flow."""
-        return [self.work(job.rule, job.wildcards, job.outputs) for job in self._outline().jobs()]
-
-    def _outline(self) -> RunOutline:
-        own, data = self._own, self._own.config.data
-        members = {
-            category: tuple((member, own.grid(category, member)) for member in own.members(category))
-            for category in self._categories
-        }
-        blocks = (own.detector(category, member) for category, pairs in members.items() for member, _ in pairs)
-        wanted = filter(None, map(wanted_teacher, blocks))
-        return RunOutline(
-            run=own.config.run,
-            demo_manifest=f"{data.root}.json" if data.demo else "",
-            members=members,
-            teachers=tuple(dict.fromkeys(self._teaching.key(settings) for settings in wanted)),
-            splits=data.splits,
-            with_variants=tuple(
-                name for name in self._categories if own.resolved(name).light_variants.validation_variants
-            ),
-            packaged=any(split in PRIVATE for split in data.splits),
-            folds={name: own.resolved(name).crossfit.folds for name in self._categories},
-        )
+        jobs, place, order = RunJobs([self._own], self._categories), self._own.place, list(STAGES)
+        behind = sorted(jobs.behind(place, ["report"]), key=lambda job: order.index(job.stage))
+        return [self.work(job.stage, job, jobs.files(place, job).values()) for job in behind]
 
     def measuring(self, _wildcards: Any = None) -> int:
         """Return the memory in MB that ``plan`` asks for, which trains every detector for a moment."""
@@ -195,9 +174,7 @@ class PlannedForecast:
             Naming everything that does not fit and the setting that would make it fit.
         """
         works = [
-            self.work(job.rule.name, job.wildcards, job.output)
-            for job in jobs
-            if SAME_WORK.get(job.rule.name, job.rule.name) in LEFT_BY
+            self.work(job.rule.name, job.wildcards, job.output) for job in jobs if work_of(job.rule.name) in LEFT_BY
         ]
         limit = memory_limit(resources) if local else None
         problems = room_problems(works, limit, resources["_cores"].value or 1, gpu_mb=None)

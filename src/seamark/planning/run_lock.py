@@ -1,11 +1,16 @@
 """The lock of a run's folder, which ends with the process that holds it, and what is put straight under it."""
 
 import fcntl
+import os
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
 from seamark.errors import SeamarkError
-from seamark.planning.file_times import forget_the_future
+
+TOLERANCE_S = 2.0
+"""Clocks of file servers run ahead by as much."""
 
 
 def claimed(folder: Path) -> IO[str]:
@@ -40,3 +45,18 @@ def claimed(folder: Path) -> IO[str]:
     variations = folder.parent.glob(f"{folder.name}+*")
     forget_the_future([folder, *variations, folder.parent / "teachers", folder.parent.parent / "submissions"])
     return stream
+
+
+def forget_the_future(folders: Iterable[Path]) -> int:
+    """Set the times of files from the future to now, and return how many there were.
+
+    Snakemake takes a file that is older than its input for outdated: what is made from a file from the future would
+    fail, or be made again and again, until that time has come. All files below the folders count, which need not exist.
+    """
+    now, found = time.time(), 0
+    for base, _, names in (step for folder in folders for step in os.walk(folder)):
+        for path in (Path(base) / name for name in names):
+            if path.lstat().st_mtime > now + TOLERANCE_S:
+                os.utime(path, (now, now), follow_symlinks=False)
+                found += 1
+    return found

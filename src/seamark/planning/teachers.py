@@ -12,7 +12,6 @@ from seamark.teachers.naming import (
     files_digest,
     folder_digest,
     teacher_key,
-    teacher_path,
     training_photographs,
     wanted_teacher,
     with_teacher,
@@ -35,15 +34,15 @@ class PlannedTeachers:
         """Return the name of a teacher's folder."""
         return teacher_key(settings, self._photographs(settings.distill.image_folder), self._config.seed)
 
-    def files(self, block: Settings) -> list[str]:
-        """Return the files of the teacher that a detector needs distilled; nothing for other detectors."""
+    def of(self, block: Settings) -> str | None:
+        """Return the name of the teacher that a detector needs distilled, None for other detectors."""
         wanted = wanted_teacher(block)
-        return [teacher_path(self.key(wanted), suffix) for suffix in (".json", ".safetensors")] if wanted else []
+        return self.key(wanted) if wanted else None
 
     def taught(self, block: Settings) -> Settings:
         """Return a detector's block with the path of its teacher where one is distilled for it."""
-        wanted = wanted_teacher(block)
-        return with_teacher(block, self.key(wanted)) if wanted else block
+        key = self.of(block)
+        return with_teacher(block, key) if key else block
 
     @cached_property
     def _photographs(self) -> Callable[[str | None], str]:

@@ -120,6 +120,10 @@ class Variation:
         """Return the resolved block of a detector."""
         return self.resolved(category).detector_blocks[detector]
 
+    def teacher(self, category: str, detector: str) -> str | None:
+        """Return the name of the teacher that a detector needs distilled, None for other detectors."""
+        return self._teachers.of(self.detector(category, detector))
+
     def grid(self, category: str, detector: str) -> str:
         """Return the name of the grid that a detector works on."""
         grid: str = getattr(self.detector(category, detector), "grid")  # noqa: B009 (not of Settings)

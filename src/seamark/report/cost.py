@@ -8,25 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seamark.files.plain import MANIFEST_BYTES, UNREADABLE, read_plain_file
-
-STAGES = (
-    "demo",
-    "index",
-    "truth",
-    "crop",
-    "train",
-    "train_fold",
-    "infer",
-    "merge",
-    "fuse",
-    "calibrate",
-    "binarize",
-    "refine",
-    "preview",
-    "evaluate",
-    "package",
-)
-"""Stages in the order of the flow; others follow in alphabetical order."""
+from seamark.flow import STAGES
 
 
 @dataclass(frozen=True)
@@ -144,7 +126,7 @@ def stage_costs(jobs: Iterable[JobCost]) -> tuple[StageCost, ...]:
     Returns
     -------
     tuple of StageCost
-        In the order of the flow.
+        In the order of the flow; those it does not know follow in alphabetical order.
     """
     by_stage: dict[str, list[JobCost]] = {}
     for job in jobs:

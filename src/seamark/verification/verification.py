@@ -2,50 +2,26 @@
 
 import json
 import os
+import re
 import shlex
+import sys
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from seamark.errors import ManifestError
 from seamark.files.atomic import file_digest
 from seamark.files.parallel import MapItems
-from seamark.files.plain import UNREADABLE, require_plain_file
+from seamark.files.plain import UNREADABLE, require_plain_file, shown
+from seamark.flow import STAGES
 from seamark.manifests.base import Manifest, read_manifest
-from seamark.manifests.calibration import CalibrationManifest
-from seamark.manifests.demo import DemoManifest
-from seamark.manifests.evaluation import EvaluationManifest
-from seamark.manifests.index import IndexManifest, TruthManifest
-from seamark.manifests.maps import MapsManifest
-from seamark.manifests.masks import MasksManifest
-from seamark.manifests.model import ModelManifest
 from seamark.manifests.plots import PlotsManifest
-from seamark.manifests.preview import PreviewManifest
 from seamark.manifests.submission import CheckReport, SubmissionProvenance
-from seamark.manifests.teacher import TeacherManifest
-from seamark.manifests.tilemaps import TilemapsManifest
-from seamark.manifests.tiles import TilesManifest
 from seamark.repair import repair_command, snakemake_command
 from seamark.running.file_records import FileRecord, JobProvenance, difference
 from seamark.verification.recorded_files import RecordedFile, Roots, recorded_files
-
-KINDS: Mapping[str, type[Manifest]] = {
-    "00_index": IndexManifest,
-    "10_tiles": TilesManifest,
-    "20_models": ModelManifest,
-    "30_tilemaps": TilemapsManifest,
-    "40_maps": MapsManifest,
-    "45_fused": MapsManifest,
-    "50_calibration": CalibrationManifest,
-    "60_coarse": MasksManifest,
-    "70_refined": MasksManifest,
-    "80_preview": PreviewManifest,
-    "90_eval": EvaluationManifest,
-    "report/plots": PlotsManifest,
-}
-"""Manifests by folder of a run, in the order of the flow."""
 
 MISSING = "missing"
 READING = (tarfile.TarError, *UNREADABLE)
@@ -259,9 +235,9 @@ def verify_run(  # noqa: PLR0917 (as the stage has them)
     found = Verification(map_items, expected, {"data": root, "truth": truth_root})
     places = [Path("out") / run, *sorted(Path("out").glob(f"{run}+*"))]
     teachers = [Path(path) for path in expected if Path(path).name == "teacher.json"]
-    listed: list[tuple[Path, type[Manifest]]] = [(path, DemoManifest) for path in demo]
-    listed += [(path, TeacherManifest) for path in teachers]
-    listed += [item for place in places for item in _manifests(place)]
+    listed = [(path, STAGES["demo"].manifest_class()) for path in demo]
+    listed += [(path, STAGES["distill"].manifest_class()) for path in teachers]
+    listed += [item for place in places for item in _manifests(place).items()]
     found.manifests([(path, kind) for path, kind in listed if path.is_file()])
     for place in places:
         for provenance in sorted((place / "logs").glob("*.prov.json")):
@@ -275,8 +251,47 @@ def verify_run(  # noqa: PLR0917 (as the stage has them)
     return found
 
 
-def _manifests(place: Path) -> Iterator[tuple[Path, type[Manifest]]]:
-    for folder, kind in KINDS.items():
-        for path in sorted((place / folder).rglob("*.json")):
-            if not path.name.endswith(".prov.json") and ".tmp-" not in str(path):
-                yield path, TruthManifest if path.name.endswith(".truth.json") else kind
+def _manifests(place: Path) -> dict[Path, type[Manifest]]:
+    """Manifests below a place and their classes, in the order of the flow."""
+    kinds = {stage.manifest: stage.manifest_class() for stage in STAGES.values() if stage.kind}
+    kinds |= {STAGES["report"].outputs["plots"]: PlotsManifest}
+    found: dict[Path, type[Manifest]] = {}
+    for pattern, kind in kinds.items():
+        base, _, below = pattern.partition("}/")
+        if base in ("out/{place", "out/{run"):
+            for path in sorted(place.glob(re.sub(r"{\w+}", "*", below))):
+                if not path.name.endswith(".prov.json") and ".tmp-" not in str(path):
+                    found[path] = kind  # a pattern may match what a later one knows better
+    return found
+
+
+def print_verification(found: Verification, stream: TextIO = sys.stdout) -> None:
+    """Print what is wrong as a table with the command that repairs each line, and how much was looked at.
+
+    Parameters
+    ----------
+    found : Verification
+        What was found.
+    stream : text stream
+        Where to print.
+    """
+    faults = list(found.faults.values())
+    rows = [("file", "what is wrong", "repair"), *((shown(it.path), shown(it.what), it.command) for it in faults)]
+    if faults:
+        widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+        for path, what, command in rows:
+            stream.write(f"{path:{widths[0]}}  {what:{widths[1]}}  {command}\n")
+        stream.write(f"after these repairs: {snakemake_command('submission')}\n")
+    for name, versions in sorted(found.versions.items()):
+        if len(versions) > 1:
+            stream.write(f"note: made with several versions of {name}: {', '.join(sorted(versions))}\n")
+    if absent := _absent(found.expected):
+        stream.write(f"note: {absent} of {len(found.expected)} manifests are not made yet\n")
+    size = sum(found.checked.values()) / 1e6
+    verdict = f"{len(faults)} wrong" if faults else "all as it should be"
+    stream.write(f"verify: {len(found.checked)} files, {size:.1f} MB read: {verdict}\n")
+    stream.flush()
+
+
+def _absent(expected: Mapping[str, Mapping[str, Any]]) -> int:
+    return sum(not Path(path).exists() for path in expected)

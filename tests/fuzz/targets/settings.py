@@ -38,7 +38,7 @@ def configurations() -> list[bytes]:
 def planned(raw: Any) -> None:
     """Plan a run as Snakemake does; nothing that it names may lie elsewhere than below out and submissions."""
     plan = Plan(raw, ROOT)
-    files = [*plan.archive(), *plan.report_files(), *plan.fits(), plan.out]
+    files = [*plan.archive(), *plan.report_files(), *plan.made("train")(None), plan.out]
     for name in files:
         parts = PurePosixPath(name).parts
         assert parts[0] in {"out", "submissions"}
@@ -46,7 +46,7 @@ def planned(raw: Any) -> None:
     assert plan.wildcards
     plan.resolved_config()
     for category in plan.categories:
-        job = SimpleNamespace(category=category, split="validation", place=plan.run)
+        job = SimpleNamespace(category=category, split="validation", place=plan.name)
         for section in ("merge", "fuse", "calibrate", "binarize", "refine", "preview", "grids"):
             plan.settings(section)(job)
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from contextlib import chdir
 from functools import cache
 from pathlib import Path
@@ -12,12 +13,19 @@ from tests.fuzz.targets.pictures import float_tiffs, pngs
 from tests.fuzz.targets.records import sample
 from tests.fuzz.targets.submissions import entry, member
 
+from seamark.flow import STAGES
+from seamark.manifests.plots import PlotsManifest
 from seamark.manifests.submission import CheckReport, SubmissionProvenance
-from seamark.verification.report import print_verification
-from seamark.verification.verification import KINDS, verify_run
+from seamark.verification.verification import print_verification, verify_run
 
-MANIFESTS = [f"out/x/{folder}/a.json" for folder in KINDS]
-PROVENANCE = "out/x/40_maps/a.prov.json"
+KINDS = {
+    re.sub(r"{(place|run)}", "x", re.sub(r"{(?!place|run)\w+}", "a", stage.manifest)): stage.manifest_class()
+    for stage in STAGES.values()
+    if stage.kind and stage.manifest.startswith(("out/{place}", "out/{run}"))
+} | {"out/x/report/plots/plots.json": PlotsManifest}
+MANIFESTS = list(KINDS)
+MAPS = "out/x/40_maps/a/a/a.json"
+PROVENANCE = MAPS.replace(".json", ".prov.json")
 OF_A_JOB = "out/x/logs/report.prov.json"
 RECORDED, ARCHIVE, CHECKED = (f"submissions/x.{ending}" for ending in ("provenance.json", "tar.gz", "check.json"))
 ARTIFACT = "good/000"
@@ -34,9 +42,9 @@ def as_json(value: object) -> bytes:
 def files() -> dict[str, bytes]:
     """Return all the files of a run in which most digests are wrong."""
     facts = {"versions": {"numpy": "1"}, "params": {"settings": {}}, "inputs": {}, "outputs": {}}
-    known = {MANIFESTS[4]: {"bytes": 1, "sha256": "0"}, "submissions/x": {"bytes": 0}}
+    known = {MAPS: {"bytes": 1, "sha256": "0"}, "submissions/x": {"bytes": 0}}
     digest = "65c74c15a686187bb6bbf9958f494fc6b80068034a659a9ad44991b08c58f2d2"  # of no byte
-    found = {f"out/x/{folder}/a.json": as_json(sample(kind)) for folder, kind in KINDS.items()}
+    found = {path: as_json(sample(kind)) for path, kind in KINDS.items()}
     found |= {PROVENANCE: as_json(facts), OF_A_JOB: as_json(facts | {"inputs": known, "outputs": known})}
     found |= {CHECKED: as_json(sample(CheckReport)), ARCHIVE: b""}
     found[RECORDED] = as_json(sample(SubmissionProvenance) | {"archive_sha256": digest})
@@ -84,7 +92,7 @@ def verify(content: bytes, folder: Path) -> None:
         put((folder / manifest).parent / ARTIFACT, content if place == ARTIFACT else b"x")
     put(folder / "photographs" / ARTIFACT, b"x")
     with chdir(folder):
-        expected = {MANIFESTS[4]: {"settings": {"a": 1}}}
+        expected = {MAPS: {"settings": {"a": 1}}}
         found = verify_run("x", Path("photographs"), None, [], expected, lambda work, items, _: [*map(work, items)])
         stream = io.StringIO()
         print_verification(found, stream)

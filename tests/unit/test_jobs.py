@@ -1,21 +1,20 @@
 """Which jobs the variations of a run share, setting by setting."""
 
-import re
 from itertools import product
-from pathlib import Path
 
 import pytest
 
-from seamark.planning.flow import SAME_WORK, STAGES, SharedStages, StageJob
+from seamark.flow import STAGES
+from seamark.planning.jobs import RunJobs, StageJob
 from seamark.planning.teachers import PlannedTeachers
 from seamark.planning.variations import Variation
 from seamark.settings.config import deep_merge, load_config
 
-ROOT = Path(__file__).parents[2]
 CATEGORIES = ("bolt", "cloth")
 SPLITS = ("validation", "test_private")
 RUN = {
     "run": "base",
+    "data": {"splits": SPLITS},
     "grids": {"tile": {"window_px": 64, "input_px": 64}, "other": {"layout": "whole", "input_px": 64}},
     "detectors": {"feature_bank": {"grid": "tile"}, "urd": {"grid": "other"}},
     "fuse": {"members": ["feature_bank", "urd"]},
@@ -32,20 +31,23 @@ def shared(*overlays):
     """The run and one variation per overlay, named v0, v1, ..."""
     run = Variation("base", "base", RUN, PlannedTeachers(load_config(RUN)))
     rows = [run.varied(f"v{number}", deep_merge(RUN, overlay), "") for number, overlay in enumerate(overlays)]
-    return SharedStages([run, *rows], SPLITS)
+    return RunJobs([run, *rows], CATEGORIES)
+
+
+VARYING = {name: stage for name, stage in STAGES.items() if stage.varies}
 
 
 def all_jobs(members=("feature_bank", "urd")):
     grids = {"feature_bank": "tile", "urd": "other"}
     for category in CATEGORIES:
-        for name, stage in STAGES.items():
+        for name, stage in VARYING.items():
             more = {"crop": ("train", "train_crossfit")} | dict.fromkeys(
                 ("infer", "merge", "fuse"), ("train_crossfit",)
             )
             splits = (*SPLITS, *more.get(name, ())) if "split" in stage.wildcards else (None,)
             folds = (1, 2) if "fold" in stage.wildcards else (None,)
             for split, fold in product(splits, folds):
-                for member in members if stage.wildcards & {"detector", "grid"} else (None,):
+                for member in members if {"detector", "grid"} & {*stage.wildcards} else (None,):
                     detector = member if "detector" in stage.wildcards else None
                     yield StageJob(name, category, split, detector, grids[member] if name == "crop" else None, fold)
 
@@ -105,20 +107,6 @@ def test_a_setting_changes_the_stages_behind_it_and_no_other(overlay, expected):
     assert changed(overlay) == expected
 
 
-def test_every_setting_that_a_rule_reads_is_part_of_its_signature():
-    text = (ROOT / "Snakefile").read_text()
-    for name, stage in STAGES.items():
-        rule = re.search(rf"^rule {SAME_WORK.get(name, name)}:.*?^    script:", text, re.MULTILINE | re.DOTALL)[0]
-        if name in SAME_WORK:
-            rule += re.search(rf"^use rule {SAME_WORK[name]} as {name} with:.*?^rule", text, re.MULTILINE | re.DOTALL)[
-                0
-            ]
-        assert set(re.findall(r'=plan\.settings\("(\w+)"\)', rule)) == set(stage.settings), name
-        read = re.findall(r'plan\.made\("(\w+)", [\w.]+(?:, "(\w+)")?\)', rule)
-        assert {(source, split or "own") for source, split in read} == {tuple(source) for source in stage.sources}, name
-        assert set(re.findall(r"rules\.(\w+)\.", rule)) <= {"index", "truth", *(source for source, _ in read)}, name
-
-
 def test_variations_share_with_each_other_what_the_run_has_not():
     stages = shared({"merge": {"scale": 0.5}}, {"merge": {"scale": 0.5}, "refine": {"method": "none"}})
     job = StageJob("merge", "bolt", "test_private", "urd")
@@ -133,7 +121,7 @@ def test_a_run_never_owns_the_work_of_a_detector_that_it_does_not_use():
     run = Variation(
         "base", "base", deep_merge(RUN, {"detectors": overlay["detectors"]}), PlannedTeachers(load_config(RUN))
     )
-    stages = SharedStages([run, run.varied("v", deep_merge(RUN, overlay), "")], SPLITS)
+    stages = RunJobs([run, run.varied("v", deep_merge(RUN, overlay), "")], CATEGORIES)
     assert stages.owner("base+v", StageJob("train", "bolt", detector="aurd")) == "base+v"
     assert stages.owner("base+v", StageJob("crop", "bolt", "train", grid="other")) == "base"
 
@@ -143,7 +131,7 @@ def test_a_grid_of_the_run_that_only_the_variation_uses_is_cut_at_the_variation(
     run = Variation("base", "base", raw, PlannedTeachers(load_config(raw)))
     varied = run.varied("v", deep_merge(raw, {"fuse": {"members": ["urd"]}}), "")
     assert (
-        SharedStages([run, varied], SPLITS).owner("base+v", StageJob("crop", "bolt", "train", grid="other")) == "base+v"
+        RunJobs([run, varied], CATEGORIES).owner("base+v", StageJob("crop", "bolt", "train", grid="other")) == "base+v"
     )
 
 
@@ -155,7 +143,7 @@ def test_a_changed_teacher_changes_the_detector_that_learns_from_it(tmp_path):
     raw = deep_merge(RUN, efficientad | {"data": {"root": str(tmp_path)}})
     run = Variation("base", "base", raw, PlannedTeachers(load_config(raw)))
     overlay = {"detectors": {"efficientad": {"distill": {"steps": 3}}}}
-    stages = SharedStages([run, run.varied("v", deep_merge(raw, overlay), "")], SPLITS)
+    stages = RunJobs([run, run.varied("v", deep_merge(raw, overlay), "")], CATEGORIES)
     assert stages.owner("base+v", StageJob("train", "bolt", detector="efficientad")) == "base+v"
     assert stages.owner("base+v", StageJob("crop", "bolt", "train", grid="tile")) == "base"
 
@@ -165,17 +153,16 @@ def test_cross_fitted_maps_come_from_the_models_of_all_folds_and_from_no_other()
 
     def models(place, split):
         jobs = [StageJob("infer", "bolt", split, "urd")]
-        return [(one.stage, one.fold) for job in jobs for one in _sources(stages, place, job) if one.stage != "crop"]
+        return [(one.stage, one.fold) for job in jobs for one in stages.read_by(place, job) if one.stage != "crop"]
 
     assert models("base", "train_crossfit") == [("train_fold", 1), ("train_fold", 2)]
     assert models("base", "test_private") == [("train", None)]
     assert models("base+v0", "train_crossfit") == []
-    behind = {place: stages.jobs_behind(place, ["preview", "evaluate"], ["bolt"]) for place in ("base", "base+v0")}
+    behind = {
+        place: [job for job in stages.behind(place, ["preview", "evaluate"]) if job.category == "bolt"]
+        for place in ("base", "base+v0")
+    }
     found = {place: [job for job in jobs if job.stage == "train_fold"] for place, jobs in behind.items()}
     assert [len(jobs) for jobs in found.values()] == [4, 0]
     assert "train_crossfit" not in {job.split for job in behind["base+v0"]}
     assert not any(job.stage in LATE and job.split == "train_crossfit" for job in behind["base"])
-
-
-def _sources(stages, place, job):
-    return [upstream for source in STAGES[job.stage].sources for upstream in stages.jobs(place, source, job)]

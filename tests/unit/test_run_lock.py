@@ -3,7 +3,7 @@
 import os
 import time
 
-from seamark.planning.file_times import forget_the_future
+from seamark.planning.run_lock import forget_the_future
 
 
 def test_only_files_from_the_future_change(tmp_path):

@@ -1,0 +1,95 @@
+"""From photographs to tiles."""
+
+
+rule demo:
+    output:
+        manifest=f"{run.root}.json",
+    log:
+        run.log("demo"),
+    benchmark:
+        run.benchmark("demo")
+    threads: 2
+    resources:
+        mem_mb=run.memory("demo"),
+    params:
+        settings=run.settings("demo"),
+        root=run.root,
+        truth_root=run.truth_root,
+        code=run.code("demo"),
+    message:
+        "Drawing the demo photographs"
+    script:
+        "../stages/demo.py"
+
+
+rule index:
+    input:
+        demo=run.made("demo"),
+    output:
+        manifest=f"{RUN}/00_index/{{category}}.json",
+    log:
+        run.log("index"),
+    benchmark:
+        run.benchmark("index")
+    resources:
+        mem_mb=run.memory("index"),
+    params:
+        root=run.root,
+        layout=run.config.data.layout,
+        train_images=run.config.data.train_images,
+        image_px_max=run.config.data.image_px_max,
+        seed=run.config.seed,
+        files=run.listing,
+        code=run.code("index"),
+    message:
+        "Listing and checking the images of {wildcards.category}"
+    script:
+        "../stages/index.py"
+
+
+rule truth:
+    input:
+        index=run.made("index"),
+    output:
+        manifest=f"{RUN}/00_index/{{category}}.truth.json",
+    log:
+        run.log("truth"),
+    benchmark:
+        run.benchmark("truth")
+    resources:
+        mem_mb=run.memory("truth"),
+    params:
+        root=run.root,
+        truth_root=run.truth_root,
+        files=run.truth_listing,
+        code=run.code("truth"),
+    message:
+        "Gathering the known truth of {wildcards.category}"
+    script:
+        "../stages/truth.py"
+
+
+tile_file = str if run.config.keep_tiles else temp
+
+
+rule crop:
+    input:
+        index=run.made("index"),
+    output:
+        manifest=tile_file("out/{place}/10_tiles/{grid}/{category}/{split}.json"),
+        tiles=tile_file("out/{place}/10_tiles/{grid}/{category}/{split}.npy"),
+    log:
+        run.log("crop"),
+    benchmark:
+        run.benchmark("crop")
+    resources:
+        mem_mb=run.memory("crop"),
+    params:
+        settings=run.settings("grid"),
+        light_variants=run.settings("light_variants"),
+        root=run.root,
+        code=run.code("crop"),
+    message:
+        "Cutting {wildcards.category} {wildcards.split} into tiles ({wildcards.grid})"
+    script:
+        "../stages/crop.py"

@@ -1,0 +1,47 @@
+"""From anomaly maps to masks."""
+
+
+rule binarize:
+    input:
+        maps=run.made("fuse"),
+        calibration=run.made("calibrate"),
+    output:
+        manifest="out/{place}/60_coarse/{category}/{split}.json",
+    log:
+        run.log("binarize"),
+    benchmark:
+        run.benchmark("binarize")
+    resources:
+        mem_mb=run.memory("binarize"),
+    params:
+        settings=run.settings("binarize"),
+        code=run.code("binarize"),
+    message:
+        "Thresholding the maps of {wildcards.category} {wildcards.split}"
+    script:
+        "../stages/binarize.py"
+
+
+rule refine:
+    input:
+        index=run.made("index"),
+        masks=run.made("binarize"),
+    output:
+        manifest="out/{place}/70_refined/{category}/{split}.json",
+    log:
+        run.log("refine"),
+    benchmark:
+        run.benchmark("refine")
+    priority: 10
+    threads: run.threads("refine", GPUS)
+    resources:
+        gpu=run.gpu("refine"),
+        mem_mb=run.memory("refine"),
+    params:
+        settings=run.settings("refine"),
+        root=run.root,
+        code=run.code("refine"),
+    message:
+        "Refining the masks of {wildcards.category} {wildcards.split}"
+    script:
+        "../stages/refine.py"

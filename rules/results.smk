@@ -1,0 +1,170 @@
+"""What is made of maps and masks: pictures, scores, the archive and the pages."""
+
+
+rule preview:
+    input:
+        index=run.made("index"),
+        truth=run.made("truth"),
+        maps=run.made("fuse"),
+        calibration=run.made("calibrate"),
+        coarse=run.made("binarize"),
+        refined=run.made("refine"),
+    output:
+        manifest="out/{place}/80_preview/{category}/{split}.json",
+    log:
+        run.log("preview"),
+    benchmark:
+        run.benchmark("preview")
+    resources:
+        mem_mb=run.memory("preview"),
+    params:
+        settings=run.settings("preview"),
+        root=run.root,
+        truth_root=run.truth_root,
+        code=run.code("preview"),
+    message:
+        "Drawing previews of {wildcards.category} {wildcards.split}"
+    script:
+        "../stages/preview.py"
+
+
+rule evaluate:
+    input:
+        index=run.made("index"),
+        truth=run.made("truth"),
+        maps=run.made("fuse", split="every"),
+        calibration=run.if_ranked(run.made("calibrate")),
+        coarse=run.made("binarize", split="every"),
+        refined=run.made("refine", split="every"),
+    output:
+        manifest="out/{place}/90_eval/{category}.json",
+        curves="out/{place}/90_eval/{category}.curves.csv",
+    log:
+        run.log("evaluate"),
+    benchmark:
+        run.benchmark("evaluate")
+    resources:
+        mem_mb=run.memory("evaluate"),
+    params:
+        settings=run.settings("evaluate"),
+        grids=run.settings("grids"),
+        ranking=run.settings("ranking"),
+        root=run.root,
+        truth_root=run.truth_root,
+        code=run.code("evaluate"),
+    message:
+        "Scoring {wildcards.category} against the known truth"
+    script:
+        "../stages/evaluate.py"
+
+
+rule package:
+    input:
+        index=run.made("index"),
+        maps=run.within_rules(run.made("fuse", split="private")),
+        calibration=run.if_ranked(run.made("calibrate")),
+        masks=run.made("refine", split="private"),
+    output:
+        archive=f"submissions/{run.name}.tar.gz",
+        check=f"submissions/{run.name}.check.json",
+        provenance=f"submissions/{run.name}.provenance.json",
+    log:
+        run.log("package"),
+    benchmark:
+        run.benchmark("package")
+    threads: 4
+    resources:
+        mem_mb=run.memory("package"),
+    params:
+        settings=run.settings("package"),
+        ranking=run.settings("ranking"),
+        run=run.name,
+        root=run.root,
+        challenges=run.challenges,
+        code=run.code("package"),
+    message:
+        "Writing and checking {output.archive}"
+    script:
+        "../stages/package.py"
+
+
+rule report:
+    input:
+        index=run.made("index"),
+        fit=run.made("train"),
+        calibration=run.made("calibrate"),
+        coarse=run.made("binarize", split="every"),
+        refined=run.made("refine", split="every"),
+        evaluation=run.made("evaluate"),
+        curves=run.made("evaluate", "curves"),
+        preview=run.made("preview", split="every"),
+        check=run.made("package", "check"),
+    output:
+        page=f"{RUN}/report/index.html",
+        plots=f"{RUN}/report/plots/plots.json",
+        summary=f"{RUN}/90_eval/summary.csv",
+    log:
+        run.log("report"),
+    benchmark:
+        run.benchmark("report")
+    resources:
+        mem_mb=run.memory("report"),
+    params:
+        settings=run.settings("report"),
+        run=run.name,
+        benchmarks=f"{RUN}/benchmarks",
+        config=run.resolved_config(),
+        code=run.code("report"),
+    message:
+        "Writing the report {output.page}"
+    script:
+        "../stages/report.py"
+
+
+rule comparison:
+    input:
+        unpack(run.compared_files("compare")),
+    output:
+        page=f"{RUN}/comparison/index.html",
+        table=f"{RUN}/comparison/table.csv",
+        markdown=f"{RUN}/comparison/table.md",
+    log:
+        run.log("comparison"),
+    benchmark:
+        run.benchmark("comparison")
+    threads: 2
+    resources:
+        mem_mb=run.memory("comparison"),
+    params:
+        settings=run.comparison_settings(),
+        title=f"{run.name} and others",
+        runs=run.compared_rows("compare"),
+        root=run.root,
+        truth_root=run.truth_root,
+        code=run.code("comparison"),
+    message:
+        "Writing the comparison {output.page}"
+    script:
+        "../stages/comparison.py"
+
+
+use rule comparison as ablation with:
+    input:
+        unpack(run.compared_files("ablate")),
+    output:
+        page=f"{RUN}/ablation/index.html",
+        table=f"{RUN}/ablation/table.csv",
+        markdown=f"{RUN}/ablation/table.md",
+    log:
+        run.log("ablation"),
+    benchmark:
+        run.benchmark("ablation")
+    params:
+        settings=run.comparison_settings(),
+        title=f"{run.name}: ablation",
+        runs=run.compared_rows("ablate"),
+        root=run.root,
+        truth_root=run.truth_root,
+        code=run.code("comparison"),
+    message:
+        "Writing the ablation {output.page}"

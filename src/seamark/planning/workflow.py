@@ -1,0 +1,62 @@
+"""All that Seamark takes from Snakemake beyond what its documentation promises: tested with the pinned version."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from seamark.planning.environment import prepare_environment
+from seamark.planning.plan import Plan
+from seamark.repair import export_configuration
+
+
+def prepare(workflow: Any, project: Path) -> None:
+    """Set what all jobs inherit: the environment, and the options with which Snakemake was called."""
+    prepare_environment(project, on_node=workflow.remote_exec)
+    export_configuration(workflow.config_settings.configfiles, workflow.config_settings.config)
+
+
+def offered_gpus(workflow: Any, visible: int) -> int:
+    """Return the GPUs that jobs may use: those of ``--resources gpu``, otherwise those that are visible."""
+    if "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", visible)
+    return int(workflow.global_resources["gpu"].value)
+
+
+def limits(workflow: Any, run: Plan) -> dict[str, Any]:
+    """Return what Snakemake may use, ready for JSON."""
+    return run.forecast.limits(workflow.global_resources, local=workflow.local_exec)
+
+
+def start(workflow: Any, run: Plan) -> None:
+    """Refuse a run that would fail later, for want of weights, memory or disk; then hold its folder.
+
+    Raises
+    ------
+    SeamarkError
+        With everything that is missing, or if another Snakemake works on the same run.
+    """
+    jobs = list(workflow.dag.needrun_jobs())
+    run.require_weights(jobs)
+    run.forecast.require_room(jobs, workflow.global_resources, local=workflow.local_exec)
+    run.claim_run_folder()
+
+
+def hide_places(workflow: Any) -> None:
+    """Hide from the scripts of all rules at which place they work.
+
+    The seed of a job depends on its wildcards. A job gives the same bytes at any place, so that a variation ends as a
+    run of the same settings does.
+    """
+    for rule in workflow.rules:
+        if "place" in rule.wildcard_names:
+            rule.run_func = _without_place(rule.run_func)
+
+
+def _without_place(run: Callable[..., None]) -> Callable[..., None]:
+    """Wrap what Snakemake calls for a job: with input, output, params, wildcards and more."""
+
+    def run_anywhere(inputs: Any, outputs: Any, params: Any, wildcards: Any, *others: Any) -> None:
+        kept = {name: value for name, value in wildcards.items() if name != "place"}
+        run(inputs, outputs, params, type(wildcards)(fromdict=kept), *others)
+
+    return run_anywhere
