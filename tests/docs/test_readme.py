@@ -62,8 +62,16 @@ def test_snakemake_targets_exist():
 def test_named_files_exist(document):
     text = document.read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
-    paths = re.findall(r"`((?:presets|docs|stages|src|tests|benchmarks|profiles)/[\w./+-]+\.\w+)`", text)
+    paths = re.findall(
+        r"(?<![\w/.-])((?:presets|docs|stages|rules|src|tests|benchmarks|profiles)/[\w./+-]*\w/?)(?![\w/<{*]|\.\w)",
+        text,
+    )
     for link in links:
         assert (document.parent / link).exists(), link
     for path in paths:
         assert (ROOT / path).exists(), path
+
+
+def test_the_map_has_every_room():
+    rooms = {path.name for path in (ROOT / "src/seamark").iterdir() if (path / "__init__.py").is_file()}
+    assert not {room for room in rooms if room not in (ROOT / "docs/architecture.md").read_text().split("```")[1]}

@@ -214,10 +214,7 @@ class Plan:
         return lambda wildcards: files(wildcards) if self.settings("ranking")(wildcards) else []
 
     def within_rules(self, files: Files) -> Files:
-        """Return an input function that gives files unless settings break the rules that ``package.rules`` names.
-
-        It raises ConfigError then, before anything runs.
-        """
+        """Return an input function that raises ConfigError if settings break the rules that ``package.rules`` names."""
 
         def allowed(wildcards: Any) -> list[str]:
             for verdict in self._verdicts:
@@ -288,22 +285,16 @@ class Plan:
 
     def expected(self, _wildcards: Any = None) -> dict[str, dict[str, Any]]:
         """Return ``settings`` and ``code`` from which manifests would be made now, by path."""
-        found = {
-            self.jobs.manifest(self.name, StageJob("distill", teacher=key)): {
-                "settings": plain(teacher),
-                "code": self.code("distill")(None),
-            }
-            for key, teacher in self.teachers.items()
-        }
-        varying = [name for name, stage in STAGES.items() if stage.varies]
+        found = {}
+        for key, teacher in self.teachers.items():
+            path = self.jobs.manifest(self.name, StageJob("distill", teacher=key))
+            found[path] = {"settings": plain(teacher), "code": self.code("distill")(None)}
         for variation in self.variations:
-            for job in self.jobs.behind(variation.place, varying):
+            for job in self.jobs.behind(variation.place, [name for name, stage in STAGES.items() if stage.varies]):
                 if STAGES[job.stage].varies and self.jobs.owner(variation.place, job) == variation.place:
                     settings = variation.settings(STAGES[job.stage].settings[0], job)
-                    found[self.jobs.manifest(variation.place, job)] = {
-                        "settings": settings,
-                        "code": self.code(job.stage)(job),
-                    }
+                    path = self.jobs.manifest(variation.place, job)
+                    found[path] = {"settings": settings, "code": self.code(job.stage)(job)}
         return found
 
     def resolved_config(self) -> dict[str, Any]:
@@ -323,12 +314,7 @@ class Plan:
         self._lock = claimed(Path(self.out))
 
     def require_weights(self, jobs: Iterable[Any]) -> None:
-        """Check that the pretrained weights of all jobs are there, before the first of them runs.
-
-        Parameters
-        ----------
-        jobs : iterable of Snakemake's jobs
-            Those that are about to run.
+        """Check that the pretrained weights of all of Snakemake's jobs are there, before the first of them runs.
 
         Raises
         ------
