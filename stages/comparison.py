@@ -31,7 +31,7 @@ from seamark.comparison.tables import write_csv, write_markdown
 from seamark.files.atomic import atomic_folder, atomic_write
 from seamark.report.compare_page import Comparison, render_comparison
 from seamark.running.job import Job, run
-from seamark.settings.comparison_page import ComparisonPageSettings
+from seamark.settings.comparison import ComparisonPageSettings
 
 
 def main(job: Job) -> None:

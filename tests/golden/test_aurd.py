@@ -22,9 +22,8 @@ from seamark.networks.segmentation_network import (
     feature_products,
     focal_loss,
 )
+from seamark.settings.anomalous_pairs import EarlyStopSettings, PairAugmentationSettings
 from seamark.settings.aurd import AurdSettings
-from seamark.settings.early_stop import EarlyStopSettings
-from seamark.settings.pair_augmentation import PairAugmentationSettings
 from seamark.settings.synthesis import SynthesisSettings
 from seamark.settings.urd import UrdSettings
 from seamark.synthesis.pair_augmentation import Camera, CameraPose, change_light

@@ -7,8 +7,8 @@ from tests.workflow.project import ROOT
 from seamark.data.layout import OFFICIAL_COUNTS
 from seamark.errors import WeightsError
 from seamark.planning.required_weights import detector_weights, require_all
+from seamark.settings.anomalous_pairs import EarlyStopSettings
 from seamark.settings.config import check_overrides, deep_merge, load_config, resolve
-from seamark.settings.early_stop import EarlyStopSettings
 
 NATIVE = {
     "can": (1024, 2232),

@@ -10,8 +10,7 @@ from torch import Tensor
 from seamark.errors import DataError
 from seamark.files.images import BoolArray, UInt8Array
 from seamark.learning.batches import Batch, TileReader, counted_random
-from seamark.settings.early_stop import EarlyStopSettings
-from seamark.settings.pair_augmentation import PairAugmentationSettings
+from seamark.settings.anomalous_pairs import EarlyStopSettings, PairAugmentationSettings
 from seamark.settings.synthesis import SynthesisSettings
 from seamark.synthesis.anomalies import synthesise
 from seamark.synthesis.foreground import ForegroundMasks

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from seamark.files.images import BoolArray, Float32Array
 from seamark.learning.anomalous_pairs import PairMaker, SyntheticValidation
-from seamark.settings.early_stop import EarlyStopSettings
+from seamark.settings.anomalous_pairs import EarlyStopSettings
 
 
 def average_precision(scores: Float32Array, truth: BoolArray) -> float:

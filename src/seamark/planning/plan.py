@@ -30,7 +30,7 @@ from seamark.planning.variations import FOR_THRESHOLDS, Variation, plain, read_v
 from seamark.registry import DETECTORS
 from seamark.running.devices import visible_gpus
 from seamark.settings.base import Settings
-from seamark.settings.comparison_page import ComparisonPageSettings
+from seamark.settings.comparison import ComparisonPageSettings
 from seamark.settings.config import check_overrides, load_config
 from seamark.settings.demo import DEMO_CATEGORIES
 from seamark.settings.teacher import TeacherSettings

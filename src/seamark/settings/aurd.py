@@ -4,9 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from seamark.settings.anomalous_pairs import EarlyStopSettings, PairAugmentationSettings
 from seamark.settings.base import Settings
-from seamark.settings.early_stop import EarlyStopSettings
-from seamark.settings.pair_augmentation import PairAugmentationSettings
 from seamark.settings.urd import UrdSettings
 
 

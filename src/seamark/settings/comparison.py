@@ -4,12 +4,17 @@ from typing import Any
 
 from pydantic import Field
 
-from seamark.settings.base import Name
-from seamark.settings.comparison_page import ComparisonPageSettings
+from seamark.settings.base import Name, Settings
 
 Overlay = dict[str, Any] | tuple[str | dict[str, Any], ...]
 """Settings, or preset files and settings, each laid over what stands before it."""
 Variations = dict[Name, Overlay | None]
+
+
+class ComparisonPageSettings(Settings):
+    """What the comparison page shows."""
+
+    images: int = Field(12, ge=0, le=200, description="images that are drawn: those whose result changed most")
 
 
 class CompareSettings(ComparisonPageSettings):

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from seamark.settings.anomalous_pairs import EarlyStopSettings
 from seamark.settings.base import Settings
-from seamark.settings.early_stop import EarlyStopSettings
 from seamark.settings.synthesis import SynthesisSettings
 from seamark.settings.training import DetectorSettings
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from seamark.settings.early_stop import EarlyStopSettings
+from seamark.settings.anomalous_pairs import EarlyStopSettings
 from seamark.settings.pyramid import PyramidSettings
 from seamark.settings.synthesis import SynthesisSettings
 

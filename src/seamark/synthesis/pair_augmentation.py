@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from seamark.files.images import BoolArray, Float32Array, UInt8Array
-from seamark.settings.pair_augmentation import PairAugmentationSettings
+from seamark.settings.anomalous_pairs import PairAugmentationSettings
 
 BLUR_PX = 5
 GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)

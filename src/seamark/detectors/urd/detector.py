@@ -31,7 +31,7 @@ from seamark.learning.detector import Detector
 from seamark.learning.early_stopping import EarlyStopping
 from seamark.learning.phases import Arithmetic, Phase, SteppedPhase
 from seamark.networks.reverse_distillation import check_sides, has_negatives
-from seamark.settings.pair_augmentation import PairAugmentationSettings
+from seamark.settings.anomalous_pairs import PairAugmentationSettings
 from seamark.settings.training import DetectorSettings
 from seamark.settings.urd import UrdSettings
 

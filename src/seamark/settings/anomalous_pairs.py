@@ -1,4 +1,4 @@
-"""Settings of the augmentation that a tile and its anomalous twin share."""
+"""Settings of training on a tile and its anomalous twin."""
 
 from pydantic import Field, model_validator
 
@@ -40,3 +40,21 @@ class PairAugmentationSettings(Settings):
             if not 0.0 <= low <= high or (name == "blur_sigma_px" and low == 0.0):
                 raise ValueError(f"{name} [{low}, {high}]: expected a range of positive numbers, smaller end first")
         return self
+
+
+class EarlyStopSettings(Settings):
+    """When a training phase ends before its last step; the weights of the best evaluation are kept.
+
+    Measured is the average precision over cells, on synthetic anomalies on validation tiles, the same ones each time.
+    """
+
+    every_steps: int = Field(250, ge=1, description="steps between evaluations")
+    patience: int = Field(6, ge=1, description="evaluations without improvement after which the phase ends")
+    min_improvement: float = Field(
+        0.001, ge=0.0, description="what average precision must gain to count as improvement, 0..1"
+    )
+    min_steps: int = Field(1500, ge=1, description="the phase never ends before this many steps")
+    anomalies_per_tile: int = Field(2, ge=1, description="synthetic anomalies on each validation tile")
+    max_tiles: int | None = Field(
+        None, ge=1, description="use at most this many validation tiles, spread evenly; null for all"
+    )
