@@ -49,11 +49,7 @@ def main(job: Job) -> None:
     with atomic_folder(target.with_suffix("")) as folder:
         masks = job.map(partial(refiner.write, folder=folder, published_as=target.stem), coarse.masks, "masks")
     manifest = MasksManifest(
-        category=coarse.category,
-        split=coarse.split,
-        stage="refined",
-        method=settings.stated_method,
-        masks=tuple(masks),
+        category=coarse.category, split=coarse.split, stage="refined", method=settings.stated_method, masks=tuple(masks)
     )
     write_manifest(target, manifest)
 

@@ -49,14 +49,7 @@ def broken_thread(cloth: Cloth, rng: np.random.Generator, centre: Point) -> None
 
 
 def _lay_fibre(
-    cloth: Cloth,
-    rng: np.random.Generator,
-    start: Point,
-    *,
-    heading: float,
-    length: float,
-    width: float,
-    shade: float,
+    cloth: Cloth, rng: np.random.Generator, start: Point, *, heading: float, length: float, width: float, shade: float
 ) -> None:
     size = cloth.scale
     alpha = polyline(cloth.shape, wander(rng, start, heading, length * size, 1.6), max(1.0, width * size))
