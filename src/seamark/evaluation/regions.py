@@ -16,7 +16,7 @@ SIZE_EDGES_PX = (100, 1001)
 
 @dataclass(frozen=True)
 class Regions:
-    """The 8-connected regions of the truth of one image (MVTec AD 2 specification section 3.2).
+    """The 8-connected regions of the truth of one image (docs/methods/mvtec_ad2.md#aucpro).
 
     Parameters
     ----------
@@ -49,8 +49,8 @@ class Regions:
     def majority_keys(self, defect_keys: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
         """Return, per region, the largest key that more than half of its pixels reach, uint16 (m,).
 
-        It is the pixel at the 0-based place floor(n / 2) of the n pixels in descending order (URD and PFADSeg
-        specification section 5, instance score). Keys, uint16 (n,), are those of the defect pixels in raster order.
+        It is the pixel at the 0-based place floor(n / 2) of the n pixels in descending order
+        (docs/methods/mvtec_ad2.md#instance-average-precision). Keys, uint16 (n,), are those of the defect pixels in raster order.
         """
         ordered = np.sort((self.labels << 16) | defect_keys)
         last = np.cumsum(self.sizes) - 1
