@@ -50,7 +50,8 @@ class Regions:
         """Return, per region, the largest key that more than half of its pixels reach, uint16 (m,).
 
         It is the pixel at the 0-based place floor(n / 2) of the n pixels in descending order
-        (docs/methods/mvtec_ad2.md#instance-average-precision). Keys, uint16 (n,), are those of the defect pixels in raster order.
+        (docs/methods/mvtec_ad2.md#instance-average-precision). Keys, uint16 (n,), are those of the defect pixels in
+        raster order.
         """
         ordered = np.sort((self.labels << 16) | defect_keys)
         last = np.cumsum(self.sizes) - 1
