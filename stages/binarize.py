@@ -1,19 +1,11 @@
 """Turn the anomaly maps of a category and split into coarse binary masks.
 
-**Inputs**
-
-- ``maps``: manifest of the fused anomaly maps, float32 TIFF (h, w), raw score units
-- ``calibration``: manifest with the score statistics of all splits of the category
-
-**Outputs**
-
-- ``manifest``: MasksManifest, JSON, with the thresholds of every image in raw score units; beside it, in a folder of
-  the same name, ``<id>.png``, 8-bit, 0 or 255, at the size of the photograph
-
-**Params**
-
-- ``settings``: mean + k std (scope, k), MEBin (sampling, shortest run, erosion in map px), scale, smallest area in
-  image px
+**Inputs** ``maps``: manifest of the fused anomaly maps, float32 TIFF (h, w), raw score units; ``calibration``: manifest
+with the score statistics of all splits of the category.
+**Outputs** ``manifest``: MasksManifest, JSON, with the thresholds of every image in raw score units; beside it, in a
+folder of the same name, ``<id>.png``, 8-bit, 0 or 255, at the size of the photograph.
+**Params** ``settings``: mean + k std (scope, k), MEBin (sampling, shortest run, erosion in map px), scale, smallest
+area in image px.
 
 Source: RoBiS specification section E (mean + 3 std, MEBin, fusion by union).
 """

@@ -1,17 +1,9 @@
 """Take exact statistics of the anomaly scores of a category, per image and per split.
 
-**Inputs**
-
-- ``maps``: manifests of the fused anomaly maps, one per split, float32 TIFF (h, w), raw score units
-
-**Outputs**
-
-- ``manifest``: CalibrationManifest, JSON; pixels, range, mean, population std and quantiles per split and image
-- ``histogram``: int64 .npy (splits, 65536), pixels per float16 score in ascending order, splits as in the manifest
-
-**Params**
-
-- ``settings``: the quantiles to write down, shares within 0..1
+**Inputs** ``maps``: manifests of the fused anomaly maps, one per split, float32 TIFF (h, w), raw score units.
+**Outputs** ``manifest``: CalibrationManifest, JSON; pixels, range, mean, population std and quantiles per split and
+image; ``histogram``: int64 .npy (splits, 65536), pixels per float16 score, ascending, splits as in the manifest.
+**Params** ``settings``: the quantiles to write down, shares within 0..1.
 
 Source: MVTec AD 2 reference section 3.3 (histogram of float16 scores), RoBiS specification section E.1 (statistics).
 """

@@ -1,19 +1,10 @@
 """Cut the images of one category and split into tiles at the size of the model's input.
 
-**Inputs**
-
-- ``index``: manifest of the category's images, with their sizes in px and digests.
-
-**Outputs**
-
-- ``tiles``: uint8 array (T, h, w, C) in a memory-mappable .npy file, values 0..255, C is 1 (grey) or 3 (RGB).
-- ``manifest``: the tiles' windows in px of their images, half-open, rows outer; what lies beyond the image is padding.
-
-**Params**
-
-- ``settings``: the grid: layout, window in px, overlap as a share of it, input size in px.
-- ``light_variants``: photometric variants that the split has besides its photographs, or None.
-- ``root``: the data root.
+**Inputs** ``index``: manifest of the category's images, with their sizes in px and digests.
+**Outputs** ``tiles``: uint8 array (T, h, w, C) in a memory-mappable .npy file, values 0..255, C is 1 (grey) or 3 (RGB);
+``manifest``: the tiles' windows in px of their images, half-open, rows outer; what lies beyond the image is padding.
+**Params** ``settings``: the grid: layout, window in px, overlap as a share of it, input size in px; ``light_variants``:
+photometric variants that the split has besides its photographs, or None; ``root``: the data root.
 
 Source: Swin-Cropping, RoBiS specification section A.
 """

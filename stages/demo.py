@@ -1,14 +1,9 @@
 """Draw the demo photographs and their truth in the layout of MVTec AD 2.
 
-Outputs
--------
-manifest : DemoManifest, JSON; counts per split and the digest of every photograph and mask
-
-Params
-------
-settings : DemoSettings
-root : folder that gets ``<category>/<split>/...``, 8-bit PNG, grey or RGB, with the public masks
-truth_root : folder that gets ``<category>/<split>/NNN_mask.png`` for the private splits, 8-bit PNG of 0 and 255
+**Outputs** ``manifest``: DemoManifest, JSON; counts per split and the digest of every photograph and mask.
+**Params** ``settings``: DemoSettings; ``root``: folder that gets ``<category>/<split>/...``, 8-bit PNG, grey or RGB,
+with the public masks; ``truth_root``: folder that gets ``<category>/<split>/NNN_mask.png`` for the private splits,
+8-bit PNG of 0 and 255.
 
 Source: MVTec AD 2 reference section 1.1 (tree and names); the pictures are our own.
 """

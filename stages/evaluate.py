@@ -1,25 +1,15 @@
 """Score the maps and masks of one category on every test split whose truth is known.
 
-**Inputs**
-
-- ``index``, ``truth``: manifests of the category (JSON)
-- ``maps``: manifests of the fused maps, one per split; float32 TIFFs, raw scores, lie beside them
-- ``calibration``: manifest of the score statistics; none unless the maps are fitted to it
-- ``coarse``, ``refined``: manifests of the masks, one per split; 0/255 PNGs of image size lie beside them
-
-**Outputs**
-
-- ``manifest``: ``EvaluationManifest`` (JSON): AucPro, AUROC, AP, IAP, SegF1, ClassF1 in 0..1
-  per split and light with their intervals, recall by size of defect, seams in raw score units, counts in px;
-  beside it ``<category>.npy``, float64 (subsets, scores, resamples), the scores of every resample behind the intervals
-- ``curves``: CSV, good and defect pixels and mean overlap of the regions above some hundred thresholds per split
-
-**Params**
-
-- ``settings``: ``EvaluateSettings``
-- ``ranking``: ``RankingSettings``, None without a fit
-- ``grids``: the ``grids`` blocks of the detectors behind the maps, whose tile borders are checked for seams
-- ``root``, ``truth_root``: folders of the images and of the private truth; ``truth_root`` may be null
+**Inputs** ``index``, ``truth``: manifests of the category; ``maps``: manifests of the fused maps, one per split,
+float32 TIFFs, raw scores, beside them; ``calibration``: manifest of the score statistics, none unless the maps are
+fitted to it; ``coarse``, ``refined``: manifests of the masks, one per split, 0/255 PNGs of image size beside them.
+**Outputs** ``manifest``: EvaluationManifest, JSON: AucPro, AUROC, AP, IAP, SegF1, ClassF1 in 0..1 per split and light
+with their intervals, recall by size of defect, seams in raw score units, counts in px; beside it ``<category>.npy``,
+float64 (subsets, scores, resamples), the scores of every resample behind the intervals; ``curves``: CSV, good and
+defect pixels and mean overlap of the regions above some hundred thresholds per split.
+**Params** ``settings``: EvaluateSettings; ``ranking``: RankingSettings, None without a fit; ``grids``: the blocks of
+the detectors behind the maps, whose tile borders are checked for seams; ``root``, ``truth_root``: folders of the images
+and of the private truth, which may be null.
 
 Source: MVTec AD 2 (arXiv:2503.21622); exact 65,536-bin evaluation as in the MVTec AD 2 specification, section 3.3;
 instance average precision as in the URD and PFADSeg specification, section 5.

@@ -1,18 +1,10 @@
 """Fuse the anomaly maps of all member detectors for one category and split.
 
-**Inputs**
-
-- ``maps``: manifests of the merge stage for this split, one per member.
-- ``validation``: the same for the validation split; its maps give every member one scale per category.
-
-**Outputs**
-
-- ``manifest``: the fused maps. With several members they lie beside it as ``<split>/<id>.tiff``, float32; with a
-  single member the manifest refers to that member's files, whose scores stay as they are.
-
-**Params**
-
-- ``settings``: the ``fuse`` block: members with their weights, normalisation, mean or max.
+**Inputs** ``maps``: manifests of the merge stage for this split, one per member; ``validation``: the same for the
+validation split, whose maps give every member one scale per category.
+**Outputs** ``manifest``: the fused maps. With several members they lie beside it as ``<split>/<id>.tiff``, float32;
+with a single member the manifest refers to that member's files, whose scores stay as they are.
+**Params** ``settings``: the ``fuse`` block: members with their weights, normalisation, mean or max.
 
 Source: own; z-scores from validation maps, so that no test image has a part in the scale.
 """

@@ -1,21 +1,10 @@
 """List and check every image of a category.
 
-Inputs
-------
-demo : the demo's manifest, present only when the demo is drawn
-
-Outputs
--------
-manifest : IndexManifest, JSON; image, split, light, label, mask path, size in px, channels, digest
-
-Params
-------
-root : data root
-category : name of the category
-layout : folder layout, ``mvtec_ad_2`` or ``mvtec_ad``
-train_images : training images that are listed, None for all
-seed : seed of the run, by which they are chosen
-image_px_max : px that a photograph may have
+**Inputs** ``demo``: the demo's manifest, present only when the demo is drawn.
+**Outputs** ``manifest``: IndexManifest, JSON; image, split, light, label, mask path, size in px, channels, digest.
+**Params** ``root``: data root; ``category``: its name; ``layout``: folder layout, ``mvtec_ad_2`` or ``mvtec_ad``;
+``train_images``: training images that are listed, None for all; ``seed``: of the run, by which they are chosen;
+``image_px_max``: px that a photograph may have.
 
 Source: MVTec AD 2 reference sections 1.1 (tree and names) and 1.3 (official counts).
 """

@@ -1,20 +1,11 @@
 """Merge the tile maps of every image of one category and split into one anomaly map per image.
 
-**Inputs**
-
-- ``tiles``: manifest of the tiles, with the window of every tile in image px.
-- ``tilemaps``: manifest of the tile maps, with the position of their cells in px of the model input.
-- ``tilemaps_npy``: float32 array (T, h, w), raw scores, higher is more anomalous; beside it, for a detector with two
-  maps per tile, those maps.
-
-**Outputs**
-
-- ``manifest``: size, range and digest of every map; the maps lie beside it as ``<split>/<id>.tiff``, float32, raw
-  scores, or scores on the 0..255 scale of the split with the method ``robis``.
-
-**Params**
-
-- ``settings``: the ``merge`` block: method, scale, blend, smoothing in image px, quirks of the released merge.
+**Inputs** ``tiles``: manifest of the tiles, with the window of every tile in image px; ``tilemaps``: manifest of the
+tile maps, with the position of their cells in px of the model input; ``tilemaps_npy``: float32 array (T, h, w), raw
+scores, higher is more anomalous; beside it, for a detector with two maps per tile, those maps.
+**Outputs** ``manifest``: size, range and digest of every map; the maps lie beside it as ``<split>/<id>.tiff``, float32,
+raw scores, or scores on the 0..255 scale of the split with the method ``robis``.
+**Params** ``settings``: the ``merge`` block: method, scale, blend, smoothing in image px, quirks of the released merge.
 
 Source: RoBiS specification section D, as released (see ``seamark.maps.robis_merging``) or with tiles at their true
 positions and normalised borders (see ``seamark.maps.merging``).

@@ -1,19 +1,11 @@
 """Refine the coarse masks of a category and split with the photographs at hand.
 
-**Inputs**
-
-- ``index``: manifest of the category's images, 8-bit grey or RGB (H, W)
-- ``masks``: manifest of the coarse masks, 8-bit PNG, 0 or 255, at the size of the photograph
-
-**Outputs**
-
-- ``manifest``: MasksManifest, JSON, with the number of components that no segment was found for (``kept_coarse``);
-  beside it, in a folder of the same name, ``<id>.png``, 8-bit, 0 or 255, at the size of the photograph
-
-**Params**
-
-- ``settings``: segmenter, composition with the coarse mask, number of components, hole filling
-- ``root``: data root
+**Inputs** ``index``: manifest of the category's images, 8-bit grey or RGB (H, W); ``masks``: manifest of the coarse
+masks, 8-bit PNG, 0 or 255, at the size of the photograph.
+**Outputs** ``manifest``: MasksManifest, JSON, with the number of components that no segment was found for
+(``kept_coarse``); beside it, in a folder of the same name, ``<id>.png``, like the coarse masks.
+**Params** ``settings``: segmenter, composition with the coarse mask, number of components, hole filling; ``root``: data
+root.
 
 Source: RoBiS specification section F (box prompts, hole filling); GrabCut (Rother et al. 2004) or Segment Anything
 (Kirillov et al. 2023) as the segmenter; only the latter imports torch.
@@ -49,11 +41,7 @@ def main(job: Job) -> None:
     with atomic_folder(target.with_suffix("")) as folder:
         masks = job.map(partial(refiner.write, folder=folder, published_as=target.stem), coarse.masks, "masks")
     manifest = MasksManifest(
-        category=coarse.category,
-        split=coarse.split,
-        stage="refined",
-        method=settings.stated_method,
-        masks=tuple(masks),
+        category=coarse.category, split=coarse.split, stage="refined", method=settings.stated_method, masks=tuple(masks)
     )
     write_manifest(target, manifest)
 

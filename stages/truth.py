@@ -1,17 +1,9 @@
 """Gather the known truth of a category; only evaluate, preview and report read it.
 
-Inputs
-------
-index : IndexManifest of the category
-
-Outputs
--------
-manifest : TruthManifest, JSON; mask path, digest and number of defect pixels of every image whose truth is known
-
-Params
-------
-root : data root
-truth_root : folder with the private truth, or None
+**Inputs** ``index``: IndexManifest of the category.
+**Outputs** ``manifest``: TruthManifest, JSON; mask path, digest and number of defect pixels of every image whose truth
+is known.
+**Params** ``root``: data root; ``truth_root``: folder with the private truth, or None.
 
 Source: MVTec AD 2 reference section 1.1 (mask names and values).
 """

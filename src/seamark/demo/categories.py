@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal
 
 import numpy as np
 
-from seamark.demo import washers, washers_defects, woven, woven_defects
-from seamark.demo.scene import Point, Scene
-
-AnyScene = TypeVar("AnyScene", bound=Scene)
+from seamark.demo import washers_defects, woven_defects
+from seamark.demo.scene import AnyScene, Defect, Point
+from seamark.demo.washers import draw_tray
+from seamark.demo.woven import draw_cloth
 
 SMALLEST_DEFECT_PX = 5
 """A defect that leaves fewer pixels, for example because it lies outside the image, is drawn again elsewhere."""
@@ -21,28 +21,21 @@ class Category(Generic[AnyScene]):
 
     shape: tuple[int, int]
     """Height and width of a full-size image in px."""
-    channels: int
-    draw: Callable[[np.random.Generator, float], AnyScene]
-    """Draws a defect-free scene from a generator and a scale."""
-    large: tuple[Callable[[AnyScene, np.random.Generator, Point], None], ...]
+    channels: Literal[1, 3]
+    draw: Callable[[np.random.Generator, tuple[int, int], float], AnyScene]
+    """Draws a defect-free scene from a generator, a height and width in px, and a scale."""
+    large: tuple[Defect[AnyScene], ...]
     """Main defects, taken in turn."""
-    small: tuple[Callable[[AnyScene, np.random.Generator, Point], None], ...]
+    small: tuple[Defect[AnyScene], ...]
     """Defects that may come on top; the last is the smallest."""
-    at_border: tuple[Callable[[AnyScene, np.random.Generator, Point], None], ...]
+    at_border: tuple[Defect[AnyScene], ...]
     """Main defects that can lie across the border of the image."""
 
 
 CATEGORIES: dict[str, Category[Any]] = {
-    "woven": Category(
-        woven.SHAPE, woven.CHANNELS, woven.draw_cloth, woven_defects.LARGE, woven_defects.SMALL, woven_defects.LARGE
-    ),
+    "woven": Category((840, 1480), 1, draw_cloth, woven_defects.LARGE, woven_defects.SMALL, woven_defects.LARGE),
     "washers": Category(
-        washers.SHAPE,
-        washers.CHANNELS,
-        washers.draw_tray,
-        washers_defects.LARGE,
-        washers_defects.SMALL,
-        washers_defects.AT_BORDER,
+        (1280, 1040), 3, draw_tray, washers_defects.LARGE, washers_defects.SMALL, washers_defects.AT_BORDER
     ),
 }
 """Every category of the demo by its name."""
@@ -80,7 +73,7 @@ def add_defects(category: Category[AnyScene], scene: AnyScene, rng: np.random.Ge
 
 
 def _draw_until_visible(
-    defect: Callable[[AnyScene, np.random.Generator, Point], None],
+    defect: Defect[AnyScene],
     scene: AnyScene,
     rng: np.random.Generator,
     place: Callable[[np.random.Generator, tuple[int, int]], Point],

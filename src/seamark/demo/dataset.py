@@ -29,7 +29,8 @@ _TURN_OFFSET = {"public_bad": 0, "private_bad": 2}
 def draw_scene(key: SceneKey, settings: DemoSettings) -> Scene:
     """Draw the surfaces of one scene, with defects where its key says so; only key, seed and scale matter."""
     category = CATEGORIES[key.category]
-    scene = category.draw(generator(settings.seed, *key.parts(), "scene"), settings.scale)
+    shape = (round(category.shape[0] * settings.scale), round(category.shape[1] * settings.scale))
+    scene = category.draw(generator(settings.seed, *key.parts(), "scene"), shape, settings.scale)
     if key.bad:
         rng = generator(settings.seed, *key.parts(), "defects")
         add_defects(category, scene, rng, key.number + _TURN_OFFSET[key.group])
@@ -88,9 +89,13 @@ def _draw_category(
         height, width = map_scenes(draw, scenes, f"scenes of {name}")[0]
         files = (*_files(data, name, "data"), *_files(truth, name, "truth"))
     splits = Counter(shot.file.split("/")[0] for planned in scenes for shot in planned.shots)
-    channels: Literal[1, 3] = 1 if CATEGORIES[name].channels == 1 else 3
     return DemoCategory(
-        name=name, width=width, height=height, channels=channels, images=dict(sorted(splits.items())), files=files
+        name=name,
+        width=width,
+        height=height,
+        channels=CATEGORIES[name].channels,
+        images=dict(sorted(splits.items())),
+        files=files,
     )
 
 

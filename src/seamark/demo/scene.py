@@ -1,7 +1,9 @@
 """What a camera would look at: surfaces without light, and the random numbers they are drawn from."""
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -54,3 +56,8 @@ class Scene:
     def mark(self, alpha: Float32Array) -> None:
         """Add every pixel where ``alpha`` (H, W) is above zero to the mask."""
         self.mask |= alpha > 0.0
+
+
+AnyScene = TypeVar("AnyScene", bound=Scene)
+Defect = Callable[[AnyScene, np.random.Generator, Point], None]
+"""Draws a defect into a scene at a place, its mask included."""

@@ -9,9 +9,6 @@ from seamark.demo.scene import Scene
 from seamark.demo.shapes import polar, smooth_noise
 from seamark.files.images import Float32Array
 
-SHAPE = (1280, 1040)
-"""Height and width of a full-size image in px."""
-CHANNELS = 3
 RIB_PX = 92.0
 """Distance of the moulded ribs of the tray."""
 TRAY = (0.335, 0.365, 0.385)
@@ -176,9 +173,8 @@ def _place(tray: Tray, part: Part, rng: np.random.Generator) -> None:
     tray.solid[window] = np.maximum(tray.solid[window], alpha)
 
 
-def draw_tray(rng: np.random.Generator, scale: float) -> Tray:
-    """Draw a tray with parts, in three channels and without defects, of a size relative to the full demo."""
-    shape = (round(SHAPE[0] * scale), round(SHAPE[1] * scale))
+def draw_tray(rng: np.random.Generator, shape: tuple[int, int], scale: float) -> Tray:
+    """Draw a tray with parts, in three channels and without defects, of a height and width in px."""
     tray = _empty_tray(rng, shape, scale)
     tray.parts.extend(_scatter(rng, shape, scale))
     for part in tray.parts:

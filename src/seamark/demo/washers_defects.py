@@ -1,11 +1,9 @@
 """Defects of the washers: what tools, handling, rust and dirt do to parts and tray."""
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
 
-from seamark.demo.scene import Point
+from seamark.demo.scene import Defect, Point
 from seamark.demo.shapes import blob, polar, polyline, smooth_noise, wander
 from seamark.demo.washers import Part, Tray
 from seamark.files.images import Float32Array
@@ -163,11 +161,9 @@ def speck(tray: Tray, rng: np.random.Generator, centre: Point) -> None:
     _dull(tray, crumb)
 
 
-Defect = Callable[[Tray, np.random.Generator, Point], None]
-
-LARGE: tuple[Defect, ...] = (rust, chip, stain, missing_segment, splinter)
+LARGE: tuple[Defect[Tray], ...] = (rust, chip, stain, missing_segment, splinter)
 """Defects that are drawn in turn, so that every kind occurs."""
-SMALL: tuple[Defect, ...] = (scratch, dent, hair, speck)
+SMALL: tuple[Defect[Tray], ...] = (scratch, dent, hair, speck)
 """Defects that come on top of a large one."""
-AT_BORDER: tuple[Defect, ...] = (stain, splinter)
+AT_BORDER: tuple[Defect[Tray], ...] = (stain, splinter)
 """Defects that can lie across the border of the image, wherever the parts are."""

@@ -9,9 +9,6 @@ from seamark.demo.scene import Scene
 from seamark.demo.shapes import smooth_noise
 from seamark.files.images import Float32Array
 
-SHAPE = (840, 1480)
-"""Height and width of a full-size image in px."""
-CHANNELS = 1
 PITCH_PX = (14.0, 15.5)
 """Distance between neighbouring vertical and horizontal threads."""
 SMALLEST_PITCH_PX = 5.0
@@ -94,9 +91,8 @@ def _layer(rng: np.random.Generator, position: Float32Array, run: Float32Array, 
     return Threads(height, shade * depth)
 
 
-def draw_cloth(rng: np.random.Generator, scale: float) -> Cloth:
-    """Draw a piece of canvas, in one channel and without defects, of a size relative to the full demo."""
-    shape = (round(SHAPE[0] * scale), round(SHAPE[1] * scale))
+def draw_cloth(rng: np.random.Generator, shape: tuple[int, int], scale: float) -> Cloth:
+    """Draw a piece of canvas, in one channel and without defects, of a height and width in px."""
     stretch = rng.normal(1.0, 0.012)
     pitch = (
         max(SMALLEST_PITCH_PX, PITCH_PX[0] * scale) * stretch,

@@ -1,11 +1,9 @@
 """Defects of the canvas: what weaving, handling and dirt do to cloth."""
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
 
-from seamark.demo.scene import Point
+from seamark.demo.scene import Defect, Point
 from seamark.demo.shapes import blob, cut_edge, polar, polyline, smooth_noise, wander
 from seamark.demo.woven import Cloth, Threads
 from seamark.files.images import BoolArray, Float32Array
@@ -49,14 +47,7 @@ def broken_thread(cloth: Cloth, rng: np.random.Generator, centre: Point) -> None
 
 
 def _lay_fibre(
-    cloth: Cloth,
-    rng: np.random.Generator,
-    start: Point,
-    *,
-    heading: float,
-    length: float,
-    width: float,
-    shade: float,
+    cloth: Cloth, rng: np.random.Generator, start: Point, *, heading: float, length: float, width: float, shade: float
 ) -> None:
     size = cloth.scale
     alpha = polyline(cloth.shape, wander(rng, start, heading, length * size, 1.6), max(1.0, width * size))
@@ -131,9 +122,7 @@ def speck(cloth: Cloth, rng: np.random.Generator, centre: Point) -> None:
     cloth.mark(dirt)
 
 
-Defect = Callable[[Cloth, np.random.Generator, Point], None]
-
-LARGE: tuple[Defect, ...] = (stain, missing_thread, hole, crease, foreign_fibre)
+LARGE: tuple[Defect[Cloth], ...] = (stain, missing_thread, hole, crease, foreign_fibre)
 """Defects that are drawn in turn, so that every kind occurs."""
-SMALL: tuple[Defect, ...] = (knot, broken_thread, speck)
+SMALL: tuple[Defect[Cloth], ...] = (knot, broken_thread, speck)
 """Defects that come on top of a large one."""

@@ -79,11 +79,7 @@ def _subsets(
 
 
 def _subset(
-    split: Split,
-    light: str,
-    counts: ImageCounts,
-    settings: EvaluateSettings,
-    intervals: dict[str, tuple[float, float]],
+    split: Split, light: str, counts: ImageCounts, settings: EvaluateSettings, intervals: dict[str, tuple[float, float]]
 ) -> SubsetScores:
     scores = counts.scores
     border, inside = counts.jumps.means()
@@ -118,10 +114,7 @@ def _map_scores(scores: ScoreCounts, settings: EvaluateSettings) -> dict[str, fl
 def _mask_scores(counts: MaskCounts) -> MaskScores:
     pixels = {field.name: getattr(counts, field.name) for field in fields(counts) if field.name.endswith("_px")}
     return MaskScores(
-        seg_f1=counts.seg_f1(),
-        class_f1=counts.class_f1(),
-        flagged_normal_images=counts.false_positive_images,
-        **pixels,
+        seg_f1=counts.seg_f1(), class_f1=counts.class_f1(), flagged_normal_images=counts.false_positive_images, **pixels
     )
 
 

@@ -50,11 +50,7 @@ class ImageCounts:
 
         return cls(
             ScoreCounts.pooled(part.scores for part in parts),
-            total("coarse"),
-            total("refined"),
-            total("coarse_found"),
-            total("refined_found"),
-            total("jumps"),
+            *map(total, ("coarse", "refined", "coarse_found", "refined_found", "jumps")),
         )
 
 

@@ -2,8 +2,8 @@
 
 All ranking metrics work on the scores rounded to float16, which is what the benchmark receives. Every state is a set of
 counts per distinct score, so images can be counted in any order, in parts and on several cores, and the parts added
-(MVTec AD 2 specification section 3.3). All counts are integers and exact; only the region weights 1/size are floats, so
-AucPro depends on the order of the images by less than 1e-12 and everything else not at all.
+(docs/methods/mvtec_ad2.md#counting-scores). All counts are integers and exact; only the region weights 1/size are
+floats, so AucPro depends on the order of the images by less than 1e-12 and everything else not at all.
 """
 
 from collections.abc import Iterable
@@ -65,7 +65,7 @@ class MaskCounts:
         return MaskCounts(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
     def seg_f1(self) -> float | None:
-        """Return the F1 of all pixels pooled, good images included; None when nothing is positive (section 3.1)."""
+        """Return the F1 of all pixels pooled, good images included; None when nothing is positive."""
         return f1_score(self.true_positive_px, self.false_positive_px, self.false_negative_px)
 
     def class_f1(self) -> float | None:
@@ -209,8 +209,8 @@ class ScoreCounts:
     def auc_pro(self, fpr_limit: float) -> float | None:
         """Return the area under the per-region overlap up to a false-positive rate, divided by that limit, 0..1.
 
-        The limit is in (0, 1]; the benchmark uses 0.05. None without a defect region or without a good pixel (section
-        3.2, steps 1 to 5).
+        The limit is in (0, 1]; the benchmark uses 0.05. None without a defect region or without a good pixel
+        (docs/methods/mvtec_ad2.md#aucpro).
         """
         good_px = int(self.negatives.sum())
         if self.regions == 0 or good_px == 0:
@@ -259,7 +259,7 @@ class ScoreCounts:
         return _auroc(self.good_images, self.bad_images)
 
     def class_f1_floor(self) -> float | None:
-        """Return the ClassF1 of calling every image anomalous; None without an image (section 3.1)."""
+        """Return the ClassF1 of calling every image anomalous; None without an image."""
         return f1_score(self.bad, self.images - self.bad, 0)
 
 

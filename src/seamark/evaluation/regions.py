@@ -1,6 +1,7 @@
 """Defect regions of one image: connected pixels of the truth, and how many of them a mask finds."""
 
 from dataclasses import dataclass
+from operator import add
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ SIZE_EDGES_PX = (100, 1001)
 
 @dataclass(frozen=True)
 class Regions:
-    """The 8-connected regions of the truth of one image (MVTec AD 2 specification section 3.2).
+    """The 8-connected regions of the truth of one image (docs/methods/mvtec_ad2.md#aucpro).
 
     Parameters
     ----------
@@ -48,8 +49,9 @@ class Regions:
     def majority_keys(self, defect_keys: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
         """Return, per region, the largest key that more than half of its pixels reach, uint16 (m,).
 
-        It is the pixel at the 0-based place floor(n / 2) of the n pixels in descending order (URD and PFADSeg
-        specification section 5, instance score). Keys, uint16 (n,), are those of the defect pixels in raster order.
+        It is the pixel at the 0-based place floor(n / 2) of the n pixels in descending order
+        (docs/methods/mvtec_ad2.md#instance-average-precision). Keys, uint16 (n,), are those of the defect pixels in
+        raster order.
         """
         ordered = np.sort((self.labels << 16) | defect_keys)
         last = np.cumsum(self.sizes) - 1
@@ -63,8 +65,8 @@ class FoundRegions:
     A region is found when the mask covers more than half of its pixels, as for an instance score.
     """
 
-    regions: tuple[int, int, int] = (0, 0, 0)
-    found: tuple[int, int, int] = (0, 0, 0)
+    regions: tuple[int, ...] = (0, 0, 0)
+    found: tuple[int, ...] = (0, 0, 0)
 
     @classmethod
     def of(cls, prediction: BoolArray, truth: BoolArray, regions: Regions) -> "FoundRegions":
@@ -80,17 +82,13 @@ class FoundRegions:
 
     def __add__(self, other: "FoundRegions") -> "FoundRegions":
         """Pool the images of both."""
-        return FoundRegions(_sum(self.regions, other.regions), _sum(self.found, other.found))
+        regions, found = map(add, self.regions, other.regions), map(add, self.found, other.found)
+        return FoundRegions(tuple(regions), tuple(found))
 
     def recalls(self) -> tuple[float | None, ...]:
         """Return the share of the regions that are found, per size class; None for a class without a region."""
         return tuple(found / all_ if all_ else None for all_, found in zip(self.regions, self.found, strict=True))
 
 
-def _tally(classes: Int64Array) -> tuple[int, int, int]:
-    small, medium, large = np.bincount(classes, minlength=len(SIZE_EDGES_PX) + 1).tolist()
-    return small, medium, large
-
-
-def _sum(first: tuple[int, int, int], second: tuple[int, int, int]) -> tuple[int, int, int]:
-    return first[0] + second[0], first[1] + second[1], first[2] + second[2]
+def _tally(classes: Int64Array) -> tuple[int, ...]:
+    return tuple(np.bincount(classes, minlength=len(SIZE_EDGES_PX) + 1).tolist())

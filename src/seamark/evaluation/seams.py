@@ -1,7 +1,8 @@
 """Seam check: whether scores jump more across the borders of tiles than elsewhere."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from operator import add
 
 import cv2
 import numpy as np
@@ -45,12 +46,7 @@ class ScoreJumps:
 
     def __add__(self, other: "ScoreJumps") -> "ScoreJumps":
         """Pool the images of both."""
-        return ScoreJumps(
-            self.border + other.border,
-            self.inside + other.inside,
-            self.border_pairs + other.border_pairs,
-            self.inside_pairs + other.inside_pairs,
-        )
+        return ScoreJumps(*map(add, astuple(self), astuple(other)))
 
     def means(self) -> tuple[float | None, float | None]:
         """Return the mean jump across borders and elsewhere; None where there is no such pair."""

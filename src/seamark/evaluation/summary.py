@@ -52,20 +52,8 @@ class SummaryRow:
 SCORES = tuple(column.name for column in fields(SummaryRow) if column.type == float | None)
 """The columns that are averaged."""
 
-INTERVALS = (
-    "auc_pro",
-    "pixel_auroc",
-    "pixel_ap",
-    "image_auroc",
-    "iap",
-    "iap_at_recall",
-    "coarse_seg_f1",
-    "refined_seg_f1",
-    "oracle_seg_f1",
-    "coarse_class_f1",
-    "refined_class_f1",
-)
-"""The columns that have an interval."""
+INTERVALS = SCORES[: SCORES.index("class_f1_floor")]
+"""The columns that have an interval: those of maps and masks, which stand before the floor."""
 
 
 def summary_rows(manifests: Sequence[EvaluationManifest]) -> list[SummaryRow]:
@@ -85,27 +73,15 @@ def _row(category: str, subset: SubsetScores) -> SummaryRow:
     small, medium, large = (size.refined for size in subset.defects)
     return SummaryRow(
         category=category,
-        split=subset.split,
-        light=subset.light,
-        images=subset.images,
-        bad_images=subset.bad_images,
-        auc_pro=subset.auc_pro,
-        pixel_auroc=subset.pixel_auroc,
-        pixel_ap=subset.pixel_ap,
-        image_auroc=subset.image_auroc,
-        iap=subset.iap,
-        iap_at_recall=subset.iap_at_recall,
+        **{column.name: getattr(subset, column.name) for column in fields(SummaryRow) if hasattr(subset, column.name)},
         coarse_seg_f1=subset.coarse.seg_f1,
         refined_seg_f1=subset.refined.seg_f1,
-        oracle_seg_f1=subset.oracle_seg_f1,
         coarse_class_f1=subset.coarse.class_f1,
         refined_class_f1=subset.refined.class_f1,
-        class_f1_floor=subset.class_f1_floor,
         recall_below_100_px=small,
         recall_100_to_1000_px=medium,
         recall_above_1000_px=large,
         seam_ratio=subset.seams.ratio,
-        intervals=subset.intervals,
     )
 
 

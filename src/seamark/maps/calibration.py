@@ -47,6 +47,23 @@ def pooled_moments(images: Sequence[ImageStatistics]) -> tuple[float, float]:
     return mean, math.sqrt(squares / pixels)
 
 
+def pooled_statistics(
+    split: Split, images: Sequence[ImageStatistics], histogram: Histogram, quantiles: Sequence[float]
+) -> SplitStatistics:
+    """Return the statistics of all pixels of several maps, at least one, which have this histogram together."""
+    mean, std = pooled_moments(images)
+    return SplitStatistics(
+        split=split,
+        pixels=sum(image.pixels for image in images),
+        minimum=min(image.minimum for image in images),
+        maximum=max(image.maximum for image in images),
+        mean=mean,
+        std=std,
+        quantiles={f"{q:g}": quantile(histogram, q) for q in quantiles},
+        images=tuple(images),
+    )
+
+
 class SplitCalibration:
     """Collects the scores of one split, map by map and from any thread; DataError for a manifest without maps."""
 
@@ -86,17 +103,7 @@ class SplitCalibration:
         quantiles : sequence of float
             Shares of the pixels, each 0..1.
         """
-        mean, std = pooled_moments(images)
-        return SplitStatistics(
-            split=self._manifest.split,
-            pixels=sum(image.pixels for image in images),
-            minimum=min(image.minimum for image in images),
-            maximum=max(image.maximum for image in images),
-            mean=mean,
-            std=std,
-            quantiles={f"{q:g}": quantile(self.histogram, q) for q in quantiles},
-            images=tuple(images),
-        )
+        return pooled_statistics(self._manifest.split, images, self.histogram, quantiles)
 
 
 def check_same_source(manifests: Sequence[MapsManifest]) -> None:

@@ -89,12 +89,8 @@ def score_histogram(scores: npt.NDArray[np.float32]) -> Histogram:
 
     Histograms of several maps add up to that of the pooled pixels. Raises DataError as :func:`score_keys`.
     """
-    return _count_bits(_rounded_bits(scores))
-
-
-def _count_bits(bits: npt.NDArray[np.uint16]) -> Histogram:
     counts: Histogram = np.zeros(KEYS, dtype=np.int64)
-    np.add.at(counts, _KEY_OF_BITS, np.bincount(bits.ravel(), minlength=KEYS))
+    np.add.at(counts, _KEY_OF_BITS, np.bincount(_rounded_bits(scores).ravel(), minlength=KEYS))
     return counts
 
 

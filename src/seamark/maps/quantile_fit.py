@@ -74,7 +74,9 @@ def validation_fits(
     """
     if settings.fit == "none":
         return {}
-    known = {found.category: (path, found) for path in calibrations for found in [_read(path)]}
+    known = {
+        found.category: (path, found) for path in calibrations for found in [read_manifest(path, CalibrationManifest)]
+    }
     fits: dict[str, QuantileFit] = {}
     for manifest in maps:
         if manifest.category not in known:
@@ -83,10 +85,6 @@ def validation_fits(
         normal = statistics_for(manifest, "validation", calibration, path)
         fits[manifest.category] = _fit_to(normal, settings, path)
     return fits
-
-
-def _read(path: Path) -> CalibrationManifest:
-    return read_manifest(path, CalibrationManifest)
 
 
 def _fit_to(normal: SplitStatistics, settings: RankingSettings, path: Path) -> QuantileFit:

@@ -26,10 +26,7 @@ class PairAugmentationSettings(Settings):
         0.0, ge=0.0, le=1.0, description="share of samples for each of the two flips; 0.5 for free placement"
     )
     turn_probability: float = Field(
-        0.0,
-        ge=0.0,
-        le=1.0,
-        description="share of samples turned by 180 degrees and a little; 0.5 for textures",
+        0.0, ge=0.0, le=1.0, description="share of samples turned by 180 degrees and a little; 0.5 for textures"
     )
     turn_deg: float = Field(10.0, ge=0.0, le=90.0, description="largest turn beside the 180 degrees, either way")
 

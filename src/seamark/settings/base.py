@@ -5,13 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Split = Literal[
-    "train",
-    "train_crossfit",
-    "validation",
-    "validation_variants",
-    "test_public",
-    "test_private",
-    "test_private_mixed",
+    "train", "train_crossfit", "validation", "validation_variants", "test_public", "test_private", "test_private_mixed"
 ]
 """The five splits of MVTec AD 2, in the order in which the data set lists them, and those that only thresholds see."""
 

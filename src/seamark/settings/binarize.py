@@ -81,10 +81,7 @@ class ConformalSettings(Settings):
 
     enabled: bool = Field(False, description="whether this rule contributes to the mask")
     alpha: float = Field(
-        0.2,
-        gt=0.0,
-        lt=1.0,
-        description="share of normal images that it may flag; needs 1 / alpha - 1 of them",
+        0.2, gt=0.0, lt=1.0, description="share of normal images that it may flag; needs 1 / alpha - 1 of them"
     )
 
     @property

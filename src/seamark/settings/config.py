@@ -85,8 +85,7 @@ class Config(Settings):
     )
     keep_tiles: bool = Field(True, description="false deletes stored tiles as soon as no job needs them any more")
     detectors: dict[str, dict[str, Any]] = Field(
-        default={"inp_former": {}},
-        description="one block per detector; only the members of fuse are trained",
+        default={"inp_former": {}}, description="one block per detector; only the members of fuse are trained"
     )
     crossfit: CrossfitSettings = Field(
         default_factory=CrossfitSettings, description="training photographs as normal images that thresholds come from"

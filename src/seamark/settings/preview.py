@@ -10,10 +10,7 @@ class PreviewSettings(Settings):
 
     panel_px: int = Field(480, ge=64, le=4096, description="longer side of one panel of a strip in pixels")
     layer_px: int = Field(
-        1024,
-        ge=64,
-        le=16384,
-        description="longer side of the viewer's layers in pixels, at most the photograph's",
+        1024, ge=64, le=16384, description="longer side of the viewer's layers in pixels, at most the photograph's"
     )
     contact_columns: int = Field(4, ge=1, le=20, description="images per row of a contact sheet")
     jpeg_quality: int = Field(85, ge=1, le=100, description="quality of the JPEG files")

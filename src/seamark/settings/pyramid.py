@@ -17,8 +17,7 @@ class PyramidSettings(DetectorSettings):
         4.0, ge=0.0, le=100.0, description="Gaussian smoothing of the score map in tile px, 0 for none"
     )
     align_corners: bool = Field(
-        True,
-        description="parity: true aligns corners when levels become one map, which shifts borders by half a cell",
+        True, description="parity: true aligns corners when levels become one map, which shifts borders by half a cell"
     )
 
     @model_validator(mode="after")

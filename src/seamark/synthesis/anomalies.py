@@ -28,8 +28,8 @@ def blend(pixels: UInt8Array, texture: UInt8Array, mask: BoolArray, weight: floa
 
     The weight of the texture is 0..1. The result is rounded inside the mask and untouched outside.
 
-    URD specification section 1.3. The three coefficients of its formula sum to 1, so blending and normalising may
-    change places; here tiles stay 8-bit, which moves a value by at most half a grey value.
+    Source: docs/methods/urd.md#anomalous-twins. The three coefficients of its formula sum to 1, so blending and
+    normalising may change places; here tiles stay 8-bit, which moves a value by at most half a grey value.
     """
     # Rows of a flat view are taken several times as fast as under a mask.
     places = np.flatnonzero(mask)

@@ -40,7 +40,7 @@ def foreground_mask(pixels: UInt8Array, settings: ForegroundSettings) -> BoolArr
 
     None for the whole tile, where the method is ``none`` or the share that it finds is not believed.
 
-    URD specification sections 2.1 and 3.3.
+    Source: docs/methods/urd.md#foreground.
     """
     if settings.method == "none":
         return None

@@ -14,7 +14,7 @@ from seamark.synthesis.anomalies import AnomalousTile
 BRIGHT, DARK = 220, 30
 """Grey values above the one and below the other may be background."""
 MEDIAN_PX, DILATION_PX = 7, 19
-TRIES = 200
+PLACES_TRIED = 200
 """Places that are tried for one patch until its centre lies on foreground."""
 USEFUL_SHARES = (0.1, 0.9)
 """A background with a share of the mean training tile within these is one."""
@@ -48,7 +48,7 @@ def _place(
     shape: tuple[int, int], sides: tuple[int, int], background: BoolArray | None, random: np.random.Generator
 ) -> tuple[int, int] | None:
     """Draw the top left corner of a patch, or None where background was hit too often."""
-    for _ in range(TRIES):
+    for _ in range(PLACES_TRIED):
         top, left = (int(random.integers(0, length - side + 1)) for length, side in zip(shape, sides, strict=True))
         if background is None or not background[top + sides[0] // 2, left + sides[1] // 2]:
             return top, left

@@ -12,7 +12,7 @@ from seamark.files.images import BoolArray, Float32Array, UInt8Array
 from seamark.settings.anomalous_pairs import PairAugmentationSettings
 
 BLUR_PX = 5
-GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+GREY_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Weights of R, G and B in a grey value (ITU-R BT.601)."""
 
 
@@ -70,10 +70,10 @@ def change_light(tile: UInt8Array, settings: PairAugmentationSettings, random: n
     if coins[0]:
         pixels = _clipped(pixels * brightness)
     if coins[1]:
-        mean = np.float32((pixels @ GREY).mean(dtype=np.float64))
+        mean = np.float32((pixels @ GREY_WEIGHTS).mean(dtype=np.float64))
         pixels = _clipped(mean + contrast * (pixels - mean))
     if coins[2]:
-        grey: Float32Array = (pixels @ GREY)[:, :, np.newaxis]
+        grey: Float32Array = (pixels @ GREY_WEIGHTS)[:, :, np.newaxis]
         pixels = _clipped(grey + saturation * (pixels - grey))
     return np.rint(pixels).astype(np.uint8)
 

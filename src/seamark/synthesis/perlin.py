@@ -40,8 +40,8 @@ def perlin_field(shape: tuple[int, int], cells: tuple[int, int], random: np.rand
 
     Cells, down and across, need not divide the height and width in px. One angle per node is drawn, row by row.
 
-    URD specification section 1.2, steps 2 to 4. Interpolating across and down may change places: here the few rows of
-    nodes are interpolated to the columns of the image first, and only these rows then to all of its rows.
+    Source: docs/methods/urd.md#perlin-masks, steps 1 to 3. Interpolating across and down may change places: here the
+    few rows of nodes are interpolated to the columns of the image first, and only these rows then to all of its rows.
     """
     angles = random.uniform(0.0, 2.0 * np.pi, (cells[0] + 1, cells[1] + 1))
     down, across = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
@@ -79,7 +79,7 @@ def perlin_mask(
 
     The cells of the lattice down and across are drawn unless they are given.
 
-    URD specification section 1.2.
+    Source: docs/methods/urd.md#perlin-masks.
     """
     field = perlin_field(shape, lattice or draw_lattice(random), random)
     return rotate(field, float(random.uniform(-LARGEST_ANGLE_DEG, LARGEST_ANGLE_DEG))) > THRESHOLD

@@ -24,7 +24,7 @@ def expose_and_add_noise(tile: UInt8Array, settings: AugmentationSettings, rando
 
     Every channel gets its own noise, also where a grey tile was repeated.
 
-    RoBiS specification section B.
+    Source: docs/methods/robis.md#augmentation.
     """
     stops = float(random.uniform(-settings.exposure_stops, settings.exposure_stops))
     pixels = tile.astype(np.float32)

@@ -30,7 +30,7 @@ def cascaded_masks(mask: BoolArray, shapes: Sequence[tuple[int, int]]) -> list[B
 
     A level is bilinear with coinciding corners, then at least one half.
 
-    URD specification section 2.4. Shrinking the full mask to every level on its own gives other masks.
+    Source: docs/methods/urd.md#mask-cascade. Shrinking the full mask to every level on its own gives other masks.
     """
     levels = []
     for shape in shapes:
@@ -44,8 +44,8 @@ def quarter_mask(mask: BoolArray) -> BoolArray:
 
     It is True where at least two of the four middle pixels of a block of 4 x 4 are set.
 
-    URD specification section 1.6: it equals bilinear interpolation of cell centres, then at least one half. An anomaly
-    that touches only the outer ring of a block vanishes.
+    Source: docs/methods/urd.md#segmentation-target. It equals bilinear interpolation of cell centres, then at least
+    one half. An anomaly that touches only the outer ring of a block vanishes.
     """
     ones = mask.view(np.uint8)
     middles = ones[1::4, 1::4] + ones[1::4, 2::4] + ones[2::4, 1::4] + ones[2::4, 2::4]
@@ -57,7 +57,7 @@ def pooled_masks(mask: BoolArray, shapes: Sequence[tuple[int, int]]) -> list[Boo
 
     Rows and columns of a level are divisors of H and W.
 
-    AAND specification section A.5.
+    Source: docs/methods/aand.md#amplification-losses.
     """
     levels = []
     for rows, columns in shapes:

@@ -30,7 +30,8 @@ def cut_tiles(image: UInt8Array, boxes: Sequence[Box], input_shape: tuple[int, i
     """Cut windows, in image px, out of an image, uint8 (H, W, C), and resize them to the model's input.
 
     What lies beyond the image becomes 0. Tiles, uint8 (n, h, w, C), are resized with Pillow's antialiased bilinear
-    filter after padding (RoBiS specification sections A and B); a window of the size of the input is copied unchanged.
+    filter after padding (docs/methods/robis.md#swin-cropping and docs/methods/robis.md#augmentation); a window of the
+    size of the input is copied unchanged.
     """
     height, width = input_shape
     tiles = np.empty((len(boxes), height, width, image.shape[2]), np.uint8)
