@@ -29,6 +29,7 @@ from seamark.manifests.masks import MasksManifest
 from seamark.masks.refine import Refiner
 from seamark.running.job import Job, run
 from seamark.settings.refine import RefineSettings
+from seamark.settings.seed import job_seed
 
 
 def main(job: Job) -> None:
@@ -43,7 +44,7 @@ def main(job: Job) -> None:
         masks=coarse,
         settings=settings,
         device=job.device,
-        seed=job.seed,
+        seed=job_seed(job.params, job.rule, job.wildcards),
     )
     target = job.target("manifest")
     with atomic_folder(target.with_suffix("")) as folder:

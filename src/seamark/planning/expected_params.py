@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from types import SimpleNamespace
 from typing import Any
 
 from seamark.planning.flow import STAGES
@@ -53,15 +54,19 @@ def expected_params(plan: Plan, rules: Iterable[Any]) -> Callable[[Any], dict[st
 
     def expected(_wildcards: Any) -> dict[str, dict[str, Any]]:
         jobs: dict[str, dict[str, Any]] = {
-            teacher_path(key, ".json"): {"settings": plain(teacher), "code": plan.code("distill")(None)}
+            teacher_path(key, ".json"): {
+                "settings": plain(teacher),
+                "code": plan.code("distill")(SimpleNamespace(teacher=key)),
+            }
             for key, teacher in plan.teachers.items()
         }
         for variation in plan.variations:
             for job in plan.shared.jobs_behind(variation.place, STAGES, plan.categories):
                 if plan.shared.owner(variation.place, job) == variation.place:
-                    path = patterns[job.stage].format(place=variation.place, **job._asdict())
+                    wildcards = {"place": variation.place, **job._asdict()}
+                    path = patterns[job.stage].format(**wildcards)
                     settings = variation.settings(STAGES[job.stage].settings[0], job)
-                    jobs[path] = {"settings": settings, "code": plan.code(job.stage)(job)}
+                    jobs[path] = {"settings": settings, "code": plan.code(job.stage)(SimpleNamespace(**wildcards))}
         return jobs
 
     return expected

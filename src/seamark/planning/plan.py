@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -154,9 +154,8 @@ class Plan:
         script = self.stages / f"{SAME_WORK.get(rule, rule)}.py"
 
         def digest(wildcards: Any) -> str:
-            detector = getattr(wildcards, "detector", None) if script.stem in ("train", "infer") else None
-            extra = (DETECTORS[detector].module,) if detector else ()
-            return _cached_digest(script, extra)
+            detector = (DETECTORS[wildcards.detector].module,) if script.stem in ("train", "infer") else ()
+            return code_digest(script, detector, tuple(needed.source for needed in self._weights_of(rule, wildcards)))
 
         return digest
 
@@ -393,8 +392,3 @@ class Plan:
 
     def _detector(self, wildcards: Any) -> Settings:
         return self._variation(wildcards).detector(wildcards.category, wildcards.detector)
-
-
-@cache
-def _cached_digest(script: Path, extra: tuple[str, ...]) -> str:
-    return code_digest(script, extra)
