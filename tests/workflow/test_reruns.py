@@ -97,9 +97,7 @@ def test_every_target_makes_what_is_missing_on_its_way(project, target, deleted,
     ],
 )
 def test_what_decides_no_result_reruns_nothing(project, file, old, new):
-    """Comments, texts, the runner, and networks and detectors that the run does without; tests/workflow/test_code_reruns.py
-    asks the digests about many more.
-    """
+    """Comments, texts, the runner, networks and detectors of other runs; test_code_reruns.py has many more edits."""
     edit(project.folder / file, old, new)
     assert project.planned() == Counter()
 
