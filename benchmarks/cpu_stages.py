@@ -1,10 +1,10 @@
 """Time the CPU stages per image at the sizes of MVTec AD 2, beside literal reference code, on one core.
 
 For every category a few photographs and tile maps are drawn at the official size. The stages run on them as in a real
-run (files, digests, manifests and all), and ``benchmarks/literal`` does what the specification says, step by step, on
-the same files. Printed per image: CPU seconds of both and their ratio, wall seconds of both, the MB/s that our stage
-leaves on disk by the wall clock, and the load of the machine. Seconds are the least of the repeats; the process
-keeps to one core. The rows are appended to ``history/cpu_stages.csv``.
+run (files, digests, manifests and all), and ``benchmarks/literal`` does what docs/methods/robis.md says, step by step,
+on the same files. Printed per image: CPU seconds of both and their ratio, wall seconds of both, the MB/s that our stage
+leaves on disk by the wall clock, and the load of the machine. Seconds are the least of the repeats; the process keeps
+to one core. The rows are appended to ``history/cpu_stages.csv``.
 
     python benchmarks/cpu_stages.py                       # all eight categories
     python benchmarks/cpu_stages.py --categories rice --repeat 3

@@ -1,4 +1,4 @@
-"""Time INP-Former with EfficientNet-Lite0 on 448 px tiles beside the literal form of its specification.
+"""Time INP-Former with EfficientNet-Lite0 on 448 px tiles beside its literal form.
 
 Literal is ``literal/inp_former.py``: plain PyTorch, batch norms where they are, features computed anew in every step,
 one tile at a time when scoring. Settings are those of ``config.yaml``, the demo's (``--paper`` for INP-Former's own);

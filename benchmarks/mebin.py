@@ -1,4 +1,4 @@
-"""Time MEBin and the whole binarization of a map on one core against a literal reading of RoBiS section E.
+"""Time MEBin and the whole binarization of a map on one core against docs/methods/robis.md#binarisation, literally.
 
 The reference thresholds, erodes, labels and counts once per level, and takes mean and std anew for every map; ours
 reads the latter from the statistics of the split. Both run in turn in this process, a pair at a time; seconds are CPU

@@ -2,10 +2,10 @@
 
 The protocol: one image at a time, random images of 256 x 256, 512 x 512 and 1024 x 1224 px (height x width), 1000 calls
 to warm up and 1000 that are timed, from the image in memory to the anomaly map in memory; on a GPU, memory is the peak
-of what PyTorch's allocator has reserved, in MiB (MVTec AD 2 specification section 2.4). Here an image is what Seamark
-calls one: 8-bit pixels that are cut by the run's grid, scored and merged to a map of the image's size; ``forward`` is
-the part from the tiles to the scores, with both copies, which is all that the protocol's own script has. Beside wall
-seconds stand those of the processor, which other work on the machine changes less.
+of what PyTorch's allocator has reserved, in MiB (docs/methods/mvtec_ad2.md#runtime-and-memory). Here an image is what
+Seamark calls one: 8-bit pixels that are cut by the run's grid, scored and merged to a map of the image's size;
+``forward`` is the part from the tiles to the scores, with both copies, which is all that the protocol's own script has.
+Beside wall seconds stand those of the processor, which other work on the machine changes less.
 
 Every model runs in a process of its own with the environment of a job, on one thread where there is no GPU. Memory on
 the CPU is the largest resident size of that process, and beside it what the process had before the model was loaded:

@@ -31,7 +31,7 @@ PRESET = Path(__file__).parents[1] / "presets" / "inp_former.yaml"
 SIDE = 518
 TILES_PER_IMAGE = 9
 TRAINING_TFLOP, SCORING_TFLOP = 0.69, 0.40
-"""Per tile, RoBiS specification section C.10."""
+"""Per tile, docs/methods/robis.md#tile-scores."""
 PRODUCT = 8192
 """Side of the matrices whose product is the ceiling."""
 

@@ -7,7 +7,7 @@ folder of the same name, ``<id>.png``, 8-bit, 0 or 255, at the size of the photo
 **Params** ``settings``: mean + k std (scope, k), MEBin (sampling, shortest run, erosion in map px), scale, smallest
 area in image px.
 
-Source: RoBiS specification section E (mean + 3 std, MEBin, fusion by union).
+Source: docs/methods/robis.md#binarisation (mean + 3 std, MEBin, fusion by union).
 """
 
 from functools import partial

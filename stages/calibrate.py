@@ -5,7 +5,8 @@
 image; ``histogram``: int64 .npy (splits, 65536), pixels per float16 score, ascending, splits as in the manifest.
 **Params** ``settings``: the quantiles to write down, shares within 0..1.
 
-Source: MVTec AD 2 reference section 3.3 (histogram of float16 scores), RoBiS specification section E.1 (statistics).
+Source: docs/methods/mvtec_ad2.md#counting-scores (histogram of float16 scores),
+docs/methods/robis.md#mean-and-standard-deviation (statistics).
 """
 
 import numpy as np

@@ -6,7 +6,7 @@
 **Params** ``settings``: the grid: layout, window in px, overlap as a share of it, input size in px; ``light_variants``:
 photometric variants that the split has besides its photographs, or None; ``root``: the data root.
 
-Source: Swin-Cropping, RoBiS specification section A.
+Source: Swin-Cropping, docs/methods/robis.md#swin-cropping.
 """
 
 from functools import partial

@@ -5,7 +5,7 @@
 with the public masks; ``truth_root``: folder that gets ``<category>/<split>/NNN_mask.png`` for the private splits,
 8-bit PNG of 0 and 255.
 
-Source: MVTec AD 2 reference section 1.1 (tree and names); the pictures are our own.
+Source: docs/methods/mvtec_ad2.md#tree-and-names; the pictures are our own.
 """
 
 from pathlib import Path

@@ -8,7 +8,7 @@ gives the backbone's features on photographs that were held out.
 run; ``code``: digest of the code that runs here.
 
 While it runs, a checkpoint lies beside the weights; it is used only for the same settings, photographs, code and seed.
-Source: EfficientAD specification section B.4.
+Source: docs/methods/efficientad.md#distillation.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from seamark.learning.loop import Training
 from seamark.manifests.base import write_manifest
 from seamark.manifests.teacher import TeacherManifest
 from seamark.running.job import Job, run
+from seamark.settings.seed import job_seed
 from seamark.settings.teacher import TeacherSettings
 from seamark.teachers.distillation import Distiller
 from seamark.teachers.naming import files_digest
@@ -31,7 +32,7 @@ from seamark.teachers.photographs import find_photographs, split_photographs
 def main(job: Job) -> None:
     """Distil, write the weights, then the manifest, and only then drop the checkpoint."""
     settings, target = job.settings(TeacherSettings), job.target("weights")
-    data = job.params
+    data, seed = job.params, job_seed(job.params, job.rule, job.wildcards)
     files = find_photographs(
         settings.distill, Path(data["root"]), data["layout"], train_images=data["train_images"], seed=data["seed"]
     )
@@ -39,11 +40,11 @@ def main(job: Job) -> None:
         "settings": hashlib.sha256(settings.model_dump_json().encode()).hexdigest(),
         "photographs": files_digest(files),
         "code": str(job.params["code"]),
-        "seed": str(job.seed),
+        "seed": str(seed),
     }
     checkpoint = Checkpoint(target.with_suffix(".checkpoint"), key)
-    train, held_out = split_photographs(files, settings.distill, job.seed)
-    distiller = Distiller(settings, (2 * settings.distill.input_px,) * 2, job.seed)
+    train, held_out = split_photographs(files, settings.distill, seed)
+    distiller = Distiller(settings, (2 * settings.distill.input_px,) * 2, seed)
     training = Training(
         distiller,
         settings,

@@ -11,8 +11,8 @@ defect pixels and mean overlap of the regions above some hundred thresholds per 
 the detectors behind the maps, whose tile borders are checked for seams; ``root``, ``truth_root``: folders of the images
 and of the private truth, which may be null.
 
-Source: MVTec AD 2 (arXiv:2503.21622); exact 65,536-bin evaluation as in the MVTec AD 2 specification, section 3.3;
-instance average precision as in the URD and PFADSeg specification, section 5.
+Source: MVTec AD 2 (arXiv:2503.21622); counts per distinct score as in docs/methods/mvtec_ad2.md#counting-scores;
+docs/methods/mvtec_ad2.md#instance-average-precision.
 """
 
 from functools import partial

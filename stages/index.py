@@ -6,7 +6,7 @@
 ``train_images``: training images that are listed, None for all; ``seed``: of the run, by which they are chosen;
 ``image_px_max``: px that a photograph may have.
 
-Source: MVTec AD 2 reference sections 1.1 (tree and names) and 1.3 (official counts).
+Source: docs/methods/mvtec_ad2.md#tree-and-names and docs/methods/mvtec_ad2.md#counts.
 """
 
 from pathlib import Path

@@ -7,7 +7,7 @@ scores, higher is more anomalous; beside it, for a detector with two maps per ti
 raw scores, or scores on the 0..255 scale of the split with the method ``robis``.
 **Params** ``settings``: the ``merge`` block: method, scale, blend, smoothing in image px, quirks of the released merge.
 
-Source: RoBiS specification section D, as released (see ``seamark.maps.robis_merging``) or with tiles at their true
+Source: docs/methods/robis.md#merging, as released (see ``seamark.maps.robis_merging``) or with tiles at their true
 positions and normalised borders (see ``seamark.maps.merging``).
 """
 

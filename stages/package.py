@@ -21,7 +21,7 @@
 - ``root``: data root, whose categories a complete submission covers
 - ``challenges``: what the rules of each challenge say about the settings of the run, ``ChallengeVerdict`` blocks
 
-Source: MVTec AD 2 specification, sections 1.3 and 2.1 to 2.3.
+Source: docs/methods/mvtec_ad2.md#counts and docs/methods/mvtec_ad2.md#submission.
 """
 
 from collections import Counter

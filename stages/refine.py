@@ -7,8 +7,8 @@ masks, 8-bit PNG, 0 or 255, at the size of the photograph.
 **Params** ``settings``: segmenter, composition with the coarse mask, number of components, hole filling; ``root``: data
 root.
 
-Source: RoBiS specification section F (box prompts, hole filling); GrabCut (Rother et al. 2004) or Segment Anything
-(Kirillov et al. 2023) as the segmenter; only the latter imports torch.
+Source: docs/methods/robis.md#sam-refinement (box prompts, hole filling); GrabCut (Rother et al. 2004) or Segment
+Anything (Kirillov et al. 2023) as the segmenter; only the latter imports torch.
 """
 
 from functools import partial
@@ -21,6 +21,7 @@ from seamark.manifests.masks import MasksManifest
 from seamark.masks.refine import Refiner
 from seamark.running.job import Job, run
 from seamark.settings.refine import RefineSettings
+from seamark.settings.seed import job_seed
 
 
 def main(job: Job) -> None:
@@ -35,7 +36,7 @@ def main(job: Job) -> None:
         masks=coarse,
         settings=settings,
         device=job.device,
-        seed=job.seed,
+        seed=job_seed(job.params, job.rule, job.wildcards),
     )
     target = job.target("manifest")
     with atomic_folder(target.with_suffix("")) as folder:

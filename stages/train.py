@@ -21,6 +21,7 @@ from seamark.manifests.model import ModelManifest
 from seamark.manifests.tiles import TilesManifest
 from seamark.running.job import Job, run
 from seamark.settings.crossfit import CrossfitSettings
+from seamark.settings.seed import job_seed
 from seamark.tiles.stored import open_tiles
 
 
@@ -30,6 +31,7 @@ def main(job: Job) -> None:
     kind = load_detector_class(job.params["detector"])
     settings = job.settings(kind.Settings)
     fold = job.wildcards.get("fold")
+    seed = job_seed(job.params, job.rule, job.wildcards)
     unseen = left_out(train, int(fold), job.settings(CrossfitSettings, "crossfit")) if fold else LeftOut()
     key = {
         "detector": str(job.params["detector"]),
@@ -38,11 +40,11 @@ def main(job: Job) -> None:
         "left out": str(unseen.tiles),
         "validation tiles": validation.sha256,
         "code": str(job.params["code"]),
-        "seed": str(job.seed),
+        "seed": str(seed),
     }
     target = job.target("model")
     checkpoint = Checkpoint(target.with_suffix(".checkpoint"), key)
-    detector = kind(settings, train.shape[1:3], job.seed)
+    detector = kind(settings, train.shape[1:3], seed)
     training = Training(
         detector,
         settings,

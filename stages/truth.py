@@ -5,7 +5,7 @@
 is known.
 **Params** ``root``: data root; ``truth_root``: folder with the private truth, or None.
 
-Source: MVTec AD 2 reference section 1.1 (mask names and values).
+Source: docs/methods/mvtec_ad2.md#tree-and-names (mask names and values).
 """
 
 from pathlib import Path

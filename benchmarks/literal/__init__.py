@@ -1,1 +1,1 @@
-"""Straightforward reference code that follows the RoBiS specification to the letter, to compare speeds with."""
+"""Straightforward reference code that follows docs/methods/robis.md to the letter, to compare speeds with."""

@@ -1,6 +1,6 @@
-"""Section E of the RoBiS specification: a sweep of 64 thresholds for MEBin, each eroded and labelled anew.
+"""What docs/methods/robis.md#binarisation says: a sweep of 64 thresholds for MEBin, each eroded and labelled anew.
 
-Maps are float16 on the scale 0..255, as the merge of section D leaves them, and so is the arithmetic of step 2.
+Maps are float16 on the scale 0..255, as the released merge leaves them, and so is the arithmetic of step 2.
 """
 
 from collections.abc import Sequence

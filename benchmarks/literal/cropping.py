@@ -1,4 +1,4 @@
-"""Section A and B of the RoBiS specification: tiles as PNG files, read again and resized for the network."""
+"""What docs/methods/robis.md#swin-cropping says: tiles as PNG files, read again and resized for the network."""
 
 import math
 from pathlib import Path

@@ -1,9 +1,9 @@
-"""Section C of the RoBiS specification in plain PyTorch: INP-Former's network, losses, optimiser, step and score.
+"""What docs/methods/robis.md#inp-former says in plain PyTorch: INP-Former's network, losses, optimiser, step and score.
 
 Names of parameters are those of ``seamark.detectors.inp_former.detector``, so that both load the same weights. What the
-specification leaves to the backbone (C.1 is a vision transformer) follows docs/backbones.md for EfficientNet-Lite0:
-timm's network, with its batch norms, up to the deepest layer that is used; a mirrored margin; layers brought to one
-grid, scaled and set side by side with zeros around.
+description leaves to the backbone follows docs/backbones.md for EfficientNet-Lite0: timm's network, with its batch
+norms, up to the deepest layer that is used; a mirrored margin; layers brought to one grid, scaled and set side by side
+with zeros around.
 """
 
 import math
@@ -73,7 +73,7 @@ class Mlp(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Attention of queries to a context; with softmax (C.3), or with normalised q and k and ReLU (C.5)."""
+    """Attention of queries to a context; with softmax, or with normalised q and k and ReLU."""
 
     def __init__(self, dim: int, heads: int, relu: bool) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class Block(nn.Module):
 
 
 class Network(nn.Module):
-    """Everything that is trained (C.3 to C.5), for two groups of layers."""
+    """Everything that is trained, for two groups of layers."""
 
     def __init__(self, dim: int, heads: int, prototypes: int, blocks: int) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class Network(nn.Module):
 
 
 class StableAdamW(torch.optim.Optimizer):
-    """Section C.8, tensor by tensor."""
+    """What docs/methods/robis.md#stableadamw says, tensor by tensor."""
 
     def __init__(self, parameters: Iterable[Tensor], weight_decay: float) -> None:
         super().__init__(parameters, {"lr": 0.0, "weight_decay": weight_decay})
@@ -174,20 +174,20 @@ class StableAdamW(torch.optim.Optimizer):
 
 
 def groups_of(layers: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-    """Return the mean of all layers (B, N, D) and the means of the shallow and of the deep half (C.2)."""
+    """Return the mean of all layers (B, N, D) and the means of the shallow and of the deep half."""
     half = len(layers) // 2
     halves = [torch.stack(list(part)).mean(0) for part in (layers[:half], layers[half:])]
     return torch.stack(list(layers)).mean(0), halves
 
 
 def coherence(fused: Tensor, prototypes: Tensor) -> Tensor:
-    """Return the coherence loss (C.6, 1)."""
+    """Return the coherence loss."""
     cosine = F.normalize(fused, dim=2, eps=1e-8) @ F.normalize(prototypes, dim=2, eps=1e-8).transpose(1, 2)
     return (1 - cosine).min(dim=2).values.mean()
 
 
 def soft_mining(targets: Sequence[Tensor], rebuilt: Sequence[Tensor], gamma: float) -> Tensor:
-    """Return the reconstruction loss; a hook scales its gradient token by token (C.6, 2)."""
+    """Return the reconstruction loss; a hook scales its gradient token by token."""
     total = torch.zeros(())
     for target, output in zip(targets, rebuilt, strict=True):
         with torch.no_grad():
@@ -212,7 +212,7 @@ def score(encoder: Encoder, network: Network, image: Tensor) -> Tensor:
 
 
 class Trainer:
-    """One training step after the other, features computed anew in each (C.6, C.8, C.9)."""
+    """One training step after the other, features computed anew in each."""
 
     def __init__(self, encoder: Encoder, network: Network, weight_decay: float, clip: float) -> None:
         self.encoder, self.network, self.clip = encoder, network, clip
@@ -231,7 +231,7 @@ class Trainer:
         """Train with normalised images (B, 3, H, W) and return the loss.
 
         ``spoil`` changes tokens before prototypes are drawn, ``chosen`` are the tokens that are rebuilt; both are
-        Seamark's, the specification does neither.
+        Seamark's, the method has neither.
         """
         self.optimiser.param_groups[0]["lr"] = rate
         fused, targets = groups_of(self.encoder(images))

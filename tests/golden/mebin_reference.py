@@ -1,4 +1,4 @@
-"""MEBin as RoBiS specification section E.2 words it: threshold, erode, label and count once per level."""
+"""MEBin to the letter of docs/methods/robis.md#mebin: threshold, erode, label and count once per level."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""AAND's networks, losses, synthesis and map against the numbers and closed forms of its specification."""
+"""AAND's networks and losses against docs/methods/aand.md#checks."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def zero_last_layer(residual):
 
 
 class TestSizes:
-    """Section A.12, tests 1 and 2."""
+    """See docs/methods/aand.md#checks."""
 
     def test_amplification(self):
         with torch.device("meta"):
@@ -117,7 +117,7 @@ class TestSizes:
 
 
 class TestGate:
-    """Section A.12, tests 3 and 4."""
+    """See docs/methods/aand.md#checks."""
 
     def test_position_encoding(self):
         encoding = position_encoding(64, (8, 6))
@@ -154,7 +154,7 @@ class TestGate:
         assert found.item() == pytest.approx(0.62246, abs=1e-5)
 
     def test_it_is_the_anomalous_share_of_a_softmax(self):
-        """Section A.10, item 5."""
+        """See docs/methods/aand.md#amplification."""
         gate = MatchingGate(32, (8, 8), 50, 0.2)
         cells = torch.randn(2, 8, 8, 32)
         query = gate.query(cells + gate.position)
@@ -179,7 +179,7 @@ class TestGate:
 
 
 class TestFocalLoss:
-    """Section A.12, test 5."""
+    """See docs/methods/aand.md#checks."""
 
     @pytest.mark.parametrize(("share", "expected"), [(1.0, 0.1386294), (0.0, 0.0346574), (0.25, 0.0606504)])
     def test_undecided(self, share, expected):
@@ -204,7 +204,7 @@ def plain_amplification_loss(cells, residual, chosen, margin):
 
 
 class TestAmplificationLoss:
-    """Section A.12, tests 6 to 10."""
+    """See docs/methods/aand.md#checks."""
 
     def chosen(self, cells=40, anomalous=12):
         return ChosenCells(torch.arange(anomalous), torch.arange(anomalous, cells))
@@ -223,7 +223,7 @@ class TestAmplificationLoss:
             assert amplification_loss(cells, AttributeScaling(16), chosen, 0.3).item() == 0.0
 
     def test_equals_the_plain_form(self):
-        """Section A.10, items 3 and 4."""
+        """See docs/methods/aand.md#amplification-losses."""
         residual, cells = AttributeScaling(16), torch.rand(40, 16)
         gradients = []
         for form in (amplification_loss, plain_amplification_loss):
@@ -271,7 +271,7 @@ class TestAmplificationLoss:
 
 
 class TestAmplification:
-    """Section A.12, test 7; section A.3."""
+    """See docs/methods/aand.md#checks and docs/methods/aand.md#amplification."""
 
     def test_without_residual_a_level_stays_as_it_is(self):
         module, level = LevelAmplification(16, (4, 4), 5, 0.2), torch.rand(2, 16, 4, 4)
@@ -296,7 +296,7 @@ class TestAmplification:
 
 
 class TestDistillationLosses:
-    """Section A.12, test 11; section A.10, item 10."""
+    """See docs/methods/aand.md#checks and docs/methods/aand.md#distillation-losses."""
 
     def test_equal_and_opposite(self):
         levels = pyramid()

@@ -1,4 +1,4 @@
-"""AAND's synthesis and map against the numbers and closed forms of its specification."""
+"""AAND's synthesis and map against docs/methods/aand.md#checks."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def seeded():
 
 
 class TestSynthesis:
-    """Section A.12, test 12; blending and statistics of masks are tested with the synthesis."""
+    """See docs/methods/aand.md#checks; blending and statistics of masks are tested with the synthesis."""
 
     def white(self, shape, _):
         return np.full((*shape, 3), 255, np.uint8)
@@ -79,7 +79,7 @@ class TestSynthesis:
 
 
 class TestMap:
-    """Section A.12, tests 13 and 14; section A.9."""
+    """See docs/methods/aand.md#checks and docs/methods/aand.md#score-map."""
 
     def full_size(self, distances, shape):
         full = sum(
@@ -88,7 +88,7 @@ class TestMap:
         return gaussian_filter(full.numpy(), 4.0).reshape(shape[0] // 4, 4, shape[1] // 4, 4).mean(axis=(1, 3))
 
     def test_it_is_interpolation_sum_and_smoothing(self):
-        """Section A.10, item 9: smoothed once."""
+        """Smoothed once, after the sum (docs/methods/aand.md#score-map)."""
         distances = [torch.rand(1, 64 // stride, 96 // stride) for stride in (4, 8, 16)]
         found = DistanceMap((64, 96), 4.0, align_corners=True)(distances)[0].numpy()
         assert np.abs(found - self.full_size(distances, (64, 96))).max() < 1e-6

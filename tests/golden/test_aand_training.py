@@ -77,7 +77,7 @@ def squares(batch):
 
 
 class TestPhases:
-    """Section A.12, tests 8, 17 and 18; section A.8."""
+    """See docs/methods/aand.md#checks and docs/methods/aand.md#training."""
 
     def test_what_each_phase_changes(self):
         detector = toy()
@@ -190,7 +190,7 @@ class TestPhases:
 
 
 def test_amplification_learns_one_level_by_heart():
-    """Section A.12, test 15."""
+    """See docs/methods/aand.md#checks."""
     cells = torch.randn(4, 16, 16, 64).abs()
     anomalous = torch.zeros(4, 16, 16)
     anomalous[:, 4:8, 6:10] = 1.0
@@ -217,7 +217,7 @@ def test_amplification_learns_one_level_by_heart():
 
 
 def test_the_student_learns_one_batch_by_heart():
-    """Section A.12, test 16."""
+    """See docs/methods/aand.md#checks."""
     levels = [F.interpolate(torch.rand(4, wide, 2, 2), side) for wide, side in ((16, 16), (32, 8), (64, 4))]
     student = ReverseStudent((16, 32, 64))
     optimiser = torch.optim.Adam(student.parameters(), lr=0.005, betas=(0.5, 0.999))
@@ -232,7 +232,7 @@ def test_the_student_learns_one_batch_by_heart():
 
 
 def test_cached_features_give_the_same_losses():
-    """Section A.12, test 16; section A.10, item 6."""
+    """See docs/methods/aand.md#checks; features are kept or computed anew."""
     traces = []
     for megabytes in (0, 1):
         torch.manual_seed(0)

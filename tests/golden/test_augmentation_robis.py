@@ -1,4 +1,4 @@
-"""Training augmentation and normalisation against the RoBiS specification, sections B and H.1 (A-1 to A-4)."""
+"""Training augmentation and normalisation against docs/methods/robis.md#checks (A-1 to A-4)."""
 
 import numpy as np
 import pytest

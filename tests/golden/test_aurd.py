@@ -1,4 +1,4 @@
-"""AURD's segmentation network, losses, augmentation and phases against the numbers of its specification."""
+"""AURD's segmentation network, losses, augmentation and phases against docs/methods/urd.md#checks."""
 
 from contextlib import nullcontext
 
@@ -65,7 +65,7 @@ def training_tiles(detector, number=4):
 
 
 class TestNetwork:
-    """Sections 3.4 and 8, test 3."""
+    """See docs/methods/urd.md#segmentation-network and docs/methods/urd.md#checks."""
 
     @pytest.mark.parametrize(
         ("inputs", "first", "total"), [(1792, 5_178_880, 11_147_009), (448, 1_738_240, 7_706_369), (3, None, 6_567_169)]
@@ -106,13 +106,16 @@ class TestNetwork:
         torch.testing.assert_close(distance_stack(distances, (8, 8))[:, 1], 1.0 - cosine)
 
     def test_levels_are_interpolated_with_their_cells_in_place(self):
-        """Section 3.4: a fine cell beside the border lies a quarter of a coarse cell inwards."""
+        """A fine cell beside the border lies a quarter of a coarse cell inwards.
+
+        Source: docs/methods/urd.md#segmentation-network.
+        """
         coarse = torch.arange(4.0).expand(1, 4, 4)
         row = distance_stack([coarse], (8, 8))[0, 0, 3]
         assert row.tolist() == [0.0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.0]
 
     def test_overfits_one_batch(self):
-        """Section 8, test 26."""
+        """See docs/methods/urd.md#checks."""
         network = SegmentationNetwork(56, 32)
         features = torch.randn(4, 56, 16, 16)
         target = (F.avg_pool2d(torch.randn(4, 1, 18, 18), 3, 1)[:, 0] > 0.3).float()
@@ -131,7 +134,7 @@ class TestNetwork:
 
 
 class TestLosses:
-    """Section 8, test 16."""
+    """See docs/methods/urd.md#checks."""
 
     def test_focal(self):
         logits, target = torch.randn(2, 5, 5), (torch.rand(2, 5, 5) > 0.5).float()
@@ -154,7 +157,7 @@ class TestLosses:
 
 
 class TestAugmentation:
-    """Sections 3.3 and 8, test 22."""
+    """See docs/methods/urd.md#shared-augmentation and docs/methods/urd.md#checks."""
 
     def test_without_probabilities_it_is_plain_urd(self):
         plain, augmented = (PairBatch(maker(given), "distillation", 7, range(4)) for given in (None, NOTHING))
@@ -235,7 +238,7 @@ class TestAugmentation:
 
 
 class TestEarlyStopping:
-    """Section 3.5."""
+    """See docs/methods/urd.md#segmentation-training."""
 
     def test_average_precision(self):
         scores = np.array([0.9, 0.8, 0.7, 0.6], np.float32)
@@ -280,7 +283,7 @@ class TestEarlyStopping:
 
 class TestPhases:
     def test_only_the_segmentation_learns_in_its_phase(self):
-        """Section 8, test 24."""
+        """See docs/methods/urd.md#checks."""
         detector = toy()
         _, phase = detector.phases(training_tiles(detector))
         before = {name: tensor.clone() for name, tensor in detector.state_dict().items()}

@@ -1,4 +1,4 @@
-"""Every check of the RoBiS specification, section H.1, is at least one test whose name begins with its code."""
+"""Every check of docs/methods/robis.md#checks is at least one test whose name begins with its code."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""DINOv2 with registers: RoBiS specification C.1, checks N-1 to N-3, and timm as a second opinion."""
+"""DINOv2 with registers: docs/methods/robis.md#frozen-encoder, its checks N-1 to N-3, and timm as a second opinion."""
 
 from dataclasses import replace
 

@@ -1,4 +1,7 @@
-"""Closed forms of EfficientAD's losses, and where patches lie on the grid (EfficientAD specification B.6, B.7)."""
+"""Closed forms of EfficientAD's losses, and where patches lie on the grid.
+
+Source: docs/methods/efficientad.md#noise-patches and docs/methods/efficientad.md#losses.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What EfficientAD's networks learn within seconds, on tiny networks (EfficientAD specification section B.14)."""
+"""What EfficientAD's networks learn within seconds, on tiny networks (docs/methods/efficientad.md#checks)."""
 
 import numpy as np
 import pytest

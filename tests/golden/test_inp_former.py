@@ -1,4 +1,4 @@
-"""INP-Former against the numbers and properties of the RoBiS specification (N-1 to N-4)."""
+"""INP-Former against docs/methods/robis.md#checks (N-1 to N-4)."""
 
 import pytest
 import torch

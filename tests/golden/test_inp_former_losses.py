@@ -1,4 +1,4 @@
-"""INP-Former's losses and training against the RoBiS specification (N-5 to N-7, N-10, N-13)."""
+"""INP-Former's losses and training against docs/methods/robis.md#checks (N-5 to N-7, N-10, N-13)."""
 
 import numpy as np
 import pytest

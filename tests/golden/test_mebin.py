@@ -1,4 +1,4 @@
-"""Checks E-1 to E-8 of the RoBiS specification, section H.1."""
+"""Checks E-1 to E-8 of docs/methods/robis.md#checks."""
 
 import cv2
 import numpy as np

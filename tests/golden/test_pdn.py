@@ -1,4 +1,4 @@
-"""Tables, geometry and invariances of the networks of EfficientAD (EfficientAD specification section B.2)."""
+"""Tables, geometry and invariances of the networks of EfficientAD (docs/methods/efficientad.md#networks)."""
 
 import pytest
 import torch

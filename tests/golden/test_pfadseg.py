@@ -1,4 +1,4 @@
-"""PFADSeg's and DeSTSeg's networks, losses and phases against the numbers of their specification."""
+"""PFADSeg's and DeSTSeg's networks, losses and phases against docs/methods/pfadseg.md#checks."""
 
 from contextlib import nullcontext
 
@@ -61,7 +61,7 @@ def training_tiles(detector, number=4):
 
 
 class TestParameters:
-    """Section 8, test 3."""
+    """See docs/methods/pfadseg.md#checks."""
 
     def test_teacher(self):
         entry = BACKBONES["resnet18"]
@@ -77,7 +77,7 @@ class TestParameters:
         ],
     )
     def test_student(self, settings, stages, decoder, total):
-        """Section 4.5."""
+        """See docs/methods/pfadseg.md#student."""
         with torch.device("meta"):
             student = DenoisingStudent(RESNET18, settings)
         assert count(student.stem) == 9_536
@@ -92,7 +92,7 @@ class TestParameters:
         [(PA, (3_010_192, 2_452_624), 272_896, 6_326_305), (DESTSEG, (1_738_240, 1_180_672), 4_196_864, 7_706_369)],
     )
     def test_segmentation(self, settings, blocks, context, total):
-        """Section 4.6."""
+        """See docs/methods/pfadseg.md#guided-segmentation."""
         with torch.device("meta"):
             network = GuidedSegmentation(RESNET18, 256, settings)
         assert (count(network.first), count(network.second)) == blocks
@@ -110,7 +110,7 @@ class TestParameters:
 
 class TestNetworks:
     def test_shapes_at_256_px(self):
-        """The table of section 4.5."""
+        """See docs/methods/pfadseg.md#student."""
         student, seen = DenoisingStudent(RESNET18, PA).eval(), []
         for stage in (*student.encoder, *reversed(student.decoder)):
             stage.register_forward_hook(lambda _, given, out: seen.append(tuple(out.shape[1:])))
@@ -124,7 +124,7 @@ class TestNetworks:
 
     @pytest.mark.parametrize("size", [(352, 480), (256, 1056)])
     def test_rectangles(self, size):
-        """Section 8, test 4."""
+        """See docs/methods/pfadseg.md#checks."""
         detector = toy(size, student_width=0.25).eval()
         assert detector.score(torch.randn(1, 3, *size)).shape == (1, size[0] // 4, size[1] // 4)
 
@@ -162,7 +162,7 @@ class TestNetworks:
 
 class TestLosses:
     def test_cosine_loss_sums_over_the_batch(self):
-        """Section 8, test 18."""
+        """See docs/methods/pfadseg.md#checks."""
         teacher, student = ([torch.randn(2, 5, side, side) for side in (8, 4, 2)] for _ in range(2))
         for level in student:
             level.requires_grad_()
@@ -182,7 +182,7 @@ class TestLosses:
             torch.testing.assert_close(level.grad, 2 * gradient)
 
     def test_segmentation_losses(self):
-        """Section 8, test 16."""
+        """See docs/methods/pfadseg.md#checks."""
         logits, target = torch.randn(2, 5, 6), torch.randint(0, 2, (2, 5, 6)).float()
         torch.testing.assert_close(focal_loss(logits, target, 0), F.binary_cross_entropy_with_logits(logits, target))
         assert focal_loss(torch.zeros(1, 2, 2), target[:1, :2, :2], 4).item() == pytest.approx(0.04332, abs=1e-5)
@@ -190,7 +190,7 @@ class TestLosses:
         assert absolute_loss(torch.zeros(1, 2, 2), target[:1, :2, :2]).item() == 0.5
 
     def test_target(self):
-        """Section 8, test 17."""
+        """See docs/methods/pfadseg.md#checks."""
         ring = np.ones((4, 4), bool)
         ring[1:3, 1:3] = False
         assert not quarter_mask(ring).any()
@@ -238,7 +238,7 @@ class TestTurns:
 
 class TestPhases:
     def test_idle_networks_do_not_run(self, monkeypatch):
-        """Section 9.1."""
+        """See docs/methods/pfadseg.md#training."""
         detector = toy(early_stop=None, segmentation={"width": 8, "early_stop": None})
         student, segmentation = detector.phases(training_tiles(detector))
         seen, graph = [], []
@@ -259,7 +259,7 @@ class TestPhases:
         assert graph == [True, False]
 
     def test_only_the_network_of_a_phase_learns(self):
-        """Section 8, test 24."""
+        """See docs/methods/pfadseg.md#checks."""
         detector = toy()
         for phase, part in zip(detector.phases(training_tiles(detector)), ("student", "segmentation"), strict=True):
             before = {name: tensor.clone() for name, tensor in detector.state_dict().items()}

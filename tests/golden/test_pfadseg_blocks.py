@@ -41,7 +41,7 @@ def count(module):
     ],
 )
 def test_parameters(channels, spr, shared, separate, aff, pa, plain, rcm):
-    """Section 4.3."""
+    """See docs/methods/pfadseg.md#parallel-recalibration."""
     with torch.device("meta"):
         assert count(PyramidRecalibration(channels)) == spr
         assert count(ParallelRecalibration(channels)) == shared
@@ -55,7 +55,7 @@ def test_parameters(channels, spr, shared, separate, aff, pa, plain, rcm):
 
 
 class TestAttentionalFusion:
-    """Section 8, test 12."""
+    """See docs/methods/pfadseg.md#checks."""
 
     def test_equal_weights_give_the_sum(self):
         fusion, (one, other) = AttentionalFusion(8), torch.randn(2, 3, 8, 5, 6)
@@ -91,7 +91,7 @@ def spread(module):
 
 
 class TestParallelRecalibration:
-    """Section 8, tests 13 and 14."""
+    """See docs/methods/pfadseg.md#checks."""
 
     def test_equal_kernels_are_one_convolution(self):
         module, features = ParallelRecalibration(8), torch.randn(2, 8, 6, 6)
@@ -144,7 +144,7 @@ class TestParallelRecalibration:
     @pytest.mark.parametrize("shared", [True, False])
     @pytest.mark.parametrize("shape", [(1, 32, 32), (3, 6, 8), (2, 2, 14)])
     def test_merged_kernels_give_the_same(self, shape, shared):
-        """Section 9.2: outputs and all gradients, in float64."""
+        """See docs/methods/pfadseg.md#parallel-recalibration: outputs and all gradients, in float64."""
         module = spread(ParallelRecalibration(6, shared=shared)).double()
         batch, *sides = shape
         features = torch.randn(batch, 6, *sides, dtype=torch.float64)
@@ -191,13 +191,13 @@ class TestParallelRecalibration:
 
 
 def plain_attention(module, features):
-    """The attention as it is written down (section 4.7)."""
+    """The attention as it is written down (docs/methods/pfadseg.md#rectangular-calibration)."""
     pooled = features.mean(dim=3, keepdim=True) + features.mean(dim=2, keepdim=True)
     return module.along_column(module.norm(module.along_row(pooled))).sigmoid()
 
 
 class TestRectangularCalibration:
-    """Section 8, test 15."""
+    """See docs/methods/pfadseg.md#checks."""
 
     def test_without_scale_it_is_the_identity(self):
         features = torch.randn(2, 8, 12, 14)
@@ -218,7 +218,7 @@ class TestRectangularCalibration:
         assert not torch.allclose(attention[:, :, 0, 0], attention[:, :, 12, 12])
 
     def test_sums_of_rows_and_columns_give_the_same(self):
-        """Section 9.10: outputs and gradients, in float64, norms in training."""
+        """See docs/methods/pfadseg.md#rectangular-calibration: outputs and gradients, in float64, norms in training."""
         module = RectangularAttention(5).double()
         features = torch.randn(3, 5, 9, 16, dtype=torch.float64)
         seen = []
@@ -252,6 +252,6 @@ def test_block_halves_and_changes_channels():
 
 
 def test_kernels_start_like_those_of_single_convolutions():
-    """Kaiming normal by the outputs of one branch, not of all three (section 4.5)."""
+    """Kaiming normal by the outputs of one branch, not of all three (docs/methods/pfadseg.md#student)."""
     kernels = AttentionBlock(64, 64, AttentionSettings()).branch[1].kernels
     assert kernels.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.03)

@@ -81,7 +81,7 @@ def squares_of_noise(batch):
 
 @pytest.mark.parametrize("attention", [PA, DESTSEG])
 def test_overfits_one_batch(monkeypatch, attention):
-    """Section 8, test 25, and what the second phase makes of it."""
+    """A batch is learned, and what the second phase makes of it (docs/methods/pfadseg.md#checks)."""
     detector, given = tiny_detector(
         monkeypatch, attention=attention, batch_size=8, segmentation={"width": 32, "head_learning_rate": 0.05}
     )
@@ -103,7 +103,7 @@ def test_overfits_one_batch(monkeypatch, attention):
 
 @pytest.mark.parametrize("attention", [PA, DESTSEG])
 def test_segmentation_overfits_one_batch(attention):
-    """Section 8, test 26."""
+    """See docs/methods/pfadseg.md#checks."""
     network = GuidedSegmentation((8, 16, 32), 32, attention)
     features = [torch.randn(4, channels, side, side) for channels, side in ((8, 16), (16, 8), (32, 4))]
     target = (F.avg_pool2d(torch.randn(4, 1, 18, 18), 3, 1)[:, 0] > 0.3).float()

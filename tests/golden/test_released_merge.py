@@ -1,4 +1,4 @@
-"""The released merge against the numbers of the RoBiS specification, section H.1 (M-1 to M-3, N-11, N-12)."""
+"""The released merge against docs/methods/robis.md#checks (M-1 to M-3, N-11, N-12)."""
 
 import numpy as np
 import pytest

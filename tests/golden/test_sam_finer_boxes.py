@@ -1,4 +1,4 @@
-"""Checks S-1 to S-5 of the RoBiS specification, section H.1."""
+"""Checks S-1 to S-5 of docs/methods/robis.md#checks."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Swin-Cropping and merging against the numbers of the RoBiS specification, section H.1 (C-1 to C-6, M-1 to M-3)."""
+"""Swin-Cropping and merging against docs/methods/robis.md#checks (C-1 to C-6, M-1 to M-3)."""
 
 import numpy as np
 import pytest

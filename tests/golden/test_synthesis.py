@@ -1,4 +1,4 @@
-"""Checks 9, 17, 20, 21 and 23 of the URD specification, section 8, and 12 of EfficientAD's (noise patches)."""
+"""Synthetic anomalies against docs/methods/urd.md#checks and docs/methods/efficientad.md#noise-patches."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -32,7 +32,7 @@ def masks(count, shape=(SIDE, SIDE)):
 
 
 def literal_field(shape, cells, generator):
-    """Perlin noise pixel by pixel, as section 1.2 words it."""
+    """Perlin noise pixel by pixel, to the letter of docs/methods/urd.md#perlin-masks."""
     angles = generator.uniform(0.0, 2.0 * np.pi, (cells[0] + 1, cells[1] + 1))
     gradients = np.stack([np.cos(angles), np.sin(angles)], axis=2)
     field = np.empty(shape)

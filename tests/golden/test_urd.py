@@ -1,4 +1,4 @@
-"""URD's networks, losses, choreography and map against the numbers and properties of its specification."""
+"""URD's networks, losses, order of a step and map against docs/methods/urd.md#checks."""
 
 from contextlib import nullcontext
 
@@ -53,7 +53,7 @@ def encoder():
 
 
 class TestSizes:
-    """Section 8, tests 1 to 4."""
+    """See docs/methods/urd.md#checks."""
 
     def test_encoder(self, encoder):
         assert count(encoder) == 24_862_528
@@ -139,7 +139,7 @@ class TestSizes:
 
 
 class TestInitialWeights:
-    """Section 2.3."""
+    """See docs/methods/urd.md#guided-injection."""
 
     def test_convolutions_are_xavier_and_norms_neutral(self):
         student = Student((32, 64, 128), "similarity")
@@ -154,7 +154,7 @@ class TestInitialWeights:
 
 
 class TestInjection:
-    """Section 8, tests 5 and 6."""
+    """See docs/methods/urd.md#checks."""
 
     def test_halving_is_the_bilinear_resize(self):
         features = torch.randn(2, 3, 8, 12, dtype=torch.float64)
@@ -200,7 +200,7 @@ class TestInjection:
 
 
 class TestLosses:
-    """Section 8, tests 7 to 9."""
+    """See docs/methods/urd.md#checks."""
 
     def test_teacher_that_equals_the_expert(self):
         clean, anomalous = pyramid(seed=1), pyramid(seed=2)
@@ -242,7 +242,7 @@ class TestLosses:
 
 
 class TestMap:
-    """Section 8, test 11; sections 2.6 and 9.3."""
+    """See docs/methods/urd.md#checks and docs/methods/urd.md#score-map."""
 
     def operators(self, shape, sigma, cell, align_corners=True):
         return [
@@ -297,7 +297,7 @@ def trained_norms(module):
 
 
 class TestStep:
-    """Section 8, test 10; section 2.5."""
+    """See docs/methods/urd.md#checks and docs/methods/urd.md#order-of-a-step."""
 
     def test_what_a_step_changes(self):
         detector = toy()

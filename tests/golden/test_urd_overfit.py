@@ -104,7 +104,7 @@ def squares_of_noise(batch):
 
 
 def test_overfits_one_batch(monkeypatch):
-    """Section 8, test 27."""
+    """See docs/methods/urd.md#checks."""
     detector, given = tiny_detector(monkeypatch)
     (phase,) = detector.phases(given)
     batch = phase.batch(None, 0, range(4))

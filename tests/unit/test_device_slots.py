@@ -35,7 +35,7 @@ JOB = textwrap.dedent("""
         with open("history", "a") as history:
             history.write(f"{item} {job.device}\\n")
         time.sleep(float(sys.argv[2]))
-        job.target("manifest").write_text(json.dumps([job.label, job.seed]))
+        job.target("manifest").write_text(json.dumps([job.label, job.params["seed"]]))
         held.unlink()
 
     script = SimpleNamespace(

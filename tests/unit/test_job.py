@@ -9,7 +9,7 @@ import pytest
 
 from seamark.running.job import Job
 from seamark.settings.merge import MergeSettings
-from seamark.settings.seeds import job_seed
+from seamark.settings.seed import job_seed
 
 
 def job(**changes):
@@ -47,14 +47,15 @@ def test_track_yields_everything():
 
 def test_seeds_differ_by_rule_and_wildcards_and_repeat():
     seeds = {
-        job_seed(1, "train", {"category": "a"}),
-        job_seed(1, "train", {"category": "b"}),
-        job_seed(1, "infer", {"category": "a"}),
-        job_seed(2, "train", {"category": "a"}),
+        job_seed({"seed": 1}, "train", {"category": "a"}),
+        job_seed({"seed": 1}, "train", {"category": "b"}),
+        job_seed({"seed": 1}, "infer", {"category": "a"}),
+        job_seed({"seed": 2}, "train", {"category": "a"}),
     }
     assert len(seeds) == 4
-    assert job_seed(1, "train", {"category": "a"}) in seeds
-    assert job_seed(1, "distill", {"teacher": "a"}) == job_seed(1, "distill", {"teacher": "b"})
+    assert job_seed({}, "train", {"category": "a"}) in seeds
+    assert job_seed({}, "distill", {"teacher": "a"}) == job_seed({}, "distill", {"teacher": "b"})
+    assert job_seed({"seed": 1}, "train", {"category": "bolt", "detector": "inp_former"}) == 936474554
     assert all(0 <= seed < 2**31 for seed in seeds)
 
 
@@ -130,3 +131,34 @@ def test_an_error_is_framed_without_a_traceback(workflow):
         assert "repeat with: snakemake --cores 1 -f bad.json" in text
     assert "Traceback (most recent call last)" not in (folder / "logs" / "bad.log").read_text()
     assert not (folder / "bad.json").exists()
+
+
+def debugged(folder, *arguments, says):
+    command = [sys.executable, "-m", "seamark.running.debug", *arguments]
+    return subprocess.run(
+        command,
+        cwd=folder,
+        input=says,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"TMPDIR": str(folder)},
+        check=False,
+    )
+
+
+def test_a_job_runs_again_in_the_debugger_and_leaves_its_outputs_alone(workflow):
+    folder, snakemake = workflow
+    snakemake("good.json", "--resources", "gpu=0")
+    made = (folder / "good.json").stat()
+    result = debugged(folder, "good.json", "--break", says="p job.label, job.params['settings']\nc\n")
+    assert "('work good', {'scale': 0.5})" in result.stdout, result.stderr
+    (copy,) = folder.glob("seamark-debug-*/good.json")
+    assert copy.read_text() == "cpu"
+    assert (folder / "good.json").stat() == made
+    (folder / "work.py").write_text(SCRIPT.replace('== "bad"', '== "good"'))
+    result = debugged(folder, "good.prov.json", says="p job.wildcards['category']\nq\n")
+    assert "expected grey, found pink" in result.stderr
+    assert "'good'" in result.stdout
+    result = debugged(folder, "absent.json", says="")
+    assert result.returncode == 1
+    assert "absent.prov.json: no provenance of a job" in result.stderr

@@ -1,6 +1,6 @@
 """Folder layouts of data sets: where images, masks and categories are, without opening a single image.
 
-Sources: MVTec AD 2 reference sections 1.1 and 1.3 (tree, names, official counts); MVTec AD's published tree.
+Sources: docs/methods/mvtec_ad2.md#tree-and-names and docs/methods/mvtec_ad2.md#counts; MVTec AD's published tree.
 """
 
 import hashlib

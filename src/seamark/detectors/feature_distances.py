@@ -25,7 +25,7 @@ def cell_distances(first: Sequence[Tensor], second: Sequence[Tensor]) -> list[Te
     Returns
     -------
     list of Tensor, shape (B, H_l, W_l)
-        0..2 (URD specification section 1.4).
+        0..2 (docs/methods/urd.md#cosine-distances).
     """
     return [1.0 - F.cosine_similarity(one, other, dim=1) for one, other in zip(first, second, strict=True)]
 
@@ -53,8 +53,8 @@ def anomaly_map(distances: Sequence[Tensor], operators: Sequence[tuple[Tensor, T
 def map_operator(cells: int, input_px: int, sigma_px: float, cell_px: int, *, align_corners: bool) -> Tensor:
     """Return one axis of the way from a level to the map: interpolate to the input, smooth, average over cells.
 
-    All three are linear and separable, so two small matrices do what two passes over an image at full size would (URD
-    specification sections 2.6 and 9.3).
+    All three are linear and separable, so two small matrices do what two passes over an image at full size would
+    (docs/methods/urd.md#score-map).
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Counts of one image against its truth, which add up over images.
 
 Maps smaller than their image are enlarged bilinearly with pixel centres at half-integers, then rounded to float16, as
-the submission stores them; truth and masks are never resized (MVTec AD 2 specification sections 3.1 to 3.4).
+the submission stores them; truth and masks are never resized (docs/methods/mvtec_ad2.md#counting-scores).
 """
 
 import math

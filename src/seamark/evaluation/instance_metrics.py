@@ -1,4 +1,6 @@
-"""Instance average precision (IAP) from counts per distinct score (URD and PFADSeg specification section 5).
+"""Instance average precision (IAP) from counts per distinct score.
+
+Source: docs/methods/mvtec_ad2.md#instance-average-precision.
 
 An instance is a defect region; its score is the largest threshold at which more than half of its pixels are positive.
 At the score of an instance, recall counts instances and precision counts pixels.

@@ -55,7 +55,7 @@ class PairMaker:
         """Make a pair of a tile, with a generator for the anomaly and one for everything else.
 
         CameraPose and light come before the anomaly, noise and blur after it, all of them with the same draws for both
-        twins (URD specification section 3.3).
+        twins (docs/methods/urd.md#shared-augmentation).
         """
         pixels, foreground = self.reader.pixels(tile), self.foregrounds(tile)
         if self.augmentation is None:

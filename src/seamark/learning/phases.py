@@ -151,7 +151,7 @@ def warmup_cosine(step: int, steps: int, warmup: int, highest: float, final: flo
 
     Notes
     -----
-    RoBiS specification section C.9.
+    docs/methods/robis.md#learning-rate.
     """
     warmup = min(warmup, steps)
     if step < warmup:

@@ -1,7 +1,7 @@
 """Scores rounded to float16 as 65,536 ordered keys: exact histograms and quantiles that add up over images.
 
 The benchmark takes float16 maps, so a split has at most 63,488 distinct finite scores and one integer histogram holds
-all that ranks and quantiles need (MVTec AD 2 specification section 3.3).
+all that ranks and quantiles need (docs/methods/mvtec_ad2.md#counting-scores).
 """
 
 import numpy as np

@@ -5,9 +5,9 @@ separately. Tiles lie in rows and columns too, so the whole merge is ``down @ M 
 side by side, ``down`` and ``across`` are sparse matrices that depend on the image size only. That is a handful of
 multiplications per map pixel, no seam arithmetic, and the same bits for any number of threads.
 
-Differences from the released merge (RoBiS specification section D, :mod:`seamark.maps.robis_merging`), which places
-256 x 256 tile maps every 230 px without resampling and averages in float16: tiles lie at their true positions at any
-scale, sums are float64, and smoothing comes after merging with its borders normalised.
+Differences from the released merge (docs/methods/robis.md#merging-as-released, :mod:`seamark.maps.robis_merging`),
+which places 256 x 256 tile maps every 230 px without resampling and averages in float16: tiles lie at their true
+positions at any scale, sums are float64, and smoothing comes after merging with its borders normalised.
 """
 
 from collections.abc import Sequence

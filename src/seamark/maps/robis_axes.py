@@ -1,6 +1,6 @@
 """RoBiS's released merge along one axis: resizing, blur and place of tiles as one sparse matrix per row or column.
 
-Source: RoBiS specification sections C.10 (steps 2 to 4), D and H.3.
+Source: docs/methods/robis.md#merging-as-released.
 """
 
 from dataclasses import dataclass

@@ -1,12 +1,12 @@
 """RoBiS's released merge: what its code does to tile maps, with every quirk of it a setting.
 
-Source: RoBiS specification sections C.10 (steps 2 to 5) and D. Each tile map is brought to the model's input, then to
-its share of the merged map, and blurred by 5 x 5 px; all tiles of a split are stretched to 0..255 together; the
-stretched tiles are averaged where they overlap.
+Source: docs/methods/robis.md#merging-as-released. Each tile map is brought to the model's input, then to its share of
+the merged map, and blurred by 5 x 5 px; all tiles of a split are stretched to 0..255 together; the stretched tiles are
+averaged where they overlap.
 
-The chain before the stretching is linear and separable, so it is one sparse matrix per axis, with at most three
-entries in a row at the released sizes (section H.3). Sums in float16 are rounded only where tiles overlap: elsewhere
-there is nothing to sum. Two passes over the tile maps, one image at a time; no pass keeps a tile.
+The chain before the stretching is linear and separable, so it is one sparse matrix per axis, with at most three entries
+in a row at the released sizes. Sums in float16 are rounded only where tiles overlap: elsewhere there is nothing to sum.
+Two passes over the tile maps, one image at a time; no pass keeps a tile.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,8 +1,8 @@
 """From anomaly maps to coarse masks: the union of all rules, each with an optional erosion, growth, and an area filter.
 
-Source: RoBiS specification section E. Erosion and MEBin's counting happen at the scale of the map; with ``at: native``
-the map, eroded where the rule asks for it, is brought to image size before it is thresholded, so that a small defect
-keeps its outline.
+Source: docs/methods/robis.md#binarisation. Erosion and MEBin's counting happen at the scale of the map; with
+``at: native`` the map, eroded where the rule asks for it, is brought to image size before it is thresholded, so that a
+small defect keeps its outline.
 """
 
 import math

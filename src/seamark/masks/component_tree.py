@@ -1,11 +1,11 @@
 """The number of 8-connected components of all threshold masks of a map, from one pass over its pixels.
 
 A mask grows from step to step. Each pixel that enters opens a component and each edge of a spanning forest closes one,
-so that the count at a step is the pixels so far less the forest edges so far (RoBiS specification section H.3). Pixels
-enter in the order of step and scan. Where all neighbours that enter before a pixel touch each other, an edge to one of
-them is in the forest whatever else happens. So only summits, which no neighbour enters before, open a component that
-lasts, and only joints, whose earlier neighbours fall apart into groups, may close one: the forest is sought in the
-graph of summits with an edge for each pair that a joint joins.
+so that the count at a step is the pixels so far less the forest edges so far
+(docs/methods/robis.md#counting-in-one-pass). Pixels enter in the order of step and scan. Where all neighbours that
+enter before a pixel touch each other, an edge to one of them is in the forest whatever else happens. So only summits,
+which no neighbour enters before, open a component that lasts, and only joints, whose earlier neighbours fall apart into
+groups, may close one: the forest is sought in the graph of summits with an edge for each pair that a joint joins.
 """
 
 from functools import cache

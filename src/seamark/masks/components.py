@@ -56,7 +56,7 @@ def count_components(mask: BoolArray) -> int:
 def choose_largest(areas: npt.NDArray[np.int64], top_n: int | None) -> list[int]:
     """Choose the largest components and put them in ascending order of area.
 
-    Equal areas keep label order (RoBiS specification section F, step 2 and check S-1).
+    Equal areas keep label order (docs/methods/robis.md#sam-refinement, step 2).
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def trim_halos(mask: BoolArray, scores: Float32Array, base: float, share: float)
 
 
 def fill_holes(mask: BoolArray) -> BoolArray:
-    """Fill background that no 4-connected path joins to the outside (RoBiS specification section F, step 7).
+    """Fill background that no 4-connected path joins to the outside (docs/methods/robis.md#sam-refinement, step 7).
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def erode_scores(scores: Float32Array, side_px: int) -> Float32Array:
     """Take the minimum over a square, which erodes all masks ``scores > t`` at once.
 
     The square reaches from ``-(side // 2)`` to ``side - side // 2 - 1`` px: an even one is anchored right and below its
-    centre. What lies outside the map counts as foreground (RoBiS specification sections E and H.3).
+    centre. What lies outside the map counts as foreground (docs/methods/robis.md#binarisation).
 
     Parameters
     ----------

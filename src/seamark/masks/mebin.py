@@ -1,7 +1,7 @@
 """MEBin: the threshold at which the number of components stays constant the longest.
 
-Source: RoBiS specification sections E.2 and H.3. It differs from the released code in that all arithmetic is float64
-and that a map without a stable interval gets no threshold instead of the number 255.
+Source: docs/methods/robis.md#mebin and docs/methods/robis.md#counting-in-one-pass. It differs from the released code in
+that all arithmetic is float64 and that a map without a stable interval gets no threshold instead of the number 255.
 """
 
 from dataclasses import dataclass
@@ -103,8 +103,8 @@ class PeakScale:
     def of(cls, split: SplitStatistics, settings: MebinSettings) -> "PeakScale":
         """Take the scale of a split.
 
-        Raw scores are brought to the scale of the released maps by the range of the split (RoBiS specification section
-        C.10, step 5, in float64).
+        Raw scores are brought to the scale of the released maps by the range of the split
+        (docs/methods/robis.md#merging-as-released, step 3, in float64).
         """
         robis = settings.scores == "robis"
         origin = 0.0 if robis else split.minimum

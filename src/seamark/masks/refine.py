@@ -1,6 +1,6 @@
 """From coarse masks to refined ones: a box prompt per component, a segmenter, and how the two are composed.
 
-Source: RoBiS specification section F, with any segmenter in SAM's place.
+Source: docs/methods/robis.md#sam-refinement, with any segmenter in SAM's place.
 """
 
 from dataclasses import dataclass
@@ -180,7 +180,7 @@ def refine_shrunk(
     """Refine one coarse mask at the scale of the map that it was made from.
 
     Image and mask are shrunk to the size of the map, refined there, where all lengths are in map px, and the result is
-    enlarged to the nearest pixel (RoBiS specification section F).
+    enlarged to the nearest pixel (docs/methods/robis.md#sam-refinement).
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """Segment Anything as a segmenter: an image is embedded once for all of its boxes.
 
 Paper: Kirillov et al., "Segment Anything", ICCV 2023. Networks: package segment-anything 1.0 (Apache-2.0) of
-https://github.com/facebookresearch/segment-anything. Source of the use made of them: RoBiS specification section F.
+https://github.com/facebookresearch/segment-anything. Source of the use made of them:
+docs/methods/robis.md#sam-refinement.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """What Segment Anything is shown: scales, crops and boxes, without the network.
 
-Source: RoBiS specification section F, steps 1, 4 and 5, and section H.3 for the crops.
+Source: docs/methods/robis.md#sam-refinement, steps 1, 4 and 5; crops are our own.
 """
 
 from collections.abc import Sequence

@@ -3,7 +3,7 @@
 Promises hold for one rule alone and for images like the normal ones that it saw; a union of several rules flags what
 any of them flags. They are about coarse masks: erosion and the area filter can only flag fewer images.
 
-Source: RoBiS specification section E.1 (mean + k std); the other rules are given where they stand.
+Source: docs/methods/robis.md#mean-and-standard-deviation (mean + k std); the other rules are given where they stand.
 """
 
 import math
@@ -59,7 +59,9 @@ class ImageContext:
 
 
 def mean_std_threshold(context: ImageContext, settings: MeanStdSettings) -> ThresholdRecord:
-    """Return mean + k population standard deviations over the pixels in scope (RoBiS specification section E.1).
+    """Return mean + k population standard deviations over the pixels in scope.
+
+    Source: docs/methods/robis.md#mean-and-standard-deviation.
 
     Parameters
     ----------

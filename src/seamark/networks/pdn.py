@@ -1,7 +1,7 @@
 """Patch description networks (PDN), teacher and student of EfficientAD.
 
 Source: Batzner et al., "EfficientAD: Accurate Visual Anomaly Detection at Millisecond-Level Latencies", WACV 2024
-(EfficientAD specification section B.2). A PDN sees 33 x 33 px per cell, its cells are 4 px apart, and without padding
+(docs/methods/efficientad.md#networks). A PDN sees 33 x 33 px per cell, its cells are 4 px apart, and without padding
 the middle of cell i is pixel 4 i + 16.
 """
 

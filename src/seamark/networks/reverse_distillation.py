@@ -1,6 +1,6 @@
 """Reverse distillation: a bottleneck squeezes a pyramid of features into one map, a mirrored decoder gives them back.
 
-Sources: RD4AD (Deng and Li, CVPR 2022) and URD (section 2.2 of the URD specification). Channels follow the pyramid: for
+Sources: RD4AD (Deng and Li, CVPR 2022) and URD (docs/methods/urd.md#networks). Channels follow the pyramid: for
 WideResNet50-2 (256, 512, 1024) all sizes are the published ones. A pyramid of other channels gives the same network in
 its own channels, and ``width`` widens what lies inside for pyramids that are narrow.
 """
@@ -154,7 +154,7 @@ class MirrorDecoder(nn.Module):
 def initialise_as_released(network: nn.Module) -> None:
     """Set the weights of ordinary convolutions to Xavier normal; transposed ones keep the framework's.
 
-    Source: URD specification section 2.3.
+    Source: docs/methods/urd.md#networks.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
@@ -164,7 +164,7 @@ def initialise_as_released(network: nn.Module) -> None:
 def initialise_for_relu(network: nn.Module) -> None:
     """Set weights of linear layers and ordinary convolutions to Kaiming normal; transposed ones keep the framework's.
 
-    Source: AAND specification section A.6, as in RD4AD.
+    Source: docs/methods/aand.md#student, as in RD4AD.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):

@@ -1,6 +1,6 @@
 """What turns features of teacher and student into defect probabilities: their products, ASPP, losses.
 
-Sources: DeSTSeg and AURD (sections 1.5 and 3.4 of the URD specification).
+Sources: DeSTSeg and AURD (docs/methods/urd.md#segmentation-network).
 """
 
 from collections.abc import Sequence
@@ -75,7 +75,7 @@ def focal_loss(logits: Tensor, target: Tensor, gamma: float, alpha: float | None
     Returns
     -------
     Tensor, scalar
-        Mean over all cells (URD specification section 1.5, AAND specification section A.5).
+        Mean over all cells (docs/methods/urd.md#segmentation-losses, docs/methods/aand.md#amplification-losses).
     """
     log_right = F.logsigmoid((2.0 * target - 1.0) * logits)
     losses = -((1.0 - log_right.exp()) ** gamma) * log_right
@@ -85,7 +85,7 @@ def focal_loss(logits: Tensor, target: Tensor, gamma: float, alpha: float | None
 
 
 def absolute_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Return the mean absolute difference of probability and target (URD specification section 1.5)."""
+    """Return the mean absolute difference of probability and target (docs/methods/urd.md#segmentation-losses)."""
     return (torch.sigmoid(logits) - target).abs().mean()
 
 

@@ -1,7 +1,7 @@
 """timm's vision transformer with the tokens of DINOv2 with registers, under the names of its published files.
 
 Sources: Oquab et al., "DINOv2" (arXiv 2304.07193); Darcet et al., "Vision Transformers Need Registers" (arXiv
-2309.16588); RoBiS specification C.1.
+2309.16588); docs/methods/robis.md#frozen-encoder.
 
 parity: position tables of other grids are resized bicubically without anti-aliasing, and 0.1 is added to the grid's
 side before the scale factor is formed, as RoBiS has it. The DINOv2 authors' own loader of networks with registers adds
@@ -27,7 +27,7 @@ _RESIZE_OFFSET = 0.1
 
 
 class VisionTransformer(timm.models.vision_transformer.VisionTransformer):
-    """DINOv2 ViT/14 with four registers (RoBiS specification C.1).
+    """DINOv2 ViT/14 with four registers (docs/methods/robis.md#frozen-encoder).
 
     Parameters
     ----------

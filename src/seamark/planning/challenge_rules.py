@@ -1,18 +1,17 @@
 """What the rules of a challenge say about the settings of a run, before anything of it has run.
 
 VAND 4.0, industrial track: one architecture and one set of hyper-parameters for all categories; thresholds from train
-and validation only, not from test images (MVTec AD 2 specification sections 2.4 and 3.4; the challenge's page is
+and validation only, not from test images (docs/methods/mvtec_ad2.md#challenges; the challenge's page is
 sites.google.com/view/vand4-cvpr2026/challenge). A setting that differs between the two private splits is a second set
 of hyper-parameters too. A scale that comes from a test split moves every threshold on that scale, so it counts as one
-(section 4.1 says so of MEBin). A map that is fitted to validation by two of its own quantiles before it is ranked
+(MEBin is such a one). A map that is fitted to validation by two of its own quantiles before it is ranked
 (``ranking.fit``) sees no other test image and moves no threshold.
 
-VAND 3.0, Adapt & Detect: the rank comes from both private splits of all categories (section 3.1). Settings per category
-and per split, and thresholds that saw test images, were no reason to refuse an entry (section 3.4), so nothing is said
-about them here.
+VAND 3.0, Adapt & Detect: the rank comes from both private splits of all categories. Settings per category and per
+split, and thresholds that saw test images, were no reason to refuse an entry, so nothing is said about them here.
 
-Both: training sees defect-free images only, which MVTec AD 2 gives as train and validation (section 1.1). Seamark's own
-training reads nothing else; folders of further photographs could.
+Both: training sees defect-free images only, which MVTec AD 2 gives as train and validation. Seamark's own training
+reads nothing else; folders of further photographs could.
 """
 
 import os

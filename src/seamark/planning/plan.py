@@ -3,8 +3,9 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 from seamark.data.layout import OFFICIAL_COUNTS, category_folders, find_images, listing_digest
@@ -164,9 +165,8 @@ class Plan:
         script = self.stages / f"{work_of(rule)}.py"
 
         def digest(wildcards: Any) -> str:
-            detector = getattr(wildcards, "detector", None) if script.stem in ("train", "infer") else None
-            extra = (DETECTORS[detector].module,) if detector else ()
-            return _cached_digest(script, extra)
+            detector = (DETECTORS[wildcards.detector].module,) if script.stem in ("train", "infer") else ()
+            return code_digest(script, detector, tuple(needed.source for needed in self._weights_of(rule, wildcards)))
 
         return digest
 
@@ -288,13 +288,14 @@ class Plan:
         found = {}
         for key, teacher in self.teachers.items():
             path = self.jobs.manifest(self.name, StageJob("distill", teacher=key))
-            found[path] = {"settings": plain(teacher), "code": self.code("distill")(None)}
+            found[path] = {"settings": plain(teacher), "code": self.code("distill")(StageJob("distill", teacher=key))}
         for variation in self.variations:
             for job in self.jobs.behind(variation.place, [name for name, stage in STAGES.items() if stage.varies]):
                 if STAGES[job.stage].varies and self.jobs.owner(variation.place, job) == variation.place:
                     settings = variation.settings(STAGES[job.stage].settings[0], job)
                     path = self.jobs.manifest(variation.place, job)
-                    found[path] = {"settings": settings, "code": self.code(job.stage)(job)}
+                    wildcards = SimpleNamespace(place=variation.place, **job._asdict())
+                    found[path] = {"settings": settings, "code": self.code(job.stage)(wildcards)}
         return found
 
     def resolved_config(self) -> dict[str, Any]:
@@ -382,8 +383,3 @@ class Plan:
 
     def _detector(self, wildcards: Any) -> Settings:
         return self._variation(wildcards).detector(wildcards.category, wildcards.detector)
-
-
-@cache
-def _cached_digest(script: Path, extra: tuple[str, ...]) -> str:
-    return code_digest(script, extra)

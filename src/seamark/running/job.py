@@ -3,6 +3,7 @@
 import fcntl
 import json
 import logging
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from seamark.running.file_records import recorded
 from seamark.running.progress import Progress
 from seamark.running.provenance import Stopwatch, provenance
 from seamark.settings.base import Settings
-from seamark.settings.seeds import job_seed
+from seamark.settings.seed import job_seed
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -61,8 +62,6 @@ class Job:
         Threads the job may use; results never depend on it.
     device : str
         ``cpu`` or ``cuda:<index>``.
-    seed : int
-        Seed of this job, in 0..2**31-1, derived from the run's seed, the rule and the wildcards.
     """
 
     rule: str
@@ -72,7 +71,6 @@ class Job:
     wildcards: Mapping[str, str] = field(default_factory=dict)
     threads: int = 1
     device: str = "cpu"
-    seed: int = 1
 
     @classmethod
     def for_test(  # noqa: PLR0917 (as Snakemake names them)
@@ -102,7 +100,7 @@ class Job:
         Returns
         -------
         Job
-            A job on the CPU with seed 1.
+            A job on the CPU.
         """
         listed = {name: (files,) if isinstance(files, Path) else tuple(files) for name, files in inputs.items()}
         return cls(rule, listed, dict(outputs), dict(params or {}), dict(wildcards or {}), threads)
@@ -203,8 +201,8 @@ class _naming:  # noqa: N801  (reads as a word in the with statement)
 def run(main: Callable[[Job], None], namespace: Mapping[str, object]) -> None:
     """Run a stage script's ``main`` if Snakemake started the script; do nothing when it was merely imported.
 
-    Around ``main``: a log, a lock against a second writer of the same outputs, a device, the job's seed, provenance
-    beside the manifest, and for an error what was expected, where, and the command that repeats the job.
+    Around ``main``: a log, a lock against a second writer of the same outputs, a device, provenance beside the
+    manifest, and for an error what was expected, where, and the command that repeats the job.
 
     Parameters
     ----------
@@ -224,7 +222,7 @@ def run(main: Callable[[Job], None], namespace: Mapping[str, object]) -> None:
         _start_log(stream)
         _wait_for_other_writer(stream, job)
         stream.truncate(0)
-        _run_logged(main, job, snakemake)
+        _run_logged(main, job, snakemake, os.path.relpath(str(namespace.get("__file__", "."))))
 
 
 def _job_of(snakemake: SnakemakeScript) -> Job:
@@ -235,8 +233,7 @@ def _job_of(snakemake: SnakemakeScript) -> Job:
         for name, files in snakemake.input.items()
     }
     outputs = {str(name): Path(str(file)) for name, file in snakemake.output.items()}
-    seed = job_seed(int(params.get("seed", 1)), snakemake.rule, wildcards)
-    return Job(snakemake.rule, inputs, outputs, params, wildcards, int(snakemake.threads), "cpu", seed)
+    return Job(snakemake.rule, inputs, outputs, params, wildcards, int(snakemake.threads))
 
 
 def _start_log(stream: Any) -> None:
@@ -256,18 +253,18 @@ def _wait_for_other_writer(stream: Any, job: Job) -> None:
         fcntl.flock(stream, fcntl.LOCK_EX)
 
 
-def _run_logged(main: Callable[[Job], None], job: Job, snakemake: SnakemakeScript) -> None:
+def _run_logged(main: Callable[[Job], None], job: Job, snakemake: SnakemakeScript, script: str) -> None:
     stopwatch = Stopwatch()
     repeat = _repeat_command(job)
     inputs = recorded(path for paths in job.inputs.values() for path in paths if path.suffix == ".json")
     try:
         with claimed_device(int(getattr(snakemake.resources, "gpu", 0) or 0)) as device:
             job = replace(job, device=device)
-            LOG.info("%s on %s with %d thread(s), seed %d", job.label, job.device, job.threads, job.seed)
+            LOG.info("%s on %s with %d thread(s)", job.label, job.device, job.threads)
             _limit_library_threads()
             main(job)
         if job.outputs:
-            _write_provenance(job, _facts(job, stopwatch, repeat, inputs), Path(str(snakemake.log[0])))
+            _write_provenance(job, _facts(job, stopwatch, repeat, inputs, script), Path(str(snakemake.log[0])))
     except (SeamarkError, OSError) as error:
         _log_failure(job, error, repeat)
         sys.exit(1)
@@ -278,9 +275,11 @@ def _run_logged(main: Callable[[Job], None], job: Job, snakemake: SnakemakeScrip
     LOG.info("done in %.1f s wall, %.1f s CPU, peak %.0f MB", *stopwatch.totals())
 
 
-def _facts(job: Job, stopwatch: Stopwatch, repeat: str, inputs: Mapping[str, object]) -> dict[str, object]:
+def _facts(job: Job, stopwatch: Stopwatch, repeat: str, inputs: Mapping[str, object], script: str) -> dict[str, object]:
     facts = provenance(job.params, job.wildcards, stopwatch)
-    facts |= {"rule": job.rule, "threads": job.threads, "device": job.device, "seed": job.seed, "command": repeat}
+    facts |= {"rule": job.rule, "threads": job.threads, "device": job.device, "command": repeat, "script": script}
+    facts["seed"] = job_seed(job.params, job.rule, job.wildcards)
+    facts |= {"named_inputs": job.inputs, "named_outputs": job.outputs}
     return facts | {"inputs": inputs, "outputs": recorded(job.outputs.values())}
 
 

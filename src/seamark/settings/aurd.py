@@ -27,7 +27,7 @@ class SegmentationSettings(Settings):
 
 
 class AurdSettings(UrdSettings):
-    """AURD; the defaults are the paper's, and those of the specification where the paper is silent."""
+    """AURD; the defaults are the paper's, and those of docs/methods/urd.md#aurd where the paper is silent."""
 
     steps: int = Field(10_000, ge=1, description="training steps of teacher and student at most")
     batch_size: int = Field(4, ge=2, description="tiles per step; at least 2, never more than there are tiles")

@@ -39,7 +39,7 @@ class MeanStdSettings(Settings):
 
 
 class MebinSettings(Settings):
-    """MEBin: the threshold at which the number of components stays constant the longest (RoBiS section E.2)."""
+    """MEBin: the threshold with the longest constant number of components (docs/methods/robis.md#mebin)."""
 
     enabled: bool = Field(False, description="whether this rule contributes to the mask; it always sees the test split")
     scores: Literal["raw", "robis"] = Field(

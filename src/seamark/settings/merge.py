@@ -9,7 +9,7 @@ from seamark.settings.grid import GridSettings
 
 
 class RobisMergeSettings(Settings):
-    """The quirks of RoBiS's released merge, each with its remedy (RoBiS specification sections C.10 and D)."""
+    """The quirks of RoBiS's released merge, each with its remedy (docs/methods/robis.md#merging-as-released)."""
 
     align_corners: bool = Field(
         True,

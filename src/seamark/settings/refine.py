@@ -21,7 +21,7 @@ class GrabCutSettings(Settings):
 
 
 class SamSettings(Settings):
-    """Segment Anything, prompted with boxes (RoBiS section F: SAM-Finer)."""
+    """Segment Anything, prompted with boxes (docs/methods/robis.md#sam-refinement)."""
 
     model: Literal["vit_b", "vit_l", "vit_h"] = Field(
         "vit_b", description="size of the image encoder; RoBiS takes vit_b for test_private_mixed and vit_h otherwise"

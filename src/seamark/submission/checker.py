@@ -1,6 +1,6 @@
 """The submission checker: every rule of the benchmark's own checker, and more that protect the score.
 
-An independent implementation of the MVTec AD 2 specification, section 2.2: rules 1 to 7 as the official script applies
+An independent implementation of docs/methods/mvtec_ad2.md#official-checker: rules 1 to 7 as the official script applies
 them, and extra ones for what it lets pass: non-finite scores, wrong sizes, unusual PNG modes, links.
 
 Command line: ``python -m seamark.checker submissions/demo --index out/demo/00_index``; without ``--index`` the
@@ -39,7 +39,7 @@ FEW_LEVELS = 256
 """A map with fewer distinct scores than this is worth a warning."""
 
 LARGE_ARCHIVE_BYTES = 10_000_000_000
-"""The largest archive known to have been accepted by the server has 9.8 GB (section 2.3)."""
+"""The largest archive known to have been accepted by the server has 9.8 GB (docs/methods/mvtec_ad2.md#submission)."""
 
 NOT_AN_INDEX = (".truth.json", ".prov.json")
 """Ends of the names of other files that lie beside the index manifests."""

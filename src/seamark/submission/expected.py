@@ -19,7 +19,7 @@ OFFICIAL_SIZES = {
     "wallplugs": (2448, 2048),
     "walnuts": (2448, 2048),
 }
-"""Width and height of the images of MVTec AD 2 in px (section 1.2)."""
+"""Width and height of the images of MVTec AD 2 in px (docs/methods/mvtec_ad2.md#sizes)."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:
 
 
 def official_submission(map_scale: float, image_scale: float = 1.0) -> ExpectedSubmission:
-    """Return what a complete submission for MVTec AD 2 holds (sections 1.2, 1.3 and 2.1).
+    """Return what a complete submission for MVTec AD 2 holds (docs/methods/mvtec_ad2.md#counts).
 
     Parameters
     ----------

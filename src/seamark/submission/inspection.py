@@ -1,4 +1,7 @@
-"""Inspection of one submitted file: format, values and size (MVTec AD 2 specification section 2.2, rules 6 and 7)."""
+"""Inspection of one submitted file: format, values and size.
+
+Source: docs/methods/mvtec_ad2.md#official-checker, rules 6 and 7.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

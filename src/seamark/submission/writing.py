@@ -1,7 +1,7 @@
 """The submission: float16 maps and binary masks in the tree that the benchmark server takes, and the checked archive.
 
-Source: MVTec AD 2 specification, sections 2.1 to 2.3. Maps are shrunk by area averaging, enlarged bilinearly with pixel
-centres at half-integers, and rounded to float16; masks keep the size of the photograph, whatever size the maps have.
+Source: docs/methods/mvtec_ad2.md#submission. Maps are shrunk by area averaging, enlarged bilinearly with pixel centres
+at half-integers, and rounded to float16; masks keep the size of the photograph, whatever size the maps have.
 """
 
 import shutil

@@ -1,7 +1,7 @@
 """One change of a tile's appearance, for the autoencoder's half of EfficientAD.
 
 Source: Batzner et al., WACV 2024, with the two options that the thesis on EfficientAD with collaborative discrepancy
-optimisation adds (EfficientAD specification section B.3).
+optimisation adds (docs/methods/efficientad.md#appearance).
 """
 
 from collections.abc import Callable

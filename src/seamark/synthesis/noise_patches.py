@@ -1,7 +1,7 @@
 """Rectangles of noise on tiles.
 
 Source: Cao et al., "Collaborative discrepancy optimization for reliable image anomaly localization", IEEE TII 2023
-(EfficientAD specification section B.6).
+(docs/methods/efficientad.md#noise-patches).
 """
 
 import cv2

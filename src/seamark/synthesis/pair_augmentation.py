@@ -1,6 +1,6 @@
 """Augmentation that a tile and its anomalous twin share, so that they differ by the anomaly alone.
 
-Source: AURD, with the strengths of section 3.3 of the URD specification.
+Source: AURD, with the strengths of docs/methods/urd.md#shared-augmentation.
 """
 
 from dataclasses import dataclass

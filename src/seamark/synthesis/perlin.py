@@ -1,6 +1,6 @@
 """Perlin masks: where an anomaly lies.
 
-Source: Perlin, "Improving noise", SIGGRAPH 2002, as DRAEM and its successors use it (URD specification section 1.2).
+Source: Perlin, "Improving noise", SIGGRAPH 2002, as DRAEM and its successors use it (docs/methods/urd.md#perlin-masks).
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Distilling a pretrained backbone's features into a patch description network, the teacher of EfficientAD.
 
-Source: Batzner et al., EfficientAD, WACV 2024 (EfficientAD specification sections B.4 and B.4.1). The backbone sees a
-crop of twice the size that the network sees, so that the cells of both lie on the same places, to a quarter of a pixel.
+Source: Batzner et al., EfficientAD, WACV 2024 (docs/methods/efficientad.md#distillation). The backbone sees a crop of
+twice the size that the network sees, so that the cells of both lie on the same places, to a quarter of a pixel.
 """
 
 import logging

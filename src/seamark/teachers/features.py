@@ -1,9 +1,9 @@
 """The features of PatchCore as one fixed linear map of a backbone's levels: the target of the distillation.
 
-Source: Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022 (EfficientAD specification
-section B.4). PatchCore gathers 3 x 3 cells of each level, averages their entries down to 1024 numbers, brings all
-levels to one grid, and averages them down once more. All of it is linear and works on each cell alike, so per level it
-is one convolution of 3 x 3 on the level's own grid, before it is resized.
+Source: Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022
+(docs/methods/efficientad.md#distillation). PatchCore gathers 3 x 3 cells of each level, averages their entries down to
+1024 numbers, brings all levels to one grid, and averages them down once more. All of it is linear and works on each
+cell alike, so per level it is one convolution of 3 x 3 on the level's own grid, before it is resized.
 """
 
 import numpy as np

@@ -1,4 +1,7 @@
-"""Where tiles lie in an image: Swin-Cropping (RoBiS specification section A), the even layout and the whole image."""
+"""Where tiles lie in an image: Swin-Cropping, the even layout and the whole image.
+
+Source: docs/methods/robis.md#swin-cropping.
+"""
 
 from itertools import product
 from typing import Literal

@@ -1,8 +1,8 @@
 """Where the published weights of backbones and of Segment Anything come from; planning uses it, so torch stays out.
 
 The authors of DINOv2 give no digests of their files, those of torchvision only the first eight digits, in the file's
-name; the digests are what independent users of the files have written down. Those of Segment Anything: RoBiS
-specification section F for names, lengths and beginnings of the digests.
+name; the digests are what independent users of the files have written down. Those of Segment Anything:
+docs/methods/robis.md#sam-refinement for names, lengths and beginnings of the digests.
 """
 
 from seamark.weights.finding import WeightsSource

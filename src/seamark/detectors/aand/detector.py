@@ -1,11 +1,12 @@
 """AAND: a teacher whose view of anomalies is amplified, and a student that rebuilds that view of normal tiles only.
 
-Paper: Advancing Pre-trained Teacher: Towards Robust Feature Discrepancy for Anomaly Detection, arXiv 2405.02068 (AAND
-specification, part A). Without amplification and without the loss of hard cells it is reverse distillation as in RD4AD
+Paper: Advancing Pre-trained Teacher: Towards Robust Feature Discrepancy for Anomaly Detection, arXiv 2405.02068
+(docs/methods/aand.md). Without amplification and without the loss of hard cells it is reverse distillation as in RD4AD
 (Deng and Li, CVPR 2022).
-Equations: gate and residual (A.3), synthetic anomalies (A.4), losses of the amplification (A.5), student (A.6), losses
-of the distillation (A.7), optimisation (A.8), score (A.9).
-Reference: Hui-design/AAND at 376c4e4 (no licence file); written from a specification.
+Equations: docs/methods/aand.md#amplification, docs/methods/aand.md#synthetic-anomalies,
+docs/methods/aand.md#amplification-losses, docs/methods/aand.md#student, docs/methods/aand.md#distillation-losses,
+docs/methods/aand.md#training, docs/methods/aand.md#score-map.
+Reference: Hui-design/AAND at 376c4e4 (no licence file); written from formulas alone.
 
 parity: the last step's weights are kept in both phases; the released code chooses both by scores on the test images.
 parity: temperature 0.2 and weight 0.1 of the amplification loss are the released code's; the paper has neither.
@@ -104,7 +105,7 @@ class AmplificationPhase(GradientPhase):
     """Trains gates and residuals on synthetic anomalies.
 
     A level's residual is where the anomaly is, not where the gate says, so the focal loss teaches gates alone and the
-    amplification loss residuals alone (AAND specification section A.5).
+    amplification loss residuals alone (docs/methods/aand.md#amplification-losses).
     """
 
     def __init__(

@@ -1,4 +1,7 @@
-"""Losses of AAND: of gate and residual (AAND specification section A.5), of the distillation (section A.7)."""
+"""Losses of AAND: of gate and residual, and of the distillation.
+
+Sources: docs/methods/aand.md#amplification-losses, docs/methods/aand.md#distillation-losses.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -65,7 +68,7 @@ def amplification_loss(cells: Tensor, residual: Residual, chosen: ChosenCells, m
     For an anomalous cell i and a normal cell j the amplified cell's cosine with j shall be ``margin`` below that of the
     cell as the teacher sees it. The difference of both cosines is one inner product, that of j with the difference of
     two unit vectors, so one matrix product serves; and the residual is computed for the chosen anomalous cells only,
-    because no other enters a loss (AAND specification section A.10, items 3 and 4).
+    because no other enters a loss (docs/methods/aand.md#amplification-losses).
 
     Parameters
     ----------
@@ -94,7 +97,7 @@ def distillation_losses(targets: Sequence[Tensor], rebuilt: Sequence[Tensor], ha
     """Return how far a rebuilt pyramid is from its target as a whole and in its worst cells.
 
     Both need the same three numbers per cell, the inner product and two squared lengths; for a level as a whole they
-    are summed over its cells, so features are gone through once (AAND specification section A.10, item 10).
+    are summed over its cells, so features are gone through once (docs/methods/aand.md#distillation-losses).
 
     Parameters
     ----------

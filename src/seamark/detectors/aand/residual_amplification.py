@@ -1,7 +1,7 @@
 """Residual anomaly amplification: a gate that finds anomalous cells and a residual that changes their features.
 
-Source: AAND specification section A.3. A cell is a vector of C features; cells have their channels last here, so both
-networks are plain linear layers over cells.
+Source: docs/methods/aand.md#amplification. A cell is a vector of C features; cells have their channels last here, so
+both networks are plain linear layers over cells.
 """
 
 from collections.abc import Sequence

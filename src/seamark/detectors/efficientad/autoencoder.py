@@ -1,6 +1,6 @@
 """The autoencoder of EfficientAD, as it is trained and as it scores.
 
-Source: Batzner et al., WACV 2024 (EfficientAD specification section B.2).
+Source: Batzner et al., WACV 2024 (docs/methods/efficientad.md#networks).
 """
 
 from itertools import pairwise

@@ -3,9 +3,10 @@
 Paper: Batzner et al., EfficientAD: Accurate Visual Anomaly Detection at Millisecond-Level Latencies, WACV 2024; the
 loss on noise patches is that of Cao et al., Collaborative Discrepancy Optimization, IEEE TII 2023, as a thesis
 (Politecnico di Torino 2025) brings it to EfficientAD.
-Equations: networks (EfficientAD specification B.2), normalisation of the teacher (B.5), losses (B.7), maps (B.9, B.10).
-Reference: nelson1425/EfficientAD at fcab514 (Apache-2.0), caoyunkang/CDO at b4d6f3a (MIT); written from a
-specification. The code of the thesis is not published.
+Equations: docs/methods/efficientad.md#networks, docs/methods/efficientad.md#teacher-statistics,
+docs/methods/efficientad.md#losses, docs/methods/efficientad.md#map-normalisation, docs/methods/efficientad.md#scoring.
+Reference: nelson1425/EfficientAD at fcab514 (Apache-2.0), caoyunkang/CDO at b4d6f3a (MIT); written from formulas alone.
+The code of the thesis is not published.
 
 parity: cells that see a patch beside their middle are ignored (ring); maps lie where the cells do (exact_centres).
 parity: the weights of the last step are kept, nothing is chosen on test images.

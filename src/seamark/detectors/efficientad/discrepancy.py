@@ -1,7 +1,8 @@
 """Losses of EfficientAD with collaborative discrepancy optimisation, and which cells a synthetic anomaly touches.
 
 Sources: Batzner et al., WACV 2024 (hard, autoencoder and penalty losses); Cao et al., "Collaborative discrepancy
-optimization for reliable image anomaly localization", IEEE TII 2023 (EfficientAD specification sections B.6, B.7).
+optimization for reliable image anomaly localization", IEEE TII 2023 (docs/methods/efficientad.md#noise-patches and
+docs/methods/efficientad.md#losses).
 """
 
 import math
@@ -76,7 +77,7 @@ def collaborative_loss(distances: Tensor, labels: Tensor, gamma: float) -> Tenso
 
     Notes
     -----
-    EfficientAD specification section B.7. parity: the released CDO multiplies by the number of images; the thesis that
+    docs/methods/efficientad.md#losses. parity: the released CDO multiplies by the number of images; the thesis that
     brings it to EfficientAD does not, and neither does this.
     """
     normal, abnormal = distances[labels == NORMAL], distances[labels == ABNORMAL]

@@ -1,9 +1,8 @@
 """Teacher and student of EfficientAD as one network that gives differences, for scoring.
 
-Source: own; identities of the EfficientAD specification section B.13 (items 4, 8, 9). The first convolutions of both
-networks are one; the normalisation of the teacher is folded into its head; teacher less student is one convolution of
-both networks' hidden features. On the CPU, convolutions of 3 x 3 and 4 x 4 multiply less
-(``seamark.detectors.efficientad.winograd``).
+Source: own; the identities of docs/methods/efficientad.md#exact-savings. The first convolutions of both networks are
+one; the normalisation of the teacher is folded into its head; teacher less student is one convolution of both networks'
+hidden features. On the CPU, convolutions of 3 x 3 and 4 x 4 multiply less (``seamark.detectors.efficientad.winograd``).
 """
 
 from collections.abc import Callable

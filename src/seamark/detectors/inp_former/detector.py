@@ -1,10 +1,11 @@
 """INP-Former: a decoder that may rebuild a tile only from a few prototypes of the tile itself.
 
 Paper: Luo et al., Exploring Intrinsic Normal Prototypes within a Single Image for Universal Anomaly Detection, CVPR
-2025; used as in RoBiS (arXiv 2505.21152), RoBiS specification sections C.2 to C.10.
-Equations: prototypes by cross-attention (C.3), bottleneck (C.4), ReLU attention to the prototypes (C.5), coherence and
-soft mining losses (C.6), score 1 - cosine per group (C.10, steps 1 and 2).
-Reference: luow23/INP-Former at 17d2653 (MIT) and HUST-SLOW/RoBiS at c318cf4 (MIT); written from a specification.
+2025; used as in RoBiS (arXiv 2505.21152), docs/methods/robis.md#inp-former.
+Equations: prototypes by cross-attention (docs/methods/robis.md#prototypes), ReLU attention to them
+(docs/methods/robis.md#decoder), coherence and soft mining losses (docs/methods/robis.md#losses), score 1 - cosine per
+group (docs/methods/robis.md#tile-scores).
+Reference: luow23/INP-Former at 17d2653 (MIT) and HUST-SLOW/RoBiS at c318cf4 (MIT); written from formulas alone.
 
 parity: score maps are kept at the token grid; the reference interpolates each group to 518 px and then to 256 px.
 parity: batches and augmentation come from a counter-based generator, so equal seeds give other samples.
@@ -110,7 +111,7 @@ def coherence_loss(fused: Tensor, prototypes: Tensor) -> Tensor:
     Returns
     -------
     Tensor, scalar
-        0..2 (RoBiS specification section C.6, 1).
+        0..2 (docs/methods/robis.md#losses).
     """
     tokens = F.normalize(fused.detach(), dim=2, eps=COSINE_EPS)
     cosine = tokens @ F.normalize(prototypes, dim=2, eps=COSINE_EPS).transpose(1, 2)
@@ -152,7 +153,7 @@ def reconstruction_loss(targets: Tensor, rebuilt: Tensor, gamma: float) -> Tenso
     Returns
     -------
     Tensor, scalar
-        0..2 (RoBiS specification section C.6, 2).
+        0..2 (docs/methods/robis.md#losses).
     """
     losses = []
     for target, output in zip(targets.detach().unbind(1), rebuilt.unbind(1), strict=True):

@@ -1,6 +1,6 @@
 """The network that INP-Former trains: extractor of intrinsic normal prototypes, bottleneck and decoder.
 
-Source: RoBiS specification sections C.3 to C.5 and C.7.
+Source: docs/methods/robis.md#inp-former.
 """
 
 import torch

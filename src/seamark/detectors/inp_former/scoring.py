@@ -5,7 +5,7 @@ because values are those of the prototypes. Projection and first linear layer of
 the values once per tile, not once per token; keys and values of the extractor are never made for each token. What is
 left per token and block is the query and the second linear layer: 5 D^2 products of 10 D^2.
 
-Source: RoBiS specification sections C.3 to C.5, rearranged; tests compare it with ``inp_network``.
+Source: docs/methods/robis.md#inp-former, rearranged; tests compare it with ``inp_network``.
 """
 
 from typing import Literal, cast

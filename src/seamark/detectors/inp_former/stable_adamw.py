@@ -1,4 +1,4 @@
-"""The StableAdamW variant that INP-Former trains with (RoBiS specification section C.8)."""
+"""The StableAdamW variant that INP-Former trains with (docs/methods/robis.md#stableadamw)."""
 
 import math
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """Attention of PFADSeg: parallel recalibrated convolutions, attentional fusion, rectangular self-calibration.
 
-Sources: PFADSeg (sections 4.2 to 4.4, 4.7, 9.2 and 9.10 of its specification); Yu et al., "MSPANet", 2024, for the
+Sources: PFADSeg (docs/methods/pfadseg.md#attention-block); Yu et al., "MSPANet", 2024, for the
 recalibration by a pyramid of means; Dai et al., "Attentional feature fusion", WACV 2021, for a residual sum whose two
 terms are weighted by what is in them; Ni et al., "Context-guided spatial feature reconstruction", ECCV 2024, for
 attention along rows and columns that reshapes a map before an MLP.
@@ -93,7 +93,7 @@ class ParallelRecalibration(nn.Module):
     def merged(self, features: Tensor) -> Tensor:
         """Weigh and sum the kernels, then run one convolution per image; for even sides and without norms.
 
-        PFADSeg specification section 9.2.
+        docs/methods/pfadseg.md#parallel-recalibration.
         """
         count, channels, height, width = features.shape
         quadrants = torch.matmul(self.kernels.flatten(1), shifted_quadrants(features))
@@ -209,7 +209,7 @@ class AttentionBlock(nn.Module):
 
     Notes
     -----
-    PFADSeg specification section 4.2.
+    docs/methods/pfadseg.md#attention-block.
     """
 
     def __init__(
@@ -260,7 +260,7 @@ class RectangularAttention(nn.Module):
         """Return the attention (B, C, H, W) within 0..1.
 
         The first strip convolution sees the sum of a mean per row and a mean per column, so it is that of the columns'
-        means plus the rows' means times that of ones (PFADSeg specification section 9.10).
+        means plus the rows' means times that of ones (docs/methods/pfadseg.md#rectangular-calibration).
         """
         rows, columns = features.mean(dim=3, keepdim=True), features.mean(dim=2, keepdim=True)
         ones = self._strip(torch.ones_like(columns[:1]))

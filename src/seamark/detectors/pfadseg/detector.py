@@ -1,17 +1,19 @@
 """PFADSeg: a student rebuilds the clean features of a frozen teacher, a segmentation network reads where they differ.
 
-Paper: PFADSeg, a pyramid attention and feature fusion form of DeSTSeg (PFADSeg specification, section 4).
-Equations: blocks (4.2 to 4.4), student (4.5), segmentation network (4.6, 4.7), losses (4.8, 1.5), training (4.9).
+Paper: PFADSeg, a pyramid attention and feature fusion form of DeSTSeg (docs/methods/pfadseg.md).
+Equations: docs/methods/pfadseg.md#attention-block, docs/methods/pfadseg.md#student,
+docs/methods/pfadseg.md#guided-segmentation, docs/methods/pfadseg.md#cosine-loss, docs/methods/pfadseg.md#training.
 Reference: no public code of PFADSeg; what its paper leaves open follows DeSTSeg, apple/ml-destseg at f6ea31f (Apple's
 sample licence), open-aff at 0bcfd8a (no licence file), CGRSeg at b6c70fa (Apache-2.0) and MSPANet at d804689 (GPL-3).
-Written from the specification. With attention pcar, aff and rcm off the networks are DeSTSeg's.
+Written from formulas alone. With attention pcar, aff and rcm off the networks are DeSTSeg's.
 
 parity: the cosine loss is a sum over the batch, as in DeSTSeg's code; learning_rate belongs to it.
 parity: the input of the segmentation network is the product of the features; DeSTSeg takes its negative, which the
 first convolutions learn as well.
 parity: the calibration's branch starts with layer_scale 1; the released 1e-6 leaves it idle under these learning rates.
 parity: the student's encoder starts as an identity where aff is off, as DeSTSeg's does, and not where it is on.
-parity: the weights of aff start scattered unless aff_starts_even, although specification 4.4 calls it a plain sum.
+parity: aff starts with scattered weights unless aff_starts_even, though with its gain of 2 it is meant to start as a
+plain sum.
 parity: probabilities come at a quarter of the tile's sides; the merge stage interpolates them to the image, aligning no
 corners, and the score of an image is that of the evaluation, not DeSTSeg's mean of the 100 highest probabilities.
 parity: anomalous tiles are rounded to 8 bits, which moves a value by at most half a grey value.
@@ -103,7 +105,7 @@ class Pfadseg(Detector):
 class StudentPhase(SummedPairPhase):
     """Trains the student to give, on anomalous twins, what the teacher gives on the clean ones.
 
-    The segmentation network does not run here (PFADSeg specification section 9.1).
+    The segmentation network does not run here (docs/methods/pfadseg.md#training).
     """
 
     name = "student"
@@ -182,7 +184,7 @@ def denoising_loss(products: Sequence[Tensor]) -> Tensor:
     Returns
     -------
     Tensor, scalar
-        Means over cells, sums over the rest: 0..6 B for three levels (PFADSeg specification section 4.8).
+        Means over cells, sums over the rest: 0..6 B for three levels (docs/methods/pfadseg.md#cosine-loss).
     """
     return torch.stack([(1.0 - level.float().sum(dim=1)).mean(dim=(1, 2)).sum() for level in products]).sum()
 

@@ -1,6 +1,6 @@
 """The networks of PFADSeg: a student rebuilds a teacher's clean features, a segmentation network reads the difference.
 
-Sources: DeSTSeg (Zhang et al., CVPR 2023) and PFADSeg (sections 4.5 and 4.6 of its specification). Channels follow the
+Sources: DeSTSeg (Zhang et al., CVPR 2023) and PFADSeg (docs/methods/pfadseg.md#student). Channels follow the
 teacher: for ResNet18 (64, 128, 256) all sizes are the published ones.
 """
 
@@ -81,7 +81,7 @@ def _decoder_stage(
 
 
 def _start_as_identity(encoder: nn.ModuleList) -> None:
-    """Set the last norm of every block to zero, as DeSTSeg's encoder starts (PFADSeg specification section 4.5)."""
+    """Set the last norm of every block to zero, as DeSTSeg's encoder starts (docs/methods/pfadseg.md#student)."""
     for block in [module for module in encoder.modules() if isinstance(module, AttentionBlock)]:
         nn.init.zeros_(block.branch.get_parameter("2.weight"))
 

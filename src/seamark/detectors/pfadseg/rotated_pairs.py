@@ -1,6 +1,6 @@
 """Pairs of a tile and its anomalous twin of which both are rotated by the same angle.
 
-Source: DeSTSeg turns products without a fixed place (PFADSeg specification, section 4.9).
+Source: DeSTSeg turns products without a fixed place (docs/methods/pfadseg.md#turns).
 """
 
 import cv2

@@ -1,12 +1,14 @@
 """AURD: URD under augmented light and placement, with a segmentation network in place of the sum of its maps.
 
-Paper: AURD, an entry to the VAND 3.0 challenge 2025 on MVTec AD 2 (URD specification, section 3).
-Equations: augmentation (3.3), segmentation network (3.4), its losses (1.5) and target (1.6), training (3.5).
+Paper: AURD, an entry to the VAND 3.0 challenge 2025 on MVTec AD 2 (docs/methods/urd.md#aurd).
+Equations: docs/methods/urd.md#shared-augmentation, docs/methods/urd.md#segmentation-network,
+docs/methods/urd.md#segmentation-losses, docs/methods/urd.md#segmentation-target,
+docs/methods/urd.md#segmentation-training.
 Reference: no public code; what the paper leaves open follows DeSTSeg, apple/ml-destseg at f6ea31f (Apple's sample
-licence), and the specification. Written from the specification.
+licence), or is our own choice. Written from formulas alone.
 
 parity: the paper names no strength of the augmentation, no input of the segmentation network, no momentum, no split of
-the steps and no rule for early stopping; the defaults are the specification's proposals.
+the steps and no rule for early stopping; the defaults are DeSTSeg's or our own choice.
 parity: the input is the product of the features of teacher and student; DeSTSeg takes its negative, which the first
 convolution learns as well.
 parity: probabilities come at a quarter of the tile's sides; the merge stage interpolates them to the image, where its

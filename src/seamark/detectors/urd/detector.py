@@ -1,9 +1,10 @@
 """URD: a teacher learns to see synthetic anomalies, a student rebuilds the clean features from what the teacher sees.
 
-Paper: Unlocking the Potential of Reverse Distillation for Anomaly Detection, AAAI 2025 (URD specification, sections 1
-and 2). Three networks: a frozen expert, a teacher that starts as its copy and is trained, a student that is trained.
-Equations: networks (2.2), guided information injection (2.3), losses (2.4), order of a step (2.5), map (2.6).
-Reference: hito2448/URD at 95dd027 (no licence file); written from a specification.
+Paper: Unlocking the Potential of Reverse Distillation for Anomaly Detection, AAAI 2025 (docs/methods/urd.md). Three
+networks: a frozen expert, a teacher that starts as its copy and is trained, a student that is trained.
+Equations: docs/methods/urd.md#networks, docs/methods/urd.md#guided-injection, docs/methods/urd.md#losses,
+docs/methods/urd.md#order-of-a-step, docs/methods/urd.md#score-map.
+Reference: hito2448/URD at 95dd027 (no licence file); written from formulas alone.
 
 parity: gii_mode similarity gates the injection as the paper says. The released script inverts the switch, so it never
 used the gate; gii_mode concat is what it trains.
@@ -79,8 +80,8 @@ class ReverseDistillationPhase(PairPhase):
     """Trains teacher and student with an optimiser each; the expert stays as it is.
 
     A step: expert without gradient; teacher in training mode on the clean and then on the anomalous batch, its update;
-    updated teacher in evaluation mode without gradient; student in training mode on both, its update (URD specification
-    section 2.5). A tile and its anomalous twin share the augmentation.
+    updated teacher in evaluation mode without gradient; student in training mode on both, its update
+    (docs/methods/urd.md#order-of-a-step). A tile and its anomalous twin share the augmentation.
     """
 
     name = "distillation"

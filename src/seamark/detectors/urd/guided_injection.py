@@ -1,6 +1,6 @@
 """URD's student: a mirrored decoder that gets information of the teacher where both agree.
 
-Source: URD specification sections 2.2 and 2.3.
+Source: docs/methods/urd.md#networks and docs/methods/urd.md#guided-injection.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Losses of URD's teacher and student (URD specification sections 1.4, 2.4 and 9.4)."""
+"""Losses of URD's teacher and student (docs/methods/urd.md#cosine-distances and docs/methods/urd.md#losses)."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ def image_distances(first: Sequence[Tensor], second: Sequence[Tensor]) -> list[T
     Returns
     -------
     list of Tensor, shape (B,)
-        0..2 (URD specification section 1.4).
+        0..2 (docs/methods/urd.md#cosine-distances).
     """
     return [
         1.0 - F.cosine_similarity(one.flatten(1), other.flatten(1), dim=1)
@@ -51,7 +51,7 @@ def teacher_losses(
     dict of str to Tensor
         ``teacher_normal``: clean images as the expert sees them; ``teacher_anomaly``: normal cells of anomalous images
         as the expert sees the clean image, anomalous cells orthogonal to it; ``teacher_whole``: anomalous images as the
-        expert sees them, as a whole. Sums over levels, means over the batch (URD specification section 2.4).
+        expert sees them, as a whole. Sums over levels, means over the batch (docs/methods/urd.md#losses).
     """
     normal = torch.stack([level.mean() for level in cell_distances(clean, expert_clean)]).sum()
     marked = zip(cell_distances(anomalous, expert_clean), masks, strict=True)
@@ -66,7 +66,7 @@ def student_loss(
     """Return how far the student is, on clean and anomalous images alike, from teacher and expert on the clean ones.
 
     Both targets of a level are added after scaling to length one, because the sum of two cosines is one inner product
-    (URD specification sections 2.4 and 9.4).
+    (docs/methods/urd.md#losses).
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """The segmentation network of AURD: residual blocks, ASPP and head over products or distances of features.
 
-Sources: DeSTSeg and AURD (sections 1.5 and 3.4 of the URD specification).
+Sources: DeSTSeg and AURD (docs/methods/urd.md#segmentation-network).
 """
 
 from collections.abc import Sequence
