@@ -54,9 +54,9 @@ def test_groups_have_colours_and_a_legend():
 
 
 def test_names_are_escaped():
-    point = ScatterPoint(0.1, 0.2, "<g>", "<n>&|$x$", "#a")
+    point = ScatterPoint(0.1, 0.2, "<q>", "<n>&|$x$", "#a")
     chart = scatter([point], "<t>", "<x>", '"y"')
-    for raw in ("<g>", "<n>", "<t>", "<x>"):
+    for raw in ("<q>", "<n>", "<t>", "<x>"):
         assert raw not in chart
     svg_of(chart)
     assert "<title>&lt;n&gt;&amp;|$x$</title>" in chart
