@@ -13,12 +13,12 @@ from seamark.preview.panels import (
     HALO,
     REFINED,
     TRUTH,
-    Colour,
     map_panel,
     mask_panel,
     panel_size,
     photograph_panel,
 )
+from seamark.preview.sheets import Colour, save_jpeg
 from seamark.preview.sources import PreviewPixels
 from seamark.settings.preview import PreviewSettings
 
@@ -91,11 +91,6 @@ def write_layers(
         for name, path in written.items()
     )
     return size[1], size[0], records
-
-
-def save_jpeg(canvas: Image.Image, target: Path, quality: int) -> None:
-    """Write a JPEG without chroma subsampling, in which thin coloured lines would smear."""
-    canvas.save(target, format="JPEG", quality=quality, subsampling=0)
 
 
 def _save_mask(panel: UInt8Array, colour: Colour, target: Path) -> None:

@@ -1,36 +1,21 @@
 """Previews of one split: a strip and the layers of every image, and a contact sheet of all."""
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from seamark.files.atomic import file_digest
-from seamark.files.images import UInt8Array
 from seamark.manifests.preview import StripRecord
-from seamark.preview.layers import save_jpeg, write_layers
-from seamark.preview.panels import (
-    BACKGROUND,
-    MUTED,
-    REFINED,
-    TEXT,
-    draw_contours,
-    line_height,
-    panel_size,
-    photograph_panel,
-    write_text,
-)
-from seamark.preview.sources import PreviewPixels, PreviewSource, read_pixels
-from seamark.preview.strips import GAP_PX, draw_strip
+from seamark.preview.layers import write_layers
+from seamark.preview.panels import REFINED, draw_contours, panel_size, photograph_panel
+from seamark.preview.sheets import Captioned, save_jpeg, sheet
+from seamark.preview.sources import PreviewSource, read_pixels
+from seamark.preview.strips import draw_strip
 from seamark.settings.preview import PreviewSettings
 
 THUMBNAIL_PX = 240
 """Longer side of an image on a contact sheet and in a gallery."""
-MAX_JPEG_PX = 65_000
-"""JPEG ends at 65,535 px; a higher contact sheet gets more columns."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +23,7 @@ class Preview:
     """The strip and the layers of one image on disk, and its part of the contact sheet."""
 
     record: StripRecord
-    thumbnail: UInt8Array
-    """RGB, shape (h, w, 3)."""
-    captions: tuple[str, str]
+    thumbnail: Captioned
 
 
 def write_preview(
@@ -75,10 +58,9 @@ def write_preview(
     """
     pixels = read_pixels(source)
     target = folder / f"{source.id}.jpg"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    strip = draw_strip(source, pixels, score_range, settings.panel_px)
-    save_jpeg(strip, target, settings.jpeg_quality)
-    thumbnail = _thumbnail(pixels, min(THUMBNAIL_PX, settings.panel_px))
+    save_jpeg(draw_strip(source, pixels, score_range, settings.panel_px), target, settings.jpeg_quality)
+    size = panel_size(pixels.image.shape, min(THUMBNAIL_PX, settings.panel_px))
+    thumbnail = draw_contours(photograph_panel(pixels.image, size), pixels.refined, REFINED, 1)
     width, height, layers = write_layers(
         source.id,
         pixels,
@@ -100,16 +82,11 @@ def write_preview(
         refined=_relative(source.manifests.refined.parent / source.refined.file, published.parent),
     )
     label = f", {source.label}" if source.label else ""
-    return Preview(record, thumbnail, (source.id, f"peak {source.map.maximum:.4g}{label}"))
+    return Preview(record, Captioned(source.id, thumbnail, f"peak {source.map.maximum:.4g}{label}"))
 
 
 def _relative(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(path, folder)).as_posix()
-
-
-def _thumbnail(pixels: PreviewPixels, longer_side: int) -> UInt8Array:
-    photograph = photograph_panel(pixels.image, panel_size(pixels.image.shape, longer_side))
-    return draw_contours(photograph, pixels.refined, REFINED, 1)
 
 
 def write_contact_sheet(previews: Sequence[Preview], target: Path, settings: PreviewSettings) -> None:
@@ -120,30 +97,9 @@ def write_contact_sheet(previews: Sequence[Preview], target: Path, settings: Pre
     previews : sequence of Preview
         At least one, in the order of the sheet.
     target : Path
-        JPEG to write; its folder must exist.
+        JPEG to write.
     settings : PreviewSettings
         Images per row (more when the sheet would be higher than a JPEG can be) and JPEG quality.
     """
-    font = max(9, THUMBNAIL_PX // 18)
-    line = line_height(font)
-    height = max(preview.thumbnail.shape[0] for preview in previews)
-    width = max(preview.thumbnail.shape[1] for preview in previews)
-    cell_height, cell_width = height + 2 * line + GAP_PX, width + GAP_PX
-    columns = max(settings.contact_columns, math.ceil(len(previews) * cell_height / (MAX_JPEG_PX - cell_height)))
-    rows = math.ceil(len(previews) / columns)
-    canvas = Image.new(
-        "RGB", (min(columns, len(previews)) * cell_width + GAP_PX, rows * cell_height + GAP_PX), BACKGROUND
-    )
-    for position, preview in enumerate(previews):
-        left, top = GAP_PX + position % columns * cell_width, GAP_PX + position // columns * cell_height
-        canvas.paste(Image.fromarray(preview.thumbnail), (left, top))
-        for row, (caption, shade) in enumerate(zip(preview.captions, (TEXT, MUTED), strict=True)):
-            write_text(
-                canvas,
-                (left, top + preview.thumbnail.shape[0] + row * line),
-                caption,
-                size_px=font,
-                width=width,
-                colour=shade,
-            )
-    save_jpeg(canvas, target, settings.jpeg_quality)
+    thumbnails = [preview.thumbnail for preview in previews]
+    save_jpeg(sheet(thumbnails, settings.contact_columns, max(9, THUMBNAIL_PX // 18)), target, settings.jpeg_quality)
