@@ -22,11 +22,11 @@ from seamark.repair import repair_command
 
 PANEL_PX = 360
 """Longer side of a panel."""
-COLUMNS = 4
+RUNS_ACROSS = 4
 """Panels side by side; more runs make more rows."""
 FONT_PX = 15
 JPEG_QUALITY = 85
-MASK: Colour = (92, 240, 120)
+COMPARED_MASK: Colour = (92, 240, 120)
 """Colour of the refined masks: green is no colour of a map."""
 
 
@@ -86,37 +86,24 @@ def comparison_strips(
     DataError
         If private truth is listed but its folder is not configured.
     """
-    drawn = {(image.category, image.split) for image in images}
-    panels = {key: _run_panels(runs, key, images, root, truth_root) for key in sorted(drawn)}
-    return [ComparisonStrip(image, panels[image.category, image.split][image.name]) for image in images]
-
-
-def _run_panels(
-    runs: Sequence[RunFiles],
-    key: tuple[str, str],
-    images: Sequence[ComparedImage],
-    root: Path,
-    truth_root: Path | None,
-) -> dict[str, tuple[RunPanel, ...]]:
-    """Return the panels of every image of one category and split by id of the image."""
-    wanted = [image for image in images if (image.category, image.split) == key]
-    panels: dict[str, tuple[RunPanel, ...]] = {image.name: () for image in wanted}
-    for number, run in enumerate(runs):
-        if wanted[0].results[number] is None:
-            continue
-        manifests = _manifests(run, *key)
-        maps = read_manifest(manifests.maps, MapsManifest)
-        sources = {source.id: source for source in preview_sources(manifests, root, truth_root)}
-        for image in wanted:
-            result = image.results[number]
-            if image.name not in sources or result is None:
-                raise ManifestError(
-                    f"{manifests.maps}: run {run.name} was scored on {image.id}, but has no map of it; "
-                    f"rebuild it with: {repair_command(manifests.maps)}"
-                )
-            source = sources[image.name]
-            panels[image.name] += (RunPanel(run.name, source, _score_range(maps, source), result),)
-    return panels
+    panels: dict[str, tuple[RunPanel, ...]] = {image.id: () for image in images}
+    for category, split in sorted({(image.category, image.split) for image in images}):
+        wanted = [image for image in images if (image.category, image.split) == (category, split)]
+        for number, run in enumerate(runs):
+            if wanted[0].results[number] is None:
+                continue
+            manifests = _manifests(run, category, split)
+            maps = read_manifest(manifests.maps, MapsManifest)
+            sources = {source.id: source for source in preview_sources(manifests, root, truth_root)}
+            for image in wanted:
+                result, source = image.results[number], sources.get(image.name)
+                if source is None or result is None:
+                    raise ManifestError(
+                        f"{manifests.maps}: run {run.name} was scored on {image.id}, but has no map of it; "
+                        f"rebuild it with: {repair_command(manifests.maps)}"
+                    )
+                panels[image.id] += (RunPanel(run.name, source, _score_range(maps, source), result),)
+    return [ComparisonStrip(image, panels[image.id]) for image in images]
 
 
 def _manifests(run: RunFiles, category: str, split: str) -> PreviewManifests:
@@ -181,9 +168,9 @@ def write_comparison_strip(strip: ComparisonStrip, folder: Path) -> None:
     for panel in strip.panels:
         source = panel.source
         coloured = map_panel(load_map(source.manifests.maps, source.map), size, panel.score_range)
-        drawn = draw_contours(coloured, load_mask(source.manifests.refined, source.refined), MASK, 1)
+        drawn = draw_contours(coloured, load_mask(source.manifests.refined, source.refined), COMPARED_MASK, 1)
         panels.append(Captioned(panel.run, drawn, _note(panel.result.scores)))
-    save_jpeg(sheet(panels, COLUMNS, FONT_PX, header=strip.id), folder / strip.file, JPEG_QUALITY)
+    save_jpeg(sheet(panels, RUNS_ACROSS, FONT_PX, header=strip.id), folder / strip.file, JPEG_QUALITY)
 
 
 def _note(scores: ImageScores) -> str:

@@ -9,12 +9,14 @@ import numpy.typing as npt
 
 from seamark.files.images import BoolArray, Float32Array, UInt8Array
 from seamark.manifests.calibration import CalibrationManifest
+from seamark.manifests.preview import LayerName
 from seamark.preview.sheets import Colour
 
 COARSE: Colour = (255, 176, 0)
 REFINED: Colour = (255, 88, 196)
 TRUTH: Colour = (64, 224, 255)
 HALO: Colour = (0, 0, 0)
+MASK_COLOURS: dict[LayerName, Colour] = {"coarse": COARSE, "refined": REFINED, "truth": TRUTH}
 
 RANGE_DEVIATIONS = 6.0
 """Standard deviations above the validation mean that the colour range covers at least."""
