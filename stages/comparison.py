@@ -23,7 +23,7 @@
 from functools import partial
 from pathlib import Path
 
-from seamark.comparison.changed_images import compared_images, most_changed, write_plots
+from seamark.comparison.changed_images import compared_images, most_changed, write_run_pairs
 from seamark.comparison.differences import compared_subsets
 from seamark.comparison.runs import RunFiles, read_runs
 from seamark.comparison.strips import comparison_strips, write_comparison_strip
@@ -50,7 +50,7 @@ def main(job: Job) -> None:
         subsets=subsets,
         images=images,
         pictures={strip.id: page.parent / "images" / strip.file for strip in strips},
-        plots=write_plots(page.parent / "plots", images, len(runs)),
+        plots=write_run_pairs(page.parent / "plots", images, len(runs)),
         table=job.target("table"),
         markdown=job.target("markdown"),
     )

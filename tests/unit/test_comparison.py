@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from seamark.comparison.changed_images import compared_images, most_changed, write_plots
+from seamark.comparison.changed_images import compared_images, most_changed, write_run_pairs
 from seamark.comparison.differences import compared_subsets, missing_parts
 from seamark.comparison.runs import RunFiles, read_runs
 from seamark.comparison.tables import changed_settings, write_csv
@@ -307,7 +307,7 @@ def test_images_are_ranked_by_their_largest_change(pair):
 def test_plots_hold_the_pairs_of_each_run(tmp_path, pair):
     short = write_run(tmp_path, "short", 2, {"cup": examples("cup", 2)})
     images = compared_images(read_runs([*pair, short]))
-    paths = write_plots(tmp_path / "plots", images, 3)
+    paths = write_run_pairs(tmp_path / "plots", images, 3)
     rows = [list(csv.DictReader(path.open())) for path in paths]
     assert [len(part) for part in rows] == [36, 18]
     assert float(rows[0][1]["refined_f1_run"]) == images[1].results[1].scores.refined_f1

@@ -20,8 +20,8 @@ from seamark.preview.panels import (
     panel_size,
     photograph_panel,
     tint,
-    write_text,
 )
+from seamark.preview.sheets import Captioned, write_text
 from seamark.preview.sources import PreviewSource
 from seamark.preview.writing import Preview, write_contact_sheet
 from seamark.settings.preview import PreviewSettings
@@ -143,7 +143,7 @@ def strip_record(name):
 
 
 def contact_sheet(path, count, columns, shape=(60, 90, 3)):
-    preview = Preview(strip_record("x"), np.full(shape, 200, np.uint8), ("x", "peak 1"))
+    preview = Preview(strip_record("x"), Captioned("x", np.full(shape, 200, np.uint8), "peak 1"))
     write_contact_sheet([preview] * count, path, PreviewSettings(contact_columns=columns))
     return Image.open(path).size
 

@@ -64,18 +64,7 @@ class ComparedImage:
 
 
 def compared_images(runs: Sequence[ScoredRun]) -> list[ComparedImage]:
-    """List every image that at least one run has scores for.
-
-    Parameters
-    ----------
-    runs : sequence of ScoredRun
-        The first is the one that changes are taken against.
-
-    Returns
-    -------
-    list of ComparedImage
-        By category and split, then in the order of the evaluation.
-    """
+    """List every image that at least one run has scores for, by category and split, in the order of the evaluation."""
     return [image for category, split in evaluated_splits(runs) for image in _of_split(runs, category, split)]
 
 
@@ -104,41 +93,13 @@ def _result(run: ScoredRun, category: str, scores: ImageScores) -> ImageResult:
 
 
 def most_changed(images: Sequence[ComparedImage], count: int) -> list[ComparedImage]:
-    """Return the images whose result changed most between any run and the first.
-
-    Parameters
-    ----------
-    images : sequence of ComparedImage
-        All images.
-    count : int
-        How many at most.
-
-    Returns
-    -------
-    list of ComparedImage
-        Largest change first, then by id; none that did not change.
-    """
+    """Return those of the images that changed, compared with the first run: the largest change first, then by id."""
     changed = [image for image in images if image.change > 0.0]
     return sorted(changed, key=lambda image: (-image.change, image.id))[:count]
 
 
-def write_plots(folder: Path, images: Sequence[ComparedImage], runs: int) -> list[Path]:
-    """Write the results of the first run and of each other one on every image, as CSV.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder that afterwards holds exactly these files.
-    images : sequence of ComparedImage
-        All images; those that one of the two runs has no scores for are left out of its file.
-    runs : int
-        Number of runs.
-
-    Returns
-    -------
-    list of Path
-        One file per run after the first.
-    """
+def write_run_pairs(folder: Path, images: Sequence[ComparedImage], runs: int) -> list[Path]:
+    """Write the results of the first run and of each other one on every image, a CSV per run after the first."""
     names = [f"run_{number}.csv" for number in range(1, runs)]
     with atomic_folder(folder) as draft:
         for number, name in enumerate(names, start=1):

@@ -92,18 +92,7 @@ def compared_subsets(runs: Sequence[ScoredRun]) -> list[ComparedSubset]:
 
 
 def missing_parts(runs: Sequence[ScoredRun]) -> list[tuple[str, str, Split]]:
-    """List what some runs have scores for and others have not.
-
-    Parameters
-    ----------
-    runs : sequence of ScoredRun
-        In the order of the page.
-
-    Returns
-    -------
-    list of tuple of str
-        Run, category and split.
-    """
+    """List run, category and split of what some runs have scores for and others have not."""
     parts = evaluated_splits(runs)
     return [
         (run.files.name, category, split)

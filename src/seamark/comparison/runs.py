@@ -123,18 +123,7 @@ def read_runs(runs: Sequence[RunFiles]) -> list[ScoredRun]:
 
 
 def evaluated_splits(runs: Sequence[ScoredRun]) -> list[tuple[str, Split]]:
-    """Return every category and split that at least one run has scores for.
-
-    Parameters
-    ----------
-    runs : sequence of ScoredRun
-        In the order of the page.
-
-    Returns
-    -------
-    list of tuple of str
-        Categories in the order in which the runs list them, splits in that of the data set.
-    """
+    """Return every category and split with scores of at least one run; categories as the runs list them."""
     found = {(category, split) for run in runs for category, split, _ in run.subsets}
     categories = dict.fromkeys(category for run in runs for category in run.evaluations)
     return [(category, split) for category in categories for split in TEST_SPLITS if (category, split) in found]

@@ -15,18 +15,7 @@ ENDS = ("", "_low", "_high", "_difference", "_difference_low", "_difference_high
 
 
 def changed_settings(changes: str) -> list[str]:
-    """Return one ``section.key: value`` per setting of a YAML text.
-
-    Parameters
-    ----------
-    changes : str
-        Nested mappings; may be empty.
-
-    Returns
-    -------
-    list of str
-        In the order of the text; lists in one line.
-    """
+    """Return one ``section.key: value`` per setting of a YAML text, which may be empty; lists in one line."""
     return list(_flattened("", yaml.safe_load(changes)))
 
 

@@ -2,26 +2,21 @@
 
 import math
 from collections.abc import Sequence
-from functools import cache
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
 
 from seamark.files.images import BoolArray, Float32Array, UInt8Array
 from seamark.manifests.calibration import CalibrationManifest
+from seamark.manifests.preview import LayerName
+from seamark.preview.sheets import Colour
 
-Colour = tuple[int, int, int]
-
-BACKGROUND: Colour = (24, 26, 31)
-TEXT: Colour = (232, 234, 240)
-MUTED: Colour = (160, 166, 178)
 COARSE: Colour = (255, 176, 0)
 REFINED: Colour = (255, 88, 196)
 TRUTH: Colour = (64, 224, 255)
 HALO: Colour = (0, 0, 0)
+MASK_COLOURS: dict[LayerName, Colour] = {"coarse": COARSE, "refined": REFINED, "truth": TRUTH}
 
 RANGE_DEVIATIONS = 6.0
 """Standard deviations above the validation mean that the colour range covers at least."""
@@ -222,42 +217,3 @@ def tint(panel: UInt8Array, mask: BoolArray, colour: Colour) -> UInt8Array:
     blend = (panel.astype(np.uint16) * 2 + np.array(colour, dtype=np.uint16)) // 3
     tinted: UInt8Array = np.where(covered[:, :, np.newaxis], blend, panel).astype(np.uint8)
     return tinted
-
-
-@cache
-def _font(size_px: int) -> Any:
-    return ImageFont.load_default(size_px)
-
-
-def line_height(size_px: int) -> int:
-    """Return the height in px that a line of text takes."""
-    return math.ceil(size_px * 1.5)
-
-
-def write_text(
-    canvas: Image.Image, at: tuple[int, int], text: str, *, size_px: int, width: int, colour: Colour
-) -> None:
-    """Write one line of text with the font that Pillow carries; what does not fit is cut and gets an ellipsis.
-
-    Parameters
-    ----------
-    canvas : Image
-        RGB image that is drawn on.
-    at : tuple of int
-        Left and upper end of the line in px.
-    text : str
-        Plain text.
-    size_px : int
-        Size of the font.
-    width : int
-        Room for the line in px.
-    colour : tuple of int
-        RGB.
-    """
-    font = _font(size_px)
-    fitting = text
-    while fitting and font.getlength(fitting if fitting == text else fitting + "...") > width:
-        fitting = fitting[:-1]
-    shown = fitting if fitting == text else fitting + "..." if fitting else ""
-    offset = (line_height(size_px) - size_px) // 4
-    ImageDraw.Draw(canvas).text((at[0], at[1] + offset), shown, fill=colour, font=font, anchor="la")

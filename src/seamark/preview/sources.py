@@ -1,6 +1,5 @@
 """What previews show of one image: its files, what the manifests say about them, and their pixels."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -86,7 +85,16 @@ def preview_sources(manifests: PreviewManifests, root: Path, truth_root: Path | 
     refined = read_manifest(manifests.refined, MasksManifest)
     coarse_masks = {record.id: record for record in coarse.masks}
     refined_masks = {record.id: record for record in refined.masks}
-    _require_same_images(manifests, maps, [images, coarse_masks, refined_masks])
+    for path, known in (
+        (manifests.index, images),
+        (manifests.coarse, coarse_masks),
+        (manifests.refined, refined_masks),
+    ):
+        for record in maps.maps:
+            if record.id not in known:
+                raise ManifestError(
+                    f"{path}: image {record.id} of {manifests.maps} is missing; rebuild it with: {repair_command(path)}"
+                )
     return [
         PreviewSource(
             id=record.id,
@@ -103,17 +111,6 @@ def preview_sources(manifests: PreviewManifests, root: Path, truth_root: Path | 
         )
         for record in maps.maps
     ]
-
-
-def _require_same_images(
-    manifests: PreviewManifests, maps: MapsManifest, known: Sequence[Mapping[str, object]]
-) -> None:
-    for path, records in zip((manifests.index, manifests.coarse, manifests.refined), known, strict=True):
-        for record in maps.maps:
-            if record.id not in records:
-                raise ManifestError(
-                    f"{path}: image {record.id} of {manifests.maps} is missing; rebuild it with: {repair_command(path)}"
-                )
 
 
 def _truth_file(truth: TruthRecord | None, root: Path, truth_root: Path | None) -> Path | None:
@@ -162,30 +159,20 @@ def read_pixels(source: PreviewSource) -> PreviewPixels:
         If the anomaly map or a mask is not the one that its manifest describes.
     """
     image = read_indexed(source.image, source.root, source.manifests.index)
-    return PreviewPixels(
-        image=image,
-        coarse=_mask_of(source.manifests.coarse, source.coarse, image),
-        refined=_mask_of(source.manifests.refined, source.refined, image),
-        truth=None if source.truth_file is None else _truth_of(source.truth_file, image),
-        scores=load_map(source.manifests.maps, source.map),
+    coarse, refined = (
+        _same_size(path, record.file, load_mask(path, record), image)
+        for path, record in ((source.manifests.coarse, source.coarse), (source.manifests.refined, source.refined))
     )
+    truth = None
+    if (path := source.truth_file) is not None:
+        truth = _same_size(path.parent, path.name, read_mask(path, image.shape[0] * image.shape[1]), image)
+    return PreviewPixels(image, load_map(source.manifests.maps, source.map), coarse, refined, truth)
 
 
-def _mask_of(manifest: Path, record: MaskRecord, image: UInt8Array) -> BoolArray:
-    mask = load_mask(manifest, record)
-    _require_same_size(manifest, record.file, mask, image)
-    return mask
-
-
-def _truth_of(path: Path, image: UInt8Array) -> BoolArray:
-    mask = read_mask(path, image.shape[0] * image.shape[1])
-    _require_same_size(path.parent, path.name, mask, image)
-    return mask
-
-
-def _require_same_size(folder: Path, name: str, mask: BoolArray, image: UInt8Array) -> None:
+def _same_size(folder: Path, name: str, mask: BoolArray, image: UInt8Array) -> BoolArray:
     if mask.shape != image.shape[:2]:
         raise DataError(
             f"{name} ({folder}): the mask is {mask.shape[1]} x {mask.shape[0]} px, "
             f"its image {image.shape[1]} x {image.shape[0]} px; rebuild the mask or repair the data set"
         )
+    return mask

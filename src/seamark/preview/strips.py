@@ -1,40 +1,23 @@
 """Overlay strips: what the detector saw, said and made of one image, side by side."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 from PIL import Image, ImageDraw
 
-from seamark.files.images import BoolArray, UInt8Array
-from seamark.manifests.index import TruthRecord
+from seamark.files.images import UInt8Array
 from seamark.manifests.masks import MaskRecord
 from seamark.preview.panels import (
-    BACKGROUND,
     COARSE,
-    MUTED,
     REFINED,
-    TEXT,
     TRUTH,
     colours,
     draw_contours,
-    line_height,
     map_panel,
     panel_size,
     photograph_panel,
     tint,
-    write_text,
 )
+from seamark.preview.sheets import BACKGROUND, GAP_PX, MUTED, TEXT, Captioned, line_height, sheet, write_text
 from seamark.preview.sources import PreviewPixels, PreviewSource
-
-GAP_PX = 6
-
-
-@dataclass(frozen=True)
-class _Panel:
-    title: str
-    pixels: UInt8Array
-    note: str
 
 
 def draw_strip(
@@ -58,17 +41,64 @@ def draw_strip(
     Image
         RGB.
     """
-    strip = _assemble(_header(source), _panels(source, pixels, score_range, panel_px), panel_px)
-    _draw_colour_bar(strip, source, pixels.image.shape, score_range, panel_px)
+    height, width = pixels.image.shape[:2]
+    size, line_px, font_px = (
+        panel_size(pixels.image.shape, panel_px),
+        max(1, panel_px // 240),
+        max(9, round(panel_px / 22)),
+    )
+    photograph = photograph_panel(pixels.image, size)
+    panels = [
+        Captioned("image", photograph, f"{width} x {height} px"),
+        Captioned("anomaly map", map_panel(pixels.scores, size, score_range)),
+        Captioned(
+            f"coarse mask ({source.coarse_method})",
+            draw_contours(photograph, pixels.coarse, COARSE, line_px),
+            _mask_note(source.coarse),
+        ),
+        Captioned(
+            f"refined mask ({source.refined_method})",
+            draw_contours(photograph, pixels.refined, REFINED, line_px),
+            _mask_note(source.refined),
+        ),
+    ]
+    if source.truth is not None:
+        panels.append(truth_panel("truth", source, pixels, photograph, line_px))
+    strip = sheet(panels, len(panels), font_px, header=_header(source), footer_px=line_height(font_px))
+    _draw_colour_bar(strip, source, size, score_range, font_px)
     return strip
 
 
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.4g}"
+def truth_panel(
+    title: str, source: PreviewSource, pixels: PreviewPixels, photograph: UInt8Array, line_px: int
+) -> Captioned:
+    """Mark the defects of one image.
+
+    Parameters
+    ----------
+    title : str
+        Line above the panel.
+    source, pixels : PreviewSource, PreviewPixels
+        The image.
+    photograph : ndarray of uint8, shape (h, w, 3)
+        RGB, as :func:`seamark.preview.panels.photograph_panel` scales it; left as it is.
+    line_px : int
+        Width of the outlines on the panel.
+
+    Returns
+    -------
+    Captioned
+        The plain photograph where there is no defect.
+    """
+    if source.truth is None or pixels.truth is None:
+        return Captioned(title, photograph, "no defect")
+    drawn = draw_contours(tint(photograph, pixels.truth, TRUTH), pixels.truth, TRUTH, line_px)
+    return Captioned(title, drawn, f"{source.truth.defect_px:,} defect px")
 
 
 def _header(source: PreviewSource) -> str:
-    thresholds = ", ".join(f"{record.rule} {_number(record.value)}" for record in source.coarse.thresholds)
+    values = ((record.rule, record.value) for record in source.coarse.thresholds)
+    thresholds = ", ".join(f"{rule} none" if value is None else f"{rule} {value:.4g}" for rule, value in values)
     parts = [
         source.id,
         f"light: {source.image.light}",
@@ -86,78 +116,17 @@ def _mask_note(record: MaskRecord) -> str:
     return f"{record.components} component{'s' * (record.components != 1)}, {record.foreground_px:,} px{kept}"
 
 
-def _panels(
-    source: PreviewSource, pixels: PreviewPixels, score_range: tuple[float, float], panel_px: int
-) -> list[_Panel]:
-    height, width = pixels.image.shape[:2]
-    size = panel_size(pixels.image.shape, panel_px)
-    line_px = max(1, panel_px // 240)
-    photograph = photograph_panel(pixels.image, size)
-    panels = [
-        _Panel("image", photograph, f"{width} x {height} px"),
-        _Panel("anomaly map", map_panel(pixels.scores, size, score_range), ""),
-        _Panel(
-            f"coarse mask ({source.coarse_method})",
-            draw_contours(photograph, pixels.coarse, COARSE, line_px),
-            _mask_note(source.coarse),
-        ),
-        _Panel(
-            f"refined mask ({source.refined_method})",
-            draw_contours(photograph, pixels.refined, REFINED, line_px),
-            _mask_note(source.refined),
-        ),
-    ]
-    if source.truth is not None:
-        panels.append(_truth_panel(source.truth, pixels.truth, photograph, line_px))
-    return panels
-
-
-def _truth_panel(record: TruthRecord, mask: BoolArray | None, photograph: UInt8Array, line_px: int) -> _Panel:
-    if mask is None:
-        return _Panel("truth", photograph, "no defect")
-    drawn = draw_contours(tint(photograph, mask, TRUTH), mask, TRUTH, line_px)
-    return _Panel("truth", drawn, f"{record.defect_px:,} defect px")
-
-
-def _font_px(panel_px: int) -> int:
-    return max(9, round(panel_px / 22))
-
-
-def _assemble(header: str, panels: Sequence[_Panel], panel_px: int) -> Image.Image:
-    """Lay out header, titles, panels and a line of notes."""
-    font = _font_px(panel_px)
-    line = line_height(font)
-    height, width = panels[0].pixels.shape[:2]
-    total = len(panels) * (width + GAP_PX) + GAP_PX
-    canvas = Image.new("RGB", (total, 2 * line + height + _footer_height(panel_px) + 2 * GAP_PX), BACKGROUND)
-    write_text(canvas, (GAP_PX, GAP_PX // 2), header, size_px=font, width=total - 2 * GAP_PX, colour=TEXT)
-    for position, panel in enumerate(panels):
-        left = GAP_PX + position * (width + GAP_PX)
-        write_text(canvas, (left, line + GAP_PX // 2), panel.title, size_px=font, width=width, colour=MUTED)
-        canvas.paste(Image.fromarray(panel.pixels), (left, 2 * line + GAP_PX))
-        write_text(canvas, (left, 2 * line + height + GAP_PX), panel.note, size_px=font, width=width, colour=MUTED)
-    return canvas
-
-
-def _footer_height(panel_px: int) -> int:
-    return 2 * line_height(_font_px(panel_px))
-
-
 def _draw_colour_bar(
-    strip: Image.Image, source: PreviewSource, shape: tuple[int, ...], score_range: tuple[float, float], panel_px: int
+    strip: Image.Image, source: PreviewSource, size: tuple[int, int], score_range: tuple[float, float], font_px: int
 ) -> None:
     """Draw the colours, their scores and the thresholds as ticks below the map panel."""
-    font = _font_px(panel_px)
-    height, width = panel_size(shape, panel_px)
-    left, top = 2 * GAP_PX + width, 2 * line_height(font) + height + 2 * GAP_PX
-    bar = max(4, font - 2)
+    (height, width), (low, high) = size, score_range
+    left, top, bar = 2 * GAP_PX + width, 2 * line_height(font_px) + height + 2 * GAP_PX, max(4, font_px - 2)
     gradient = np.tile(np.linspace(0, 255, width).astype(np.uint8), (bar, 1))
     strip.paste(Image.fromarray(colours(gradient)), (left, top))
-    low, high = score_range
     for threshold in source.coarse.thresholds:
         if threshold.value is not None and low <= threshold.value <= high:
             x = left + round((threshold.value - low) / (high - low) * (width - 1))
             ImageDraw.Draw(strip).rectangle((x - 1, top - 3, x + 1, top + bar + 2), fill=TEXT, outline=BACKGROUND)
-    write_text(
-        strip, (left, top + bar), f"{low:.4g} to {high:.4g}; tick: threshold", size_px=font, width=width, colour=MUTED
-    )
+    scale = f"{low:.4g} to {high:.4g}; tick: threshold"
+    write_text(strip, (left, top + bar), scale, size_px=font_px, width=width, colour=MUTED)

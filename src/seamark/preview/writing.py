@@ -1,36 +1,38 @@
-"""Previews of one split: a strip and the layers of every image, and a contact sheet of all."""
+"""Previews of one split: a strip and the layers of every image, and a contact sheet of all.
 
-import math
+Layers are photograph, map, masks and truth of one image as files of one size that lie on each other in a viewer.
+"""
+
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from seamark.files.atomic import file_digest
 from seamark.files.images import UInt8Array
-from seamark.manifests.preview import StripRecord
-from seamark.preview.layers import save_jpeg, write_layers
+from seamark.manifests.preview import LayerName, LayerRecord, StripRecord
 from seamark.preview.panels import (
-    BACKGROUND,
-    MUTED,
+    HALO,
+    MASK_COLOURS,
     REFINED,
-    TEXT,
     draw_contours,
-    line_height,
+    map_panel,
+    mask_panel,
     panel_size,
     photograph_panel,
-    write_text,
 )
+from seamark.preview.sheets import Captioned, Colour, save_jpeg, sheet
 from seamark.preview.sources import PreviewPixels, PreviewSource, read_pixels
-from seamark.preview.strips import GAP_PX, draw_strip
+from seamark.preview.strips import draw_strip
 from seamark.settings.preview import PreviewSettings
 
 THUMBNAIL_PX = 240
 """Longer side of an image on a contact sheet and in a gallery."""
-MAX_JPEG_PX = 65_000
-"""JPEG ends at 65,535 px; a higher contact sheet gets more columns."""
+OPACITIES = (0, 64, 140, 255)
+"""Of a mask layer, 0..255: beyond the mask, inside it, halo of its outline, outline."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,16 @@ class Preview:
     """The strip and the layers of one image on disk, and its part of the contact sheet."""
 
     record: StripRecord
-    thumbnail: UInt8Array
-    """RGB, shape (h, w, 3)."""
-    captions: tuple[str, str]
+    thumbnail: Captioned
 
 
 def write_preview(
     source: PreviewSource, folder: Path, published: Path, score_range: tuple[float, float], settings: PreviewSettings
 ) -> Preview:
     """Draw strip and layers of one image and write them.
+
+    Layers lie in ``layers/<id>/``. Photograph, map and thumbnail are JPEG; masks and truth are PNG of four colours,
+    clear outside. An empty mask gets no file. No layer is larger than the photograph.
 
     Parameters
     ----------
@@ -74,76 +77,59 @@ def write_preview(
         If the anomaly map or a mask is not the one that its manifest describes.
     """
     pixels = read_pixels(source)
-    target = folder / f"{source.id}.jpg"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    strip = draw_strip(source, pixels, score_range, settings.panel_px)
-    save_jpeg(strip, target, settings.jpeg_quality)
-    thumbnail = _thumbnail(pixels, min(THUMBNAIL_PX, settings.panel_px))
-    width, height, layers = write_layers(
-        source.id,
-        pixels,
-        thumbnail,
-        folder,
-        published_as=published.name,
-        score_range=score_range,
-        settings=settings,
-    )
+    shape, strip, layers = pixels.image.shape, folder / f"{source.id}.jpg", folder / "layers" / source.id
+    save_jpeg(draw_strip(source, pixels, score_range, settings.panel_px), strip, settings.jpeg_quality)
+    small = photograph_panel(pixels.image, panel_size(shape, min(THUMBNAIL_PX, settings.panel_px)))
+    size = panel_size(shape, min(settings.layer_px, max(shape[:2])))
+    drawn: dict[LayerName, UInt8Array] = {
+        "thumbnail": draw_contours(small, pixels.refined, REFINED, 1),
+        "photograph": photograph_panel(pixels.image, size),
+        "map": map_panel(pixels.scores, size, score_range),
+    }
+    written: dict[LayerName, Path] = {}
+    for name, panel in drawn.items():
+        written[name] = layers / f"{name}.jpg"
+        save_jpeg(Image.fromarray(panel), written[name], settings.jpeg_quality)
+    written |= _write_masks(pixels, size, layers, max(1, settings.layer_px // 512))
     record = StripRecord(
         id=source.id,
         file=f"{published.name}/{source.id}.jpg",
-        sha256=file_digest(target),
-        layer_width=width,
-        layer_height=height,
-        layers=layers,
+        sha256=file_digest(strip),
+        layer_width=size[1],
+        layer_height=size[0],
+        layers=tuple(
+            LayerRecord(name=name, file=f"{published.name}/layers/{source.id}/{path.name}", sha256=file_digest(path))
+            for name, path in written.items()
+        ),
         map=_relative(source.manifests.maps.parent / source.map.file, published.parent),
         coarse=_relative(source.manifests.coarse.parent / source.coarse.file, published.parent),
         refined=_relative(source.manifests.refined.parent / source.refined.file, published.parent),
     )
     label = f", {source.label}" if source.label else ""
-    return Preview(record, thumbnail, (source.id, f"peak {source.map.maximum:.4g}{label}"))
+    return Preview(record, Captioned(source.id, drawn["thumbnail"], f"peak {source.map.maximum:.4g}{label}"))
+
+
+def _write_masks(pixels: PreviewPixels, size: tuple[int, int], folder: Path, line_px: int) -> dict[LayerName, Path]:
+    written: dict[LayerName, Path] = {}
+    for name, colour in MASK_COLOURS.items():
+        mask = getattr(pixels, name)
+        if mask is not None and mask.any():
+            written[name] = folder / f"{name}.png"
+            _save_mask(mask_panel(mask, size, line_px), colour, written[name])
+    return written
+
+
+def _save_mask(panel: UInt8Array, colour: Colour, target: Path) -> None:
+    image = Image.fromarray(panel).convert("P")
+    image.putpalette(np.array([colour, colour, HALO, colour], np.uint8).tobytes())
+    image.save(target, format="PNG", bits=2, transparency=bytes(OPACITIES))
 
 
 def _relative(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
-def _thumbnail(pixels: PreviewPixels, longer_side: int) -> UInt8Array:
-    photograph = photograph_panel(pixels.image, panel_size(pixels.image.shape, longer_side))
-    return draw_contours(photograph, pixels.refined, REFINED, 1)
-
-
 def write_contact_sheet(previews: Sequence[Preview], target: Path, settings: PreviewSettings) -> None:
-    """Write one JPEG with all images of a split, their refined contours and their peak scores.
-
-    Parameters
-    ----------
-    previews : sequence of Preview
-        At least one, in the order of the sheet.
-    target : Path
-        JPEG to write; its folder must exist.
-    settings : PreviewSettings
-        Images per row (more when the sheet would be higher than a JPEG can be) and JPEG quality.
-    """
-    font = max(9, THUMBNAIL_PX // 18)
-    line = line_height(font)
-    height = max(preview.thumbnail.shape[0] for preview in previews)
-    width = max(preview.thumbnail.shape[1] for preview in previews)
-    cell_height, cell_width = height + 2 * line + GAP_PX, width + GAP_PX
-    columns = max(settings.contact_columns, math.ceil(len(previews) * cell_height / (MAX_JPEG_PX - cell_height)))
-    rows = math.ceil(len(previews) / columns)
-    canvas = Image.new(
-        "RGB", (min(columns, len(previews)) * cell_width + GAP_PX, rows * cell_height + GAP_PX), BACKGROUND
-    )
-    for position, preview in enumerate(previews):
-        left, top = GAP_PX + position % columns * cell_width, GAP_PX + position // columns * cell_height
-        canvas.paste(Image.fromarray(preview.thumbnail), (left, top))
-        for row, (caption, shade) in enumerate(zip(preview.captions, (TEXT, MUTED), strict=True)):
-            write_text(
-                canvas,
-                (left, top + preview.thumbnail.shape[0] + row * line),
-                caption,
-                size_px=font,
-                width=width,
-                colour=shade,
-            )
-    save_jpeg(canvas, target, settings.jpeg_quality)
+    """Write one JPEG with all images of a split, at least one, their refined contours and their peak scores."""
+    thumbnails = [preview.thumbnail for preview in previews]
+    save_jpeg(sheet(thumbnails, settings.contact_columns, max(9, THUMBNAIL_PX // 18)), target, settings.jpeg_quality)

@@ -18,15 +18,15 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-SURFACE, TEXT, RULE = "#ffffff", "#1b1f27", "#dfe3ea"
-COLOURS = ("#0072b2", "#d55e00", "#00875f", "#a8478a", "#8a6d00", "#3f4a5a")
+SURFACE, INK, RULE = "#ffffff", "#1b1f27", "#dfe3ea"
+LINE_COLOURS = ("#0072b2", "#d55e00", "#00875f", "#a8478a", "#8a6d00", "#3f4a5a")
 """Blue, orange, green, purple, brown, grey: apart in hue and in lightness."""
-VARIABLES = {SURFACE: "surface", TEXT: "text", RULE: "line"} | {colour: f"s{n}" for n, colour in enumerate(COLOURS)}
+VARIABLES = {SURFACE: "surface", INK: "text", RULE: "line"} | {colour: f"s{n}" for n, colour in enumerate(LINE_COLOURS)}
 """The variable of the page's style sheet that stands for each colour, so that a dark page has dark charts."""
 
 DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 2, 2)))
 MARKER_DASHES = ("--", ":", "-.")
-COLUMNS = 3
+PANELS_ACROSS = 3
 """Panels side by side; more make more rows."""
 LABEL_WIDTH = 50
 """Letters in a line of a label that is a name."""
@@ -39,12 +39,12 @@ STYLE: dict[Any, Any] = {
     "figure.facecolor": SURFACE,
     "font.family": "DejaVu Sans",
     "font.size": 10.0,
-    "text.color": TEXT,
-    "xtick.color": TEXT,
-    "ytick.color": TEXT,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "axes.facecolor": SURFACE,
-    "axes.edgecolor": TEXT,
-    "axes.labelcolor": TEXT,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
     "axes.titlesize": 11.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -233,7 +233,7 @@ def line_plot(name: str, title: str, panels: Sequence[Panel]) -> Plot:
 
 
 def _draw_panels(title: str, panels: Sequence[Panel]) -> Figure:
-    columns, rows = min(COLUMNS, len(panels)), math.ceil(len(panels) / COLUMNS)
+    columns, rows = min(PANELS_ACROSS, len(panels)), math.ceil(len(panels) / PANELS_ACROSS)
     figure = Figure(figsize=(max(5.6, 4.0 * columns), 1.0 + 3.0 * rows))
     figure.suptitle(plain(title))
     grid = figure.subplots(rows, columns, squeeze=False)
@@ -252,11 +252,11 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     if panel.y_log:
         axes.set_yscale("log")
         axes.minorticks_off()
-    for line, colour, dashes in zip(panel.series, cycle(COLOURS), cycle(DASHES)):
+    for line, colour, dashes in zip(panel.series, cycle(LINE_COLOURS), cycle(DASHES)):
         _draw_line(axes, panel, line, {"color": colour, "linestyle": dashes, "linewidth": 1.6})
     for marker, dashes in zip(panel.markers, cycle(MARKER_DASHES)):
         label = plain(marker.name)
-        axes.axvline(marker.x, color=TEXT, linestyle=dashes, linewidth=1.2, label=label, gid=HOVER + marker.name)
+        axes.axvline(marker.x, color=INK, linestyle=dashes, linewidth=1.2, label=label, gid=HOVER + marker.name)
 
 
 def _draw_line(axes: Axes, panel: Panel, line: Series, style: dict[str, Any]) -> None:
@@ -307,7 +307,7 @@ def bar_plot(name: str, title: str, charts: Sequence[tuple[str, Sequence[Bar]]])
 
 def _draw_bar_panels(title: str, charts: Sequence[tuple[str, Sequence[Bar]]]) -> Figure:
     groups = _distinct(bar.group for _, bars in charts for bar in bars)
-    colours = dict(zip(_distinct(bar.name for _, bars in charts for bar in bars), cycle(COLOURS)))
+    colours = dict(zip(_distinct(bar.name for _, bars in charts for bar in bars), cycle(LINE_COLOURS)))
     figure = Figure(figsize=(min(12.0, max(5.6, 1.6 + 0.8 * len(groups))), 1.0 + 2.4 * len(charts)))
     figure.suptitle(plain(title))
     stacked = figure.subplots(len(charts), 1, sharex=True, squeeze=False).flat
@@ -327,7 +327,7 @@ def _draw_bars(axes: Axes, bars: Sequence[Bar], groups: Sequence[str], colours: 
         axes.bar(at, [bar.value for bar in own], width=width, color=colours[name], label=plain(name))
         for x, bar in zip(at, own, strict=True):
             if bar.interval is not None:
-                axes.vlines(x, *bar.interval, color=TEXT, linewidth=1.4)
+                axes.vlines(x, *bar.interval, color=INK, linewidth=1.4)
     axes.set_xticks(range(len(groups)), [plain(group) for group in groups], rotation=30, ha="right")
     axes.grid(visible=False, axis="x")
 
@@ -356,8 +356,8 @@ def scatter_chart(title: str, points: Sequence[ScatterPoint], *, x_label: str, y
         figure = Figure(figsize=(5.2, 5.4))
         figure.suptitle(plain(title))
         axes = figure.subplots()
-        axes.plot((0.0, highest), (0.0, highest), color=TEXT, linestyle="--", linewidth=1.2)
-        for group, colour in zip(_distinct(point.group for point in points), cycle(COLOURS)):
+        axes.plot((0.0, highest), (0.0, highest), color=INK, linestyle="--", linewidth=1.2)
+        for group, colour in zip(_distinct(point.group for point in points), cycle(LINE_COLOURS)):
             own = [point for point in points if point.group == group]
             places = [point.x for point in own], [point.y for point in own]
             style: dict[str, Any] = {"label": plain(group), "urls": [f"{point.link}|{point.name}" for point in own]}

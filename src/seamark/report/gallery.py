@@ -34,20 +34,7 @@ class Gallery:
 
 
 def galleries(files: CategoryFiles, settings: ReportSettings) -> list[Gallery]:
-    """Choose the images of every split of a category.
-
-    Parameters
-    ----------
-    files : CategoryFiles
-        Its manifests.
-    settings : ReportSettings
-        How many images.
-
-    Returns
-    -------
-    list of Gallery
-        In the order of the previews.
-    """
+    """Choose the images of every split of a category, in the order of the previews."""
     return [_gallery(files, split, settings) for split in files.previews]
 
 

@@ -12,7 +12,7 @@ from seamark.manifests.base import read_manifest
 from seamark.manifests.plots import PlotsManifest
 from seamark.manifests.preview import LayerName
 from seamark.manifests.submission import CheckReport
-from seamark.preview.layers import COLOURS
+from seamark.preview.panels import MASK_COLOURS
 from seamark.report.drawing import inline_svg
 from seamark.report.false_alarms import false_alarm_rows
 from seamark.report.gallery import galleries
@@ -96,7 +96,7 @@ def render_page(
         },
         "cost": inputs.cost,
         "galleries": {name: galleries(found, settings) for name, found in inputs.categories.items()},
-        "layers": [(name, title, COLOURS.get(name)) for name, title in LAYERS.items()],
+        "layers": [(name, title, MASK_COLOURS.get(name)) for name, title in LAYERS.items()],
         "summary": inputs.summary,
         "check": None if inputs.check is None else read_manifest(inputs.check, CheckReport),
         "config": yaml.safe_dump(json.loads(json.dumps(config, default=str)), sort_keys=False, allow_unicode=True),

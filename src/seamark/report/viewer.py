@@ -62,20 +62,7 @@ def write_galleries(categories: Mapping[str, CategoryFiles], folder: Path, page_
 
 
 def gallery_data(files: CategoryFiles, page_folder: Path) -> dict[str, Any]:
-    """Gather what the gallery of a category shows.
-
-    Parameters
-    ----------
-    files : CategoryFiles
-        Its manifests.
-    page_folder : Path
-        Folder of the page, which the links are relative to.
-
-    Returns
-    -------
-    dict
-        Ready for JSON: category, splits with their files, images with their numbers.
-    """
+    """Gather what the gallery of a category shows, ready for JSON; links are relative to the folder of the page."""
     return {
         "category": files.category,
         "splits": {split: _split(files, split, page_folder) for split in files.previews},
