@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -9,6 +10,9 @@ from seamark.maps.float16_scores import KEYS
 
 NEGATIVE_ZERO = 0x8000
 """Bits of the float16 -0."""
+
+EXACT_PX = 1 << 24
+"""OpenCV counts in float32, which holds all whole numbers up to this one."""
 
 
 @dataclass(frozen=True)
@@ -70,4 +74,8 @@ def count_patterns(scores: npt.NDArray[np.float16]) -> npt.NDArray[np.int64]:
     ndarray of int64, shape (65536,)
         Pixels by pattern.
     """
-    return np.bincount(scores.ravel().view(np.uint16), minlength=KEYS)
+    patterns, pixels = scores.view(np.uint16).reshape(1, -1), np.zeros(KEYS, np.int64)
+    for start in range(0, patterns.size, EXACT_PX):
+        block = patterns[:, start : start + EXACT_PX]
+        pixels += cv2.calcHist([block], [0], None, [KEYS], [0, KEYS]).ravel().astype(np.int64)
+    return pixels
