@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from seamark.demo import dataset
 from seamark.demo.categories import CATEGORIES, add_defects
-from seamark.demo.dataset import MARKER, draw_demo, draw_scene, take
+from seamark.demo.dataset import MARKER, draw_scene, take
 from seamark.demo.lights import LIGHTS
 from seamark.demo.scene import generator
 from seamark.demo.shots import SceneKey, Shot, shots_of
@@ -21,6 +22,10 @@ TINY = DemoSettings(
     train=2, validation=1, public_good=1, public_bad=2, private_good=2, private_bad=3, scale=0.12, seed=3
 )
 LIGHT_NAMES = ("regular", "underexposed", "overexposed", "shift_1", "shift_2", "shift_3")
+
+
+def draw_demo(root, truth_root, settings):
+    return dataset.draw_demo(root, truth_root, settings, lambda function, items, _: list(map(function, items)))
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +190,8 @@ def test_private_indices_do_not_tell_good_from_bad():
 @pytest.mark.parametrize("turn", range(10))
 def test_a_mask_holds_every_changed_pixel_and_few_others(category, turn):
     recipe = CATEGORIES[category]
-    clean, spoilt = (recipe.draw(generator(5, category, turn), 0.25) for _ in range(2))
+    shape = (recipe.shape[0] // 4, recipe.shape[1] // 4)
+    clean, spoilt = (recipe.draw(generator(5, category, turn), shape, 0.25) for _ in range(2))
     add_defects(recipe, spoilt, generator(6, category, turn), turn)
     changed = (np.abs(spoilt.albedo - clean.albedo).max(axis=2) > 1e-4) | (np.abs(spoilt.height - clean.height) > 1e-3)
     assert not (changed & ~spoilt.mask).any()

@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
@@ -95,16 +96,11 @@ def _record(root: Path, image: FoundImage, most_pixels: int) -> ImageRecord:
         _checked_defect_px(mask_path, path, width, height)
         mask_digest = file_digest(mask_path)
     return ImageRecord(
-        id=image.id,
-        file=image.file,
-        split=image.split,
-        label=image.label,
-        light=image.light,
+        **asdict(image),
         width=width,
         height=height,
         channels=channels,
         sha256=hashlib.sha256(content).hexdigest(),
-        mask=image.mask,
         mask_sha256=mask_digest,
     )
 
@@ -119,25 +115,20 @@ def _checked_defect_px(mask_path: Path, image_path: Path, width: int, height: in
     return int(mask.sum())
 
 
-def _truth_folder(index: IndexManifest, image: ImageRecord, truth_root: Path | None) -> Path | None:
-    return None if truth_root is None else truth_root / index.category / image.split
-
-
 def _truth_known(index: IndexManifest, image: ImageRecord, truth_root: Path | None) -> bool:
     if image.split in ("train", "validation"):
         return False
-    folder = _truth_folder(index, image, truth_root)
-    return image.label is not None or (folder is not None and folder.is_dir())
+    return image.label is not None or (truth_root is not None and (truth_root / index.category / image.split).is_dir())
 
 
 def _truth(index: IndexManifest, image: ImageRecord, root: Path, truth_root: Path | None) -> TruthRecord:
     base = {"split": image.split, "id": image.id}
     if image.label == "good":
         return TruthRecord(**base, mask=None, root="data", sha256=None, defect_px=0)
-    folder = _truth_folder(index, image, truth_root)
     if image.mask is not None:
         path, relative, origin = root / image.mask, image.mask, "data"
-    elif folder is not None and truth_root is not None:
+    elif truth_root is not None:
+        folder = truth_root / index.category / image.split
         found = truth_file(folder, image.id)
         if found is None:
             raise DataError(

@@ -16,7 +16,7 @@ from typing import Literal
 
 from seamark.errors import DataError
 from seamark.files.plain import IMAGE_SUFFIXES, shown
-from seamark.settings.base import Split
+from seamark.settings.base import SPLITS, Split
 
 Layout = Literal["mvtec_ad_2", "mvtec_ad"]
 UNUSABLE = {"Cc", "Cs", "Zl", "Zp"}
@@ -27,13 +27,7 @@ HELD_OUT_EVERY = 10
 """In MVTec AD, which has no validation split, every tenth training image is held out as one."""
 
 OFFICIAL_COUNTS: dict[str, dict[Split, int]] = {
-    name: dict(
-        zip(
-            ("train", "validation", "test_public", "test_private", "test_private_mixed"),
-            (*counts, counts[-1]),
-            strict=True,
-        )
-    )
+    name: dict(zip(SPLITS, (*counts, counts[-1]), strict=True))
     for name, counts in {
         "can": (412, 46, 162, 321),
         "fabric": (387, 43, 156, 314),
@@ -95,7 +89,7 @@ def find_images(root: Path, folder: Path, layout: Layout) -> tuple[FoundImage, .
     """
     walk = _walk_mvtec_ad_2 if layout == "mvtec_ad_2" else _walk_mvtec_ad
     with _naming_unreadable(folder):
-        images = sorted(walk(root, folder), key=lambda image: (_SPLIT_ORDER[image.split], image.id))
+        images = sorted(walk(root, folder), key=lambda image: (SPLITS.index(image.split), image.id))
     for image in images:
         _check_name(root / image.file, image.id)
     for before, after in pairwise(images):
@@ -174,7 +168,6 @@ def truth_file(truth_folder: Path, image_id: str) -> Path | None:
 
 _GOOD_SPLITS: tuple[Split, ...] = ("train", "validation")
 _PRIVATE_SPLITS: tuple[Split, ...] = ("test_private", "test_private_mixed")
-_SPLIT_ORDER = {name: place for place, name in enumerate((*_GOOD_SPLITS, "test_public", *_PRIVATE_SPLITS))}
 
 
 def _files(folder: Path) -> Sequence[Path]:

@@ -2,9 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from PIL import Image
 
@@ -61,10 +60,6 @@ def _write_truth(folder: Path, file: str | None, scene: Scene) -> None:
     write_mask(folder / file, scene.mask)
 
 
-def _in_turn(function: Callable[[Any], Any], items: Sequence[Any], what: str) -> list[Any]:  # noqa: ARG001
-    return [function(item) for item in items]
-
-
 def _files(folder: Path, category: str, root: Literal["data", "truth"]) -> list[DemoFile]:
     return [
         DemoFile(file=f"{category}/{path.relative_to(folder).as_posix()}", root=root, sha256=file_digest(path))
@@ -118,7 +113,7 @@ def _claim(folder: Path) -> None:
     )
 
 
-def draw_demo(root: Path, truth_root: Path, settings: DemoSettings, map_scenes: MapItems = _in_turn) -> DemoManifest:
+def draw_demo(root: Path, truth_root: Path, settings: DemoSettings, map_scenes: MapItems) -> DemoManifest:
     """Draw the demo in the layout of MVTec AD 2, one scene in memory at a time and thread.
 
     Parameters

@@ -9,14 +9,13 @@ floats, so AucPro depends on the order of the images by less than 1e-12 and ever
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from seamark.errors import DataError
 from seamark.evaluation.instance_metrics import InstanceCurve
-from seamark.evaluation.regions import Regions
+from seamark.evaluation.regions import Regions, require_same_shape
 from seamark.files.images import BoolArray, Float32Array, Float64Array, IntegerArray
 from seamark.maps.float16_scores import KEYS, key_scores, score_keys
 
@@ -47,7 +46,7 @@ class MaskCounts:
     @classmethod
     def of(cls, prediction: BoolArray, truth: BoolArray) -> "MaskCounts":
         """Count one image from masks that are True where defective, bool (H, W); DataError if their shapes differ."""
-        _require_same_shape(prediction, truth, "predicted mask")
+        require_same_shape(prediction, truth, "predicted mask")
         hit = int(np.count_nonzero(prediction & truth))
         predicted, defective = int(np.count_nonzero(prediction)), int(np.count_nonzero(truth))
         flagged, bad = predicted > 0, defective > 0
@@ -120,7 +119,7 @@ class ScoreCounts:
         DataError
             If the shapes differ, the map is empty, or a score is not finite or does not fit into float16.
         """
-        _require_same_shape(anomaly_map, truth, "anomaly map")
+        require_same_shape(anomaly_map, truth, "anomaly map")
         regions = Regions.of(truth) if regions is None else regions
         keys = score_keys(anomaly_map)
         defect_keys = keys[truth]
@@ -261,14 +260,6 @@ class ScoreCounts:
     def class_f1_floor(self) -> float | None:
         """Return the ClassF1 of calling every image anomalous; None without an image."""
         return f1_score(self.bad, self.images - self.bad, 0)
-
-
-def _require_same_shape(array: npt.NDArray[Any], truth: BoolArray, what: str) -> None:
-    if array.shape != truth.shape or array.size == 0:
-        raise DataError(
-            f"the {what} has shape {array.shape}, the truth {truth.shape}; they must be equal and not empty: "
-            "bring the map or mask to the size of the truth first"
-        )
 
 
 def _narrowed(counts: IntegerArray) -> IntegerArray:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from operator import add
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,6 +13,15 @@ from seamark.files.images import BoolArray, Float64Array, Int64Array
 
 SIZE_EDGES_PX = (100, 1001)
 """Where the next size class of regions begins: below 100 px, 100 to 1000 px, above 1000 px."""
+
+
+def require_same_shape(array: npt.NDArray[Any], truth: BoolArray, what: str) -> None:
+    """Refuse, by a DataError, a map or mask that has not the shape of its truth, or no pixel."""
+    if array.shape != truth.shape or array.size == 0:
+        raise DataError(
+            f"the {what} has shape {array.shape}, the truth {truth.shape}; they must be equal and not empty: "
+            "bring the map or mask to the size of the truth first"
+        )
 
 
 @dataclass(frozen=True)
@@ -71,11 +81,7 @@ class FoundRegions:
     @classmethod
     def of(cls, prediction: BoolArray, truth: BoolArray, regions: Regions) -> "FoundRegions":
         """Count the regions of one image; masks are bool (H, W), True where defective; DataError if shapes differ."""
-        if prediction.shape != truth.shape:
-            raise DataError(
-                f"the predicted mask has shape {prediction.shape}, the truth {truth.shape}; they must be equal: "
-                "bring the mask to the size of the truth first"
-            )
+        require_same_shape(prediction, truth, "predicted mask")
         covered = np.bincount(regions.labels[prediction[truth]], minlength=regions.count)
         classes = np.digitize(regions.sizes, SIZE_EDGES_PX)
         return cls(_tally(classes), _tally(classes[2 * covered > regions.sizes]))

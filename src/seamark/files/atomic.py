@@ -33,12 +33,6 @@ def _drop_leftovers(target: Path) -> None:
         _drop(leftover)
 
 
-def _draft_of(target: Path) -> Path:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _drop_leftovers(target)
-    return target.with_name(f".{target.name}.tmp-{os.getpid()}")
-
-
 def _flush(path: Path) -> None:
     """Ask the operating system to put a file or folder entry on disk before it is renamed."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -49,22 +43,31 @@ def _flush(path: Path) -> None:
 
 
 @contextmanager
+def _draft_of(target: Path) -> Iterator[Path]:
+    """Name a temporary sibling of a target, in a folder that is there; drop it when the block fails."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _drop_leftovers(target)
+    draft = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    try:
+        yield draft
+    except BaseException as error:
+        full = _disk_full(error, draft, target)
+        _drop(draft)
+        if full is not None:
+            raise full from error
+        raise
+
+
+@contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary sibling path to write to; rename it to ``path`` if the block ends well.
 
     The file appears complete or not at all; its folder is made when it is missing.
     """
-    draft = _draft_of(path)
-    try:
+    with _draft_of(path) as draft:
         yield draft
         _flush(draft)
         draft.replace(path)
-    except BaseException as error:
-        full = _disk_full(error, draft, path)
-        _drop(draft)
-        if full is not None:
-            raise full from error
-        raise
 
 
 @contextmanager
@@ -73,9 +76,8 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
     Afterwards the folder holds exactly what the block wrote; what it held before is removed.
     """
-    draft = _draft_of(folder)
-    draft.mkdir()
-    try:
+    with _draft_of(folder) as draft:
+        draft.mkdir()
         yield draft
         retired = folder.with_name(f".{folder.name}.tmp-old-{os.getpid()}")
         if folder.exists():
@@ -83,12 +85,6 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         draft.replace(folder)
         _flush(folder.parent)
         _drop(retired)
-    except BaseException as error:
-        full = _disk_full(error, draft, folder)
-        _drop(draft)
-        if full is not None:
-            raise full from error
-        raise
 
 
 def reserve(draft: Path, size: int) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -52,22 +51,6 @@ def foreground_mask(pixels: UInt8Array, settings: ForegroundSettings) -> BoolArr
     return found if settings.share_min <= share <= settings.share_max else None
 
 
-@dataclass(frozen=True)
-class _Bits:
-    """A mask at eight pixels a byte."""
-
-    packed: UInt8Array
-    shape: tuple[int, int]
-
-    @classmethod
-    def of(cls, mask: BoolArray) -> "_Bits":
-        return cls(np.packbits(mask), (mask.shape[0], mask.shape[1]))
-
-    def mask(self) -> BoolArray:
-        height, width = self.shape
-        return np.unpackbits(self.packed, count=height * width).view(np.bool_).reshape(height, width)
-
-
 class ForegroundMasks:
     """Foregrounds of training tiles, each found once and kept as bits.
 
@@ -77,7 +60,8 @@ class ForegroundMasks:
 
     def __init__(self, read: Callable[[int], UInt8Array], settings: ForegroundSettings) -> None:
         self.read, self.settings = read, settings
-        self._kept: dict[int, _Bits | None] = {}
+        self._kept: dict[int, tuple[UInt8Array, int] | None] = {}
+        """Rows of masks at eight pixels a byte, and their width."""
 
     def __call__(self, tile: int) -> BoolArray | None:
         """Return the foreground of a tile, bool (H, W), or None for the whole tile; any thread may ask."""
@@ -87,12 +71,12 @@ class ForegroundMasks:
         if tile not in self._kept:
             self._kept[tile] = self._found(tile)
         found = self._kept[tile]
-        return None if found is None else found.mask()
+        return None if found is None else np.unpackbits(found[0], axis=1, count=found[1]).view(np.bool_)
 
-    def _found(self, tile: int) -> _Bits | None:
+    def _found(self, tile: int) -> tuple[UInt8Array, int] | None:
         found = foreground_mask(self.read(tile), self.settings)
         if found is not None:
-            return _Bits.of(found)
+            return np.packbits(found, axis=1), found.shape[1]
         log = LOG.debug if None in self._kept.values() else LOG.warning
         log("tile %d: the foreground by %s is not believable, so the whole tile counts", tile, self.settings.method)
         return None
