@@ -20,30 +20,8 @@ from seamark.running.devices import claimed_device
 from seamark.running.job import Job
 
 
-def job_of(artifact: Path, folder: Path, device: str = "cpu") -> tuple[Path, Job]:
-    """Rebuild a job from the provenance that it left.
-
-    Parameters
-    ----------
-    artifact : Path
-        A manifest or its ``.prov.json``.
-    folder : Path
-        Below which the job shall write, at the paths that its outputs have in the project.
-    device : str
-        ``cpu`` or ``cuda:<index>``.
-
-    Returns
-    -------
-    Path
-        The stage script.
-    Job
-        As the script got it, but for its outputs and device.
-
-    Raises
-    ------
-    ManifestError
-        If there is no such provenance or an input is missing.
-    """
+def _job_of(artifact: Path, folder: Path, device: str) -> tuple[Path, Job]:
+    """Return script and job as the provenance of an artifact has them, but with outputs below a folder."""
     path = artifact if artifact.name.endswith(".prov.json") else artifact.with_suffix(".prov.json")
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
@@ -78,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     with claimed_device(int(options.gpu)) as device:
         try:
-            script, job = job_of(options.artifact, Path(tempfile.mkdtemp(prefix="seamark-debug-")), device)
+            script, job = _job_of(options.artifact, Path(tempfile.mkdtemp(prefix="seamark-debug-")), device)
         except SeamarkError as error:
             sys.exit(str(error))
         stage = runpy.run_path(str(script))["main"]
