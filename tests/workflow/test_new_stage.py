@@ -45,7 +45,7 @@ from seamark.files.atomic import atomic_folder
 from seamark.files.images import read_map
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.maps import MapsManifest
-from seamark.maps.writing import save_map
+from seamark.maps.stored import save_map
 from seamark.running.job import Job, run
 
 
