@@ -206,10 +206,9 @@ def inline_svg(title: str, svg: str) -> Markup:
         (r": (#[0-9a-f]{6})\b", lambda found: f": var(--{VARIABLES[found[1]]})" if found[1] in VARIABLES else found[0]),
     ):
         body = re.sub(pattern, replacement, body)
-    size = " ".join(re.findall(r'(?:width|height|viewBox)="[^"]*"', svg)[:3])
-    return Markup('<figure class="chart scroll"><svg {} role="img" aria-label="{}">{}</svg></figure>').format(
-        Markup(size), title, Markup(body)
-    )
+    width, view = re.findall(r'(?:width|viewBox)="([^"]*)"', svg)[:2]
+    head = Markup('<svg style="--width: {}" viewBox="{}" role="img" aria-label="{}">').format(width, view, title)
+    return Markup('<figure class="chart scroll">{}{}</svg></figure>').format(head, Markup(body))
 
 
 def line_plot(name: str, title: str, panels: Sequence[Panel]) -> Plot:
