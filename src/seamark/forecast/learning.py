@@ -17,14 +17,12 @@ from seamark.settings.feature_bank import FeatureBankSettings
 from seamark.settings.inp_former import InpFormerSettings
 from seamark.settings.pfadseg import PfadsegSettings
 from seamark.settings.teacher import TeacherSettings
-from seamark.settings.training import DetectorSettings
+from seamark.settings.training import GPU_BATCH, DetectorSettings
 
 INTERPRETER_MB = 395.0
 """Python with torch and the project, before anything is loaded."""
 CUDA_CONTEXT_MB = 500.0
 """What torch and its libraries keep on a GPU; not measured here."""
-GPU_BATCH = 16
-"""Tiles that are scored at a time on a GPU."""
 BYTES_TRAINED = 16
 """Of a trained parameter: itself, its gradient and two moments, float32."""
 PDN_CELLS = (56 / 256) ** 2

@@ -22,8 +22,7 @@ from seamark.files.images import UInt8Array
 from seamark.learning.batches import TileReader, TrainingTiles, batch_tiles
 from seamark.learning.detector import Detector, load_detector_class, use_device
 from seamark.learning.phases import SteppedPhase
-from seamark.learning.scoring import GPU_BATCH
-from seamark.settings.training import DetectorSettings
+from seamark.settings.training import GPU_BATCH, DetectorSettings
 
 FIRST_STEPS = 4
 """Steps on new tiles, the first of which does not count."""

@@ -16,7 +16,7 @@ FILL = 114
 
 
 class RotatedPairMaker(PairMaker):
-    """Turns a tile before its anomaly is drawn: square ones by quarters, all by up to ``turn_deg`` degrees either way."""
+    """Turns a tile before its anomaly is drawn: by quarters, if it is square, and by up to ``turn_deg`` degrees."""
 
     def __init__(
         self, reader: TileReader, synthesis: SynthesisSettings, *, quarter_turns: bool, turn_deg: float
