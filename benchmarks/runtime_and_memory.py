@@ -35,12 +35,12 @@ from safetensors import safe_open
 from seamark.files.images import Float32Array, UInt8Array
 from seamark.learning.batches import TileReader
 from seamark.learning.detector import Detector, use_device
-from seamark.learning.scoring import GPU_BATCH
 from seamark.learning.stored_models import HEADER
 from seamark.maps.merging import merge_tiles
 from seamark.planning.environment import prepare_environment
 from seamark.settings.grid import GridSettings
 from seamark.settings.merge import MergeSettings
+from seamark.settings.training import GPU_BATCH
 from seamark.tiles.cutting import cut_tiles
 from seamark.tiles.geometry import Box, tile_boxes
 

@@ -20,7 +20,7 @@ from seamark.settings.feature_bank import FeatureBankSettings
 from seamark.settings.inp_former import InpFormerSettings
 from seamark.settings.pfadseg import PfadsegSettings
 from seamark.settings.teacher import TeacherSettings
-from seamark.settings.training import DetectorSettings
+from seamark.settings.training import GPU_BATCH, DetectorSettings
 
 SEGMENT_ANYTHING_MB = {"vit_b": 3200.0, "vit_l": 5000.0, "vit_h": 7200.0}
 """Peak memory of refining with Segment Anything in MB (docs/segmenters.md). That of vit_b was measured; for the others
@@ -35,8 +35,6 @@ INTERPRETER_MB = 395.0
 """Python with torch and the project, before anything is loaded."""
 CUDA_CONTEXT_MB = 500.0
 """What torch and its libraries keep on a GPU; not measured here."""
-GPU_BATCH = 16
-"""Tiles that are scored at a time on a GPU."""
 BYTES_TRAINED = 16
 """Of a trained parameter: itself, its gradient and two moments, float32."""
 CACHE_OVERHEAD = 1.2

@@ -21,11 +21,10 @@ from seamark.forecast.work import Work
 from seamark.learning.batches import TileReader, TrainingTiles, batch_tiles
 from seamark.learning.detector import Detector, load_detector_class, use_device
 from seamark.learning.phases import ComputedPhase, SteppedPhase
-from seamark.learning.scoring import GPU_BATCH
 from seamark.registry import DETECTORS
 from seamark.settings.efficientad import EfficientAdSettings
 from seamark.settings.teacher import DISTILLED, RANDOM
-from seamark.settings.training import DetectorSettings
+from seamark.settings.training import GPU_BATCH, DetectorSettings
 
 STEPS = 14
 """Steps on few tiles, so that the last ones find the features of all of them kept."""

@@ -12,9 +12,7 @@ from seamark.files.images import UInt8Array
 from seamark.learning.batches import TileReader, ahead
 from seamark.learning.detector import ComponentDetector, Detector, arithmetic, use_device
 from seamark.learning.phases import Track
-
-GPU_BATCH = 16
-"""Tiles per batch on a GPU; on the CPU it is one, so that the bits of a score never depend on other tiles."""
+from seamark.settings.training import GPU_BATCH
 
 
 def score_tiles(

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from seamark.settings.base import Settings
 
+GPU_BATCH = 16
+"""Tiles scored at a time on a GPU; on the CPU it is one, so that the bits of a score never depend on other tiles."""
+
 
 class DetectorSettings(Settings):
     """What a detector sees and how it is trained."""
