@@ -16,7 +16,7 @@ from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import ImageRecord, IndexManifest
 from seamark.manifests.masks import MasksManifest
 from seamark.masks import sam
-from seamark.masks.sam_prompts import resize_mask
+from seamark.masks.components import resize_mask
 from seamark.masks.stored import save_mask
 from seamark.running.job import Job
 

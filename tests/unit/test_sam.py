@@ -10,9 +10,10 @@ from scipy import ndimage
 from tests.small_sam import SamPredictor, small_sam
 
 from seamark.errors import ConfigError
+from seamark.masks.components import resize_mask
 from seamark.masks.refine import refine_mask, refine_shrunk
 from seamark.masks.sam import SamSegmenter
-from seamark.masks.sam_prompts import crop_windows, resize_mask, zoom_image
+from seamark.masks.sam_prompts import crop_windows, zoom_image
 from seamark.masks.segmenter import Patch
 from seamark.settings.refine import RefineSettings, SamSettings
 

@@ -19,7 +19,7 @@ from seamark.manifests.masks import MaskRecord, ThresholdRecord
 from seamark.maps.calibration import statistics_for
 from seamark.maps.normal_statistics import normal_statistics
 from seamark.maps.stored import load_map
-from seamark.masks.components import drop_small, erode_scores, grow_components, open_scores, trim_halos
+from seamark.masks.components import drop_small, erode_scores, grow_components, open_scores, resize_mask, trim_halos
 from seamark.masks.mebin import SCALE
 from seamark.masks.stored import save_mask
 from seamark.masks.thresholds import ImageContext, find_thresholds, growing_threshold
@@ -45,13 +45,6 @@ def enlarge_map(scores: Float32Array, shape: tuple[int, int]) -> Float32Array:
         return scores
     enlarged = cv2.resize(scores, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
     return enlarged.astype(np.float32, copy=False)
-
-
-def _enlarge_mask(mask: BoolArray, shape: tuple[int, int]) -> BoolArray:
-    if mask.shape == shape:
-        return mask
-    size = (shape[1], shape[0])
-    return cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT).view(np.bool_)
 
 
 def _largest_float32(threshold: float) -> np.float32:
@@ -84,7 +77,7 @@ def exceeds(scores: Float32Array, threshold: float | None, shape: tuple[int, int
         return np.zeros(shape, dtype=np.bool_)
     if native:
         return enlarge_map(scores, shape) > _largest_float32(threshold)
-    return _enlarge_mask(scores > _largest_float32(threshold), shape)
+    return resize_mask(scores > _largest_float32(threshold), shape)
 
 
 def _lowest_by_erosion(thresholds: tuple[ThresholdRecord, ...], settings: BinarizeSettings) -> dict[int, float]:

@@ -153,6 +153,27 @@ def trim_halos(mask: BoolArray, scores: Float32Array, base: float, share: float)
     return trimmed
 
 
+def resize_mask(mask: BoolArray, shape: tuple[int, int]) -> BoolArray:
+    """Bring a mask to another size by picking the pixel at each centre.
+
+    Shrinking undoes an enlargement to the nearest pixel exactly.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (h, w)
+        Foreground.
+    shape : tuple of int
+        Wanted height and width.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+        The mask at the wanted size.
+    """
+    resized = cv2.resize(mask.view(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.asarray(resized.view(np.bool_), dtype=np.bool_)
+
+
 def fill_holes(mask: BoolArray) -> BoolArray:
     """Fill background that no 4-connected path joins to the outside (docs/methods/robis.md#sam-refinement, step 7).
 

@@ -15,9 +15,9 @@ from seamark.errors import ConfigError, DataError, ManifestError
 from seamark.files.images import BoolArray, UInt8Array
 from seamark.manifests.index import IndexManifest
 from seamark.manifests.masks import MaskRecord, MasksManifest
-from seamark.masks.components import choose_largest, fill_holes, find_components
+from seamark.masks.components import choose_largest, fill_holes, find_components, resize_mask
 from seamark.masks.grabcut import GrabCut
-from seamark.masks.sam_prompts import resize_mask, zoom_image
+from seamark.masks.sam_prompts import zoom_image
 from seamark.masks.segmenter import Patch, Segmenter
 from seamark.masks.stored import load_mask, save_mask
 from seamark.repair import repair_command

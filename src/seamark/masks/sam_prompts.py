@@ -6,34 +6,12 @@ Source: docs/methods/robis.md#sam-refinement, steps 1, 4 and 5; crops are our ow
 from collections.abc import Sequence
 from math import ceil
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from seamark.files.images import BoolArray, Float64Array, UInt8Array
+from seamark.files.images import Float64Array, UInt8Array
 from seamark.settings.refine import SamSettings
 from seamark.tiles.geometry import Box
-
-
-def resize_mask(mask: BoolArray, shape: tuple[int, int]) -> BoolArray:
-    """Bring a mask to another size by picking the pixel at each centre, as the binarize stage does.
-
-    Shrinking undoes an enlargement to the nearest pixel exactly.
-
-    Parameters
-    ----------
-    mask : ndarray of bool, shape (h, w)
-        Foreground.
-    shape : tuple of int
-        Wanted height and width.
-
-    Returns
-    -------
-    ndarray of bool, shape (H, W)
-        The mask at the wanted size.
-    """
-    resized = cv2.resize(mask.view(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-    return np.asarray(resized.view(np.bool_), dtype=np.bool_)
 
 
 def _corner_aligned(length: int, wanted: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Float64Array]:
