@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from seamark.files.images import BoolArray, Float64Array, UInt8Array
+from seamark.files.images import BoolArray, UInt8Array
 from seamark.settings.refine import SamSettings
 from seamark.tiles.geometry import Box
+
+Float64Array = npt.NDArray[np.float64]
 
 
 def resize_mask(mask: BoolArray, shape: tuple[int, int]) -> BoolArray:
