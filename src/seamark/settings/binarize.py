@@ -45,7 +45,7 @@ class MebinSettings(Settings):
     scores: Literal["raw", "robis"] = Field(
         "raw",
         description="raw: brought to 0..255 by the range of the split; "
-        "released: on that scale already (parity: maps merged like the released ones)",
+        "robis: on that scale already (parity: maps merged as RoBiS merges them)",
     )
     sample_rate: int = Field(4, ge=1, le=64, description="step between sampled thresholds on the 0..255 scale")
     min_interval: int = Field(4, ge=1, le=64, description="shortest run of equal component counts, in steps")

@@ -33,17 +33,17 @@ class MergeSettings(Settings):
     """How tile maps become one anomaly map per image."""
 
     method: Literal["exact", "robis"] = Field(
-        "exact", description="exact: tiles where they lie, smoothed after merging; released: as RoBiS's code does it"
+        "exact", description="exact: tiles where they lie, smoothed after merging; robis: as RoBiS's code does it"
     )
     scale: float = Field(
         1.0, gt=0.0, le=1.0, description="size of the map relative to the image: 1 native, 0.25 quarter"
     )
     blend: Literal["mean", "hann"] = Field(
         "hann",
-        description="mean: plain average of overlapping tiles; hann: seam-free window (released: always the mean)",
+        description="mean: plain average of overlapping tiles; hann: seam-free window (robis: always the mean)",
     )
     smooth_sigma_px: float = Field(
-        8.0, ge=0.0, le=200.0, description="Gaussian smoothing in image pixels, 0 for none (not used by released)"
+        8.0, ge=0.0, le=200.0, description="Gaussian smoothing in image pixels, 0 for none (not used by robis)"
     )
     alpha: float | None = Field(
         None,
