@@ -1,4 +1,5 @@
 import copy
+import re
 
 import pytest
 
@@ -110,3 +111,25 @@ def test_deep_merge_replaces_lists_and_leaves_its_inputs_alone():
     before = copy.deepcopy(base)
     assert deep_merge(base, {"a": {"b": [3]}}) == {"a": {"b": [3], "c": 1}, "d": 4}
     assert base == before
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({"relight": {"train_variants": 1}}, "relight: is called light_variants now"),
+        ({"merge": {"released": {}}}, "merge.released: is called robis now"),
+        ({"merge": {"method": "released"}}, "merge.method: released is called robis now"),
+        ({"binarize": {"mebin": {"scores": "released"}}}, "scores: released is called robis now"),
+        ({"binarize": {"normal": "validation_relit"}}, "validation_relit is called validation_variants now"),
+        ({"detectors": {"efficientad": {"appearance": ["gamma"]}}}, "appearance: is called colour_jitter now"),
+        (
+            {"detectors": {"efficientad": {"distill": {"appearance_probability": 0.1}}}},
+            "appearance_probability: is called colour_jitter_probability now",
+        ),
+    ],
+)
+def test_an_old_name_is_refused_with_the_new_one(raw, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_config(raw)
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        check_overrides({"overrides": {"woven": raw}}, ("woven",))
