@@ -15,7 +15,7 @@ submission: $(READY) ## draw the demo photographs, run everything, leave a check
 	$(BIN)/snakemake --cores $(CORES) submission
 
 test: $(READY) ## run the tests; faults and fuzzing run with: .venv/bin/pytest --slow
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(READY) ## check style, types, import directions and the workflow's layout
 	$(BIN)/ruff check .

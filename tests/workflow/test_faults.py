@@ -10,6 +10,7 @@ EVENTS = {"binarize": (23, 8), "refine": (24, 9), "evaluate": (42, 30), "package
 
 
 @pytest.mark.faults
+@pytest.mark.slow
 def test_a_run_that_faults_strike_ends_as_an_undisturbed_one(finished, tmp_path):
     """Late stages of one category, struck by a full disk, a kill, a truncated map, an unreadable file and a clock."""
     absent = impossible_kinds()

@@ -2,19 +2,17 @@
 
 import fcntl
 
-from tests.workflow.project import SPLITS, Project
+from tests.workflow.project import Project
 
 PLACES = (
-    "10_tiles/tile/bolt/.train.npy",
     "20_models/inp_former/bolt/",
-    "20_models/inp_former/bolt/.model.safetensors",
     "40_maps/inp_former/bolt/.test_private.json",
     "submissions/.tiny.tar.gz",
 )
-"""Crop, a checkpoint in the middle of training, the model, merge and package: a file written but not yet renamed."""
+"""A checkpoint in the middle of training, merge and package: a file written but not yet renamed."""
 
 
-def test_killed_in_the_middle_of_five_stages_and_finished_on_one_core(finished, tmp_path):
+def test_killed_in_the_middle_of_three_stages_and_finished_on_one_core(finished, tmp_path):
     """The undisturbed run had two cores, which changes no byte either."""
     project = Project.fresh(tmp_path)
     for place in PLACES:
@@ -31,8 +29,7 @@ def test_killed_in_the_middle_of_five_stages_and_finished_on_one_core(finished, 
 
 def test_a_second_run_in_the_same_folder_is_refused(project):
 
-    for split in SPLITS:
-        (project.out / f"60_coarse/bolt/{split}.json").unlink()
+    (project.out / "80_preview/bolt/test_public.json").unlink()
     with (project.out / ".running").open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         result = project.snakemake("submission", check=False)

@@ -103,7 +103,7 @@ def test_what_decides_no_result_reruns_nothing(project, file, old, new):
 
 
 def test_other_published_weights_retrain_the_detector(project):
-    edit(project.folder / "src/seamark/weights/published.py", "579344248a93", "000000000000")
+    edit(project.folder / "src/seamark/backbones/table.py", "579344248a93", "000000000000")
     planned = project.planned()
     assert planned["train", "bolt", None] == planned["train", "cloth", None] == 1
     assert not any(job[0] in ("index", "crop") for job in planned)
