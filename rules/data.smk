@@ -26,7 +26,7 @@ rule index:
     input:
         demo=run.made("demo"),
     output:
-        manifest=f"{RUN}/00_index/{{category}}.json",
+        manifest=f"{RUN}/00_index/{{category}}/{{split}}.json",
     log:
         run.log("index"),
     benchmark:
@@ -36,22 +36,43 @@ rule index:
     params:
         root=run.root,
         layout=run.config.data.layout,
-        train_images=run.config.data.train_images,
+        chosen=run.chosen,
         image_px_max=run.config.data.image_px_max,
-        seed=run.config.seed,
         files=run.listing,
         code=run.code("index"),
     message:
-        "Listing and checking the images of {wildcards.category}"
+        "Listing and checking the images of {wildcards.category} {wildcards.split}"
     script:
         "../stages/index.py"
+
+
+rule inventory:
+    input:
+        index=run.made("index", split="all"),
+    output:
+        manifest=f"{RUN}/00_index/{{category}}.json",
+    log:
+        run.log("inventory"),
+    benchmark:
+        run.benchmark("inventory")
+    priority: 50
+    resources:
+        mem_mb=run.memory("inventory"),
+    params:
+        root=run.root,
+        layout=run.config.data.layout,
+        code=run.code("inventory"),
+    message:
+        "Taking stock of {wildcards.category}"
+    script:
+        "../stages/inventory.py"
 
 
 rule truth:
     input:
         index=run.made("index"),
     output:
-        manifest=f"{RUN}/00_index/{{category}}.truth.json",
+        manifest=f"{RUN}/00_index/{{category}}/{{split}}.truth.json",
     log:
         run.log("truth"),
     benchmark:
@@ -64,7 +85,7 @@ rule truth:
         files=run.truth_listing,
         code=run.code("truth"),
     message:
-        "Gathering the known truth of {wildcards.category}"
+        "Gathering the known truth of {wildcards.category} {wildcards.split}"
     script:
         "../stages/truth.py"
 

@@ -30,8 +30,8 @@ rule preview:
 
 rule evaluate:
     input:
-        index=run.made("index"),
-        truth=run.made("truth"),
+        index=run.made("index", split="every"),
+        truth=run.made("truth", split="every"),
         maps=run.made("fuse", split="every"),
         calibration=run.if_ranked(run.made("calibrate")),
         coarse=run.made("binarize", split="every"),
@@ -60,7 +60,7 @@ rule evaluate:
 
 rule package:
     input:
-        index=run.made("index"),
+        index=run.made("index", split="private"),
         maps=run.within_rules(run.made("fuse", split="private")),
         calibration=run.if_ranked(run.made("calibrate")),
         masks=run.made("refine", split="private"),
@@ -90,7 +90,8 @@ rule package:
 
 rule report:
     input:
-        index=run.made("index"),
+        inventory=run.made("inventory"),
+        index=run.made("index", split="every"),
         fit=run.made("train"),
         calibration=run.made("calibrate"),
         coarse=run.made("binarize", split="every"),

@@ -2,8 +2,9 @@
 
 **Inputs** (for Snakemake; which file belongs to which run is in ``runs``)
 
-- ``evaluation``, ``index``, ``truth``: manifests per category; the scores of every resample lie beside ``evaluation``
-- ``maps``, ``coarse``, ``refined``: manifests per category and split; float32 TIFFs and 0/255 PNGs lie beside them
+- ``evaluation``: manifests per category; the scores of every resample lie beside them
+- ``index``, ``truth``, ``maps``, ``coarse``, ``refined``: manifests per category and split; float32 TIFFs and 0/255
+  PNGs lie beside those of maps and masks
 
 **Outputs**
 

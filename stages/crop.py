@@ -1,6 +1,6 @@
 """Cut the images of one category and split into tiles at the size of the model's input.
 
-**Inputs** ``index``: manifest of the category's images, with their sizes in px and digests.
+**Inputs** ``index``: manifest of the split's images, with their sizes in px and digests.
 **Outputs** ``tiles``: uint8 array (T, h, w, C) in a memory-mappable .npy file, values 0..255, C is 1 (grey) or 3 (RGB);
 ``manifest``: the tiles' windows in px of their images, half-open, rows outer; what lies beyond the image is padding.
 **Params** ``settings``: the grid: layout, window in px, overlap as a share of it, input size in px; ``light_variants``:
@@ -15,15 +15,11 @@ from pathlib import Path
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest
 from seamark.running.job import Job, run
-from seamark.settings.crossfit import CROSSFIT_TRAIN
 from seamark.settings.grid import GridSettings
 from seamark.settings.light_variants import VALIDATION_VARIANTS, LightVariantsSettings
 from seamark.tiles.cutting import tiles_manifest, write_tiles
 from seamark.tiles.light_variants import light_variant
 from seamark.tiles.plan import images_of, plan_tiles
-
-PHOTOGRAPHS = {VALIDATION_VARIANTS: "validation", CROSSFIT_TRAIN: "train"}
-"""Where the photographs of a split come from that is none of the data set."""
 
 
 def main(job: Job) -> None:
@@ -34,7 +30,7 @@ def main(job: Job) -> None:
     split = job.wildcards["split"]
     variants = LightVariantsSettings.model_validate(job.params["light_variants"] or {})
     versions = tuple(range(int(split == VALIDATION_VARIANTS), variants.variants(split) + 1))
-    images = images_of(index, PHOTOGRAPHS.get(split, split), root)
+    images = images_of(index, root)
     plan = plan_tiles(images, job.settings(GridSettings), target.parent, job.threads, versions)
     vary = partial(light_variant, variants.wide, index.category)
     write_tiles(target, plan, root, job.map, vary, index=job.path("index"))

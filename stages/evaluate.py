@@ -1,6 +1,6 @@
 """Score the maps and masks of one category on every test split whose truth is known.
 
-**Inputs** ``index``, ``truth``: manifests of the category; ``maps``: manifests of the fused maps, one per split,
+**Inputs** ``index``, ``truth``: manifests, one per split; ``maps``: manifests of the fused maps, one per split,
 float32 TIFFs, raw scores, beside them; ``calibration``: manifest of the score statistics, none unless the maps are
 fitted to it; ``coarse``, ``refined``: manifests of the masks, one per split, 0/255 PNGs of image size beside them.
 **Outputs** ``manifest``: EvaluationManifest, JSON: AucPro, AUROC, AP, IAP, SegF1, ClassF1 in 0..1 per split and light
@@ -36,28 +36,28 @@ from seamark.settings.ranking import RankingSettings
 
 def main(job: Job) -> None:
     """Write the evaluation manifest of one category."""
-    index = read_manifest(job.path("index"), IndexManifest)
     maps = {path: read_manifest(path, MapsManifest) for path in job.paths("maps")}
     coarse, refined = (
         {path: read_manifest(path, MasksManifest) for path in job.paths(stage)} for stage in ("coarse", "refined")
     )
     truth_root = job.params["truth_root"]
     images = images_to_evaluate(
-        index,
-        read_manifest(job.path("truth"), TruthManifest),
+        [read_manifest(path, IndexManifest) for path in job.paths("index")],
+        [read_manifest(path, TruthManifest) for path in job.paths("truth")],
         maps,
         coarse,
         refined,
         data_root=Path(job.params["root"]),
         truth_root=Path(truth_root) if truth_root else None,
     )
+    category = job.wildcards["category"]
     grids = [GridSettings.model_validate(grid) for grid in job.params["grids"]]
     ranking = RankingSettings.model_validate(job.params["ranking"] or {})
-    fit = validation_fits(ranking, job.paths("calibration"), maps.values()).get(index.category)
+    fit = validation_fits(ranking, job.paths("calibration"), maps.values()).get(category)
     per_image = job.map(partial(evaluate_image, grids=grids, fit=fit), images, "images")
     detector, settings = next(iter(maps.values())).detector, job.settings(EvaluateSettings)
-    seed, target = draw_seed(index.category), job.target("manifest")
-    scores, resampled = evaluation(index.category, detector, settings, images, per_image, seed=seed)
+    seed, target = draw_seed(category), job.target("manifest")
+    scores, resampled = evaluation(category, detector, settings, images, per_image, seed=seed)
     write_curves(job.target("curves"), split_curves(images, per_image))
     record = save_resamples(target, resampled, seed)
     write_manifest(target, scores.model_copy(update={"resampled": record, "ranking": fit}))

@@ -1,9 +1,9 @@
-"""List and check every image of a category.
+"""List and check every image of a category and split.
 
 **Inputs** ``demo``: the demo's manifest, present only when the demo is drawn.
 **Outputs** ``manifest``: IndexManifest, JSON; image, split, light, label, mask path, size in px, channels, digest.
-**Params** ``root``: data root; ``category``: its name; ``layout``: folder layout, ``mvtec_ad_2`` or ``mvtec_ad``;
-``train_images``: training images that are listed, None for all; ``seed``: of the run, by which they are chosen;
+**Params** ``root``: data root; ``layout``: folder layout, ``mvtec_ad_2`` or ``mvtec_ad``;
+``chosen``: number of training images that are listed and the seed by which they are chosen, empty for all;
 ``image_px_max``: px that a photograph may have.
 
 Source: docs/methods/mvtec_ad2.md#tree-and-names and docs/methods/mvtec_ad2.md#counts.
@@ -11,20 +11,20 @@ Source: docs/methods/mvtec_ad2.md#tree-and-names and docs/methods/mvtec_ad2.md#c
 
 from pathlib import Path
 
-from seamark.data.index import index_category
+from seamark.data.index import index_split
 from seamark.manifests.base import write_manifest
 from seamark.running.job import Job, run
 
 
 def main(job: Job) -> None:
-    """Index one category."""
-    manifest = index_category(
+    """Index one split of one category."""
+    manifest = index_split(
         Path(job.params["root"]),
         job.wildcards["category"],
+        job.wildcards["split"],  # type: ignore[arg-type]  # constrained to splits
         job.params["layout"],
         job.map,
-        train_images=job.params["train_images"],
-        seed=job.params["seed"],
+        **job.params["chosen"],
         most_pixels=job.params["image_px_max"],
     )
     write_manifest(job.target("manifest"), manifest)

@@ -2,7 +2,7 @@
 
 **Inputs**
 
-- ``index``: index manifests (JSON), one per category
+- ``index``: index manifests (JSON), one per category and private split
 - ``maps``: manifests of the fused maps, one per category and private split; float32 TIFFs, raw scores, lie beside them
 - ``calibration``: manifests of the score statistics, one per category; empty unless the maps are fitted to them
 - ``masks``: manifests of the refined masks, in the same order; 0/255 PNGs of image size lie beside them
@@ -57,7 +57,8 @@ def main(job: Job) -> None:
     masks = {path: read_manifest(path, MasksManifest) for path in job.paths("masks")}
     images = images_to_submit(indexes, maps, masks)
     if not settings.allow_partial:
-        require_complete(Path(job.params["root"]), indexes, images)
+        packaged = {(image.category, image.split) for image in images}
+        require_complete(Path(job.params["root"]), indexes[0].layout, packaged)
     ranking = RankingSettings.model_validate(job.params["ranking"] or {})
     fits = validation_fits(ranking, job.paths("calibration"), maps.values())
     folder = archive.with_name(job.params["run"])
@@ -80,7 +81,7 @@ def main(job: Job) -> None:
             settings=settings.model_dump(),
             manifests={str(path): file_digest(path) for paths in job.inputs.values() for path in paths},
             versions=package_versions(),
-            images={index.category: {split: counts[index.category, split] for split in splits} for index in indexes},
+            images={name: {split: counts[name, split] for split in splits} for name, _ in sorted(counts)},
             precision=written.precision,
             ranking=fits,
         ),

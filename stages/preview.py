@@ -2,7 +2,7 @@
 
 **Inputs**
 
-- ``index``, ``truth``: manifests of the category; truth may know nothing about this split
+- ``index``, ``truth``: manifests of the split; a split that is no test has no truth
 - ``maps``: manifest of the fused anomaly maps, float32 TIFF (H, W), raw score units
 - ``calibration``: manifest with the validation statistics that the colour range comes from
 - ``coarse``, ``refined``: manifests of the masks, 8-bit PNG 0/255 at image size
@@ -37,8 +37,9 @@ def main(job: Job) -> None:
     """Run the stage."""
     settings = job.settings(PreviewSettings)
     truth_root = job.params["truth_root"]
-    names = ("index", "truth", "maps", "coarse", "refined")
-    manifests = PreviewManifests(**{name: job.path(name) for name in names})
+    names = ("index", "maps", "coarse", "refined")
+    truth = next(iter(job.paths("truth")), None)
+    manifests = PreviewManifests(truth=truth, **{name: job.path(name) for name in names})
     sources = preview_sources(manifests, Path(job.params["root"]), None if truth_root is None else Path(truth_root))
     score_range = colour_range(read_manifest(job.path("calibration"), CalibrationManifest))
     target = job.target("manifest")

@@ -2,8 +2,8 @@
 
 **Inputs**
 
-- ``index``, ``fit``, ``calibration``, ``coarse``, ``refined``, ``evaluation``, ``preview``: manifests, lists over
-  categories, detectors and splits
+- ``inventory``, ``index``, ``fit``, ``calibration``, ``coarse``, ``refined``, ``evaluation``, ``preview``: manifests,
+  lists over categories, detectors and splits
 - ``curves``: threshold curves (CSV), one per evaluation
 - ``check``: JSON of the submission check; empty when the run has no private split
 
@@ -37,7 +37,7 @@ from seamark.settings.report import ReportSettings
 
 def main(job: Job) -> None:
     """Run the stage."""
-    lists = ("index", "fit", "calibration", "coarse", "refined", "evaluation", "preview", "curves")
+    lists = ("inventory", "index", "fit", "calibration", "coarse", "refined", "evaluation", "preview", "curves")
     inputs = ReportFiles(
         **{name: job.paths(name) for name in lists},
         check=next(iter(job.paths("check")), None),

@@ -1,6 +1,6 @@
-"""Gather the known truth of a category; only evaluate, preview and report read it.
+"""Gather the known truth of a category and test split; only evaluate and preview read it.
 
-**Inputs** ``index``: IndexManifest of the category.
+**Inputs** ``index``: IndexManifest of the split.
 **Outputs** ``manifest``: TruthManifest, JSON; mask path, digest and number of defect pixels of every image whose truth
 is known.
 **Params** ``root``: data root; ``truth_root``: folder with the private truth, or None.
@@ -17,7 +17,7 @@ from seamark.running.job import Job, run
 
 
 def main(job: Job) -> None:
-    """Gather the truth of one category."""
+    """Gather the truth of one split of one category."""
     index = read_manifest(job.path("index"), IndexManifest)
     truth_root = job.params["truth_root"]
     truth = find_truth(index, Path(job.params["root"]), Path(truth_root) if truth_root else None, job.map)

@@ -11,9 +11,9 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any, NamedTuple
 
-OWN, EVERY, CALIBRATED, PRIVATE = "own", "every", "calibrated", "private"
-"""Files of a source: of the job's own split, one for each split of the run, for these and the splits that only
-thresholds see, or for each private split; otherwise a source names its split."""
+OWN, EVERY, ALL, CALIBRATED, PRIVATE = "own", "every", "all", "calibrated", "private"
+"""Files of a source: of the job's own split, one for each split of the run, for these and ``train``, for these and the
+splits that only thresholds see, or for each private split; otherwise a source names its split."""
 
 
 class Source(NamedTuple):
@@ -113,13 +113,19 @@ STAGES: Mapping[str, Stage] = {
         threads=2,
     ),
     "index": Stage(
-        _files("out/{run}/00_index/{category}.json"),
+        _files("out/{run}/00_index/{category}/{split}.json"),
         kind="index:IndexManifest",
         reads="demo",
         memory=StageMemory(80.0, per_megapixel=3.0),
     ),
+    "inventory": Stage(
+        _files("out/{run}/00_index/{category}.json"),
+        kind="inventory:InventoryManifest",
+        reads="index:all",
+        memory=StageMemory(80.0),
+    ),
     "truth": Stage(
-        _files("out/{run}/00_index/{category}.truth.json"),
+        _files("out/{run}/00_index/{category}/{split}.truth.json"),
         kind="index:TruthManifest",
         reads="index",
         memory=StageMemory(80.0, per_megapixel=3.0),
@@ -205,7 +211,7 @@ STAGES: Mapping[str, Stage] = {
     "evaluate": Stage(
         _files("out/{place}/90_eval/{category}.json", curves=".curves.csv"),
         kind="evaluation:EvaluationManifest",
-        reads="index truth fuse:every calibrate binarize:every refine:every",
+        reads="index:every truth:every fuse:every calibrate binarize:every refine:every",
         params="evaluate grids ranking",
         memory=StageMemory(95.0, per_megapixel=18.5),
     ),
@@ -215,7 +221,7 @@ STAGES: Mapping[str, Stage] = {
             "check": "submissions/{run}.check.json",
             "provenance": "submissions/{run}.provenance.json",
         },
-        reads="index fuse:private calibrate refine:private",
+        reads="index:private fuse:private calibrate refine:private",
         params="package ranking",
         memory=StageMemory(270.0, per_map_megapixel=4.0, per_photograph=0.006),
         threads=4,
@@ -226,7 +232,7 @@ STAGES: Mapping[str, Stage] = {
             "plots": "out/{run}/report/plots/plots.json",
             "summary": "out/{run}/90_eval/summary.csv",
         },
-        reads="index train calibrate binarize:every refine:every evaluate preview:every package",
+        reads="inventory index:every train calibrate binarize:every refine:every evaluate preview:every package",
         params="report",
         memory=StageMemory(150.0, per_photograph=0.02),
     ),

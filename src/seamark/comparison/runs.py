@@ -30,9 +30,9 @@ class RunFiles:
         How the run is called on the page.
     changes : str
         YAML of the settings that differ from the first run; empty for the first run.
-    evaluation, index, truth : tuple of Path
+    evaluation : tuple of Path
         One manifest per category.
-    maps, coarse, refined : tuple of Path
+    index, truth, maps, coarse, refined : tuple of Path
         One manifest per category and split.
     """
 
@@ -139,8 +139,9 @@ def _read_run(files: RunFiles) -> ScoredRun:
                 f"{evaluations[manifest.category][0]}; list one evaluation manifest per category"
             )
         evaluations[manifest.category] = path, manifest
-    indexes = [read_manifest(path, IndexManifest) for path in files.index]
-    photographs = {index.category: {(image.split, image.id): image for image in index.images} for index in indexes}
+    photographs: dict[str, dict[tuple[Split, str], ImageRecord]] = {}
+    for index in (read_manifest(path, IndexManifest) for path in files.index):
+        photographs.setdefault(index.category, {}).update({(index.split, image.id): image for image in index.images})
     for category, (path, manifest) in evaluations.items():
         for image in manifest.images:
             if (image.split, image.id) not in photographs.get(category, {}):

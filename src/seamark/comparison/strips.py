@@ -120,10 +120,10 @@ def _manifests(run: RunFiles, category: str, split: str) -> PreviewManifests:
 
 
 def _found(paths: Sequence[Path], kind: type[Manifest], category: str, split: str, run: str) -> Path:
-    """Return the manifest of a category; of one of its splits where there is one for each."""
+    """Return the manifest of a split of a category."""
     for path in paths:
         manifest = read_manifest(path, kind).model_dump(include={"category", "split"})
-        if {"category": category, "split": split} == {"split": split} | manifest:
+        if manifest == {"category": category, "split": split}:
             return path
     raise ManifestError(
         f"run {run} was scored on {category} {split}, but lists no {kind.__name__} of it; "

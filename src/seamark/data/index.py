@@ -1,24 +1,24 @@
-"""The index of a category: every image checked before hours are spent on it."""
+"""The index of a category and split: every image checked before hours are spent on it."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
-from seamark.data.layout import OFFICIAL_COUNTS, FoundImage, Layout, category_folders, find_images, limited, truth_file
+from seamark.data.layout import FoundImage, Layout, category_folders, find_images, limited, truth_file
 from seamark.errors import DataError
 from seamark.files.atomic import file_digest
 from seamark.files.image_checks import MAX_PIXELS, read_image_file
 from seamark.files.images import photograph_header, read_mask
 from seamark.files.parallel import MapItems
 from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
+from seamark.settings.base import Split
 
 
-def index_category(
+def index_split(
     root: Path,
     category: str,
+    split: Split,
     layout: Layout,
     map_images: MapItems,
     *,
@@ -26,16 +26,17 @@ def index_category(
     seed: int = 0,
     most_pixels: int = MAX_PIXELS,
 ) -> IndexManifest:
-    """List a category's images, by split and id, with size, channels and digest, and check them and their public masks.
+    """List the images of a category and split by id, with size, channels and digest; check them and their masks.
 
     Parameters
     ----------
-    root, category, layout : Path, str, Layout
-        Data root, name of the category and layout of its folder.
+    root, category, split, layout : Path, str, Split, Layout
+        Data root, name of the category, split, and layout of its folder.
     map_images : callable
         Applies a function to every image.
     train_images, seed : int
-        Training images that are listed, None for all, and the seed of their choice, see :func:`limited`.
+        Training images that are listed, None for all, and the seed of their choice, see :func:`limited`; of no effect
+        on other splits.
     most_pixels : int
         Pixels that a photograph may have; one with more is refused before it is decoded.
 
@@ -43,21 +44,20 @@ def index_category(
     ------
     DataError
         If the category is missing or empty, an image is truncated or of a kind that is not supported, a public defect
-        image has no mask, a mask has another size or values besides 0 and 255, or a full MVTec AD 2 lacks images.
+        image has no mask, or a mask has another size or values besides 0 and 255.
     """
     folders = category_folders(root, layout)
     if category not in folders:
         raise DataError(f"{root / category}: no such category; found: {', '.join(folders)}")
-    found = find_images(root, folders[category], layout)
-    if set(folders) == set(OFFICIAL_COUNTS):
-        _check_official_counts(category, found)
-    listed = limited(found, train_images, seed)
+    found = limited(find_images(root, folders[category], layout), train_images, seed)
+    listed = [image for image in found if image.split == split]
     records = map_images(lambda image: _record(root, image, most_pixels), listed, "images")
-    return IndexManifest(category=category, layout=layout, images=tuple(cast("list[ImageRecord]", records)))
+    images = tuple(cast("list[ImageRecord]", records))
+    return IndexManifest(category=category, split=split, layout=layout, images=images)
 
 
 def find_truth(index: IndexManifest, root: Path, truth_root: Path | None, map_images: MapItems) -> TruthManifest:
-    """Gather the known truth: public labels and masks, and private masks where a truth root is given.
+    """Gather the known truth of a split: public labels and masks, and private masks where a truth root is given.
 
     The latter are ``<category>/<split>/NNN_mask.png``; a private split without a folder there stays unknown. Images are
     in the order of the index. Raises DataError if an image of a private split with a truth folder has no mask, or a
@@ -65,21 +65,8 @@ def find_truth(index: IndexManifest, root: Path, truth_root: Path | None, map_im
     """
     known = [image for image in index.images if _truth_known(index, image, truth_root)]
     records = map_images(lambda image: _truth(index, image, root, truth_root), known, "masks")
-    return TruthManifest(category=index.category, images=tuple(cast("list[TruthRecord]", records)))
-
-
-def _check_official_counts(category: str, found: Sequence[FoundImage]) -> None:
-    counts = Counter(image.split for image in found)
-    wrong = [
-        f"{split} {counts[split]} instead of {expected}"
-        for split, expected in OFFICIAL_COUNTS[category].items()
-        if counts[split] != expected
-    ]
-    if wrong:
-        raise DataError(
-            f"category {category}: the root is a full MVTec AD 2, but the image counts differ: {'; '.join(wrong)}; "
-            "unpack it again"
-        )
+    images = tuple(cast("list[TruthRecord]", records))
+    return TruthManifest(category=index.category, split=index.split, images=images)
 
 
 def _record(root: Path, image: FoundImage, most_pixels: int) -> ImageRecord:

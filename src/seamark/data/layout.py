@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -101,6 +101,20 @@ def find_images(root: Path, folder: Path, layout: Layout) -> tuple[FoundImage, .
     return tuple(images)
 
 
+def require_official_counts(category: str, counts: Mapping[Split, int]) -> None:
+    """Refuse a category of a full MVTec AD 2 that lacks photographs; raises DataError with the splits."""
+    wrong = [
+        f"{split} {counts.get(split, 0)} instead of {expected}"
+        for split, expected in OFFICIAL_COUNTS[category].items()
+        if counts.get(split, 0) != expected
+    ]
+    if wrong:
+        raise DataError(
+            f"category {category}: the root is a full MVTec AD 2, but the image counts differ: {'; '.join(wrong)}; "
+            "unpack it again"
+        )
+
+
 def limited(images: Sequence[FoundImage], train_images: int | None, seed: int) -> tuple[FoundImage, ...]:
     """Leave out training images beyond a number, at random but nested: a larger number keeps all of a smaller one's."""
     if train_images is None:
@@ -132,22 +146,14 @@ def _check_name(path: Path, name: str) -> None:
         )
 
 
-def listing_digest(folder: Path) -> str:
-    """Return 16 hexadecimal digits of names, sizes and times of all files below a folder, to notice a changed image.
+def listing_digest(folder: Path, files: Iterable[str]) -> str:
+    """Return 16 hexadecimal digits of names, sizes and times of some files of a folder, to notice a changed image.
 
-    Links are followed, each folder once. A file that cannot be looked at counts by its name; reading it will tell.
+    Links are followed. A file that cannot be looked at counts by its name; reading it will tell.
     """
     digest = hashlib.sha256()
-    seen: set[str] = set()
-    for base, folders, names in os.walk(folder, followlinks=True):
-        folders.sort()
-        if (real := os.path.realpath(base)) in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        for name in sorted(names):
-            relative = (Path(base) / name).relative_to(folder)
-            digest.update(os.fsencode(relative) + _status(Path(base) / name))
+    for name in files:
+        digest.update(os.fsencode(name) + _status(folder / name))
     return digest.hexdigest()[:16]
 
 

@@ -34,8 +34,8 @@ class EvaluatedImage:
 
 
 def images_to_evaluate(
-    index: IndexManifest,
-    truth: TruthManifest,
+    indexes: Sequence[IndexManifest],
+    truths: Sequence[TruthManifest],
     maps: Mapping[Path, MapsManifest],
     coarse: Mapping[Path, MasksManifest],
     refined: Mapping[Path, MasksManifest],
@@ -47,8 +47,8 @@ def images_to_evaluate(
 
     Parameters
     ----------
-    index, truth : IndexManifest, TruthManifest
-        Of one category.
+    indexes, truths : sequence of IndexManifest, of TruthManifest
+        Of one category, one for each test split.
     maps, coarse, refined : mapping of Path to manifest
         One manifest per split, keyed by where it lies; other splits than the test splits are passed over.
     data_root, truth_root : Path
@@ -62,16 +62,17 @@ def images_to_evaluate(
         If a split has a map manifest but no mask manifest, or one of them lacks an image.
     """
     by_split = {manifest.split: path for path, manifest in maps.items()}
+    indexed = {index.split: index for index in indexes}
+    known_truth = {truth.split: truth for truth in truths}
     listed: list[EvaluatedImage] = []
     for split in TEST_SPLITS:
-        known = truth.of(split)
-        if not known or split not in by_split:
+        if split not in by_split or split not in known_truth or not known_truth[split].images:
             continue
-        images = index.of(split)
-        _require_whole_truth(index.category, split, images, known)
+        known, category, images = known_truth[split].by_id, indexed[split].category, indexed[split].images
+        _require_whole_truth(category, split, images, known)
         records = _by_id(by_split[split], maps[by_split[split]].maps, images)
-        coarse_files = _mask_files(coarse, split, images, index.category, "coarse")
-        refined_files = _mask_files(refined, split, images, index.category, "refined")
+        coarse_files = _mask_files(coarse, split, images, category, "coarse")
+        refined_files = _mask_files(refined, split, images, category, "refined")
         listed += [
             EvaluatedImage(
                 id=f"{split}/{image.id}",

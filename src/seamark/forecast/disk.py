@@ -97,6 +97,7 @@ class _Left(NamedTuple):
 LEFT_BY = {
     "demo": _Left("photographs of the demo", _demo),
     "index": _Left("lists of photographs"),
+    "inventory": _Left("lists of photographs"),
     "truth": _Left("lists of photographs"),
     "crop": _Left("tiles", lambda work: 1e6 * work.tiles_mb),
     "distill": _Left("teachers", _model),

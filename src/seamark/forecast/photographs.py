@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,13 +136,14 @@ class DataSetSizes:
         }
 
     def _indexed(self, category: str) -> dict[str, Size]:
-        """Sizes of the photographs by file as the index manifest tells them; nothing without a readable one."""
-        path = Path("out") / self._config.run / "00_index" / f"{category}.json"
-        try:
-            images = read_manifest(path, IndexManifest).images
-        except ManifestError:
-            return {}
-        return {image.file: (image.width, image.height, image.channels) for image in images}
+        """Sizes of the photographs by file as far as readable index manifests tell them."""
+        known: dict[str, Size] = {}
+        for split in ("train", *self._config.data.splits):
+            path = Path("out") / self._config.run / "00_index" / category / f"{split}.json"
+            with suppress(ManifestError):
+                images = read_manifest(path, IndexManifest).images
+                known |= {image.file: (image.width, image.height, image.channels) for image in images}
+        return known
 
     def _largest(self, category: str, names: Sequence[str]) -> Size:
         size = _header_size(max((self._config.data.root / name for name in names), key=_file_bytes))

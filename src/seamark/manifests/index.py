@@ -31,15 +31,12 @@ class ImageRecord(Record):
 
 
 class IndexManifest(Manifest):
-    """All images of a category, sorted by split and id."""
+    """All images of a category and split, sorted by id."""
 
     category: Inside
+    split: Split
     layout: Literal["mvtec_ad_2", "mvtec_ad"]
     images: tuple[ImageRecord, ...]
-
-    def of(self, split: Split) -> tuple[ImageRecord, ...]:
-        """Return the images of one split, sorted by id."""
-        return tuple(image for image in self.images if image.split == split)
 
 
 class TruthRecord(Record):
@@ -56,11 +53,13 @@ class TruthRecord(Record):
 
 
 class TruthManifest(Manifest):
-    """The known truth of a category; only evaluate, preview and report read it."""
+    """The known truth of a category and test split; only evaluate and preview read it."""
 
     category: Inside
+    split: Split
     images: tuple[TruthRecord, ...]
 
-    def of(self, split: Split) -> dict[str, TruthRecord]:
-        """Return the truth records of one split by image id; empty when its truth is not known."""
-        return {record.id: record for record in self.images if record.split == split}
+    @property
+    def by_id(self) -> dict[str, TruthRecord]:
+        """Records by image id; empty when the truth of the split is not known."""
+        return {record.id: record for record in self.images}

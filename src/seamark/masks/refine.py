@@ -226,9 +226,9 @@ class Refiner:
     index_path, masks_path : Path
         Where the two manifests lie.
     index : IndexManifest
-        Images of the category.
+        Images of the split.
     masks : MasksManifest
-        Coarse masks of one split of it.
+        Its coarse masks.
     settings : RefineSettings
         The resolved block.
     device : str
@@ -256,11 +256,11 @@ class Refiner:
         device: str = "cpu",
         seed: int = 0,
     ) -> None:
-        images = index.of(masks.split)
-        if masks.stage != "coarse" or masks.category != index.category:
+        images, wanted = index.images, (index.category, index.split)
+        if masks.stage != "coarse" or (masks.category, masks.split) != wanted:
             raise ManifestError(
-                f"{masks_path}: {masks.stage} masks of category {masks.category}, "
-                f"expected coarse ones of {index.category}; give the manifest of the binarize stage of this category"
+                f"{masks_path}: {masks.stage} masks of {masks.category} {masks.split}, expected coarse ones of "
+                f"{' '.join(wanted)}; give the manifest of the binarize stage of this split"
             )
         if tuple(image.id for image in images) != tuple(mask.id for mask in masks.masks):
             raise ManifestError(

@@ -9,8 +9,9 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from seamark.flow import CALIBRATED, EVERY, OWN, PRIVATE, STAGES, Source
+from seamark.flow import ALL, CALIBRATED, EVERY, OWN, PRIVATE, STAGES, Source
 from seamark.planning.variations import FOR_THRESHOLDS, Variation
+from seamark.settings.base import PHOTOGRAPHED
 from seamark.settings.crossfit import CROSSFIT_TRAIN
 
 PRIVATE_SPLITS = ("test_private", "test_private_mixed")
@@ -170,10 +171,17 @@ class RunJobs:
                 variation.grid(category, name) if name and "grid" in wanted else None,
                 fold,
             )
-            for one in (self._chosen(variation, source, category, split) if "split" in wanted else (None,))
+            for one in (self._with_files(variation, source, category, split) if "split" in wanted else (None,))
             for name in detectors
             for fold in _folds(variation, source.stage, category, split)
         ]
+
+    def _with_files(self, variation: Variation, source: Source, category: str, own: str | None) -> list[str | None]:
+        """Return the splits that the source has files of: photographs are indexed once, and only tests have a truth."""
+        splits = self._chosen(variation, source, category, own)
+        if source.stage == "index":
+            return list(dict.fromkeys(PHOTOGRAPHED.get(str(split), split) for split in splits))
+        return [split for split in splits if source.stage != "truth" or str(split).startswith("test")]
 
     def _chosen(self, variation: Variation, source: Source, category: str, own: str | None) -> Sequence[str | None]:
         if source.split == OWN:
@@ -182,6 +190,8 @@ class RunJobs:
             return self.private_splits
         if source.split == EVERY:
             return self._splits
+        if source.split == ALL:
+            return ["train", *self._splits]
         if source.split == CALIBRATED:
             return [*self._splits, *variation.splits_for_thresholds(category)]
         return [source.split]

@@ -8,9 +8,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
 
-from seamark.data.layout import OFFICIAL_COUNTS, category_folders, find_images, listing_digest
+from seamark.data.layout import (
+    OFFICIAL_COUNTS,
+    FoundImage,
+    category_folders,
+    find_images,
+    listing_digest,
+    require_official_counts,
+)
 from seamark.errors import ConfigError
-from seamark.flow import EVERY, OWN, STAGES, Source, work_of
+from seamark.flow import ALL, OWN, STAGES, Source, work_of
 from seamark.forecast.photographs import DataSetSizes
 from seamark.manifests.submission import ChallengeVerdict
 from seamark.planning.challenge_rules import challenge_verdicts
@@ -170,18 +177,25 @@ class Plan:
 
         return digest
 
+    def chosen(self, wildcards: Any) -> dict[str, int]:
+        """Return how many photographs of a split are taken, and the seed of their choice; nothing for all."""
+        limit = self.config.data.train_images if wildcards.split == "train" else None
+        return {} if limit is None else {"train_images": limit, "seed": self.config.seed}
+
     def listing(self, wildcards: Any) -> str | None:
-        """Return a digest of a category's files, or None for the demo, whose manifest is an input."""
+        """Return a digest of the files of a category's split, or None for the demo, whose manifest is an input."""
         if self.config.data.demo:
             return None
-        return listing_digest(self._folders[wildcards.category])
+        images = [image for image in self._images[wildcards.category] if image.split == wildcards.split]
+        files = [name for image in images for name in (image.file, image.mask) if name]
+        return listing_digest(Path(self.root), files)
 
     def truth_listing(self, wildcards: Any) -> str | None:
-        """Return a digest of a category's private truth files, None where there are none."""
+        """Return a digest of the private truth files of a category's split, None where there are none."""
         if self.config.data.demo or self.truth_root is None:
             return None
-        folder = Path(self.truth_root) / wildcards.category
-        return listing_digest(folder) if folder.is_dir() else None
+        folder = Path(self.truth_root) / wildcards.category / wildcards.split
+        return listing_digest(folder, sorted(path.name for path in folder.iterdir())) if folder.is_dir() else None
 
     def made(self, stage: str, output: str = "", split: str = OWN) -> Files:
         """Return an input function for what a stage made, at the job's own place or where it is shared.
@@ -257,7 +271,7 @@ class Plan:
 
     def on_the_way(self, *stages: str) -> list[str]:
         """Return every manifest on the way to the ends of some stages, these included; tiles only if they are kept."""
-        lists = [path for stage in ("index", "truth") for path in self.made(stage, split=EVERY)(None)]
+        lists = [path for stage in ("index", "truth", "inventory") for path in self.made(stage, split=ALL)(None)]
         return [*lists, *self.jobs.manifests(self.name, stages)]
 
     def comparison_settings(self) -> dict[str, Any]:
@@ -355,6 +369,12 @@ class Plan:
     def _folders(self) -> dict[str, Path]:
         return category_folders(self.config.data.root, self.config.data.layout)
 
+    @cached_property
+    def _images(self) -> dict[str, tuple[FoundImage, ...]]:
+        """Photographs of the categories of the run, as they are found without opening one."""
+        root, layout = self.config.data.root, self.config.data.layout
+        return {category: find_images(root, self._folders[category], layout) for category in self.categories}
+
     def _categories(self) -> tuple[str, ...]:
         if self.config.data.categories == "all":
             return self._available
@@ -368,8 +388,9 @@ class Plan:
     def _check_splits(self) -> None:
         """Refuse splits without images before anything runs."""
         for category in self.categories:
-            images = find_images(Path(self.root), self._folders[category], self.config.data.layout)
-            found = Counter(image.split for image in images)
+            found = Counter(image.split for image in self._images[category])
+            if set(self._folders) == set(OFFICIAL_COUNTS):
+                require_official_counts(category, found)
             require_photographs(category, found["train"], found["validation"], self.variations)
             missing = [split for split in self.splits if split not in found]
             if missing:

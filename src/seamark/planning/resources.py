@@ -119,8 +119,7 @@ class PlannedForecast:
         public = [name for name in data.splits if name == "test_public"]
         splits: Mapping[str, Sequence[Split]] = {
             "demo": EVERYTHING,
-            "index": EVERYTHING,
-            "truth": EVERYTHING[2:],
+            "inventory": EVERYTHING,
             "distill": ("train",),
             "train": ("train", "validation"),
             "package": private,

@@ -18,10 +18,10 @@ from seamark.repair import repair_command
 
 @dataclass(frozen=True)
 class PreviewManifests:
-    """The manifests of one category and split that strips are made of; index and truth cover all splits."""
+    """The manifests of one category and split that strips are made of; no truth of a split that is no test."""
 
     index: Path
-    truth: Path
+    truth: Path | None
     maps: Path
     coarse: Path
     refined: Path
@@ -79,8 +79,8 @@ def preview_sources(manifests: PreviewManifests, root: Path, truth_root: Path | 
     maps = read_manifest(manifests.maps, MapsManifest)
     if not maps.maps:
         raise ManifestError(f"{manifests.maps}: lists no images; take {maps.split} out of data.splits or add images")
-    images = {record.id: record for record in read_manifest(manifests.index, IndexManifest).of(maps.split)}
-    truths = read_manifest(manifests.truth, TruthManifest).of(maps.split)
+    images = {record.id: record for record in read_manifest(manifests.index, IndexManifest).images}
+    truths = read_manifest(manifests.truth, TruthManifest).by_id if manifests.truth else {}
     coarse = read_manifest(manifests.coarse, MasksManifest)
     refined = read_manifest(manifests.refined, MasksManifest)
     coarse_masks = {record.id: record for record in coarse.masks}

@@ -20,7 +20,7 @@ from seamark.report.pages import render
 from seamark.report.run_files import ReportFiles
 from seamark.settings.report import ReportSettings
 
-LISTS = ("index", "fit", "calibration", "coarse", "refined", "preview", "evaluation")
+LISTS = ("inventory", "index", "fit", "calibration", "coarse", "refined", "preview", "evaluation")
 """Names of the lists of manifests, in the order of the flow."""
 
 LAYERS: dict[LayerName, str] = {

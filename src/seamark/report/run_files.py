@@ -10,6 +10,7 @@ from seamark.manifests.base import AnyManifest, read_manifest
 from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.evaluation import EvaluationManifest, ImageScores
 from seamark.manifests.index import IndexManifest
+from seamark.manifests.inventory import InventoryManifest
 from seamark.manifests.masks import MasksManifest
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.preview import PreviewManifest
@@ -18,7 +19,9 @@ from seamark.maps.float16_scores import Histogram
 from seamark.report.cost import RunCost, read_costs
 from seamark.report.thresholds import ThresholdRow, threshold_rows
 
-OfCategory = TypeVar("OfCategory", CalibrationManifest, EvaluationManifest, MasksManifest, PreviewManifest)
+OfCategory = TypeVar(
+    "OfCategory", CalibrationManifest, EvaluationManifest, IndexManifest, MasksManifest, PreviewManifest
+)
 
 
 @dataclass(frozen=True)
@@ -27,15 +30,16 @@ class CategoryFiles:
 
     Parameters
     ----------
-    index, calibration : tuple of Path and manifest
+    inventory, calibration : tuple of Path and manifest
         Of the category.
     evaluation : tuple of Path and EvaluationManifest, optional
         None when nothing was scored.
-    previews, coarse, refined : mapping of str to tuple of Path and manifest
+    index, previews, coarse, refined : mapping of str to tuple of Path and manifest
         By split.
     """
 
-    index: tuple[Path, IndexManifest]
+    inventory: tuple[Path, InventoryManifest]
+    index: Mapping[str, tuple[Path, IndexManifest]]
     calibration: tuple[Path, CalibrationManifest]
     evaluation: tuple[Path, EvaluationManifest] | None
     previews: Mapping[str, tuple[Path, PreviewManifest]]
@@ -45,7 +49,7 @@ class CategoryFiles:
     @property
     def category(self) -> str:
         """Name of the category."""
-        return self.index[1].category
+        return self.inventory[1].category
 
     @property
     def script(self) -> str:
@@ -60,7 +64,7 @@ class CategoryFiles:
     @cached_property
     def lights(self) -> list[str]:
         """Light conditions of the images in the gallery."""
-        return sorted({image.light for image in self.index[1].images if image.split in self.previews})
+        return sorted({image.light for split in self.previews for image in self.index[split][1].images})
 
     @cached_property
     def scored(self) -> bool:
@@ -84,7 +88,7 @@ class ReportFiles:
 
     Parameters
     ----------
-    index, fit, calibration, coarse, refined, evaluation, preview : tuple of Path
+    inventory, index, fit, calibration, coarse, refined, evaluation, preview : tuple of Path
         Manifests.
     curves : tuple of Path
         Threshold curves (CSV), in the order of the evaluations.
@@ -96,6 +100,7 @@ class ReportFiles:
         Folder below which the provenance files lie.
     """
 
+    inventory: tuple[Path, ...]
     index: tuple[Path, ...]
     fit: tuple[Path, ...]
     calibration: tuple[Path, ...]
@@ -144,17 +149,18 @@ class ReportFiles:
     def categories(self) -> dict[str, CategoryFiles]:
         """What the gallery of each category is made of, by category."""
         calibrations = _read_all(self.calibration, CalibrationManifest)
-        previews = _read_all(self.preview, PreviewManifest)
+        previews, indexes = _read_all(self.preview, PreviewManifest), _read_all(self.index, IndexManifest)
         return {
-            index.category: CategoryFiles(
-                index=(path, index),
-                calibration=_of_category(calibrations, index.category)[0],
-                evaluation=next(iter(_of_category(self.evaluations, index.category)), None),
-                previews={pair[1].split: pair for pair in _of_category(previews, index.category)},
-                coarse=self._masks(index.category, "coarse"),
-                refined=self._masks(index.category, "refined"),
+            inventory.category: CategoryFiles(
+                inventory=(path, inventory),
+                index={pair[1].split: pair for pair in _of_category(indexes, inventory.category)},
+                calibration=_of_category(calibrations, inventory.category)[0],
+                evaluation=next(iter(_of_category(self.evaluations, inventory.category)), None),
+                previews={pair[1].split: pair for pair in _of_category(previews, inventory.category)},
+                coarse=self._masks(inventory.category, "coarse"),
+                refined=self._masks(inventory.category, "refined"),
             )
-            for path, index in _read_all(self.index, IndexManifest).items()
+            for path, inventory in _read_all(self.inventory, InventoryManifest).items()
         }
 
     def _masks(self, category: str, stage: str) -> dict[str, tuple[Path, MasksManifest]]:

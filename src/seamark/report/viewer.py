@@ -73,7 +73,7 @@ def gallery_data(files: CategoryFiles, page_folder: Path) -> dict[str, Any]:
 def _split(files: CategoryFiles, split: str, page_folder: Path) -> dict[str, Any]:
     path, preview = files.previews[split]
     manifests = {
-        "index": files.index[0],
+        "index": files.index[split][0],
         "calibration": files.calibration[0],
         "evaluation": files.evaluation[0] if files.evaluation else None,
         "coarse": files.coarse[split][0],
@@ -93,7 +93,7 @@ def _split(files: CategoryFiles, split: str, page_folder: Path) -> dict[str, Any
 
 def _images(files: CategoryFiles, split: str) -> Iterator[dict[str, Any]]:
     preview_path, preview = files.previews[split]
-    indexed = {image.id: image for image in files.index[1].images if image.split == split}
+    indexed = {image.id: image for image in files.index[split][1].images}
     scores, peaks = files.scores(split), files.peaks(split)
     coarse = {mask.id: mask for mask in files.coarse[split][1].masks}
     refined = {mask.id: mask for mask in files.refined[split][1].masks}

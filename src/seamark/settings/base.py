@@ -1,5 +1,6 @@
 """What every settings block has in common."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +12,9 @@ Split = Literal[
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test_public", "test_private", "test_private_mixed")
 """Splits that a data set has."""
+
+PHOTOGRAPHED: Mapping[str, Split] = {"train_crossfit": "train", "validation_variants": "validation"}
+"""Of whose photographs the splits are that only thresholds see."""
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 """What the name of a run, of a variation of it and of a grid looks like; each is the name of a folder."""

@@ -322,17 +322,17 @@ def report_lines(report: CheckReport) -> list[str]:
 
 
 def read_indexes(folder: Path) -> list[IndexManifest]:
-    """Read all index manifests of a folder, passing over truth and provenance.
+    """Read all index manifests below a folder, ``<category>/<split>.json``, passing over truth and provenance.
 
     Raises
     ------
     SubmissionError
         If the folder holds none.
     """
-    paths = sorted(path for path in folder.glob("*.json") if not path.name.endswith(NOT_AN_INDEX))
+    paths = sorted(path for path in folder.glob("*/*.json") if not path.name.endswith(NOT_AN_INDEX))
     if not paths:
         raise SubmissionError(
-            f"{folder}: no index manifest (<category>.json); give the folder that the index stage wrote"
+            f"{folder}: no index manifest (<category>/<split>.json); give the folder that the index stage wrote"
         )
     return [read_manifest(path, IndexManifest) for path in paths]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from seamark.data.layout import OFFICIAL_COUNTS
 from seamark.manifests.index import IndexManifest
-from seamark.settings.base import Split
+from seamark.settings.base import SPLITS, Split
 
 PRIVATE_SPLITS: tuple[Split, ...] = ("test_private", "test_private_mixed")
 OFFICIAL_LIGHTS: dict[Split, str] = {"test_private": "regular", "test_private_mixed": "mixed"}
@@ -94,8 +94,8 @@ def expected_submission(
     Parameters
     ----------
     indexes : iterable of IndexManifest
-        One per category. When they are exactly the eight categories of MVTec AD 2, its official counts, names and image
-        sizes are required, whatever the indexes say.
+        One per category and split. When they are of exactly the eight categories of MVTec AD 2, its official counts,
+        names and image sizes are required, whatever the indexes say.
     splits : sequence of str
         Private splits that are submitted.
     map_scale : float
@@ -108,15 +108,10 @@ def expected_submission(
     ExpectedSubmission
         Categories without an image in these splits are left out.
     """
-    listed = {index.category: index for index in indexes}
+    listed: dict[str, dict[Split, tuple[ExpectedImage, ...]]] = {}
+    for index in sorted(indexes, key=lambda index: (index.category, SPLITS.index(index.split))):
+        images = tuple(ExpectedImage(image.id, image.width, image.height) for image in index.images)
+        listed.setdefault(index.category, {}).update({index.split: images} if index.split in splits and images else {})
     if set(listed) == set(OFFICIAL_COUNTS) and set(splits) == set(PRIVATE_SPLITS):
         return official_submission(map_scale, image_scale)
-    images = {
-        category: {split: _indexed_images(index, split) for split in splits if index.of(split)}
-        for category, index in sorted(listed.items())
-    }
-    return ExpectedSubmission({category: by_split for category, by_split in images.items() if by_split}, map_scale)
-
-
-def _indexed_images(index: IndexManifest, split: Split) -> tuple[ExpectedImage, ...]:
-    return tuple(ExpectedImage(image.id, image.width, image.height) for image in index.of(split))
+    return ExpectedSubmission({category: by_split for category, by_split in listed.items() if by_split}, map_scale)

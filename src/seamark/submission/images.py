@@ -1,10 +1,10 @@
 """Which images are submitted: the private splits, each with its map and mask, and nothing left out unnoticed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seamark.data.layout import category_folders
+from seamark.data.layout import Layout, category_folders, find_images
 from seamark.errors import ManifestError, SubmissionError
 from seamark.manifests.index import ImageRecord, IndexManifest
 from seamark.manifests.maps import MapRecord, MapsManifest
@@ -55,7 +55,7 @@ def images_to_submit(
     Parameters
     ----------
     indexes : sequence of IndexManifest
-        One per category.
+        One per category and private split.
     maps, masks : mapping of Path to manifest
         One of each per category and split, keyed by where it lies.
 
@@ -71,17 +71,17 @@ def images_to_submit(
     ManifestError
         If maps, masks and index do not list the same images in the same sizes.
     """
-    by_category = {index.category: index for index in indexes}
+    indexed = {(index.category, index.split): index for index in indexes}
     mask_paths = {(manifest.category, manifest.split): path for path, manifest in masks.items()}
     listed = []
     for path, manifest in maps.items():
         place = (manifest.category, manifest.split)
         if manifest.split not in PRIVATE_SPLITS:
             raise SubmissionError(f"{path}: {manifest.split} is not a private split; only private splits are submitted")
-        if place not in mask_paths or manifest.category not in by_category:
+        if place not in mask_paths or place not in indexed:
             raise ManifestError(f"{path}: no masks or no index of {' '.join(place)} beside these maps; build them")
         mask_path = mask_paths[place]
-        listed += _paired(by_category[manifest.category], path, manifest, mask_path, masks[mask_path])
+        listed += _paired(indexed[place], path, manifest, mask_path, masks[mask_path])
     if not listed:
         raise SubmissionError("nothing to submit: no private split has an image; check data.splits and the data root")
     return sorted(listed, key=lambda image: (image.category, image.split, image.name))
@@ -90,7 +90,7 @@ def images_to_submit(
 def _paired(
     index: IndexManifest, maps_path: Path, maps: MapsManifest, masks_path: Path, masks: MasksManifest
 ) -> list[SubmittedImage]:
-    images = index.of(maps.split)
+    images = index.images
     for path, records in ((maps_path, maps.maps), (masks_path, masks.masks)):
         if [record.id for record in records] != [image.id for image in images]:
             raise ManifestError(f"{path}: does not list the images of the index in its order; rebuild {path}")
@@ -129,16 +129,16 @@ def _require_agreement(image: ImageRecord, anomaly_map: MapRecord, mask: MaskRec
         )
 
 
-def require_complete(root: Path, indexes: Sequence[IndexManifest], images: Sequence[SubmittedImage]) -> None:
+def require_complete(root: Path, layout: Layout, packaged: Collection[tuple[str, Split]]) -> None:
     """Refuse a submission that leaves out a category of the data root or a private split of a category.
 
     Parameters
     ----------
     root : Path
         Data root.
-    indexes : sequence of IndexManifest
-        The packaged categories.
-    images : sequence of SubmittedImage
+    layout : Layout
+        Of its categories.
+    packaged : collection of (category, split)
         What is packaged.
 
     Raises
@@ -146,14 +146,14 @@ def require_complete(root: Path, indexes: Sequence[IndexManifest], images: Seque
     SubmissionError
         Naming everything that is missing.
     """
-    packaged = {(image.category, image.split) for image in images}
-    missing = [name for name in category_folders(root, indexes[0].layout) if name not in dict(packaged)]
-    missing += [
-        f"{index.category}/{split}"
-        for index in indexes
-        for split in PRIVATE_SPLITS
-        if index.category not in missing and index.of(split) and (index.category, split) not in packaged
-    ]
+    missing = []
+    for category, folder in category_folders(root, layout).items():
+        if all(category != name for name, _ in packaged):
+            missing.append(category)
+            continue
+        found = {image.split for image in find_images(root, folder, layout)}
+        left_out = [split for split in PRIVATE_SPLITS if split in found and (category, split) not in packaged]
+        missing += [f"{category}/{split}" for split in left_out]
     if missing:
         raise SubmissionError(
             f"partial submission: {root} also holds {', '.join(missing)}; add them to data.categories and data.splits, "

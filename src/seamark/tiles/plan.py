@@ -44,11 +44,11 @@ class TilePlan:
         return tiles, *self.grid.input_shape, self.images[0].record.channels
 
 
-def images_of(index: IndexManifest, split: str, root: Path) -> tuple[ImageRecord, ...]:
+def images_of(index: IndexManifest, root: Path) -> tuple[ImageRecord, ...]:
     """Return the images of a split, sorted by id; raises DataError if there is none."""
-    images = tuple(image for image in index.images if image.split == split)
-    if images:
-        return images
+    if index.images:
+        return index.images
+    split = index.split
     needed = split in ("train", "validation")
     remedy = "add defect-free images" if needed else f"add images, or take {split} out of data.splits"
     raise DataError(

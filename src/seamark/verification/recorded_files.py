@@ -16,6 +16,7 @@ from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.demo import DemoManifest
 from seamark.manifests.evaluation import EvaluationManifest
 from seamark.manifests.index import IndexManifest, TruthManifest
+from seamark.manifests.inventory import InventoryManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
 from seamark.manifests.model import ModelManifest
@@ -98,6 +99,10 @@ def recorded_files(path: Path, manifest: Manifest, roots: Roots) -> Iterator[Rec
 Listed = Iterator[tuple[Path, str, Digest]]
 
 
+def _nothing(_: Path, __: Any, ___: Roots) -> Listed:
+    yield from ()
+
+
 def _one_file(path: Path, manifest: Any, _: Roots) -> Listed:
     yield path.parent / manifest.file, manifest.sha256, file_digest
 
@@ -174,6 +179,7 @@ _LISTS: Mapping[type[Manifest], Callable[[Path, Any, Roots], Listed]] = {
     TeacherManifest: _one_file,
     TilemapsManifest: _tilemaps,
     MapsManifest: _maps,
+    InventoryManifest: _nothing,
     CalibrationManifest: _calibration,
     MasksManifest: _masks,
     PreviewManifest: _preview,

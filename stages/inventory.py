@@ -1,0 +1,27 @@
+"""Take stock of a category: what it has, what was passed over, and photographs that stand in several places.
+
+**Inputs** ``index``: IndexManifests of all splits of the category.
+**Outputs** ``manifest``: InventoryManifest, JSON; photographs per split and label, what was passed over, warnings.
+**Params** ``root``: data root; ``layout``: folder layout, ``mvtec_ad_2`` or ``mvtec_ad``.
+
+Source: docs/photographs.md#what-is-passed-over.
+"""
+
+import logging
+
+from seamark.data.inventory import category_inventory
+from seamark.manifests.base import read_manifest, write_manifest
+from seamark.manifests.index import IndexManifest
+from seamark.running.job import Job, run
+
+LOG = logging.getLogger(__name__)
+
+
+def main(job: Job) -> None:
+    """Take stock of one category."""
+    indexes = [read_manifest(path, IndexManifest) for path in job.paths("index")]
+    manifest = category_inventory(indexes)
+    write_manifest(job.target("manifest"), manifest)
+
+
+run(main, globals())
