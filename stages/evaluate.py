@@ -50,14 +50,14 @@ def main(job: Job) -> None:
         data_root=Path(job.params["root"]),
         truth_root=Path(truth_root) if truth_root else None,
     )
-    category = job.wildcards["category"]
+    first = next(iter(maps.values()))
     grids = [GridSettings.model_validate(grid) for grid in job.params["grids"]]
     ranking = RankingSettings.model_validate(job.params["ranking"] or {})
-    fit = validation_fits(ranking, job.paths("calibration"), maps.values()).get(category)
+    fit = validation_fits(ranking, job.paths("calibration"), maps.values()).get(first.category)
     per_image = job.map(partial(evaluate_image, grids=grids, fit=fit), images, "images")
-    detector, settings = next(iter(maps.values())).detector, job.settings(EvaluateSettings)
-    seed, target = draw_seed(category), job.target("manifest")
-    scores, resampled = evaluation(category, detector, settings, images, per_image, seed=seed)
+    settings = job.settings(EvaluateSettings)
+    seed, target = draw_seed(first.category), job.target("manifest")
+    scores, resampled = evaluation(first.category, first.detector, settings, images, per_image, seed=seed)
     write_curves(job.target("curves"), split_curves(images, per_image))
     record = save_resamples(target, resampled, seed)
     write_manifest(target, scores.model_copy(update={"resampled": record, "ranking": fit}))

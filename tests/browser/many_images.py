@@ -49,7 +49,7 @@ def multiply(run, category, count):
         records = repeated(getattr(manifest, field), count, **changes)
         write_manifest(path, manifest.model_copy(update={field: records}))
 
-    rewrite(run.out / "00_index" / f"{category}.json", IndexManifest, "images")
+    rewrite(run.path("00_index", category, SPLIT), IndexManifest, "images")
     rewrite(run.path("80_preview", category, SPLIT), PreviewManifest, "strips")
     for stage_name in ("60_coarse", "70_refined"):
         rewrite(run.path(stage_name, category, SPLIT), MasksManifest, "masks")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seamark.data.index import index_category
+from seamark.data.index import index_split
 from seamark.data.layout import OFFICIAL_COUNTS
 from seamark.errors import ConfigError
 from seamark.files.images import read_map
@@ -205,9 +205,9 @@ def in_turn(function, items, what):
 def test_c6_names_and_many_rows_and_columns_survive_the_round_trip(tmp_path, split):
     """Index, crop, merge and write: with the pixels as scores the maps are the images again, under their own names."""
     pixels = write_named_images(tmp_path / "data")
-    index = index_category(tmp_path / "data", "can", "mvtec_ad_2", in_turn)
+    index = index_split(tmp_path / "data", "can", split, "mvtec_ad_2", in_turn)
     grid = GridSettings(window_px=8, overlap=0.1, input_px=8)
-    plan = plan_tiles(images_of(index, split, tmp_path / "data"), grid, tmp_path / "tiles", workers=1)
+    plan = plan_tiles(images_of(index, tmp_path / "data"), grid, tmp_path / "tiles", workers=1)
     path = tmp_path / "tiles" / f"{split}.npy"
     write_tiles(path, plan, tmp_path / "data", in_turn)
     tiles = TilesManifest.model_validate_json(tiles_manifest(plan, "can", path).model_dump_json())

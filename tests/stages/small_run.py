@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from tests.indexes import indexes, write_lists
 
+from seamark.data.inventory import category_inventory
 from seamark.evaluation.curves import threshold_curve, write_curves
 from seamark.evaluation.metrics import ScoreCounts
 from seamark.files.atomic import file_digest
@@ -22,7 +24,7 @@ from seamark.manifests.evaluation import (
     SeamScores,
     SubsetScores,
 )
-from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
+from seamark.manifests.index import ImageRecord, TruthRecord
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MasksManifest, ThresholdRecord
 from seamark.manifests.model import ModelManifest, PhaseRecord
@@ -80,7 +82,7 @@ class SmallRun:
 
     def __post_init__(self):
         self.out, self.data, self.truth = self.folder / "out/run", self.folder / "data", self.folder / "truth"
-        for name in ("index", "evaluation", "preview", "curves"):
+        for name in ("inventory", "index", "evaluation", "preview", "curves"):
             self.lists[name] = []
         for category in self.categories:
             self.build(category)
@@ -192,9 +194,9 @@ class SmallRun:
         )
 
     def write_category(self, category, records, truths, rows, statistics, scored):
-        index = self.out / "00_index" / f"{category}.json"
-        write_manifest(index, IndexManifest(category=category, layout="mvtec_ad_2", images=tuple(records)))
-        write_manifest(index.with_suffix(".truth.json"), TruthManifest(category=category, images=tuple(truths)))
+        self.lists["index"] += write_lists(self.out / "00_index", category, records, truths)[0]
+        inventory = self.out / "00_index" / f"{category}.json"
+        write_manifest(inventory, category_inventory(list(indexes(category, records).values())))
         calibration = self.out / "50_calibration" / f"{category}.json"
         calibration.parent.mkdir(parents=True, exist_ok=True)
         np.save(calibration.with_suffix(".npy"), np.stack(rows))
@@ -230,7 +232,12 @@ class SmallRun:
         )
         evaluation = self.out / "90_eval" / f"{category}.json"
         write_manifest(evaluation, self.evaluate(category, scored))
-        for name, path in (("index", index), ("calibration", calibration), ("fit", fit), ("evaluation", evaluation)):
+        for name, path in {
+            "inventory": inventory,
+            "calibration": calibration,
+            "fit": fit,
+            "evaluation": evaluation,
+        }.items():
             self.lists[name].append(path)
 
     def evaluate(self, category, scored):
@@ -300,8 +307,8 @@ class SmallRun:
     def preview(self, category, split, **params):
         manifest = self.path("80_preview", category, split)
         inputs = {
-            "index": self.out / "00_index" / f"{category}.json",
-            "truth": self.out / "00_index" / f"{category}.truth.json",
+            "index": self.path("00_index", category, split),
+            "truth": self.path("00_index", category, f"{split}.truth"),
             "maps": self.path("45_fused", category, split),
             "calibration": self.out / "50_calibration" / f"{category}.json",
             "coarse": self.path("60_coarse", category, split),

@@ -7,13 +7,14 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from tests.indexes import write_lists
 
 from seamark.errors import DataError, ManifestError
 from seamark.files.atomic import file_digest
 from seamark.files.images import array_digest, read_mask, write_map
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.calibration import CalibrationManifest
-from seamark.manifests.index import ImageRecord, IndexManifest
+from seamark.manifests.index import ImageRecord
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MasksManifest
 from seamark.maps.float16_scores import score_histogram
@@ -69,7 +70,7 @@ def tree(tmp_path):
             records.append(MapRecord(id=image_id, file=file, sha256=digest, **sizes, **extent))
         maps = MapsManifest(detector="bank", category="rice", split=split, maps=tuple(records))
         write_manifest(tmp_path / "fused" / f"{split}.json", maps)
-    write_manifest(tmp_path / "index.json", IndexManifest(category="rice", layout="mvtec_ad_2", images=tuple(images)))
+    write_lists(tmp_path / "index", "rice", images)
     return tmp_path
 
 
@@ -86,7 +87,7 @@ def binarize_job(tree, settings=None, split="test_public", threads=1, out="coars
 
 
 def refine_job(tree, settings=None, split="test_public", threads=1, out="refined"):
-    inputs = {"index": tree / "index.json", "masks": tree / "coarse" / f"{split}.json"}
+    inputs = {"index": tree / "index" / "rice" / f"{split}.json", "masks": tree / "coarse" / f"{split}.json"}
     params = {"settings": settings or {}, "root": str(tree / "data")}
     return Job.for_test("refine", inputs, {"manifest": tree / out / f"{split}.json"}, params, threads=threads)
 
@@ -201,10 +202,10 @@ def test_refine_refuses_masks_of_something_else(coarse_tree):
     path = coarse_tree / "coarse" / "test_public.json"
     masks = read_manifest(path, MasksManifest)
     write_manifest(path, masks.model_copy(update={"category": "can"}))
-    with pytest.raises(ManifestError, match="coarse masks of category can, expected coarse ones of rice"):
+    with pytest.raises(ManifestError, match="coarse masks of can test_public, expected coarse ones of rice test_public"):
         stage("refine")(refine_job(coarse_tree))
     write_manifest(path, masks.model_copy(update={"stage": "refined"}))
-    with pytest.raises(ManifestError, match="refined masks of category rice"):
+    with pytest.raises(ManifestError, match="refined masks of rice test_public"):
         stage("refine")(refine_job(coarse_tree))
     write_manifest(path, masks.model_copy(update={"masks": masks.masks[1:]}))
     with pytest.raises(ManifestError, match="1 masks are not those of the 2 images"):

@@ -22,8 +22,8 @@ def evaluate(run):
     """Replace the made-up scores of a small run by real ones."""
     for path, category in zip(run.lists["evaluation"], sorted(run.categories), strict=True):
         inputs = {
-            "index": run.out / "00_index" / f"{category}.json",
-            "truth": run.out / "00_index" / f"{category}.truth.json",
+            "index": [run.path("00_index", category, SPLIT)],
+            "truth": [run.path("00_index", category, f"{SPLIT}.truth")],
             "maps": [run.path("45_fused", category, SPLIT)],
             "calibration": [],
             "coarse": [run.path("60_coarse", category, SPLIT)],
@@ -45,8 +45,8 @@ def entry(run, name, changes, categories):
         "name": name,
         "changes": changes,
         "evaluation": [str(run.out / "90_eval" / f"{category}.json") for category in categories],
-        "index": [str(run.out / "00_index" / f"{category}.json") for category in categories],
-        "truth": [str(run.out / "00_index" / f"{category}.truth.json") for category in categories],
+        "index": of_split("00_index"),
+        "truth": [str(run.path("00_index", category, f"{SPLIT}.truth")) for category in categories],
         "maps": of_split("45_fused"),
         "coarse": of_split("60_coarse"),
         "refined": of_split("70_refined"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.indexes import write_lists
 
 from seamark.errors import DataError, ManifestError
 from seamark.files.atomic import file_digest
@@ -52,8 +53,7 @@ def build_index(root):
                 mask_sha256=None,
             )
         )
-    manifest = root / "out" / "00_index" / "can.json"
-    write_manifest(manifest, IndexManifest(category="can", layout="mvtec_ad_2", images=tuple(records)))
+    (manifest,), _ = write_lists(root / "out" / "00_index", "can", records)
     return manifest
 
 
@@ -75,7 +75,7 @@ def test_variants_of_photographs_are_tiles_of_their_own(tmp_path, split):
     index = build_index(tmp_path)
     listed = read_manifest(index, IndexManifest)
     images = tuple(image.model_copy(update={"split": shown}) for image in listed.images)
-    write_manifest(index, listed.model_copy(update={"images": images}))
+    write_manifest(index, listed.model_copy(update={"images": images, "split": shown}))
     stage("crop")(crop_job(tmp_path, index, split))
     folder = tmp_path / "out/10_tiles/grid/can"
     plain, originals = np.load(folder / f"{split}.npy"), [image.id for image in images]
@@ -215,7 +215,7 @@ def test_stored_tiles_are_those_of_their_own_image(tmp_path, tiles):
 
 
 def test_outputs_do_not_depend_on_threads_or_on_a_second_run(tmp_path, tiles):
-    index = tmp_path / "out" / "00_index" / "can.json"
+    index = tmp_path / "out" / "00_index" / "can" / "test_public.json"
     tilemaps = write_tilemaps(tmp_path, tiles, "mock", row_and_column)
     seen = []
     for threads in (1, 3, 1):
@@ -227,7 +227,9 @@ def test_outputs_do_not_depend_on_threads_or_on_a_second_run(tmp_path, tiles):
 
 
 def test_an_empty_split_is_refused(tmp_path):
-    job = crop_job(tmp_path, build_index(tmp_path), split="validation")
+    index = build_index(tmp_path)
+    write_manifest(index, IndexManifest(category="can", split="validation", layout="mvtec_ad_2", images=()))
+    job = crop_job(tmp_path, index, split="validation")
     with pytest.raises(DataError, match="no image of split validation"):
         stage("crop")(job)
 
@@ -255,7 +257,9 @@ def test_non_finite_scores_are_refused_by_tile(tmp_path, tiles):
 
 def test_scores_of_other_tiles_are_refused(tmp_path, tiles):
     tilemaps = write_tilemaps(tmp_path, tiles, "mock", row_and_column)
-    stage("crop")(crop_job(tmp_path, tmp_path / "out" / "00_index" / "can.json", grid=GRID | {"layout": "even"}))
+    stage("crop")(
+        crop_job(tmp_path, tmp_path / "out" / "00_index" / "can" / "test_public.json", grid=GRID | {"layout": "even"})
+    )
     with pytest.raises(ManifestError, match="scores of other tiles"):
         stage("merge")(merge_job(tmp_path, tiles, tilemaps, "mock"))
 

@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.indexes import write_lists
 from tests.stages.test_train_infer import content, train_job, write_tiles
 
 from seamark.files.atomic import file_digest
-from seamark.manifests.base import read_manifest, write_manifest
+from seamark.manifests.base import read_manifest
 from seamark.manifests.calibration import CalibrationManifest
-from seamark.manifests.index import ImageRecord, IndexManifest
+from seamark.manifests.index import ImageRecord
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.tilemaps import TilemapsManifest
 from seamark.running.job import Job
+from seamark.settings.base import PHOTOGRAPHED
 
 ROOT = Path(__file__).parents[2]
 SIZE = 32
@@ -47,13 +49,13 @@ class Flow:
                 facts = {"file": str(file), "sha256": file_digest(folder / file), "light": "regular", "label": "good"}
                 sizes = {"width": SIZE, "height": SIZE, "channels": 1, "mask": None, "mask_sha256": None}
                 images.append(ImageRecord(id=f"{number:03d}", split=split, **facts, **sizes))
-        write_manifest(folder / "index.json", IndexManifest(category="nut", layout="mvtec_ad_2", images=tuple(images)))
+        write_lists(folder, "nut", images)
 
     def crop(self, split):
         light_variants = {"train_variants": self.variants} if split == "train" else None
         self.run(
             "crop",
-            {"index": self.folder / "index.json"},
+            {"index": self.folder / "nut" / f"{PHOTOGRAPHED.get(split, split)}.json"},
             {"manifest": self.path("tiles", split), "tiles": self.path("tiles", split, "npy")},
             {"settings": GRIDS, "root": str(self.folder), "light_variants": light_variants},
             split=split,

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.indexes import write_lists
 
 from seamark.errors import DataError, ManifestError, SubmissionError
 from seamark.files.images import array_digest, write_map, write_mask
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.evaluation import EvaluationManifest
-from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
+from seamark.manifests.index import ImageRecord, TruthRecord
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MaskRecord, MasksManifest
 from seamark.manifests.submission import ChallengeVerdict, CheckReport, RuleBreach, SubmissionProvenance
@@ -40,14 +41,15 @@ class Run:
         self.inputs = {"index": [], "truth": [], "maps": [], "calibration": [], "coarse": [], "masks": []}
         rng = np.random.default_rng(5)
         for category, size in SIZES.items():
-            (folder / "data" / category / "train").mkdir(parents=True)
+            for name in ("train/good", "validation/good"):
+                (folder / "data" / category / name).mkdir(parents=True)
+                (folder / "data" / category / name / "000.png").touch()
             records, truths = [], []
             for split in SPLITS:
                 self._split(rng, category, split, size, records, truths)
-            self._write(
-                "index", f"00_index/{category}", IndexManifest(category=category, layout="mvtec_ad_2", images=records)
-            )
-            self._write("truth", f"00_truth/{category}", TruthManifest(category=category, images=truths))
+            lists = write_lists(folder / "out/00_index", category, records, truths)
+            for name, paths in zip(("index", "truth"), lists, strict=True):
+                self.inputs[name] += paths
 
     def _write(self, name, path, manifest):
         write_manifest(self.folder / "out" / f"{path}.json", manifest)
@@ -67,6 +69,8 @@ class Run:
             truth_file.parent.mkdir(parents=True, exist_ok=True)
             write_mask(truth_file, mask)
             records.append(self._record(category, split, name, size))
+            (self.folder / "data" / category / split).mkdir(exist_ok=True)
+            (self.folder / "data" / records[-1].file).touch()
             relative = str(truth_file.relative_to(self.folder / "truth"))
             defect_px = int(mask.sum())
             truths.append(
@@ -128,7 +132,7 @@ class Run:
                 path
                 for path in self.inputs[name]
                 if (path.stem in categories or path.parent.name in categories)
-                and (name not in {"maps", "masks"} or path.stem in splits)
+                and (name == "calibration" or path.stem in splits)
             ]
 
         job = Job.for_test(
@@ -175,7 +179,7 @@ def test_package_writes_a_checked_archive(toy, capsys):
 def test_provenance_of_the_archive(toy):
     toy.package()
     provenance = read_manifest(toy.target(".provenance.json"), SubmissionProvenance)
-    assert len(provenance.manifests) == 2 + 4 + 4
+    assert len(provenance.manifests) == 4 + 4 + 4
     assert provenance.images == {category: dict.fromkeys(SPLITS, 3) for category in SIZES}
     assert {(entry.category, entry.split) for entry in provenance.precision} == {
         (category, split) for category in SIZES for split in SPLITS
@@ -296,8 +300,8 @@ def evaluate(toy, threads, ranking=None):
     job = Job.for_test(
         "evaluate",
         inputs={
-            "index": toy.inputs["index"][0],
-            "truth": toy.inputs["truth"][0],
+            "index": toy.inputs["index"][:2],
+            "truth": toy.inputs["truth"][:2],
             "maps": [path for path in toy.inputs["maps"] if path.parent.name == "felt"],
             "calibration": [path for path in toy.inputs["calibration"] if path.stem == "felt"],
             "coarse": refined,

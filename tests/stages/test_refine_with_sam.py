@@ -7,13 +7,14 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from tests.indexes import write_lists
 from tests.small_sam import build_small_sam
 
 from seamark.errors import WeightsError
 from seamark.files.atomic import file_digest
 from seamark.files.images import read_mask
 from seamark.manifests.base import read_manifest, write_manifest
-from seamark.manifests.index import ImageRecord, IndexManifest
+from seamark.manifests.index import ImageRecord
 from seamark.manifests.masks import MasksManifest
 from seamark.masks import sam
 from seamark.masks.components import resize_mask
@@ -59,7 +60,7 @@ def tree(tmp_path):
         )
     kind = {"category": "rice", "split": "test_public", "stage": "coarse", "method": "mean_std"}
     write_manifest(tmp_path / "coarse" / "test_public.json", MasksManifest(masks=tuple(masks), **kind))
-    write_manifest(tmp_path / "index.json", IndexManifest(category="rice", layout="mvtec_ad_2", images=tuple(images)))
+    write_lists(tmp_path / "index", "rice", images)
     return tmp_path
 
 
@@ -78,7 +79,7 @@ def embedded(monkeypatch):
 
 
 def refine_job(tree, threads=1, out="refined", **settings):
-    inputs = {"index": tree / "index.json", "masks": tree / "coarse" / "test_public.json"}
+    inputs = {"index": tree / "index" / "rice" / "test_public.json", "masks": tree / "coarse" / "test_public.json"}
     block = {"method": "sam", "compose": "replace", **settings}
     block["sam"] = {"weights": "random", **block.get("sam", {})}
     params = {"settings": block, "root": str(tree / "data")}

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from tests.indexes import indexes
 
 from seamark.errors import SubmissionError
 from seamark.manifests.base import read_manifest, write_manifest
-from seamark.manifests.index import ImageRecord, IndexManifest
+from seamark.manifests.index import ImageRecord
 from seamark.manifests.submission import CheckReport
 from seamark.submission import checker
 from seamark.submission.checker import check_submission, report_lines
@@ -270,7 +271,7 @@ def index(category, sizes, splits=("test_private", "test_private_mixed")):
         for split in splits
         for number, (width, height) in enumerate(sizes)
     ]
-    return IndexManifest(category=category, layout="mvtec_ad_2", images=tuple(images))
+    return list(indexes(category, images).values())
 
 
 def test_official_counts_and_names():
@@ -286,9 +287,9 @@ def test_official_counts_and_names():
 def test_the_eight_official_names_bring_the_official_counts():
     splits = ("test_private", "test_private_mixed")
     official = official_submission(1.0)
-    eight = [index(category, [(8, 8)]) for category in official.images]
+    eight = [one for category in official.images for one in index(category, [(8, 8)])]
     assert expected_submission(eight, splits, 1.0) == official
-    seven = expected_submission(eight[1:], splits, 1.0)
+    seven = expected_submission(eight[2:], splits, 1.0)
     assert {len(images) for by_split in seven.images.values() for images in by_split.values()} == {1}
 
 
@@ -307,15 +308,16 @@ def test_a_rehearsal_with_shrunken_images_keeps_official_counts_and_says_so(tmp_
 
 def test_other_data_takes_counts_and_sizes_from_the_index():
     only_private = index("felt", [(8, 9), (10, 11)], ("test_private",))
-    expected = expected_submission([only_private], ("test_private", "test_private_mixed"), 1.0)
+    expected = expected_submission(only_private, ("test_private", "test_private_mixed"), 1.0)
     assert list(expected.images["felt"]) == ["test_private"]
     assert [(i.width, i.height) for i in expected.images["felt"]["test_private"]] == [(8, 9), (10, 11)]
 
 
 def write_indexes(folder):
-    write_manifest(folder / "felt.json", index("felt", [(48, 40)] * 2, ("test_private_mixed",)))
-    (folder / "felt.prov.json").write_text("{}")
-    (folder / "felt.truth.json").write_text("{}")
+    (listed,) = index("felt", [(48, 40)] * 2, ("test_private_mixed",))
+    write_manifest(folder / "felt" / "test_private_mixed.json", listed)
+    for name in ("felt.json", "felt/test_private_mixed.prov.json", "felt/test_private_mixed.truth.json"):
+        (folder / name).write_text("{}")
 
 
 def keep_only(submission):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
+from tests.indexes import write_lists
 
 from seamark.comparison.changed_images import compared_images, most_changed, write_run_pairs
 from seamark.comparison.differences import compared_subsets, missing_parts
@@ -22,7 +23,7 @@ from seamark.evaluation.regions import FoundRegions, Regions
 from seamark.evaluation.seams import ScoreJumps
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.evaluation import EvaluationManifest
-from seamark.manifests.index import ImageRecord, IndexManifest
+from seamark.manifests.index import ImageRecord
 from seamark.report.compare_page import Comparison, render_markdown
 from seamark.settings.evaluate import EvaluateSettings
 
@@ -76,20 +77,18 @@ def examples(category, run, splits=("test_public", "test_private"), count=9):
 
 def write_run(folder, name, run, categories, changes="", **settings):
     """Evaluate a made-up run; ``categories`` maps each name to its examples."""
-    evaluations, indexes = [], []
+    evaluations, lists = [], []
     for category, images in categories.items():
-        path, index = folder / name / "90_eval" / f"{category}.json", folder / name / "00_index" / f"{category}.json"
+        path = folder / name / "90_eval" / f"{category}.json"
         seed = draw_seed(category)
         chosen = EvaluateSettings(**({"resamples": RESAMPLES} | settings))
         items, outcomes = [image.item for image in images], [image.outcome for image in images]
         manifest, resampled = evaluation(category, "bank", chosen, items, outcomes, seed=seed)
         record = save_resamples(path, resampled, seed)
         write_manifest(path, manifest.model_copy(update={"resampled": record}))
-        records = tuple(image.record for image in images)
-        write_manifest(index, IndexManifest(category=category, layout="mvtec_ad_2", images=records))
         evaluations.append(path)
-        indexes.append(index)
-    return RunFiles(name, changes, tuple(evaluations), tuple(indexes), (), (), (), ())
+        lists += write_lists(folder / name / "00_index", category, [image.record for image in images])[0]
+    return RunFiles(name, changes, tuple(evaluations), tuple(lists), (), (), (), ())
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 from PIL import Image
+from tests.indexes import index_category, truth_of_category
 
-from seamark.data.index import find_truth, index_category
-from seamark.data.layout import OFFICIAL_COUNTS, category_folders, find_images, listing_digest
+from seamark.data.layout import OFFICIAL_COUNTS, category_folders, find_images, listing_digest, require_official_counts
 from seamark.errors import DataError
 
 
@@ -40,32 +40,33 @@ def root(tmp_path):
     return tmp_path / "data"
 
 
-def index(root, category="part", layout="mvtec_ad_2"):
-    return index_category(root, category, layout, plain_map)
+index = index_category
 
 
 def test_index_lists_everything_once(root):
-    manifest = index(root)
-    assert len(manifest.images) == 16
-    public = manifest.of("test_public")
+    found = index(root)
+    assert {split: len(manifest.images) for split, manifest in found.items()} == dict.fromkeys(found, 2) | {
+        "test_public": 8
+    }
+    public = found["test_public"].images
     assert [image.id for image in public[:2]] == ["bad/000_regular", "bad/000_shift_1"]
     assert {image.light for image in public} == {"regular", "shift_1"}
     assert all((image.mask is not None) == (image.label == "bad") for image in public)
-    assert {image.label for image in manifest.of("test_private")} == {None}
-    assert (manifest.images[0].width, manifest.images[0].height, manifest.images[0].channels) == (60, 40, 1)
-    assert manifest.of("test_private_mixed")[1].light == "mixed"
+    assert {image.label for image in found["test_private"].images} == {None}
+    assert (public[0].width, public[0].height, public[0].channels) == (60, 40, 1)
+    assert found["test_private_mixed"].images[1].light == "mixed"
 
 
 def test_one_extra_nesting_is_tolerated(root):
     (root / "part").rename(root / "inner")
     (root / "part").mkdir()
     (root / "inner").rename(root / "part" / "part")
-    assert index(root).images[0].file == "part/part/train/good/000_regular.png"
+    assert index(root)["train"].images[0].file == "part/part/train/good/000_regular.png"
 
 
 def test_names_with_dots_and_underscores_survive(root):
     save(root / "part" / "test_private" / "007_a.b_c.png")
-    assert "007_a.b_c" in {image.id for image in index(root).of("test_private")}
+    assert "007_a.b_c" in {image.id for image in index(root)["test_private"].images}
 
 
 @pytest.mark.parametrize(
@@ -108,18 +109,10 @@ def test_drafts_of_a_stage_are_no_category(root):
     assert list(category_folders(root, "mvtec_ad_2")) == ["part"]
 
 
-def test_full_data_set_must_have_the_official_counts(root):
-    for name in OFFICIAL_COUNTS:
-        (root / name / "train").mkdir(parents=True)
-    (root / "part").rename(root / "rice" / "part")
-    for folder in (root / "rice" / "part").iterdir():
-        target = root / "rice" / folder.name
-        if target.exists():
-            target.rmdir()
-        folder.rename(target)
-    (root / "rice" / "part").rmdir()
-    with pytest.raises(DataError, match="train 2 instead of 313"):
-        index(root, "rice")
+def test_full_data_set_must_have_the_official_counts():
+    require_official_counts("rice", OFFICIAL_COUNTS["rice"])
+    with pytest.raises(DataError, match=r"train 2 instead of 313; test_private 0 instead of 277"):
+        require_official_counts("rice", {**OFFICIAL_COUNTS["rice"], "train": 2, "test_private": 0})
 
 
 def test_official_totals():
@@ -143,8 +136,8 @@ def test_mvtec_ad_layout_is_read(tmp_path):
         "crack/000": "bad",
         "good/000": "good",
     }
-    truth = find_truth(index(tmp_path, "bottle", "mvtec_ad"), tmp_path, None, plain_map)
-    assert [record.defect_px for record in truth.images] == [30, 0]
+    truth = truth_of_category(index(tmp_path, "bottle", "mvtec_ad"), tmp_path, None)
+    assert [record.defect_px for record in truth["test_public"].images] == [30, 0]
 
 
 def test_private_truth_is_found_by_number_or_full_name(root, tmp_path):
@@ -152,33 +145,36 @@ def test_private_truth_is_found_by_number_or_full_name(root, tmp_path):
     folder = truth_root / "part" / "test_private"
     save_mask(folder / "000_mask.png")
     save_mask(folder / "001_regular_mask.png", value=0)
-    truth = find_truth(index(root), root, truth_root, plain_map)
-    assert {name: record.defect_px for name, record in truth.of("test_private").items()} == {
+    truth = truth_of_category(index(root), root, truth_root)
+    assert {name: record.defect_px for name, record in truth["test_private"].by_id.items()} == {
         "000_regular": 30,
         "001_regular": 0,
     }
-    assert truth.of("test_private_mixed") == {}
-    assert len(truth.of("test_public")) == 8
+    assert truth["test_private_mixed"].by_id == {}
+    assert len(truth["test_public"].images) == 8
 
 
 def test_incomplete_private_truth_is_refused(root, tmp_path):
     save_mask(tmp_path / "truth" / "part" / "test_private" / "000_mask.png")
     with pytest.raises(DataError, match="no mask for image 001_regular"):
-        find_truth(index(root), root, tmp_path / "truth", plain_map)
+        truth_of_category(index(root), root, tmp_path / "truth")
 
 
 def test_truth_of_another_size_is_refused(root, tmp_path):
     for number in range(2):
         save_mask(tmp_path / "truth" / "part" / "test_private" / f"{number:03d}_mask.png", (20, 30))
     with pytest.raises(DataError, match="30 x 20 px"):
-        find_truth(index(root), root, tmp_path / "truth", plain_map)
+        truth_of_category(index(root), root, tmp_path / "truth")
 
 
 def test_listing_digest_sees_new_and_changed_files(root):
-    before = listing_digest(root / "part")
-    assert listing_digest(root / "part") == before
+    def digest():
+        return listing_digest(root, [image.file for image in find_images(root, root / "part", "mvtec_ad_2")])
+
+    before = digest()
+    assert digest() == before
     save(root / "part" / "train" / "good" / "002_regular.png")
-    after = listing_digest(root / "part")
+    after = digest()
     assert after != before
     save(root / "part" / "train" / "good" / "002_regular.png", value=91, shape=(41, 60))
-    assert listing_digest(root / "part") != after
+    assert digest() != after

@@ -6,6 +6,8 @@ from dataclasses import fields, replace
 import cv2
 import numpy as np
 import pytest
+from tests.indexes import indexes
+from tests.indexes import truths as truths_by_split
 
 from seamark.errors import DataError, ManifestError
 from seamark.evaluation.category_scores import evaluation
@@ -14,7 +16,7 @@ from seamark.evaluation.images import images_to_evaluate
 from seamark.evaluation.metrics import MaskCounts, ScoreCounts
 from seamark.evaluation.summary import INTERVALS, SCORES, SummaryRow, summary_rows, write_summary
 from seamark.files.images import array_digest, write_map, write_mask
-from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
+from seamark.manifests.index import ImageRecord, TruthRecord
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MaskRecord, MasksManifest
 from seamark.settings.evaluate import EvaluateSettings
@@ -116,12 +118,11 @@ class World:
         )
 
     def images(self, truths=None, truth_root="same"):
-        index = IndexManifest(category=self.category, layout="mvtec_ad_2", images=tuple(self.records))
-        truth = TruthManifest(category=self.category, images=tuple(self.truths if truths is None else truths))
+        lists = indexes(self.category, self.records)
+        known = truths_by_split(self.category, self.truths if truths is None else truths, lists)
+        listed = lists.values(), known.values(), self.maps, self.coarse, self.refined
         truth_root = self.root if truth_root == "same" else truth_root
-        return images_to_evaluate(
-            index, truth, self.maps, self.coarse, self.refined, data_root=self.root, truth_root=truth_root
-        )
+        return images_to_evaluate(*listed, data_root=self.root, truth_root=truth_root)
 
     def evaluation(self, **changes):
         images = self.images(**changes)

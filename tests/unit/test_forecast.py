@@ -13,7 +13,7 @@ from PIL import Image
 
 from seamark.backbones.registry import load_backbone
 from seamark.backbones.table import BACKBONES
-from seamark.data.index import index_category
+from seamark.data.index import index_split
 from seamark.forecast.disk import disk_bytes
 from seamark.forecast.machine import free_mb, gpu_memory_mb, memory_mb
 from seamark.forecast.memory import memory, requested_mb
@@ -93,6 +93,10 @@ def nuts(tmp_path, monkeypatch):
     return DataSetSizes(config, {"nut": tmp_path / "nut"})
 
 
+def index_training(root):
+    return index_split(root, "nut", "train", "mvtec_ad_2", plain_map)
+
+
 def test_the_demo_is_known_before_it_is_drawn():
     assert SIZES.of("woven", ("train",)) == PhotographSizes((((1480, 840, 1), 16),))
     assert SIZES.of("washers", SPLITS).count == 5 + 24 + 10 + 10
@@ -104,10 +108,7 @@ def test_the_largest_file_of_a_split_stands_for_all_until_they_are_indexed(nuts)
 
 
 def test_the_index_tells_the_sizes_of_what_it_lists(nuts, tmp_path):
-    path = tmp_path / "out/r/00_index/nut.json"
-    path.parent.mkdir(parents=True)
-    index = index_category(tmp_path, "nut", "mvtec_ad_2", plain_map)
-    write_manifest(path, index.model_copy(update={"images": index.of("train")}))
+    write_manifest(tmp_path / "out/r/00_index/nut/train.json", index_training(tmp_path))
     assert nuts.of("nut", ("train",)).sizes == (((30, 20, 1), 1), ((50, 40, 1), 1))
     assert nuts.of("nut", ("validation",)).sizes == (((30, 20, 3), 1),)
 
@@ -120,7 +121,7 @@ def test_an_unreadable_header_counts_as_a_large_photograph(nuts, tmp_path, conte
 
 
 def test_stored_tiles_are_counted_to_the_byte(nuts, tmp_path):
-    records = index_category(tmp_path, "nut", "mvtec_ad_2", plain_map).of("train")
+    records = index_training(tmp_path).images
     config = load_config({"grids": {"tile": {"layout": "padded", "window_px": 16, "overlap": 0.25, "input_px": 8}}})
     grid, target = config.grids["tile"], tmp_path / "tiles/train.npy"
     write_tiles(target, plan_tiles(records, grid, target.parent, 1), tmp_path, plain_map)

@@ -197,12 +197,11 @@ def test_a_window_larger_than_the_memory_is_refused(tmp_path, monkeypatch):
     [("train", "add defect-free images"), ("test_private", "take test_private out of data.splits")],
 )
 def test_a_split_without_images_is_refused(tmp_path, split, remedy):
-    index = IndexManifest(
-        category="can", layout="mvtec_ad_2", images=(add_image(tmp_path, "0.png", split="validation"),)
-    )
-    assert len(images_of(index, "validation", tmp_path)) == 1
+    records = (add_image(tmp_path, "0.png", split="validation"),)
+    index = IndexManifest(category="can", split=split, layout="mvtec_ad_2", images=records)
+    assert images_of(index, tmp_path) == records
     with pytest.raises(DataError, match=rf"can: no image of split {split}.*can/{split}; .*{remedy}"):
-        images_of(index, split, tmp_path)
+        images_of(index.model_copy(update={"images": ()}), tmp_path)
 
 
 def test_reading_gives_the_indexed_pixels(tmp_path):

@@ -9,9 +9,10 @@ from typing import Any
 from tests.fuzz.targets.base import Target
 from tests.fuzz.targets.pictures import picture, saved
 
-from seamark.data.index import find_truth, index_category
+from seamark.data.index import find_truth, index_split
 from seamark.data.layout import Layout, category_folders, find_images, listing_digest
 from seamark.forecast.photographs import DataSetSizes
+from seamark.settings.base import SPLITS
 from seamark.settings.config import Config
 from seamark.settings.data import DataSettings
 
@@ -87,11 +88,11 @@ def scan(content: bytes, folder: Path) -> None:
         os.chdir(here)
     layout: Layout = drawn.choice(("mvtec_ad_2", "mvtec_ad"))
     for category, place in category_folders(root, layout).items():
-        assert len(listing_digest(place)) == 16
-        find_images(root, place, layout)
+        found = find_images(root, place, layout)
+        assert len(listing_digest(root, [image.file for image in found])) == 16
         planned = Config(data=DataSettings(root=root, layout=layout))
         assert DataSetSizes(planned, {category: place}).of(category, ("train", "validation")).count
-        index = index_category(root, category, layout, plain_map, most_pixels=1 << 16)
+        index = index_split(root, category, drawn.choice(SPLITS), layout, plain_map, most_pixels=1 << 16)
         assert index.model_dump_json()
         assert find_truth(index, root, root / category if drawn.random() < 0.5 else None, plain_map).model_dump_json()
 
