@@ -7,7 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
-from seamark.data.layout import OFFICIAL_COUNTS, FoundImage, Layout, category_folders, find_images, limited, truth_file
+from seamark.data.layout import OFFICIAL_COUNTS, FoundImage, Layout, category_folders, limited, truth_file
+from seamark.data.masks import missing_masks
+from seamark.data.survey import survey_category
 from seamark.errors import DataError
 from seamark.files.atomic import file_digest
 from seamark.files.image_checks import MAX_PIXELS, read_image_file
@@ -48,7 +50,7 @@ def index_category(
     folders = category_folders(root, layout)
     if category not in folders:
         raise DataError(f"{root / category}: no such category; found: {', '.join(folders)}")
-    found = find_images(root, folders[category], layout)
+    found = survey_category(root, folders[category], layout).images
     if set(folders) == set(OFFICIAL_COUNTS):
         _check_official_counts(category, found)
     listed = limited(found, train_images, seed)
@@ -90,9 +92,7 @@ def _record(root: Path, image: FoundImage, most_pixels: int) -> ImageRecord:
     if image.mask is not None:
         mask_path = root / image.mask
         if not mask_path.is_file():
-            raise DataError(
-                f"{mask_path}: the mask of {path} is missing; every defect image of a public split needs one"
-            )
+            raise DataError(missing_masks(root, [image]))
         _checked_defect_px(mask_path, path, width, height)
         mask_digest = file_digest(mask_path)
     return ImageRecord(

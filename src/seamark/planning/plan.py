@@ -8,7 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
 
-from seamark.data.layout import OFFICIAL_COUNTS, category_folders, find_images, listing_digest
+from seamark.data.layout import OFFICIAL_COUNTS, listing_digest
+from seamark.data.survey import RootSurvey, survey_category, survey_root
 from seamark.errors import ConfigError
 from seamark.flow import EVERY, OWN, STAGES, Source, work_of
 from seamark.forecast.photographs import DataSetSizes
@@ -353,10 +354,16 @@ class Plan:
 
     @cached_property
     def _folders(self) -> dict[str, Path]:
-        return category_folders(self.config.data.root, self.config.data.layout)
+        return self._surveyed.folders
+
+    @cached_property
+    def _surveyed(self) -> RootSurvey:
+        return survey_root(self.config.data.root, self.config.data.layout)
 
     def _categories(self) -> tuple[str, ...]:
         if self.config.data.categories == "all":
+            if not self.config.data.demo:
+                self._surveyed.require_all(self.config.data.root)
             return self._available
         missing = [name for name in self.config.data.categories if name not in self._available]
         if missing:
@@ -368,7 +375,7 @@ class Plan:
     def _check_splits(self) -> None:
         """Refuse splits without images before anything runs."""
         for category in self.categories:
-            images = find_images(Path(self.root), self._folders[category], self.config.data.layout)
+            images = survey_category(Path(self.root), self._folders[category], self.config.data.layout).images
             found = Counter(image.split for image in images)
             require_photographs(category, found["train"], found["validation"], self.variations)
             missing = [split for split in self.splits if split not in found]
