@@ -36,9 +36,9 @@ rule index:
     params:
         root=run.root,
         layout=run.config.data.layout,
-        chosen=run.chosen,
+        chosen=run.photographs.chosen,
         image_px_max=run.config.data.image_px_max,
-        files=run.listing,
+        files=run.photographs.listing,
         code=run.code("index"),
     message:
         "Listing and checking the images of {wildcards.category} {wildcards.split}"
@@ -61,6 +61,7 @@ rule inventory:
     params:
         root=run.root,
         layout=run.config.data.layout,
+        files=run.photographs.passed_over,
         code=run.code("inventory"),
     message:
         "Taking stock of {wildcards.category}"
@@ -82,7 +83,7 @@ rule truth:
     params:
         root=run.root,
         truth_root=run.truth_root,
-        files=run.truth_listing,
+        files=run.photographs.truth_listing,
         code=run.code("truth"),
     message:
         "Gathering the known truth of {wildcards.category} {wildcards.split}"

@@ -7,21 +7,24 @@
 Source: docs/photographs.md#what-is-passed-over.
 """
 
-import logging
+from pathlib import Path
 
 from seamark.data.inventory import category_inventory
+from seamark.data.layout import category_folders
+from seamark.data.survey import survey_category
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest
 from seamark.running.job import Job, run
-
-LOG = logging.getLogger(__name__)
 
 
 def main(job: Job) -> None:
     """Take stock of one category."""
     indexes = [read_manifest(path, IndexManifest) for path in job.paths("index")]
-    manifest = category_inventory(indexes)
+    root, layout = Path(job.params["root"]), job.params["layout"]
+    folder = category_folders(root, layout)[job.wildcards["category"]]
+    manifest = category_inventory(indexes, survey_category(root, folder, layout).passed_over)
     write_manifest(job.target("manifest"), manifest)
+    job.say(manifest.line, *(f"warning: {text}" for text in manifest.warnings))
 
 
 run(main, globals())

@@ -202,7 +202,9 @@ def test_refine_refuses_masks_of_something_else(coarse_tree):
     path = coarse_tree / "coarse" / "test_public.json"
     masks = read_manifest(path, MasksManifest)
     write_manifest(path, masks.model_copy(update={"category": "can"}))
-    with pytest.raises(ManifestError, match="coarse masks of can test_public, expected coarse ones of rice test_public"):
+    with pytest.raises(
+        ManifestError, match="coarse masks of can test_public, expected coarse ones of rice test_public"
+    ):
         stage("refine")(refine_job(coarse_tree))
     write_manifest(path, masks.model_copy(update={"stage": "refined"}))
     with pytest.raises(ManifestError, match="refined masks of rice test_public"):

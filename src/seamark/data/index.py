@@ -5,7 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
-from seamark.data.layout import FoundImage, Layout, category_folders, find_images, limited, truth_file
+from seamark.data.layout import FoundImage, Layout, category_folders, limited, truth_file
+from seamark.data.masks import missing_masks
+from seamark.data.survey import survey_category
 from seamark.errors import DataError
 from seamark.files.atomic import file_digest
 from seamark.files.image_checks import MAX_PIXELS, read_image_file
@@ -49,7 +51,7 @@ def index_split(
     folders = category_folders(root, layout)
     if category not in folders:
         raise DataError(f"{root / category}: no such category; found: {', '.join(folders)}")
-    found = limited(find_images(root, folders[category], layout), train_images, seed)
+    found = limited(survey_category(root, folders[category], layout).images, train_images, seed)
     listed = [image for image in found if image.split == split]
     records = map_images(lambda image: _record(root, image, most_pixels), listed, "images")
     images = tuple(cast("list[ImageRecord]", records))
@@ -77,9 +79,7 @@ def _record(root: Path, image: FoundImage, most_pixels: int) -> ImageRecord:
     if image.mask is not None:
         mask_path = root / image.mask
         if not mask_path.is_file():
-            raise DataError(
-                f"{mask_path}: the mask of {path} is missing; every defect image of a public split needs one"
-            )
+            raise DataError(missing_masks(root, [image]))
         _checked_defect_px(mask_path, path, width, height)
         mask_digest = file_digest(mask_path)
     return ImageRecord(

@@ -1,7 +1,9 @@
 """The inventory of a category: how much of what it has, and the same photograph in several places."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from seamark.data.passed_over import PassedOver, category_line
 from seamark.manifests.index import ImageRecord, IndexManifest
 from seamark.manifests.inventory import InventoryManifest, SplitCount
 from seamark.settings.base import SPLITS
@@ -10,31 +12,36 @@ MOST_NAMED = 5
 """Repeated photographs that a warning names; the others are counted."""
 
 
-def category_inventory(indexes: Sequence[IndexManifest]) -> InventoryManifest:
-    """Count what a category has.
+def category_inventory(indexes: Sequence[IndexManifest], passed_over: Sequence[PassedOver] = ()) -> InventoryManifest:
+    """Count what a category has, and say what was passed over and what stands in several places.
 
     Parameters
     ----------
     indexes : sequence of IndexManifest
         Of all splits of the category.
+    passed_over : sequence of PassedOver
+        What else its folder holds.
     """
-    first = indexes[0]
+    first, labels = indexes[0], Counter((index.split, image.label) for index in indexes for image in index.images)
     counts = tuple(
         SplitCount(
             split=index.split,
             images=len(index.images),
-            good=sum(image.label == "good" for image in index.images),
-            bad=sum(image.label == "bad" for image in index.images),
+            good=labels[index.split, "good"],
+            bad=labels[index.split, "bad"],
         )
         for index in sorted(indexes, key=lambda index: SPLITS.index(index.split))
     )
     return InventoryManifest(
         category=first.category,
         layout=first.layout,
-        line="",
+        line=category_line(first.category, labels, passed_over),
         splits=counts,
-        passed_over=(),
-        warnings=tuple(repetition_warnings(first.category, repeated_photographs(indexes))),
+        passed_over=tuple(record.what for record in passed_over),
+        warnings=(
+            *(f"{first.category}: {record}" for record in passed_over if record.verdict == "warning"),
+            *repetition_warnings(first.category, repeated_photographs(indexes)),
+        ),
     )
 
 

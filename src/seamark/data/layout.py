@@ -7,13 +7,15 @@ import hashlib
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
+from seamark.data.listing import naming_unreadable, passed_silently
+from seamark.data.unrecognised import unrecognised
 from seamark.errors import DataError
 from seamark.files.plain import IMAGE_SUFFIXES, shown
 from seamark.settings.base import SPLITS, Split
@@ -64,20 +66,31 @@ def category_folders(root: Path, layout: Layout) -> dict[str, Path]:
     if not root.is_dir():
         raise DataError(f"{root}: the data root does not exist; set data.root to the folder that holds the categories")
     found = {}
-    with _naming_unreadable(root):
-        for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
+    with naming_unreadable(root):
+        for folder in sorted(path for path in root.iterdir() if not passed_silently(path.name) and path.is_dir()):
             nested = folder / folder.name
             for candidate in (folder, nested):
                 if (candidate / "train").is_dir():
-                    _check_name(folder, folder.name)
+                    if problem := _name_problem(folder, folder.name):
+                        raise DataError(problem)
                     found[folder.name] = candidate
                     break
     if not found:
-        raise DataError(
-            f"{root}: no category found; expected <category>/train/good in the layout {layout}; "
-            "check data.root and data.layout"
-        )
+        others = [str(record) for record in unrecognised(root, (), ()).values()]
+        raise DataError("\n  ".join([_no_category(root, layout), *others]))
     return found
+
+
+def _no_category(root: Path, layout: Layout) -> str:
+    if (root / "train").is_dir():
+        return (
+            f"{shown(root)}: no category found, but this is the folder of one; set data.root to "
+            f"{shown(root.resolve().parent)} and data.categories to [{shown(root.resolve().name)}]"
+        )
+    return (
+        f"{shown(root)}: no category found; expected <category>/train/good in the layout {layout}; "
+        "check data.root and data.layout"
+    )
 
 
 def find_images(root: Path, folder: Path, layout: Layout) -> tuple[FoundImage, ...]:
@@ -87,18 +100,41 @@ def find_images(root: Path, folder: Path, layout: Layout) -> tuple[FoundImage, .
     are relative to the data root. Raises DataError if train or validation has no image, two files would have the same
     id, or a name cannot be used.
     """
+    images = listed_images(root, folder, layout)
+    if problems := image_problems(root, folder, layout, images):
+        raise DataError("\n".join(problems))
+    return images
+
+
+def listed_images(root: Path, folder: Path, layout: Layout) -> tuple[FoundImage, ...]:
+    """List images as :func:`find_images`, whatever their names and however few; DataError if a folder is unreadable."""
     walk = _walk_mvtec_ad_2 if layout == "mvtec_ad_2" else _walk_mvtec_ad
-    with _naming_unreadable(folder):
-        images = sorted(walk(root, folder), key=lambda image: (SPLITS.index(image.split), image.id))
-    for image in images:
-        _check_name(root / image.file, image.id)
-    for before, after in pairwise(images):
-        if (before.split, before.id) == (after.split, after.id):
-            raise DataError(f"{root / after.file}: same name as {before.file} with another suffix; remove one")
-    for split in ("train", "validation"):
-        if not any(image.split == split for image in images):
-            raise DataError(f"{folder}: no image for the split {split} (expected {split}/good/*.png); add good images")
-    return tuple(images)
+    with naming_unreadable(folder):
+        return tuple(sorted(walk(root, folder), key=lambda image: (SPLITS.index(image.split), image.id)))
+
+
+def image_problems(root: Path, folder: Path, layout: Layout, images: Sequence[FoundImage]) -> list[str]:
+    """Say what keeps the images of a category, as listed, from being used: their names, and splits without any."""
+    problems = [problem for image in images if (problem := _name_problem(root / image.file, image.id))]
+    problems += [
+        f"{shown(root / after.file)}: same name as {shown(before.file)} with another suffix; remove one"
+        for before, after in pairwise(images)
+        if (before.split, before.id) == (after.split, after.id)
+    ]
+    counts = Counter(image.split for image in images)
+    if layout == "mvtec_ad" and not counts["validation"]:
+        problems.append(
+            f"{shown(folder)}: no image for the split validation, for which every {HELD_OUT_EVERY}th of train/good is "
+            f"held out: expected at least {HELD_OUT_EVERY} there, found {counts['train']}; add good images to "
+            "train/good, or set data.layout: mvtec_ad_2 and move some into validation/good, a folder of that layout"
+        )
+    else:
+        problems += [
+            f"{shown(folder)}: no image for the split {split}; add good images as {split}/good/*.png"
+            for split in _GOOD_SPLITS
+            if not counts[split]
+        ]
+    return problems
 
 
 def require_official_counts(category: str, counts: Mapping[Split, int]) -> None:
@@ -125,25 +161,17 @@ def limited(images: Sequence[FoundImage], train_images: int | None, seed: int) -
     return tuple(image for image in images if image.split != "train" or image.id in kept)
 
 
-@contextmanager
-def _naming_unreadable(folder: Path) -> Iterator[None]:
-    """Turn what the operating system says about a folder into an error of the data."""
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"{shown(folder)}: cannot be listed ({error}); make every folder below it readable") from error
-
-
-def _check_name(path: Path, name: str) -> None:
+def _name_problem(path: Path, name: str) -> str | None:
     """Refuse names that cannot be part of the names of results and of the lines of logs and reports."""
     odd = [character for character in name if unicodedata.category(character) in UNUSABLE or character in "{}"]
     longest = max(len(os.fsencode(part)) for part in name.split("/"))
-    if odd or longest > MOST_NAME_BYTES:
-        what = f"the name has {', '.join(map(ascii, odd))}" if odd else f"the name has {longest} bytes"
-        raise DataError(
-            f"{shown(path)}: {what}; results take over the name, so expected at most {MOST_NAME_BYTES} bytes of UTF-8 "
-            "without line breaks, control codes and braces: rename it"
-        )
+    if not odd and longest <= MOST_NAME_BYTES:
+        return None
+    what = f"the name has {', '.join(map(ascii, odd))}" if odd else f"the name has {longest} bytes"
+    return (
+        f"{shown(path)}: {what}; results take over the name, so expected at most {MOST_NAME_BYTES} bytes of UTF-8 "
+        "without line breaks, control codes and braces: rename it"
+    )
 
 
 def listing_digest(folder: Path, files: Iterable[str]) -> str:

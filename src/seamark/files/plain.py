@@ -10,6 +10,29 @@ from pathlib import Path
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 """Image formats whose decoders are used, whatever a file is called; others of Pillow's start foreign programs."""
 IMAGE_SUFFIXES = {".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff"}
+RENAMED_SUFFIXES = {".jfif": ".jpg", ".jif": ".jpg", ".jpe": ".jpg", ".pjpeg": ".jpg", ".mpo": ".jpg", ".dib": ".bmp"}
+"""Suffixes that are not looked for although the content is read; renamed, such a file is."""
+OTHER_IMAGE_SUFFIXES = {
+    *(
+        ".webp",
+        ".heic",
+        ".heif",
+        ".hif",
+        ".avif",
+        ".jxl",
+        ".jp2",
+        ".j2k",
+        ".jpx",
+        ".gif",
+        ".apng",
+        ".tga",
+        ".ico",
+        ".psd",
+    ),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".exr", ".hdr", ".npy", ".npz", ".dcm", ".fits"),
+    *(".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"),
+}
+"""Suffixes of images that are not read."""
 MANIFEST_BYTES = 1 << 28
 """Largest JSON or YAML file that is read; manifests of a thousand images with a hundred tiles each have 10 MB."""
 

@@ -1,21 +1,13 @@
 """What the Snakefile asks: names, targets, settings and code digests. Plans in seconds: no NumPy, OpenCV or torch."""
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
 
-from seamark.data.layout import (
-    OFFICIAL_COUNTS,
-    FoundImage,
-    category_folders,
-    find_images,
-    listing_digest,
-    require_official_counts,
-)
+from seamark.data.layout import OFFICIAL_COUNTS
 from seamark.errors import ConfigError
 from seamark.flow import ALL, OWN, STAGES, Source, work_of
 from seamark.forecast.photographs import DataSetSizes
@@ -24,7 +16,7 @@ from seamark.planning.challenge_rules import challenge_verdicts
 from seamark.planning.code_digest import code_digest
 from seamark.planning.compared_runs import PlannedComparison
 from seamark.planning.jobs import RunJobs, StageJob
-from seamark.planning.refusals import require_photographs
+from seamark.planning.photographs import PlannedPhotographs
 from seamark.planning.required_weights import (
     RequiredWeights,
     detector_weights,
@@ -77,8 +69,9 @@ class Plan:
         self.root = str(self.config.data.root)
         self.truth_root = None if self.config.data.truth_root is None else str(self.config.data.truth_root)
         self.splits = self.config.data.splits
-        self.categories = self._categories()
-        known = (*self._available, *OFFICIAL_COUNTS, *DEMO_CATEGORIES)
+        self.photographs = PlannedPhotographs(self.config)
+        self.categories = self.photographs.categories
+        known = (*self.photographs.available, *OFFICIAL_COUNTS, *DEMO_CATEGORIES)
         check_overrides(self.raw, known)
         self._teaching = PlannedTeachers(self.config)
         self._own = Variation(self.name, self.name, self.raw, self._teaching)
@@ -86,11 +79,7 @@ class Plan:
         self.variations = (self._own, *self._varied["ablate"], *self._varied["compare"])
         self._by_place = {variation.place: variation for variation in self.variations}
         self.jobs = RunJobs(self.variations, self.categories)
-        if self.config.data.demo:
-            for category in self.categories:
-                require_photographs(category, self.config.demo.train, self.config.demo.validation, self.variations)
-        else:
-            self._check_splits()
+        self.photographs.require(self.variations)
 
     @property
     def wildcards(self) -> dict[str, str]:
@@ -115,7 +104,7 @@ class Plan:
     @cached_property
     def forecast(self) -> PlannedForecast:
         """What jobs will take."""
-        sizes = DataSetSizes(self.config, {} if self.config.data.demo else self._folders)
+        sizes = DataSetSizes(self.config, self.photographs.folders)
         return PlannedForecast(self._by_place, self.categories, sizes, self._teaching, self.gpus)
 
     def memory(self, rule: str) -> Callable[[Any], int]:
@@ -176,26 +165,6 @@ class Plan:
             return code_digest(script, detector, tuple(needed.source for needed in self._weights_of(rule, wildcards)))
 
         return digest
-
-    def chosen(self, wildcards: Any) -> dict[str, int]:
-        """Return how many photographs of a split are taken, and the seed of their choice; nothing for all."""
-        limit = self.config.data.train_images if wildcards.split == "train" else None
-        return {} if limit is None else {"train_images": limit, "seed": self.config.seed}
-
-    def listing(self, wildcards: Any) -> str | None:
-        """Return a digest of the files of a category's split, or None for the demo, whose manifest is an input."""
-        if self.config.data.demo:
-            return None
-        images = [image for image in self._images[wildcards.category] if image.split == wildcards.split]
-        files = [name for image in images for name in (image.file, image.mask) if name]
-        return listing_digest(Path(self.root), files)
-
-    def truth_listing(self, wildcards: Any) -> str | None:
-        """Return a digest of the private truth files of a category's split, None where there are none."""
-        if self.config.data.demo or self.truth_root is None:
-            return None
-        folder = Path(self.truth_root) / wildcards.category / wildcards.split
-        return listing_digest(folder, sorted(path.name for path in folder.iterdir())) if folder.is_dir() else None
 
     def made(self, stage: str, output: str = "", split: str = OWN) -> Files:
         """Return an input function for what a stage made, at the job's own place or where it is shared.
@@ -360,43 +329,6 @@ class Plan:
             for member in variation.members(category)
         ]
         return {self._teaching.key(wanted): wanted for block in blocks if (wanted := wanted_teacher(block))}
-
-    @cached_property
-    def _available(self) -> tuple[str, ...]:
-        return DEMO_CATEGORIES if self.config.data.demo else tuple(self._folders)
-
-    @cached_property
-    def _folders(self) -> dict[str, Path]:
-        return category_folders(self.config.data.root, self.config.data.layout)
-
-    @cached_property
-    def _images(self) -> dict[str, tuple[FoundImage, ...]]:
-        """Photographs of the categories of the run, as they are found without opening one."""
-        root, layout = self.config.data.root, self.config.data.layout
-        return {category: find_images(root, self._folders[category], layout) for category in self.categories}
-
-    def _categories(self) -> tuple[str, ...]:
-        if self.config.data.categories == "all":
-            return self._available
-        missing = [name for name in self.config.data.categories if name not in self._available]
-        if missing:
-            raise ConfigError(
-                f"data.categories: {', '.join(missing)} not in {self.root}; found: {', '.join(self._available)}"
-            )
-        return self.config.data.categories
-
-    def _check_splits(self) -> None:
-        """Refuse splits without images before anything runs."""
-        for category in self.categories:
-            found = Counter(image.split for image in self._images[category])
-            if set(self._folders) == set(OFFICIAL_COUNTS):
-                require_official_counts(category, found)
-            require_photographs(category, found["train"], found["validation"], self.variations)
-            missing = [split for split in self.splits if split not in found]
-            if missing:
-                raise ConfigError(
-                    f"category {category}: no image for {', '.join(missing)}; add them or shorten data.splits"
-                )
 
     def _variation(self, wildcards: Any) -> Variation:
         """Variation whose job has such wildcards; rules without a place work for the run itself."""

@@ -127,6 +127,12 @@ class Job:
         """The rule and its wildcards in one line."""
         return " ".join([self.rule, *self.wildcards.values()])
 
+    def say(self, *lines: str) -> None:
+        """Show lines in the terminal and write them into the log."""
+        for line in lines:
+            LOG.info("%s", line)
+        sys.stderr.write("".join(f"{line}\n" for line in lines))
+
     def map(self, function: Callable[[Item], Result], items: Sequence[Item], what: str) -> list[Result]:
         """Apply a function to every item, in as many threads as the job has.
 

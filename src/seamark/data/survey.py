@@ -1,0 +1,244 @@
+"""What a category's folder holds: the images that are read, and all that is passed over; nothing is opened.
+
+Source: docs/photographs.md#what-is-passed-over.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from seamark.data.layout import OFFICIAL_COUNTS, FoundImage, Layout, category_folders, image_problems, listed_images
+from seamark.data.listing import ARCHIVES, Listing, is_image, is_mask, list_files, meant, stem, suffix
+from seamark.data.masks import missing_masks
+from seamark.data.passed_over import PassedOver, Verdict, category_line, examples, listed
+from seamark.data.places import OR_HIDE, PLACES, Places
+from seamark.data.unrecognised import unrecognised
+from seamark.errors import DataError
+from seamark.files.plain import IMAGE_SUFFIXES, RENAMED_SUFFIXES, shown
+
+
+@dataclass(frozen=True)
+class CategorySurvey:
+    """What a category's folder holds."""
+
+    images: tuple[FoundImage, ...]
+    passed_over: tuple[PassedOver, ...]
+    """Without errors, which are raised."""
+
+    def line(self, category: str) -> str:
+        """Say in one line what is read and what is passed over, see :func:`category_line`."""
+        return category_line(category, Counter((image.split, image.label) for image in self.images), self.passed_over)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What may be meant, one sentence each."""
+        return tuple(str(record) for record in self.passed_over if record.verdict == "warning")
+
+
+@dataclass(frozen=True)
+class RootSurvey:
+    """What a data root holds."""
+
+    folders: dict[str, Path]
+    """The categories that are read, as :func:`category_folders` gives them."""
+    unrecognised: dict[str, PassedOver]
+    """What lies beside them, by the name of the category that it may be; images without a folder under no name."""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names of what looks like a category and is not read."""
+        return tuple(name for name, record in self.unrecognised.items() if record.looks_like_data)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What may be meant, one sentence each."""
+        return tuple(str(record) for record in self.unrecognised.values() if not record.looks_like_data)
+
+    def require_all(self, root: Path) -> None:
+        """Raise a DataError if something looks like a category and is not read."""
+        if lines := [str(record) for record in self.unrecognised.values() if record.looks_like_data]:
+            heading = (
+                f"{shown(root)}: found {', '.join(self.folders)}; what else looks like a category must become one, get "
+                "a dot before its name, or the wanted ones must be named in data.categories"
+            )
+            raise DataError(listed(heading, lines))
+
+
+def survey_root(root: Path, layout: Layout) -> RootSurvey:
+    """Find the categories of a data root, and what lies beside them and may be one.
+
+    Raises DataError as :func:`category_folders`; what is not recognised is left to the caller.
+    """
+    folders = category_folders(root, layout)
+    return RootSurvey(folders, unrecognised(root, folders, OFFICIAL_COUNTS))
+
+
+def survey_category(root: Path, folder: Path, layout: Layout) -> CategorySurvey:
+    """List a category's images as :func:`find_images` does, and what lies beside them unread.
+
+    Parameters
+    ----------
+    root, folder : Path
+        Data root, and the category's folder as :func:`category_folders` gives it.
+    layout : Layout
+        Layout of the folder.
+
+    Raises
+    ------
+    DataError
+        Naming at once everything that looks like data and is not read, what the category lacks, and the layout that
+        would fit.
+    """
+    listing, places = list_files(folder), PLACES[layout]
+    found = CategorySurvey(listed_images(root, folder, layout), ())
+    lacking = [image for image in found.images if image.label == "bad" and not _has_mask(root, image)]
+    records = [
+        *_other_suffixes(listing, places),
+        *_unread_folders(listing, places, masks_lack=bool(lacking)),
+        *_loose_images(listing, places, masks_lack=bool(lacking)),
+        *_stray_masks(listing, places, masks_lack=bool(lacking)),
+        *_other_files(listing, places),
+    ]
+    survey = CategorySurvey(found.images, tuple(records))
+    problems = [str(record) for record in records if record.verdict == "error"]
+    problems += _misnamed_good(listing, layout)
+    if lacking and any(places.masks.fullmatch(folder) and names for folder, names in listing.items()):
+        problems.append(missing_masks(root, lacking))
+    problems += image_problems(root, folder, layout, survey.images)
+    if other := _fitting_layout(listing, layout):
+        problems = [f"{_images_by_folder(listing)}: that is the layout {other}; set data.layout: {other}"]
+    if problems:
+        heading = f"{survey.line(shown(folder))}; in the layout {layout}"
+        raise DataError(listed(heading, problems))
+    return survey
+
+
+def _has_mask(root: Path, image: FoundImage) -> bool:
+    return image.mask is not None and (root / image.mask).is_file()
+
+
+def _inside(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def _images_by_folder(listing: Listing) -> str:
+    counts = {folder: sum(map(is_image, names)) for folder, names in listing.items()}
+    return ", ".join(f"{shown(folder)}/ {number}" for folder, number in counts.items() if folder and number)
+
+
+def _fitting_layout(listing: Listing, layout: Layout) -> Layout | None:
+    """Return the other layout where it reads more than training images and this one does not."""
+
+    def splits(of: Layout) -> set[str]:
+        return {
+            folder.partition("/")[0]
+            for folder, names in listing.items()
+            if PLACES[of].photographs.fullmatch(folder) and any(suffix(name) in IMAGE_SUFFIXES for name in names)
+        }
+
+    other: Layout = "mvtec_ad" if layout == "mvtec_ad_2" else "mvtec_ad_2"
+    return other if splits(layout) <= {"train"} < splits(other) else None
+
+
+def _other_suffixes(listing: Listing, places: Places) -> Iterator[PassedOver]:
+    """Images beside others that are read; may be meant where one of the same name is, such as a camera's raw file."""
+    found = defaultdict[tuple[str, Verdict], list[str]](list)
+    for folder, names in listing.items():
+        if places.photographs.fullmatch(folder):
+            read = {stem(name) for name in names if suffix(name) in IMAGE_SUFFIXES}
+            for name in names:
+                if is_image(name) and suffix(name) not in IMAGE_SUFFIXES:
+                    verdict: Verdict = "warning" if stem(name) in read else "error"
+                    found[suffix(name), verdict].append(_inside(folder, name))
+    for (kind, verdict), paths in sorted(found.items()):
+        right = RENAMED_SUFFIXES.get(kind)
+        remedy = f"rename it to {right}" if right else "convert it to PNG"
+        if verdict == "warning":
+            remedy = "an image of the same name is read"
+        yield PassedOver(f"{len(paths)} {kind}", verdict, examples(paths), f"{remedy}, {OR_HIDE}")
+
+
+def _unread_folders(listing: Listing, places: Places, *, masks_lack: bool) -> Iterator[PassedOver]:
+    found = defaultdict[str, list[str]](list)
+    for folder, names in listing.items():
+        if top := places.unread(folder):
+            found[top] += [_inside(folder, name) for name in names]
+    for top, paths in found.items():
+        if not paths:
+            continue
+        images, what = [path for path in paths if is_image(path)], f"folder {shown(top)}/"
+        if not images:
+            yield PassedOver(what, "counted", examples(paths))
+        elif all(map(is_mask, images)) or any(meant(part, ("ground_truth",)) for part in top.split("/")):
+            yield _stray(what, images, places, masks_lack=masks_lack)
+        elif home := _home(top, images, places):
+            with_masks = f" and their masks into {places.truth}" if home == places.bad else ""
+            yield PassedOver(what, "error", examples(images), f"put its photographs into {home}{with_masks}, {OR_HIDE}")
+        else:
+            yield PassedOver(what, "warning", examples(images), f"read are {places.any_home}")
+
+
+def _home(top: str, images: Sequence[str], places: Places) -> str | None:
+    """Where the photographs of an unread folder belong; folders in it may tell that it is one of a data set."""
+    inner = {part for path in images for part in path.split("/")[1:-1]}
+    told = any(meant(part, ("train", "test", "validation", "good", "bad")) for part in inner)
+    return places.home(top) or (places.any_home if told else None)
+
+
+def _loose_images(listing: Listing, places: Places, *, masks_lack: bool) -> Iterator[PassedOver]:
+    """Images in folders that should hold folders only; beside the splits they may be meant."""
+    for folder in places.branches & listing.keys():
+        images = [_inside(folder, name) for name in listing[folder] if is_image(name)]
+        if not images:
+            continue
+        what = f"{len(images)} images " + (f"directly in {folder}/" if folder else "beside the splits")
+        if not folder:
+            yield PassedOver(what, "warning", examples(images), f"read are {places.any_home}")
+        elif home := places.homes.get(folder):
+            yield PassedOver(what, "error", examples(images), f"put them into {home}, {OR_HIDE}")
+        else:
+            yield _stray(what, images, places, masks_lack=masks_lack)
+
+
+def _stray(what: str, images: Sequence[str], places: Places, *, masks_lack: bool) -> PassedOver:
+    """Masks that are not read: those that photographs lack, or left-overs."""
+    remedy = f"a mask belongs into {places.truth}, called as its photograph with _mask.png behind, {OR_HIDE}"
+    return PassedOver(what, "error" if masks_lack else "warning", examples(images), remedy)
+
+
+def _stray_masks(listing: Listing, places: Places, *, masks_lack: bool) -> Iterator[PassedOver]:
+    """Files among the masks that belong to no photograph."""
+    stray = []
+    for folder, names in listing.items():
+        if places.masks.fullmatch(folder):
+            photographs = listing.get(places.masks.sub(places.masked, folder), ())
+            wanted = {f"{stem(name)}_mask.png" for name in photographs}
+            stray += [_inside(folder, name) for name in names if is_image(name) and name not in wanted]
+    if stray:
+        yield _stray(f"{len(stray)} masks without a photograph", stray, places, masks_lack=masks_lack)
+
+
+def _other_files(listing: Listing, places: Places) -> Iterator[PassedOver]:
+    """Count what is no image by suffix; but an archive of a split without images should have been unpacked."""
+    found = defaultdict[str, list[str]](list)
+    for folder, names in listing.items():
+        for name in names if places.unread(folder) is None else ():
+            if is_image(name):
+                continue
+            archive = ARCHIVES.fullmatch(name)
+            split = meant(archive[1], places.homes) if archive and not folder else None
+            if split and not any(map(is_image, listing.get(places.homes[split].split(" ")[0].rstrip("/"), ()))):
+                yield PassedOver(shown(name), "error", (), f"unpack it, its photographs into {places.homes[split]}")
+            else:
+                found[suffix(name) or "without suffix"].append(_inside(folder, name))
+    for kind, paths in sorted(found.items()):
+        yield PassedOver(f"{len(paths)} {shown(kind)}", "counted", examples(paths))
+
+
+def _misnamed_good(listing: Listing, layout: Layout) -> Iterator[str]:
+    """In MVTec AD every other folder of the test images is a kind of defect."""
+    kinds = {folder.removeprefix("test/") for folder in listing if PLACES["mvtec_ad"].photographs.fullmatch(folder)}
+    for kind in sorted(kinds - {"train/good", "good"}) if layout == "mvtec_ad" else ():
+        if meant(kind, ("good",)):
+            yield f"folder test/{shown(kind)}/ would be read as a kind of defect; rename it to test/good"
