@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from seamark.errors import DataError
+from seamark.files.image_kinds import BITS, as_stored, orientation, require_one_meaning
 from seamark.files.plain import FORMATS, UNREADABLE, read_plain_file, shown
 
 MAX_PIXELS = 1 << 28
@@ -21,8 +22,6 @@ MOST_BYTES_PER_PIXEL = 4
 SPARE_BYTES = 1 << 24
 """What a file may have besides, for thumbnails, profiles and notes."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-BITS_PER_SAMPLE = 258
-"""Number of the TIFF tag."""
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit ends below ours and guards crops too; opened_image has the limit
 
@@ -49,14 +48,17 @@ def opened_image(content: bytes, path: Path, most_pixels: int = MAX_PIXELS) -> I
     Raises
     ------
     DataError
-        If it is of another format, animated, has several pages, more than 8 bits per channel, or too many pixels.
+        If it is of another format, animated, has several pages, more than 8 bits per channel, or too many pixels, or
+        is of a kind of which decoders make different pixels.
     """
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
         depth = _bits(image, content)
     except UNREADABLE as error:
-        what = f"none of {', '.join(FORMATS)}" if isinstance(error, UnidentifiedImageError) else error
-        raise DataError(f"{shown(path)}: not a readable image ({what}); replace the file") from error
+        what = f"none of {', '.join(FORMATS)} as read" if isinstance(error, UnidentifiedImageError) else error
+        raise DataError(
+            f"{shown(path)}: not a readable image ({what}); save it as PNG of 8 bits, or replace the file"
+        ) from error
     if image.width * image.height > most_pixels or max(image.size) > MAX_SIDE_PX:
         raise DataError(
             f"{shown(path)}: {image.width} x {image.height} px is more than the limit of {most_pixels} px and "
@@ -66,6 +68,7 @@ def opened_image(content: bytes, path: Path, most_pixels: int = MAX_PIXELS) -> I
         raise DataError(f"{shown(path)}: mode {image.mode}, {depth} bits per channel, expected 8; convert the file")
     if getattr(image, "is_animated", False) and image.format != "MPO":  # of which the first is the photograph
         raise DataError(f"{shown(path)}: several pictures in one file, expected one; save the wanted one alone")
+    require_one_meaning(image, content, path)
     return image
 
 
@@ -76,16 +79,31 @@ def _bits(image: Image.Image, content: bytes) -> int:
             raise ValueError("the header does not come first")
         return content[24]
     if image.format == "TIFF":
-        return int(max(getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (1,))))
+        return int(max(getattr(image, "tag_v2", {}).get(BITS, (1,))))
     return 8
 
 
-def decoded(image: Image.Image, path: Path, *, grey: bool = False) -> npt.NDArray[Any]:
-    """Decode all pixels of an image; ``grey`` turns bits and palettes into grey values. DataError for damaged files."""
+def decoded(image: Image.Image, path: Path) -> npt.NDArray[Any]:
+    """Decode all pixels of an image, (H, W) or (H, W, C) as stored, never turned. DataError for damaged files."""
     try:
-        return np.asarray(image.convert("L") if grey else image)
+        return np.asarray(as_stored(image))
     except UNREADABLE as error:
         raise DataError(f"{shown(path)}: the image is truncated or damaged ({error}); replace the file") from error
+
+
+def orientation_note(path: Path, most_pixels: int = MAX_PIXELS) -> str:
+    """Say what became of an image's orientation tag, for a message about its size; empty where it turns nothing.
+
+    Raises DataError if the image cannot be opened.
+    """
+    with opened_image(read_image_file(path, most_pixels), path, most_pixels) as image:
+        tag = orientation(image)
+    if tag == 1:
+        return ""
+    return (
+        f"; the orientation tag {tag} of {shown(path)} is ignored, pixels are taken as they are stored: turn the other "
+        "file back, or save this one turned and without the tag"
+    )
 
 
 def verify_png(content: bytes, path: Path) -> None:

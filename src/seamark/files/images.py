@@ -22,6 +22,7 @@ from seamark.files.image_checks import (
     read_image_file,
     verify_png,
 )
+from seamark.files.image_kinds import stored_size
 from seamark.files.plain import UNREADABLE, require_plain_file, shown
 
 Float64Array = npt.NDArray[np.float64]
@@ -75,7 +76,7 @@ def photograph_header(content: bytes, path: Path, most_pixels: int = MAX_PIXELS)
             verify_png(content, path)
         else:
             decoded(image, path)
-        return image.width, image.height, channels
+        return *stored_size(image), channels
 
 
 def _channels(image: Image.Image, path: Path) -> Literal[1, 3]:
@@ -87,11 +88,11 @@ def _channels(image: Image.Image, path: Path) -> Literal[1, 3]:
 def decode_image(content: bytes, path: Path, most_pixels: int = MAX_PIXELS) -> UInt8Array:
     """Decode a photograph that has been read from ``path`` already: uint8 (H, W, C), C is 1 for grey and 3 for RGB.
 
-    Orientation tags are ignored, as by the benchmark. Raises DataError if the file is damaged, has more than
-    ``most_pixels`` or is neither 8-bit grey nor RGB.
+    Pixels come as they are stored; orientation tags are ignored in all formats. Raises DataError if the file is
+    damaged, has more than ``most_pixels`` or is neither 8-bit grey nor RGB.
     """
     with opened_image(content, path, most_pixels) as image:
-        shape = (image.height, image.width, _channels(image, path))
+        shape = (*stored_size(image)[::-1], _channels(image, path))
         if image.format == "PNG":
             verify_png(content, path)
         pixels = _decode_plain_png(content, path) if _is_plain_png(content) else decoded(image, path)
@@ -115,18 +116,39 @@ def read_mask(path: Path, most_pixels: int = MAX_PIXELS) -> BoolArray:
     DataError
         If the file is missing, damaged, has several channels or any other value: a soft mask is never thresholded.
     """
-    with opened_image(read_image_file(path, most_pixels), path, most_pixels) as image:
+    content = read_image_file(path, most_pixels)
+    with opened_image(content, path, most_pixels) as image:
         if image.mode not in ("L", "1", "P"):
             raise DataError(
                 f"{shown(path)}: mode {image.mode}, expected one channel with values 0 and 255; convert the file"
             )
-        pixels = decoded(image, path, grey=image.mode != "L")
+        if image.format == "PNG":
+            verify_png(content, path)
+        pixels = decoded(image, path)
+        if image.mode == "1":
+            return pixels
+        if image.mode == "P":
+            return _white(pixels, np.reshape(image.getpalette() or (), (-1, 3)), path)
     if (pixels + np.uint8(1)).max() > 1:  # among bytes, 0 and 255 alone become 1 and 0
         strange = np.unique(pixels[(pixels != 0) & (pixels != 255)])
         raise DataError(
             f"{shown(path)}: mask values {strange[:5].tolist()} besides 0 and 255; threshold the file yourself"
         )
     return pixels > 0
+
+
+def _white(pixels: UInt8Array, palette: Int64Array, path: Path) -> BoolArray:
+    """Look up indices, (H, W), in a palette, (colours, 3), of which all that are used are black or white."""
+    used = np.flatnonzero(np.bincount(pixels.ravel()))
+    if used[-1] >= len(palette):
+        raise DataError(f"{shown(path)}: a pixel has colour {used[-1]} of a palette of {len(palette)}; save it as grey")
+    strange = [colour for colour in palette[used].tolist() if colour not in ([0, 0, 0], [255, 255, 255])]
+    if strange:
+        raise DataError(
+            f"{shown(path)}: mask colours {strange[:5]} besides black and white; threshold the file yourself"
+        )
+    white = palette[:, 0] == 255
+    return np.asarray(white[pixels], dtype=np.bool_)
 
 
 def write_mask(path: Path, mask: BoolArray) -> None:
