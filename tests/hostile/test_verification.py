@@ -10,7 +10,7 @@ from tests.fuzz.targets.records import sample
 from seamark.manifests.index import IndexManifest
 from seamark.verification.verification import verify_run
 
-MANIFEST, PHOTOGRAPH = Path("out/x/00_index/bolt.json"), Path("photographs/good/000")
+MANIFEST, PHOTOGRAPH = Path("out/x/00_index/bolt/train.json"), Path("photographs/good/000")
 WHOLE = {"versions": {"numpy": "2"}, "params": {}, "inputs": {}, "outputs": {}}
 
 

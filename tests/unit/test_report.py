@@ -169,7 +169,8 @@ def image(image_id, f1, *, bad=True, false_positive=1, peak=1.0):
 
 def category_files(preview, evaluation=None, calibration=None):
     return CategoryFiles(
-        index=None,
+        inventory=None,
+        index={},
         calibration=(Path("50/cup.json"), calibration),
         evaluation=evaluation and (Path("90/cup.json"), evaluation),
         previews={preview.split: (Path("80/cup.json"), preview)},
