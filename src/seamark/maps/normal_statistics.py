@@ -22,10 +22,10 @@ def normal_statistics(
     every share: they are taken from the histogram. Raises ManifestError if the calibration, read from ``path``, is of
     another category or detector, lacks a split, or has another histogram beside it.
     """
-    pooled = settings.normal == POOLED
-    splits: tuple[Split, ...] = ("validation", CROSSFIT_TRAIN) if pooled else (settings.normal,)
+    splits: tuple[Split, ...]
+    splits = ("validation", CROSSFIT_TRAIN) if settings.normal == POOLED else (settings.normal,)
     parts = [statistics_for(maps, split, calibration, path) for split in splits]
-    if not settings.quantile.enabled and not pooled:
+    if len(parts) == 1 and not settings.quantile.enabled:
         return parts[0]
     histograms = read_histogram(calibration, path.parent)
     histogram: Histogram = np.sum([histograms[split] for split in splits], axis=0)
