@@ -4,10 +4,10 @@
 with the score statistics of all splits of the category.
 **Outputs** ``manifest``: MasksManifest, JSON, with the thresholds of every image in raw score units; beside it, in a
 folder of the same name, ``<id>.png``, 8-bit, 0 or 255, at the size of the photograph.
-**Params** ``settings``: mean + k std (scope, k), MEBin (sampling, shortest run, erosion in map px), scale, smallest
-area in image px.
+**Params** ``settings``: the rules that each give a threshold, scale, erosion in map px, growth, trimming, smallest area
+in image px.
 
-Source: docs/methods/robis.md#binarisation (mean + 3 std, MEBin, fusion by union).
+Source: docs/methods/robis.md#binarisation (mean + k std, MEBin, fusion by union).
 """
 
 from functools import partial

@@ -206,7 +206,7 @@ class SmallRun:
                 category=category,
                 detector="bank",
                 histogram=f"{category}.npy",
-                histogram_sha256="0",
+                histogram_sha256=file_digest(calibration.with_suffix(".npy")),
                 splits=tuple(statistics),
             ),
         )

@@ -1,6 +1,7 @@
 """The three stages from fused maps to refined masks."""
 
 import importlib.util
+import math
 from pathlib import Path
 
 import cv2
@@ -144,6 +145,25 @@ def test_thresholds_say_what_they_have_seen(tree):
         ("mebin", True),
     ]
     assert manifest.masks[1].thresholds[1].value is None  # the weakest peak of the split
+
+
+@pytest.mark.parametrize("share", [0.0, 0.123456789, 0.97, 0.99999999, 1.0])
+def test_any_quantile_is_taken_exactly_without_calibrating_anew(coarse_tree, share):
+    stage("binarize")(
+        binarize_job(coarse_tree, {"mean_std": {"enabled": False}, "quantile": {"enabled": True, "q": share}})
+    )
+    manifest = read_manifest(coarse_tree / "coarse" / "test_public.json", MasksManifest)
+    files = (coarse_tree / "fused" / "validation").rglob("*.tiff")
+    pixels = np.sort(np.concatenate([cv2.imread(str(file), cv2.IMREAD_UNCHANGED).ravel() for file in files]))
+    kept = np.float16(pixels[max(1, math.ceil(share * pixels.size)) - 1])
+    assert float(kept) < manifest.masks[0].thresholds[0].value < float(np.nextafter(kept, np.float16(np.inf)))
+
+
+def test_thresholds_of_a_damaged_histogram_are_refused_with_the_remedy(coarse_tree):
+    path = coarse_tree / "calibration" / "rice.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"\1")
+    with pytest.raises(ManifestError, match=r"rice\.npy: not the histogram .*; rebuild it with: .*snakemake"):
+        stage("binarize")(binarize_job(coarse_tree, {"quantile": {"enabled": True}}))
 
 
 def test_threads_and_repetition_do_not_change_a_byte(coarse_tree):

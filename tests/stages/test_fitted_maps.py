@@ -10,6 +10,7 @@ from tests.stages.test_evaluate_package import Run, evaluate
 
 from seamark.errors import DataError, SubmissionError
 from seamark.evaluation.metrics import ScoreCounts
+from seamark.files.atomic import file_digest
 from seamark.files.images import array_digest, read_mask, write_map
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.calibration import CalibrationManifest, SplitStatistics
@@ -17,6 +18,7 @@ from seamark.manifests.evaluation import EvaluationManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.ranking import QuantileFit
 from seamark.manifests.submission import SubmissionProvenance
+from seamark.maps.float16_scores import score_histogram
 from seamark.maps.quantile_fit import ranked_map
 
 FITTED = {"fit": "quantiles", "low": 0.1, "high": 0.9}
@@ -32,12 +34,19 @@ def calibrated(tmp_path):
     for category, fit in FITS.items():
         normal = SplitStatistics(
             split="validation",
-            quantiles={"0.1": fit.low_score, "0.9": fit.high_score},
+            quantiles={},
             images=(),
-            **{"pixels": 9, "minimum": -9.0, "maximum": 9.0, "mean": 0.0, "std": 1.0},
+            **{"pixels": 2, "minimum": -9.0, "maximum": 9.0, "mean": 0.0, "std": 1.0},
         )
+        counts = tmp_path / "out/50_calibration" / f"{category}.npy"
+        counts.parent.mkdir(parents=True, exist_ok=True)
+        np.save(counts, [score_histogram(np.float32([fit.low_score, fit.high_score]))])
         manifest = CalibrationManifest(
-            category=category, detector="d", histogram="h.npy", histogram_sha256="0", splits=(normal,)
+            category=category,
+            detector="d",
+            histogram=counts.name,
+            histogram_sha256=file_digest(counts),
+            splits=(normal,),
         )
         toy._write("calibration", f"50_calibration/{category}", manifest)
     return toy

@@ -39,11 +39,6 @@ def test_the_defaults_keep_every_rule():
         ({"grids": {"tile": {"input_px": [256, 544]}}}, "grids.tile.input_px", ([256, 544], 518)),
         ({"detectors": {"inp_former": {"prototypes": 8}}}, "detectors.inp_former.prototypes", (8, 6)),
         ({"merge": {"smooth_sigma_px": 2.0}}, "merge.smooth_sigma_px", (2.0, 8.0)),
-        (
-            {"calibrate": {"quantiles": [0.5]}},
-            "calibrate.quantiles",
-            ([0.5], [0.01, *[0.1, 0.5, 0.9, 0.99, 0.995, 0.999, 0.9999]]),
-        ),
         ({"binarize": {"mean_std": {"k": 5.0}}}, "binarize.mean_std.k", (5.0, 3.0)),
         ({"refine": {"method": "none"}}, "refine.method", ("none", "grabcut")),
         ({"refine": {"grabcut": {"margin": 1.0}}}, "refine.grabcut.margin", (1.0, 0.5)),
@@ -107,6 +102,7 @@ def test_a_block_that_only_one_category_has_is_named():
         {"grids": {"other": {"input_px": 64}}},
         {"fuse": {"how": "max"}},
         {"preview": {"panel_px": 100}},
+        {"calibrate": {"quantiles": [0.5]}},
     ],
 )
 def test_settings_without_effect_break_nothing(override):

@@ -57,6 +57,19 @@ def test_each_problem_is_named_with_its_path(raw, expected):
     assert expected in problems_of(raw)
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"binarize": {"quantile": {"enabled": True, "q": 0.97}}},
+        {"overrides": {"rice/test_private": {"binarize": {"quantile": {"enabled": True, "q": 0.123}}}}},
+        {"ranking": {"fit": "quantiles", "low": 0.2, "high": 0.85}},
+    ],
+)
+def test_a_quantile_stands_in_one_place(raw):
+    load_config(raw)
+    check_overrides(raw, CATEGORIES)
+
+
 def test_all_problems_are_reported_at_once():
     text = problems_of({"merge": {"blnd": 1}, "refine": {"method": "sam9"}, "detectors": {"inp_former": {"epochs": 0}}})
     assert "merge.blnd" in text

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from seamark.errors import DataError, ManifestError
+from seamark.files.atomic import file_digest
 from seamark.learning.batches import TileReader
 from seamark.learning.crossfit import LeftOut, blocks, left_out, scored_tiles
 from seamark.manifests.calibration import CalibrationManifest, SplitStatistics
@@ -142,7 +143,11 @@ def test_pooled_normal_images_are_those_of_both_splits_exactly(tmp_path):
     found = [statistics(split, of_split) for split, of_split in maps.items()]
     np.save(tmp_path / "nut.npy", np.stack([histogram for _, histogram in found]))
     calibration = CalibrationManifest(
-        category="nut", detector="bank", histogram="nut.npy", histogram_sha256="", splits=[split for split, _ in found]
+        category="nut",
+        detector="bank",
+        histogram="nut.npy",
+        histogram_sha256=file_digest(tmp_path / "nut.npy"),
+        splits=[split for split, _ in found],
     )
     test = MapsManifest(detector="bank", category="nut", split="test_public", maps=())
     quantiles = {"enabled": True, "q": 0.99}

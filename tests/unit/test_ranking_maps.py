@@ -8,10 +8,12 @@ import pytest
 
 from seamark.errors import ConfigError, DataError, ManifestError
 from seamark.evaluation.metrics import ScoreCounts
+from seamark.files.atomic import file_digest
 from seamark.manifests.base import write_manifest
 from seamark.manifests.calibration import CalibrationManifest, SplitStatistics
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.ranking import QuantileFit
+from seamark.maps.float16_scores import score_histogram
 from seamark.maps.quantile_fit import ranked_map, validation_fits
 from seamark.settings.config import load_config
 from seamark.settings.ranking import RankingSettings
@@ -102,15 +104,20 @@ def test_a_map_that_the_fit_blows_up_is_refused_with_a_remedy():
         ranked_map(anomaly_map, FIT)
 
 
-def calibration(folder, category="felt", detector="bank", **quantiles):
-    path = folder / f"{category}.json"
-    pooled = {"pixels": 10, "minimum": 0.0, "maximum": 9.0, "mean": 1.0, "std": 1.0}
-    normal = SplitStatistics(split="validation", quantiles=quantiles, images=(), **pooled)
-    other = normal.model_copy(update={"split": "test_private", "quantiles": {"0.1": 8.0, "0.9": 9.0}})
+def calibration(folder, category="felt", detector="bank", low=0.5, high=1.0):
+    path, counts = folder / f"{category}.json", folder / f"{category}.npy"
+    pooled = {"pixels": 2, "minimum": 0.0, "maximum": 9.0, "mean": 1.0, "std": 1.0}
+    normal = SplitStatistics(split="validation", quantiles={}, images=(), **pooled)
+    other = normal.model_copy(update={"split": "test_private"})
+    np.save(counts, [score_histogram(np.float32(ends)) for ends in ((8.0, 9.0), (low, high))])
     write_manifest(
         path,
         CalibrationManifest(
-            category=category, detector=detector, histogram="h.npy", histogram_sha256="0", splits=(other, normal)
+            category=category,
+            detector=detector,
+            histogram=counts.name,
+            histogram_sha256=file_digest(counts),
+            splits=(other, normal),
         ),
     )
     return path
@@ -121,10 +128,7 @@ def maps(category="felt"):
 
 
 def test_maps_are_fitted_to_the_validation_scores_of_their_category(tmp_path):
-    paths = [
-        calibration(tmp_path, "felt", **{"0.1": 0.25, "0.9": 1.5}),
-        calibration(tmp_path, "wool", **{"0.1": 1, "0.9": 2}),
-    ]
+    paths = [calibration(tmp_path, "felt", low=0.25, high=1.5), calibration(tmp_path, "wool", low=1.0, high=2.0)]
     fits = validation_fits(QUANTILES, paths, [maps("felt"), maps("wool"), maps("wool")])
     assert fits == {
         "felt": QuantileFit(low=0.1, high=0.9, low_score=0.25, high_score=1.5),
@@ -139,10 +143,9 @@ def test_without_a_fit_no_calibration_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("written", "error", "message"),
     [
-        ({"0.1": 0.5}, ManifestError, r"felt\.json: no quantile 0\.9 .* calibrate\.quantiles"),
-        ({"0.1": 0.5, "0.9": 0.5}, DataError, r"felt\.json: the quantiles 0\.1 and 0\.9 .* both 0\.5.*ranking\.fit"),
-        ({"detector": "other", "0.1": 0.5, "0.9": 1.0}, ManifestError, r"felt\.json: calibrated on .* other"),
-        ({"category": "wool", "0.1": 0.5, "0.9": 1.0}, ManifestError, "no calibration of felt"),
+        ({"high": 0.5}, DataError, r"felt\.json: the quantiles 0\.1 and 0\.9 .* both 0\.5.*ranking\.fit"),
+        ({"detector": "other"}, ManifestError, r"felt\.json: calibrated on .* other"),
+        ({"category": "wool"}, ManifestError, "no calibration of felt"),
     ],
 )
 def test_a_calibration_that_does_not_serve_is_refused(tmp_path, written, error, message):
@@ -154,8 +157,6 @@ def test_a_calibration_that_does_not_serve_is_refused(tmp_path, written, error, 
 @pytest.mark.parametrize(
     ("ranking", "message"),
     [
-        ({"fit": "quantiles", "low": 0.2}, "ranking.low 0.2: add it to calibrate.quantiles"),
-        ({"fit": "quantiles", "low": 0.2, "high": 0.8}, "ranking.high 0.8: add it to calibrate.quantiles"),
         ({"low": 0.9, "high": 0.1}, "ranking: low 0.9 must be less than high 0.1"),
         ({"fit": "quantile"}, "ranking.fit"),
     ],
@@ -163,8 +164,3 @@ def test_a_calibration_that_does_not_serve_is_refused(tmp_path, written, error, 
 def test_quantiles_that_cannot_be_had_are_refused_with_the_configuration(ranking, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         load_config({"ranking": ranking})
-
-
-def test_quantiles_matter_only_with_a_fit():
-    load_config({"ranking": {"low": 0.2}})
-    load_config({"ranking": {"fit": "quantiles", "low": 0.2}, "calibrate": {"quantiles": [0.2, 0.9]}})

@@ -18,6 +18,7 @@ from seamark.report.gallery import galleries
 from seamark.report.pages import duration, percent, relative_link
 from seamark.report.run_files import CategoryFiles
 from seamark.report.thresholds import share_above, threshold_markers, threshold_rows
+from seamark.settings.promises import Promise
 from seamark.settings.report import ReportSettings
 
 
@@ -114,7 +115,7 @@ def test_false_alarms_of_validation_are_counted_beside_the_promise():
     refined = coarse_masks.model_copy(update={"stage": "refined", "masks": manifest.masks})
     (row,) = false_alarm_rows({Path("a"): coarse_masks, Path("b"): refined}, {})
     assert (row.normal_images, row.coarse, row.refined, row.path) == (3, 2, 0, Path("a"))
-    assert (row.promises, row.promised) == ((("evt", 0.1),), 0.1)
+    assert (row.promises, row.promised) == ((Promise("evt", images=0.1),), 0.1)
     both = tuple(
         mask.model_copy(
             update={

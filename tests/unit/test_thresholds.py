@@ -85,11 +85,6 @@ def test_quantile_threshold_is_exceeded_by_its_share_of_float32_scores(q):
     assert (record.promised_pixel_rate, record.promised_image_rate) == (1.0 - q, None)
 
 
-def test_a_quantile_that_was_not_taken_is_refused_with_the_remedy():
-    with pytest.raises(DataError, match=r"add 0\.97 to calibrate\.quantiles"):
-        quantile_threshold(normal([1.0], quantiles={"0.9": 1.0}), QuantileSettings(enabled=True, q=0.97))
-
-
 def test_conformal_threshold_is_the_ranked_peak():
     peaks = RANDOM.permutation(19).astype(float).tolist()
     for alpha, rank in ((0.05, 19), (0.1, 18), (0.2, 16), (0.5, 10)):

@@ -14,6 +14,7 @@ from seamark.manifests.masks import MasksManifest
 from seamark.planning.plan import Plan
 from seamark.planning.required_weights import detector_weights, require_all
 from seamark.planning.variations import plain
+from seamark.settings.binarize import RULES
 from seamark.settings.config import Config, check_overrides, deep_merge, load_config, resolve
 
 CATEGORIES = tuple(OFFICIAL_COUNTS)
@@ -31,7 +32,13 @@ TOGETHER = (
     ("pfadseg", "pfadseg_small_backbone"),
     ("efficientad_cdo", "efficientad_cdo_small_backbone"),
     ("inp_former_small_backbone", "seamark_small"),
+    ("feature_bank", "mean_std_thresholds"),
 )
+VARYING = {"ablate_robis", "ablate_seamark_small", "compare_detectors"}
+"""Presets that only name variations."""
+WITH_THRESHOLDS = {"robis", "robis_repaired", "seamark", "seamark_small", "mean_std_thresholds"}
+OF_A_DETECTOR = {"run", "data", "light_variants", "grids", "detectors", "merge", "fuse", "overrides"}
+"""Sections of a preset that is not in WITH_THRESHOLDS."""
 PUBLISHED = {
     "urd": "wide_resnet50_2-95faca4d",
     "aurd": "wide_resnet50_2-95faca4d",
@@ -90,6 +97,28 @@ def test_what_a_preset_resolves_to_is_on_record(presets, fix):
         path.write_text(text)
     assert path.is_file(), f"no {path.name}: write it with pytest --fix, and read it"
     assert path.read_text() == text
+
+
+@pytest.mark.parametrize("name", sorted({*ALONE} - VARYING))
+def test_a_preset_says_nothing_of_thresholds_unless_its_beginning_does(name):
+    text = (PRESETS / f"{name}.yaml").read_text()
+    preset = yaml.safe_load(text)
+    overridden = {section for block in (preset.get("overrides") or {}).values() for section in block or {}}
+    if name not in WITH_THRESHOLDS:
+        refined = {"refine"} if "SAM" in text.splitlines()[0] else set()
+        assert {*preset, *overridden} <= OF_A_DETECTOR | refined
+        mine = deep_merge(merged(), {"binarize": {"conformal": {"enabled": True}, "quantile": {"enabled": False}}})
+        assert load_config(deep_merge(mine, preset)).binarize == load_config(mine).binarize
+        return
+    assert "threshold" in f"{name} {text.splitlines()[0]}"
+    if name != "robis_repaired":  # which repairs what robis switches on
+        assert all("enabled" in preset["binarize"][rule] for rule in RULES), "a rule that is left out is united with it"
+
+
+@pytest.mark.parametrize("first", sorted({*ALONE} - VARYING - {"robis"}))  # its merge wants tiles, and says so
+def test_a_preset_can_follow_any_other(first):
+    for second in sorted({*ALONE} - VARYING):
+        load_config(merged(first, second))
 
 
 def test_no_record_is_left_of_a_preset_that_is_gone():

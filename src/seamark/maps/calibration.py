@@ -9,6 +9,7 @@ import numpy as np
 
 from seamark.errors import DataError, ManifestError
 from seamark.files.arrays import open_array
+from seamark.files.atomic import file_digest
 from seamark.files.images import Float32Array
 from seamark.manifests.calibration import CalibrationManifest, ImageStatistics, SplitStatistics
 from seamark.manifests.maps import MapRecord, MapsManifest
@@ -165,9 +166,11 @@ def read_histogram(calibration: CalibrationManifest, folder: Path) -> dict[str, 
     Raises
     ------
     ManifestError
-        If the file, which lies in the folder of the manifest, is missing or has another shape.
+        If the file, which lies in the folder of the manifest, is missing or not the one that it describes.
     """
     path = folder / calibration.histogram
     remedy = f"rebuild it with: {repair_command(path)}"
     counts = open_array(path, np.int64, (len(calibration.splits), KEYS), "histogram", remedy)
+    if file_digest(path) != calibration.histogram_sha256:
+        raise ManifestError(f"{path}: not the histogram that its manifest describes, its content changed; {remedy}")
     return {split.split: row for split, row in zip(calibration.splits, counts, strict=True)}

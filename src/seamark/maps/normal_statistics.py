@@ -8,6 +8,7 @@ from seamark.manifests.calibration import CalibrationManifest, SplitStatistics
 from seamark.manifests.maps import MapsManifest
 from seamark.maps.calibration import pooled_statistics, read_histogram, statistics_for
 from seamark.maps.float16_scores import Histogram
+from seamark.settings.base import Split
 from seamark.settings.binarize import POOLED, BinarizeSettings
 from seamark.settings.crossfit import CROSSFIT_TRAIN
 
@@ -15,15 +16,18 @@ from seamark.settings.crossfit import CROSSFIT_TRAIN
 def normal_statistics(
     maps: MapsManifest, settings: BinarizeSettings, calibration: CalibrationManifest, path: Path
 ) -> SplitStatistics:
-    """Return the statistics of the normal images that settings ask for.
+    """Return the statistics of the normal images that settings ask for, with the quantile that they ask for.
 
-    They are those of one split, or of validation and cross-fitted training photographs pooled. Raises ManifestError if
-    the calibration, read from ``path``, is of another category or detector, or lacks a split.
+    They are those of one split, or of validation and cross-fitted training photographs pooled. Quantiles are exact for
+    every share: they are taken from the histogram. Raises ManifestError if the calibration, read from ``path``, is of
+    another category or detector, lacks a split, or has another histogram beside it.
     """
-    if settings.normal != POOLED:
-        return statistics_for(maps, settings.normal, calibration, path)
-    parts = [statistics_for(maps, split, calibration, path) for split in ("validation", CROSSFIT_TRAIN)]
+    splits: tuple[Split, ...]
+    splits = ("validation", CROSSFIT_TRAIN) if settings.normal == POOLED else (settings.normal,)
+    parts = [statistics_for(maps, split, calibration, path) for split in splits]
+    if len(parts) == 1 and not settings.quantile.enabled:
+        return parts[0]
     histograms = read_histogram(calibration, path.parent)
-    histogram: Histogram = np.sum([histograms[part.split] for part in parts], axis=0)
+    histogram: Histogram = np.sum([histograms[split] for split in splits], axis=0)
     images = [image for part in parts for image in part.images]
-    return pooled_statistics(CROSSFIT_TRAIN, images, histogram, (settings.quantile.q,))
+    return pooled_statistics(splits[-1], images, histogram, (settings.quantile.q,))

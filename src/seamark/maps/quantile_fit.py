@@ -13,12 +13,11 @@ import numpy as np
 from seamark.errors import DataError, ManifestError
 from seamark.files.images import Float32Array
 from seamark.manifests.base import read_manifest
-from seamark.manifests.calibration import CalibrationManifest, SplitStatistics
+from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.ranking import QuantileFit
-from seamark.maps.calibration import statistics_for
-from seamark.maps.float16_scores import MAX_SCORE
-from seamark.repair import repair_command
+from seamark.maps.calibration import read_histogram, statistics_for
+from seamark.maps.float16_scores import MAX_SCORE, Histogram, quantile
 from seamark.settings.ranking import RankingSettings
 
 
@@ -68,7 +67,7 @@ def validation_fits(
     Raises
     ------
     ManifestError
-        If a category has no calibration, or one of other maps, or without these quantiles.
+        If a category has no calibration, or one of other maps, or with another histogram beside it.
     DataError
         If both quantiles of the validation scores are equal.
     """
@@ -82,22 +81,17 @@ def validation_fits(
         if manifest.category not in known:
             raise ManifestError(f"no calibration of {manifest.category}, which ranking.fit needs; run calibrate for it")
         path, calibration = known[manifest.category]
-        normal = statistics_for(manifest, "validation", calibration, path)
-        fits[manifest.category] = _fit_to(normal, settings, path)
+        statistics_for(manifest, "validation", calibration, path)
+        fits[manifest.category] = _fit_to(read_histogram(calibration, path.parent)["validation"], settings, path)
     return fits
 
 
-def _fit_to(normal: SplitStatistics, settings: RankingSettings, path: Path) -> QuantileFit:
-    names = [f"{share:g}" for share in (settings.low, settings.high)]
-    if missing := [name for name in names if name not in normal.quantiles]:
-        raise ManifestError(
-            f"{path}: no quantile {' and '.join(missing)} of the validation scores; add it to calibrate.quantiles and "
-            f"rebuild it with: {repair_command(path)}"
-        )
-    low_score, high_score = (normal.quantiles[name] for name in names)
+def _fit_to(normal: Histogram, settings: RankingSettings, path: Path) -> QuantileFit:
+    low_score, high_score = (quantile(normal, share) for share in (settings.low, settings.high))
     if not low_score < high_score:
         raise DataError(
-            f"{path}: the quantiles {' and '.join(names)} of the validation scores are both {low_score:g}, so a fit to "
-            "them would flatten every map; set ranking.fit: none, or quantiles farther apart"
+            f"{path}: the quantiles {settings.low:g} and {settings.high:g} of the validation scores are both "
+            f"{low_score:g}, so a fit to them would flatten every map; set ranking.fit: none, or quantiles farther "
+            "apart"
         )
     return QuantileFit(low=settings.low, high=settings.high, low_score=low_score, high_score=high_score)

@@ -100,16 +100,8 @@ def quantile_threshold(normal: SplitStatistics, settings: QuantileSettings) -> T
     ThresholdRecord
         Half a float16 step above the quantile, because quantiles are those of scores rounded to float16: whatever
         lies above it was rounded to something higher. It promises a share of pixels, none of images.
-
-    Raises
-    ------
-    DataError
-        If the calibration does not hold the quantile.
     """
-    name = f"{settings.q:g}"
-    if name not in normal.quantiles:
-        raise DataError(f"no quantile {name} of the {normal.split} scores; add {name} to calibrate.quantiles")
-    low = np.float16(normal.quantiles[name])
+    low = np.float16(normal.quantiles[f"{settings.q:g}"])
     high = float(np.nextafter(low, np.float16(np.inf)))
     return ThresholdRecord(
         rule="quantile",

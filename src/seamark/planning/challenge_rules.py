@@ -177,7 +177,6 @@ def _effective(config: Config) -> dict[str, Any]:
         "detectors": {member: _without_cost(block) for member, block in blocks.items()},
         "merge": _effective_merge(config),
         "fuse": _effective_fuse(config),
-        "calibrate": config.calibrate.model_dump(mode="json"),
         "binarize": _effective_binarize(config),
         "refine": _effective_refine(config),
         "ranking": config.ranking.model_dump(mode="json"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from seamark.evaluation.summary import WHOLE_SPLIT
 from seamark.manifests.evaluation import EvaluationManifest
 from seamark.manifests.masks import MasksManifest
+from seamark.settings.promises import Promise, promises_text, united_rate
 
 
 @dataclass(frozen=True)
@@ -17,21 +18,28 @@ class FalseAlarmRow:
     split: str
     normal_images: int
     """Images without a defect."""
-    promises: tuple[tuple[str, float | None], ...]
-    """Rules, and the largest share of normal images that each flags on average; None where it promises none."""
+    promises: tuple[Promise, ...]
+    """Of the rules whose masks are united."""
     coarse: int
     """Normal images in which the coarse mask has a pixel."""
     refined: int
     path: Path
     """File that the counts come from."""
-    guaranteed: bool = True
-    """False if models of folds scored some of the normal images that rules saw; promises are estimates then."""
+
+    @property
+    def guaranteed(self) -> bool:
+        """False if models of folds scored some of the normal images that rules saw; promises are estimates then."""
+        return not any(promise.estimated for promise in self.promises)
 
     @property
     def promised(self) -> float | None:
-        """Promise for the union of the rules: the sum of theirs; None if one of them promises none."""
-        rates = [rate for _, rate in self.promises if rate is not None]
-        return min(1.0, sum(rates)) if rates and len(rates) == len(self.promises) else None
+        """Largest share of normal images that the union of the rules flags; None if one of them promises none."""
+        return united_rate(self.promises)
+
+    @property
+    def told(self) -> str:
+        """What is promised and what is left of it, in words."""
+        return promises_text(self.promises)
 
 
 def false_alarm_rows(
@@ -62,7 +70,6 @@ def false_alarm_rows(
             coarse=_flagged(found),
             refined=_flagged(refined[category, "validation"]),
             path=path,
-            guaranteed=_guaranteed(found),
         )
         for (category, split), (path, found) in coarse.items()
         if split == "validation" and (category, split) in refined
@@ -86,17 +93,17 @@ def _evaluated(
                     coarse=subset.coarse.flagged_normal_images,
                     refined=subset.refined.flagged_normal_images,
                     path=path,
-                    guaranteed=_guaranteed(coarse[place]),
                 )
 
 
-def _promises(manifest: MasksManifest) -> tuple[tuple[str, float | None], ...]:
+def _promises(manifest: MasksManifest) -> tuple[Promise, ...]:
     records = [record for mask in manifest.masks for record in mask.thresholds if record.rule != "grow"]
-    return tuple(dict.fromkeys((record.rule, record.promised_image_rate) for record in records))
-
-
-def _guaranteed(manifest: MasksManifest) -> bool:
-    return not any(record.crossfitted for mask in manifest.masks for record in mask.thresholds)
+    return tuple(
+        dict.fromkeys(
+            Promise(record.rule, record.promised_image_rate, record.promised_pixel_rate, record.crossfitted is not None)
+            for record in records
+        )
+    )
 
 
 def _flagged(manifest: MasksManifest) -> int:

@@ -6,7 +6,6 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from seamark.settings.base import Settings
-from seamark.settings.calibrate import CalibrateSettings
 from seamark.settings.crossfit import CROSSFIT_TRAIN, CrossfitSettings
 from seamark.settings.light_variants import VALIDATION_VARIANTS, LightVariantsSettings
 
@@ -62,9 +61,7 @@ class QuantileSettings(Settings):
     """Threshold that a share of the pixels of normal images does not exceed."""
 
     enabled: bool = Field(False, description="whether this rule contributes to the mask")
-    q: float = Field(
-        0.999, ge=0.0, le=1.0, description="share of the validation pixels up to the threshold; in calibrate.quantiles"
-    )
+    q: float = Field(0.999, ge=0.0, le=1.0, description="share of the pixels of normal images up to the threshold")
 
 
 class EvtSettings(Settings):
@@ -142,13 +139,9 @@ class BinarizeSettings(Settings):
     )
     min_area_px: int = Field(0, ge=0, description="drop components smaller than this many image pixels")
 
-    def refusals(
-        self, calibrate: CalibrateSettings, light_variants: LightVariantsSettings, crossfit: CrossfitSettings
-    ) -> list[str]:
+    def refusals(self, light_variants: LightVariantsSettings, crossfit: CrossfitSettings) -> list[str]:
         """Return what the settings of other stages lack for these, one sentence each."""
         refusals = []
-        if self.quantile.enabled and self.quantile.q not in calibrate.quantiles:
-            refusals.append(f"binarize.quantile.q {self.quantile.q:g}: add it to calibrate.quantiles")
         if self.normal == VALIDATION_VARIANTS and not light_variants.validation_variants:
             refusals.append(f"binarize.normal {self.normal}: needs light_variants.validation_variants of at least 1")
         if self.normal in CROSSFITTED and not crossfit.folds:

@@ -9,7 +9,9 @@ class CalibrateSettings(Settings):
     """Which statistics of the anomaly maps are written down."""
 
     quantiles: tuple[float, ...] = Field(
-        (0.01, 0.1, 0.5, 0.9, 0.99, 0.995, 0.999, 0.9999), description="quantiles of the pixel scores, each in 0..1"
+        (0.01, 0.1, 0.5, 0.9, 0.99, 0.995, 0.999, 0.9999),
+        description="quantiles of the pixel scores to write down, each in 0..1; the lowest one is the dark end of "
+        "previews. What binarize and ranking need is taken from the histogram",
     )
 
     @field_validator("quantiles")

@@ -65,7 +65,10 @@ class MergeSettings(Settings):
             return None
         tile_px = grid.window_px * self.scale
         if grid.layout != "padded":
-            return f"merge.method robis needs the layout padded, not {grid.layout}"
+            return (
+                f"merge.method robis needs the layout padded, not {grid.layout}; choose that layout for its grid, or "
+                "merge.method exact"
+            )
         if abs(tile_px - round(tile_px)) > 1e-6 or int(tile_px * (1.0 - grid.overlap)) < 1:
             return (
                 f"merge.method robis needs tiles of whole map px that advance: window_px {grid.window_px}, scale "

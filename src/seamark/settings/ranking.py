@@ -5,7 +5,6 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from seamark.settings.base import Settings
-from seamark.settings.calibrate import CalibrateSettings
 
 
 class RankingSettings(Settings):
@@ -16,17 +15,8 @@ class RankingSettings(Settings):
         description="none: the fused map; quantiles: each map shifted and scaled until two of its quantiles are those "
         "of the validation scores",
     )
-    low: float = Field(0.1, ge=0.0, le=1.0, description="lower quantile of the fit; in calibrate.quantiles")
-    high: float = Field(0.9, ge=0.0, le=1.0, description="upper quantile of the fit; in calibrate.quantiles")
-
-    def refusals(self, calibrate: CalibrateSettings) -> list[str]:
-        """Return what the settings of calibrate lack for these, one sentence each."""
-        asked = {} if self.fit == "none" else {"low": self.low, "high": self.high}
-        return [
-            f"ranking.{name} {share:g}: add it to calibrate.quantiles"
-            for name, share in asked.items()
-            if share not in calibrate.quantiles
-        ]
+    low: float = Field(0.1, ge=0.0, le=1.0, description="lower quantile of the fit")
+    high: float = Field(0.9, ge=0.0, le=1.0, description="upper quantile of the fit")
 
     @model_validator(mode="after")
     def _low_is_lower(self) -> "RankingSettings":
