@@ -46,10 +46,10 @@ rule fuse:
 
 rule calibrate:
     input:
-        maps=run.made("fuse", split="calibrated"),
+        maps=run.made("fuse"),
     output:
-        manifest="out/{place}/50_calibration/{category}.json",
-        histogram="out/{place}/50_calibration/{category}.npy",
+        manifest="out/{place}/50_calibration/{category}/{split}.json",
+        histogram="out/{place}/50_calibration/{category}/{split}.npy",
     log:
         run.log("calibrate"),
     benchmark:
@@ -60,6 +60,6 @@ rule calibrate:
         settings=run.settings("calibrate"),
         code=run.code("calibrate"),
     message:
-        "Counting the scores of {wildcards.category}"
+        "Counting the scores of {wildcards.category} {wildcards.split}"
     script:
         "../stages/calibrate.py"

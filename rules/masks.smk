@@ -5,6 +5,7 @@ rule binarize:
     input:
         maps=run.made("fuse"),
         calibration=run.made("calibrate"),
+        normal=run.made("calibrate", split="thresholds"),
     output:
         manifest="out/{place}/60_coarse/{category}/{split}.json",
     log:

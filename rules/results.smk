@@ -6,7 +6,7 @@ rule preview:
         index=run.made("index"),
         truth=run.made("truth"),
         maps=run.made("fuse"),
-        calibration=run.made("calibrate"),
+        calibration=run.made("calibrate", split="validation"),
         coarse=run.made("binarize"),
         refined=run.made("refine"),
     output:
@@ -33,7 +33,7 @@ rule evaluate:
         index=run.made("index", split="every"),
         truth=run.made("truth", split="every"),
         maps=run.made("fuse", split="every"),
-        calibration=run.if_ranked(run.made("calibrate")),
+        calibration=run.if_ranked(run.made("calibrate", split="validation")),
         coarse=run.made("binarize", split="every"),
         refined=run.made("refine", split="every"),
     output:
@@ -62,7 +62,7 @@ rule package:
     input:
         index=run.made("index", split="private"),
         maps=run.within_rules(run.made("fuse", split="private")),
-        calibration=run.if_ranked(run.made("calibrate")),
+        calibration=run.if_ranked(run.made("calibrate", split="validation")),
         masks=run.made("refine", split="private"),
     output:
         archive=f"submissions/{run.name}.tar.gz",
@@ -93,7 +93,7 @@ rule report:
         inventory=run.made("inventory"),
         index=run.made("index", split="every"),
         fit=run.made("train"),
-        calibration=run.made("calibrate"),
+        calibration=run.made("calibrate", split="calibrated"),
         coarse=run.made("binarize", split="every"),
         refined=run.made("refine", split="every"),
         evaluation=run.made("evaluate"),

@@ -1,7 +1,7 @@
 """Turn the anomaly maps of a category and split into coarse binary masks.
 
 **Inputs** ``maps``: manifest of the fused anomaly maps, float32 TIFF (h, w), raw score units; ``calibration``: manifest
-with the score statistics of all splits of the category.
+with their score statistics; ``normal``: those of validation and of the other splits that thresholds come from.
 **Outputs** ``manifest``: MasksManifest, JSON, with the thresholds of every image in raw score units; beside it, in a
 folder of the same name, ``<id>.png``, 8-bit, 0 or 255, at the size of the photograph.
 **Params** ``settings``: the rules that each give a threshold, scale, erosion in map px, growth, trimming, smallest area
@@ -14,9 +14,9 @@ from functools import partial
 
 from seamark.files.atomic import atomic_folder
 from seamark.manifests.base import read_manifest, write_manifest
-from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
+from seamark.maps.calibration import Calibrations
 from seamark.masks.binarize import Binarizer
 from seamark.running.job import Job, run
 from seamark.settings.binarize import BinarizeSettings
@@ -25,9 +25,8 @@ from seamark.settings.binarize import BinarizeSettings
 def main(job: Job) -> None:
     """Binarize one split of one category."""
     maps = read_manifest(job.path("maps"), MapsManifest)
-    calibration = read_manifest(job.path("calibration"), CalibrationManifest)
-    settings = job.settings(BinarizeSettings)
-    binarizer = Binarizer(job.path("maps"), maps, job.path("calibration"), calibration, settings)
+    calibrations = Calibrations([*job.paths("calibration"), *job.paths("normal")])
+    binarizer = Binarizer(job.path("maps"), maps, calibrations, job.settings(BinarizeSettings))
     target = job.target("manifest")
     with atomic_folder(target.with_suffix("")) as folder:
         masks = job.map(partial(binarizer.write, folder=folder, published_as=target.stem), maps.maps, "masks")

@@ -4,7 +4,7 @@
 
 - ``index``, ``truth``: manifests of the split; a split that is no test has no truth
 - ``maps``: manifest of the fused anomaly maps, float32 TIFF (H, W), raw score units
-- ``calibration``: manifest with the validation statistics that the colour range comes from
+- ``calibration``: manifest of the validation statistics that the colour range comes from
 - ``coarse``, ``refined``: manifests of the masks, 8-bit PNG 0/255 at image size
 
 **Outputs**
@@ -41,7 +41,7 @@ def main(job: Job) -> None:
     truth = next(iter(job.paths("truth")), None)
     manifests = PreviewManifests(truth=truth, **{name: job.path(name) for name in names})
     sources = preview_sources(manifests, Path(job.params["root"]), None if truth_root is None else Path(truth_root))
-    score_range = colour_range(read_manifest(job.path("calibration"), CalibrationManifest))
+    score_range = colour_range(read_manifest(job.path("calibration"), CalibrationManifest).statistics)
     target = job.target("manifest")
     published = target.with_suffix("")
     with atomic_folder(published) as folder:

@@ -11,9 +11,11 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any, NamedTuple
 
-OWN, EVERY, ALL, CALIBRATED, PRIVATE = "own", "every", "all", "calibrated", "private"
-"""Files of a source: of the job's own split, one for each split of the run, for these and ``train``, for these and the
-splits that only thresholds see, or for each private split; otherwise a source names its split."""
+OWN, EVERY, ALL, PRIVATE = "own", "every", "all", "private"
+"""Files of a source: of the job's own split, one for each split of the run, for these and ``train``, or for each
+private split; otherwise a source names its split."""
+THRESHOLDS, CALIBRATED = "thresholds", "calibrated"
+"""Files for each split that thresholds come from, or for these and each split of the run."""
 
 
 class Source(NamedTuple):
@@ -180,16 +182,16 @@ STAGES: Mapping[str, Stage] = {
         memory=StageMemory(74.0),
     ),
     "calibrate": Stage(
-        _files("out/{place}/50_calibration/{category}.json", histogram=".npy"),
+        _files("out/{place}/50_calibration/{category}/{split}.json", histogram=".npy"),
         kind="calibration:CalibrationManifest",
-        reads="fuse:calibrated",
+        reads="fuse",
         params="calibrate",
         memory=StageMemory(80.0, per_map_megapixel=13.5),
     ),
     "binarize": Stage(
         _files("out/{place}/60_coarse/{category}/{split}.json"),
         kind="masks:MasksManifest",
-        reads="fuse calibrate",
+        reads="fuse calibrate calibrate:thresholds",
         params="binarize",
         memory=StageMemory(80.0, per_megapixel=9.0),
     ),
@@ -204,14 +206,14 @@ STAGES: Mapping[str, Stage] = {
     "preview": Stage(
         _files("out/{place}/80_preview/{category}/{split}.json"),
         kind="preview:PreviewManifest",
-        reads="index truth fuse calibrate binarize refine",
+        reads="index truth fuse calibrate:validation binarize refine",
         params="preview",
         memory=StageMemory(100.0, per_megapixel=9.5, per_million_values=2.8, per_photograph=0.3),
     ),
     "evaluate": Stage(
         _files("out/{place}/90_eval/{category}.json", curves=".curves.csv"),
         kind="evaluation:EvaluationManifest",
-        reads="index:every truth:every fuse:every calibrate binarize:every refine:every",
+        reads="index:every truth:every fuse:every calibrate:validation binarize:every refine:every",
         params="evaluate grids ranking",
         memory=StageMemory(95.0, per_megapixel=18.5),
     ),
@@ -221,7 +223,7 @@ STAGES: Mapping[str, Stage] = {
             "check": "submissions/{run}.check.json",
             "provenance": "submissions/{run}.provenance.json",
         },
-        reads="index:private fuse:private calibrate refine:private",
+        reads="index:private fuse:private calibrate:validation refine:private",
         params="package ranking",
         memory=StageMemory(270.0, per_map_megapixel=4.0, per_photograph=0.006),
         threads=4,
@@ -232,7 +234,8 @@ STAGES: Mapping[str, Stage] = {
             "plots": "out/{run}/report/plots/plots.json",
             "summary": "out/{run}/90_eval/summary.csv",
         },
-        reads="inventory index:every train calibrate binarize:every refine:every evaluate preview:every package",
+        reads="inventory index:every train calibrate:calibrated binarize:every refine:every evaluate preview:every "
+        "package",
         params="report",
         memory=StageMemory(150.0, per_photograph=0.02),
     ),

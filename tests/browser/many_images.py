@@ -55,10 +55,8 @@ def multiply(run, category, count):
         rewrite(run.path(stage_name, category, SPLIT), MasksManifest, "masks")
     scores = {"peak": peak_of, "refined_f1": f1_of}
     rewrite(run.out / "90_eval" / f"{category}.json", EvaluationManifest, "images", **scores)
-    path = run.out / "50_calibration" / f"{category}.json"
+    path = run.path("50_calibration", category, SPLIT)
     calibration = read_manifest(path, CalibrationManifest)
-    splits = tuple(
-        one.model_copy(update={"images": repeated(one.images, count, maximum=peak_of)}) if one.split == SPLIT else one
-        for one in calibration.splits
-    )
-    write_manifest(path, calibration.model_copy(update={"splits": splits}))
+    images = repeated(calibration.statistics.images, count, maximum=peak_of)
+    statistics = calibration.statistics.model_copy(update={"images": images})
+    write_manifest(path, calibration.model_copy(update={"statistics": statistics}))

@@ -231,7 +231,7 @@ def test_numbers_name_the_files_that_they_come_from_and_all_links_lead_to_files(
         "Defects found, refined1 of 1",
     ):
         assert expected in text
-    for expected in ("50_calibration/grey.json", "90_eval/grey.json", "60_coarse/grey/test_public.json"):
+    for expected in ("50_calibration/grey/test_public.json", "90_eval/grey.json", "60_coarse/grey/test_public.json"):
         assert expected in text
     hrefs = panel.locator("a").evaluate_all("links => links.map((link) => link.href)")
     files = [Path(unquote(urlsplit(href).path)) for href in hrefs]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from tests.calibrations import write_calibration
 from tests.indexes import indexes, write_lists
 
 from seamark.data.inventory import category_inventory
@@ -15,7 +16,7 @@ from seamark.evaluation.metrics import ScoreCounts
 from seamark.files.atomic import file_digest
 from seamark.files.images import array_digest, write_map
 from seamark.manifests.base import write_manifest
-from seamark.manifests.calibration import CalibrationManifest, ImageStatistics, SplitStatistics
+from seamark.manifests.calibration import ImageStatistics, SplitStatistics
 from seamark.manifests.evaluation import (
     DefectRecall,
     EvaluationManifest,
@@ -197,19 +198,10 @@ class SmallRun:
         self.lists["index"] += write_lists(self.out / "00_index", category, records, truths)[0]
         inventory = self.out / "00_index" / f"{category}.json"
         write_manifest(inventory, category_inventory(list(indexes(category, records).values())))
-        calibration = self.out / "50_calibration" / f"{category}.json"
-        calibration.parent.mkdir(parents=True, exist_ok=True)
-        np.save(calibration.with_suffix(".npy"), np.stack(rows))
-        write_manifest(
-            calibration,
-            CalibrationManifest(
-                category=category,
-                detector="bank",
-                histogram=f"{category}.npy",
-                histogram_sha256=file_digest(calibration.with_suffix(".npy")),
-                splits=tuple(statistics),
-            ),
-        )
+        self.lists["calibration"] += [
+            write_calibration(self.out / "50_calibration", category, *split)
+            for split in zip(statistics, rows, strict=True)
+        ]
         fit = self.out / "20_models/bank" / category / "fit.json"
         phases = (
             PhaseRecord(name="reconstruct", steps=30, curve_steps=(10, 20, 30), losses={"total": (9.0, 1.0, 0.1)}),
@@ -234,7 +226,6 @@ class SmallRun:
         write_manifest(evaluation, self.evaluate(category, scored))
         for name, path in {
             "inventory": inventory,
-            "calibration": calibration,
             "fit": fit,
             "evaluation": evaluation,
         }.items():
@@ -310,7 +301,7 @@ class SmallRun:
             "index": self.path("00_index", category, split),
             "truth": self.path("00_index", category, f"{split}.truth"),
             "maps": self.path("45_fused", category, split),
-            "calibration": self.out / "50_calibration" / f"{category}.json",
+            "calibration": self.path("50_calibration", category, "validation"),
             "coarse": self.path("60_coarse", category, split),
             "refined": self.path("70_refined", category, split),
         }

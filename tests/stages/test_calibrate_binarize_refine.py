@@ -75,14 +75,16 @@ def tree(tmp_path):
     return tmp_path
 
 
-def calibrate_job(tree, threads=1, out="calibration"):
-    maps = [tree / "fused" / f"{split}.json" for split in SPLITS]
-    outputs = {"manifest": tree / out / "rice.json", "histogram": tree / out / "rice.npy"}
-    return Job.for_test("calibrate", {"maps": maps}, outputs, {"settings": {}}, threads=threads)
+def calibrate(tree, threads=1, out="calibration"):
+    for split in SPLITS:
+        outputs = {"manifest": tree / out / f"{split}.json", "histogram": tree / out / f"{split}.npy"}
+        inputs = {"maps": tree / "fused" / f"{split}.json"}
+        stage("calibrate")(Job.for_test("calibrate", inputs, outputs, {"settings": {}}, threads=threads))
 
 
 def binarize_job(tree, settings=None, split="test_public", threads=1, out="coarse"):
-    inputs = {"maps": tree / "fused" / f"{split}.json", "calibration": tree / "calibration" / "rice.json"}
+    inputs = {"maps": tree / "fused" / f"{split}.json", "calibration": tree / "calibration" / f"{split}.json"}
+    inputs["normal"] = tree / "calibration" / "validation.json"
     outputs = {"manifest": tree / out / f"{split}.json"}
     return Job.for_test("binarize", inputs, outputs, {"settings": settings or {}}, threads=threads)
 
@@ -95,25 +97,25 @@ def refine_job(tree, settings=None, split="test_public", threads=1, out="refined
 
 @pytest.fixture
 def coarse_tree(tree):
-    stage("calibrate")(calibrate_job(tree))
+    calibrate(tree)
     stage("binarize")(binarize_job(tree))
     return tree
 
 
 def test_calibrate_writes_statistics_and_histograms(tree):
-    stage("calibrate")(calibrate_job(tree))
-    manifest = read_manifest(tree / "calibration" / "rice.json", CalibrationManifest)
-    histogram = np.load(tree / "calibration" / manifest.histogram)
-    assert manifest.histogram_sha256 == file_digest(tree / "calibration" / "rice.npy")
-    assert [split.split for split in manifest.splits] == list(SPLITS)
-    assert histogram.shape == (2, 65536)
-    assert histogram.dtype == np.int64
-    for row, split in zip(histogram, manifest.splits, strict=True):
-        files = sorted((tree / "fused" / split.split).rglob("*.tiff"))
+    calibrate(tree)
+    for split, images in SPLITS.items():
+        manifest = read_manifest(tree / "calibration" / f"{split}.json", CalibrationManifest)
+        histogram = np.load(tree / "calibration" / manifest.histogram)
+        assert manifest.histogram_sha256 == file_digest(tree / "calibration" / f"{split}.npy")
+        assert histogram.shape == (65536,)
+        assert histogram.dtype == np.int64
+        files = sorted((tree / "fused" / split).rglob("*.tiff"))
         pixels = np.stack([cv2.imread(str(file), cv2.IMREAD_UNCHANGED) for file in files])
-        np.testing.assert_array_equal(row, score_histogram(pixels))
-        assert split.std == pytest.approx(pixels.astype(np.float64).std(), rel=1e-10)
-        assert tuple(image.id for image in split.images) == SPLITS[split.split]
+        np.testing.assert_array_equal(histogram, score_histogram(pixels))
+        assert manifest.split == manifest.statistics.split == split
+        assert manifest.statistics.std == pytest.approx(pixels.astype(np.float64).std(), rel=1e-10)
+        assert tuple(image.id for image in manifest.statistics.images) == images
 
 
 def test_coarse_and_refined_masks_find_the_defect(coarse_tree):
@@ -135,7 +137,7 @@ def test_coarse_and_refined_masks_find_the_defect(coarse_tree):
 
 
 def test_thresholds_say_what_they_have_seen(tree):
-    stage("calibrate")(calibrate_job(tree))
+    calibrate(tree)
     settings = {"mean_std": {"scope": "validation"}, "mebin": {"enabled": True, "erode_px": 2}}
     stage("binarize")(binarize_job(tree, settings))
     manifest = read_manifest(tree / "coarse" / "test_public.json", MasksManifest)
@@ -160,15 +162,15 @@ def test_any_quantile_is_taken_exactly_without_calibrating_anew(coarse_tree, sha
 
 
 def test_thresholds_of_a_damaged_histogram_are_refused_with_the_remedy(coarse_tree):
-    path = coarse_tree / "calibration" / "rice.npy"
+    path = coarse_tree / "calibration" / "validation.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"\1")
-    with pytest.raises(ManifestError, match=r"rice\.npy: not the histogram .*; rebuild it with: .*snakemake"):
+    with pytest.raises(ManifestError, match=r"validation\.npy: not the histogram .*; rebuild it with: .*snakemake"):
         stage("binarize")(binarize_job(coarse_tree, {"quantile": {"enabled": True}}))
 
 
 def test_threads_and_repetition_do_not_change_a_byte(coarse_tree):
     stage("refine")(refine_job(coarse_tree))
-    stage("calibrate")(calibrate_job(coarse_tree, threads=3, out="calibration_3"))
+    calibrate(coarse_tree, threads=3, out="calibration_3")
     stage("binarize")(binarize_job(coarse_tree, threads=3, out="coarse_3"))
     stage("refine")(refine_job(coarse_tree, threads=3, out="refined_3"))
     for kind in ("calibration", "coarse", "refined"):
@@ -197,9 +199,9 @@ def test_rerun_removes_masks_that_are_no_longer_made(coarse_tree):
 
 
 def test_missing_inputs_are_named(tree):
-    with pytest.raises(ManifestError, match=r"rice\.json: cannot read the manifest"):
+    with pytest.raises(ManifestError, match=r"test_public\.json: cannot read the manifest"):
         stage("binarize")(binarize_job(tree))
-    stage("calibrate")(calibrate_job(tree))
+    calibrate(tree)
     (tree / "fused" / "test_public" / "bad" / "000_regular.tiff").unlink()
     with pytest.raises(ManifestError, match=r"000_regular\.tiff: cannot read the anomaly map") as caught:
         stage("binarize")(binarize_job(tree))
@@ -214,7 +216,7 @@ def test_calibration_of_other_images_is_refused(coarse_tree):
     with pytest.raises(ManifestError, match="2 calibrated images of split test_public are not the 1 of the maps"):
         stage("binarize")(binarize_job(coarse_tree))
     write_manifest(path, maps.model_copy(update={"detector": "urd"}))
-    with pytest.raises(ManifestError, match="detector bank, expected rice and urd"):
+    with pytest.raises(ManifestError, match="detector bank, expected urd"):
         stage("binarize")(binarize_job(coarse_tree))
 
 

@@ -12,10 +12,11 @@ from tests.stages.test_train_infer import content, train_job, write_tiles
 
 from seamark.files.atomic import file_digest
 from seamark.manifests.base import read_manifest
-from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.index import ImageRecord
+from seamark.manifests.maps import MapsManifest
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.tilemaps import TilemapsManifest
+from seamark.maps.calibration import Calibrations
 from seamark.running.job import Job
 from seamark.settings.base import PHOTOGRAPHED
 
@@ -93,10 +94,9 @@ class Flow:
             tiles, scores = self.path("tiles", split), self.path("scores", split)
             inputs = {"tiles": tiles, "tilemaps": scores, "tilemaps_npy": scores.with_suffix(".npy")}
             self.run("merge", inputs, {"manifest": self.path("maps", split)}, {"settings": {"smooth_sigma_px": 0.0}})
-        outputs = {"manifest": self.folder / "nut.json", "histogram": self.folder / "nut.npy"}
-        maps = [self.path("maps", split) for split in splits]
-        self.run("calibrate", {"maps": maps}, outputs, {"settings": {"quantiles": [0.5]}})
-        return read_manifest(self.folder / "nut.json", CalibrationManifest)
+            outputs = {"manifest": self.path("calibrated", split), "histogram": self.path("calibrated", split, "npy")}
+            self.run("calibrate", {"maps": self.path("maps", split)}, outputs, {"settings": {"quantiles": [0.5]}})
+        return Calibrations(self.path("calibrated", split) for split in splits)
 
     def path(self, kind, split, suffix="json"):
         return self.folder / kind / f"{split}.{suffix}"
@@ -126,8 +126,9 @@ def test_every_photograph_is_scored_by_a_model_that_has_not_seen_it(tmp_path, va
     manifest = read_manifest(flow.path("scores", "train_crossfit"), TilemapsManifest)
     assert (manifest.split, manifest.minimum, manifest.maximum) == ("train_crossfit", scores.min(), scores.max())
     flow.infer("validation", [flow.train()])
-    calibration = flow.calibrate(("validation", "train_crossfit"))
-    found = calibration.of("train_crossfit")
+    calibrations = flow.calibrate(("validation", "train_crossfit"))
+    maps = read_manifest(flow.path("maps", "train_crossfit"), MapsManifest)
+    found = calibrations.statistics(maps, "train_crossfit")
     assert [image.id for image in found.images] == [f"{number:03d}" for number in range(5)]
     assert [image.maximum for image in found.images] == pytest.approx(expected, abs=1e-6)
     assert (found.pixels, found.mean, found.std) == pytest.approx((5 * SIZE**2, expected.mean(), expected.std()))

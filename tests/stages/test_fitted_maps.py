@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from tests.calibrations import write_calibration
 from tests.stages.test_evaluate_package import Run, evaluate
 
 from seamark.errors import DataError, SubmissionError
 from seamark.evaluation.metrics import ScoreCounts
-from seamark.files.atomic import file_digest
 from seamark.files.images import array_digest, read_mask, write_map
 from seamark.manifests.base import read_manifest, write_manifest
-from seamark.manifests.calibration import CalibrationManifest, SplitStatistics
+from seamark.manifests.calibration import SplitStatistics
 from seamark.manifests.evaluation import EvaluationManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.ranking import QuantileFit
@@ -38,17 +38,8 @@ def calibrated(tmp_path):
             images=(),
             **{"pixels": 2, "minimum": -9.0, "maximum": 9.0, "mean": 0.0, "std": 1.0},
         )
-        counts = tmp_path / "out/50_calibration" / f"{category}.npy"
-        counts.parent.mkdir(parents=True, exist_ok=True)
-        np.save(counts, [score_histogram(np.float32([fit.low_score, fit.high_score]))])
-        manifest = CalibrationManifest(
-            category=category,
-            detector="d",
-            histogram=counts.name,
-            histogram_sha256=file_digest(counts),
-            splits=(normal,),
-        )
-        toy._write("calibration", f"50_calibration/{category}", manifest)
+        counts, folder = score_histogram(np.float32([fit.low_score, fit.high_score])), tmp_path / "out/50_calibration"
+        toy.inputs["calibration"].append(write_calibration(folder, category, normal, counts, "d"))
     return toy
 
 

@@ -209,7 +209,7 @@ def test_every_section_names_its_files(finished):
     assert [name for name, _ in sections] == ["metrics", "thresholds", "charts", "images", "cost", "provenance"]
     assert [name for name, section in sections if 'href="../' not in section] == []
     assert ">90_eval/summary.csv</a>" in text
-    assert ">50_calibration/grey.npy</a>" in text
+    assert ">50_calibration/grey/validation.npy</a>" in text
 
 
 def test_names_are_escaped(finished):
@@ -329,6 +329,6 @@ def test_summary_holds_the_scores(finished):
 
 def test_report_refuses_a_damaged_histogram(tmp_path):
     run = SmallRun(tmp_path, categories=("grey",), images=2)
-    np.save(run.out / "50_calibration/grey.npy", np.zeros((1, 10), np.int64))
-    with pytest.raises(ManifestError, match=r"grey\.npy.*rebuild"):
+    np.save(run.out / "50_calibration/grey/test_public.npy", np.zeros(10, np.int64))
+    with pytest.raises(ManifestError, match=r"grey/test_public\.npy.*rebuild"):
         run.report()

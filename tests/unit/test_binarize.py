@@ -1,5 +1,7 @@
 """Thresholds, their scope, and the union of the rules."""
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
@@ -219,17 +221,16 @@ def test_released_scores_are_taken_as_they_are():
     assert found["raw"] != found["robis"]
 
 
-def test_released_scores_beyond_their_scale_are_refused(tmp_path, monkeypatch):
+def test_released_scores_beyond_their_scale_are_refused(tmp_path):
     split = statistics("test_public", peaks=(40.0, 256.0))
-    for module in ("masks.binarize", "maps.normal_statistics"):
-        monkeypatch.setattr(f"seamark.{module}.statistics_for", lambda *_: split)
+    calibrations = SimpleNamespace(statistics=lambda *_: split)
     wanted = BinarizeSettings.model_validate({"mebin": {"enabled": True, "scores": "robis"}})
     maps = type("Maps", (), {"split": "test_public"})
     with pytest.raises(
-        ManifestError, match=r"cal\.json: the scores of test_public reach from 0 to 256, .*set it to raw"
+        ManifestError, match=r"maps\.json: the scores of test_public reach from 0 to 256, .*set it to raw"
     ):
-        Binarizer(tmp_path / "maps.json", maps, tmp_path / "cal.json", None, wanted)
-    Binarizer(tmp_path / "maps.json", maps, tmp_path / "cal.json", None, BinarizeSettings())
+        Binarizer(tmp_path / "maps.json", maps, calibrations, wanted)
+    Binarizer(tmp_path / "maps.json", maps, calibrations, BinarizeSettings())
 
 
 @pytest.mark.parametrize("threshold", [1e39, -1e39, 0.1, float(np.float32(0.1))])

@@ -2,17 +2,16 @@
 
 import numpy as np
 import pytest
+from tests.calibrations import write_calibration
 
 from seamark.errors import DataError, ManifestError
 from seamark.files.images import array_digest, write_map
-from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.maps.calibration import (
+    Calibrations,
     SplitCalibration,
-    check_same_source,
     image_statistics,
     pooled_moments,
-    statistics_for,
 )
 from seamark.maps.stored import load_map
 
@@ -35,12 +34,6 @@ def calibrated(folder, maps, **source):
     calibration = SplitCalibration(folder / "maps.json", manifest)
     images = [calibration.add(record) for record in manifest.maps]
     return calibration.statistics(images, (0.0, 0.5, 1.0)), calibration.histogram
-
-
-def manifest_of(*splits, category="rice", detector="bank"):
-    return CalibrationManifest(
-        category=category, detector=detector, histogram="rice.npy", histogram_sha256="", splits=splits
-    )
 
 
 @pytest.fixture
@@ -105,26 +98,18 @@ def test_changed_or_missing_map_is_refused(tmp_path, random_maps):
         load_map(path, record)
 
 
-@pytest.mark.parametrize(
-    "second", [{"category": "can"}, {"detector": "other", "split": "test_public"}, {"split": "validation"}]
-)
-def test_maps_that_do_not_belong_together_are_refused(tmp_path, random_maps, second):
-    first = save_maps(tmp_path, random_maps)
-    check_same_source([first, save_maps(tmp_path, random_maps, split="test_public")])
-    with pytest.raises(ManifestError, match="one category, one detector and every split once"):
-        check_same_source([first, save_maps(tmp_path, random_maps, **second)])
-
-
 def test_calibration_of_something_else_is_refused(tmp_path, random_maps):
-    statistics, _ = calibrated(tmp_path, random_maps)
-    maps, path = save_maps(tmp_path, random_maps), tmp_path / "rice.json"
-    assert statistics_for(maps, "validation", manifest_of(statistics), path) == statistics
-    with pytest.raises(ManifestError, match=r"rice\.json: calibrated on category can .* expected rice"):
-        statistics_for(maps, "validation", manifest_of(statistics, category="can"), path)
-    with pytest.raises(ManifestError, match="detector urd, expected rice and bank"):
-        statistics_for(maps, "validation", manifest_of(statistics, detector="urd"), path)
-    with pytest.raises(ManifestError, match="no statistics of split test_public"):
-        statistics_for(maps, "test_public", manifest_of(statistics), path)
+    statistics, histogram = calibrated(tmp_path, random_maps)
+    maps = save_maps(tmp_path, random_maps)
+    calibrations = Calibrations([write_calibration(tmp_path, "rice", statistics, histogram)])
+    assert calibrations.statistics(maps, "validation") == statistics
+    assert np.array_equal(calibrations.histogram("rice", "validation"), histogram)
+    with pytest.raises(ManifestError, match=r"no statistics of can validation among .*rice/validation\.json"):
+        calibrations.statistics(maps.model_copy(update={"category": "can"}), "validation")
+    with pytest.raises(ManifestError, match=r"rice/validation\.json: calibrated on detector bank, expected urd"):
+        calibrations.statistics(maps.model_copy(update={"detector": "urd"}), "validation")
+    with pytest.raises(ManifestError, match="no statistics of rice test_public"):
+        calibrations.statistics(maps, "test_public")
     fewer = save_maps(tmp_path, random_maps[:2])
     with pytest.raises(ManifestError, match="3 calibrated images of split validation are not the 2"):
-        statistics_for(fewer, "validation", manifest_of(statistics), path)
+        calibrations.statistics(fewer, "validation")

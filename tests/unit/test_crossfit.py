@@ -2,17 +2,17 @@
 
 import numpy as np
 import pytest
+from tests.calibrations import write_calibration
 
 from seamark.errors import DataError, ManifestError
-from seamark.files.atomic import file_digest
 from seamark.learning.batches import TileReader
 from seamark.learning.crossfit import LeftOut, blocks, left_out, scored_tiles
-from seamark.manifests.calibration import CalibrationManifest, SplitStatistics
+from seamark.manifests.calibration import SplitStatistics
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import ThresholdRecord
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.tiles import TiledImage, TilesManifest
-from seamark.maps.calibration import image_statistics, pooled_moments
+from seamark.maps.calibration import Calibrations, image_statistics, pooled_moments
 from seamark.maps.float16_scores import quantile, score_histogram
 from seamark.maps.normal_statistics import normal_statistics
 from seamark.masks.thresholds import ImageContext, find_thresholds, normal_peaks
@@ -141,20 +141,13 @@ def test_pooled_normal_images_are_those_of_both_splits_exactly(tmp_path):
         for split, scale in (("validation", 1.0), ("train_crossfit", 1.7))
     }
     found = [statistics(split, of_split) for split, of_split in maps.items()]
-    np.save(tmp_path / "nut.npy", np.stack([histogram for _, histogram in found]))
-    calibration = CalibrationManifest(
-        category="nut",
-        detector="bank",
-        histogram="nut.npy",
-        histogram_sha256=file_digest(tmp_path / "nut.npy"),
-        splits=[split for split, _ in found],
-    )
+    calibrations = Calibrations([write_calibration(tmp_path, "nut", *of_split) for of_split in found])
     test = MapsManifest(detector="bank", category="nut", split="test_public", maps=())
     quantiles = {"enabled": True, "q": 0.99}
 
     def normal(name):
         settings = BinarizeSettings.model_validate({"normal": name, "quantile": quantiles})
-        return settings, normal_statistics(test, settings, calibration, tmp_path / "nut.json")
+        return settings, normal_statistics(test, settings, calibrations)
 
     assert normal("train_crossfit")[1] == found[1][0]
     settings, pool = normal("validation_and_crossfit")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from seamark.manifests.calibration import CalibrationManifest, SplitStatistics
+from seamark.manifests.calibration import SplitStatistics
 from seamark.manifests.index import TruthRecord
 from seamark.manifests.preview import StripRecord
 from seamark.preview.panels import (
@@ -29,11 +29,7 @@ from seamark.settings.preview import PreviewSettings
 
 def calibration(minimum=0.0, maximum=3.0, mean=1.0, std=0.5, quantiles=None):
     statistics = {"pixels": 10, "minimum": minimum, "maximum": maximum, "mean": mean, "std": std, "images": ()}
-    validation = SplitStatistics(split="validation", quantiles=quantiles or {}, **statistics)
-    test = SplitStatistics(split="test_private", quantiles={}, **statistics | {"maximum": 99.0})
-    return CalibrationManifest(
-        category="cup", detector="bank", histogram="cup.npy", histogram_sha256="0", splits=(validation, test)
-    )
+    return SplitStatistics(split="validation", quantiles=quantiles or {}, **statistics)
 
 
 def test_colour_range_comes_from_validation_alone():

@@ -5,12 +5,11 @@ import re
 
 import numpy as np
 import pytest
+from tests.calibrations import write_calibration
 
 from seamark.errors import ConfigError, DataError, ManifestError
 from seamark.evaluation.metrics import ScoreCounts
-from seamark.files.atomic import file_digest
-from seamark.manifests.base import write_manifest
-from seamark.manifests.calibration import CalibrationManifest, SplitStatistics
+from seamark.manifests.calibration import SplitStatistics
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.ranking import QuantileFit
 from seamark.maps.float16_scores import score_histogram
@@ -105,22 +104,9 @@ def test_a_map_that_the_fit_blows_up_is_refused_with_a_remedy():
 
 
 def calibration(folder, category="felt", detector="bank", low=0.5, high=1.0):
-    path, counts = folder / f"{category}.json", folder / f"{category}.npy"
     pooled = {"pixels": 2, "minimum": 0.0, "maximum": 9.0, "mean": 1.0, "std": 1.0}
     normal = SplitStatistics(split="validation", quantiles={}, images=(), **pooled)
-    other = normal.model_copy(update={"split": "test_private"})
-    np.save(counts, [score_histogram(np.float32(ends)) for ends in ((8.0, 9.0), (low, high))])
-    write_manifest(
-        path,
-        CalibrationManifest(
-            category=category,
-            detector=detector,
-            histogram=counts.name,
-            histogram_sha256=file_digest(counts),
-            splits=(other, normal),
-        ),
-    )
-    return path
+    return write_calibration(folder, category, normal, score_histogram(np.float32((low, high))), detector)
 
 
 def maps(category="felt"):
@@ -143,9 +129,9 @@ def test_without_a_fit_no_calibration_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("written", "error", "message"),
     [
-        ({"high": 0.5}, DataError, r"felt\.json: the quantiles 0\.1 and 0\.9 .* both 0\.5.*ranking\.fit"),
-        ({"detector": "other"}, ManifestError, r"felt\.json: calibrated on .* other"),
-        ({"category": "wool"}, ManifestError, "no calibration of felt"),
+        ({"high": 0.5}, DataError, r"felt/validation\.json: the quantiles 0\.1 and 0\.9 .* both 0\.5.*ranking\.fit"),
+        ({"detector": "other"}, ManifestError, r"felt/validation\.json: calibrated on .* other"),
+        ({"category": "wool"}, ManifestError, "no statistics of felt validation among .*wool/validation"),
     ],
 )
 def test_a_calibration_that_does_not_serve_is_refused(tmp_path, written, error, message):

@@ -172,7 +172,7 @@ def category_files(preview, evaluation=None, calibration=None):
     return CategoryFiles(
         inventory=None,
         index={},
-        calibration=(Path("50/cup.json"), calibration),
+        calibration={preview.split: (Path("50/cup/test_private.json"), calibration)},
         evaluation=evaluation and (Path("90/cup.json"), evaluation),
         previews={preview.split: (Path("80/cup.json"), preview)},
         coarse={},
@@ -266,10 +266,9 @@ def calibrated():
     peaks = {"low": 1.0, "middle": 2.0, "high": 3.0}
     shared = {"pixels": 1, "minimum": 0.0, "mean": 0.5, "std": 0.1}
     images = [{"id": name, "maximum": peak, **shared} for name, peak in peaks.items()]
-    split = {"split": "test_private", "quantiles": {}, "images": images, "maximum": 3.0, **shared}
-    calibration = CalibrationManifest.model_validate(
-        {"category": "cup", "detector": "d", "histogram": "h.npy", "histogram_sha256": "0", "splits": [split]}
-    )
+    statistics = {"split": "test_private", "quantiles": {}, "images": images, "maximum": 3.0, **shared}
+    facts = {"category": "cup", "detector": "d", "split": "test_private", "histogram": "h.npy", "histogram_sha256": "0"}
+    calibration = CalibrationManifest.model_validate(facts | {"statistics": statistics})
     strips = tuple(strip(name) for name in peaks)
     preview = PreviewManifest(
         category="cup", split="test_private", contact_sheet="c.jpg", colour_range=(0.0, 1.0), strips=strips

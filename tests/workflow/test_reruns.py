@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from tests.workflow.project import CATEGORIES, SPLITS, draw
+from tests.workflow.project import CATEGORIES, SPLITS, draw, draw_mask
 
 from seamark.manifests.base import read_manifest
 from seamark.manifests.calibration import CalibrationManifest
@@ -45,10 +45,12 @@ def test_thresholds_from_variants_of_validation_train_nothing_anew(project):
         assert {job[:2] for job in planned if job[2] is None and job[1] == category} >= new | {("calibrate", category)}
     assert not any(job[0] == "train" for job in planned)
     project.snakemake("out/tiny/60_coarse/bolt/test_private.json")
-    calibration = read_manifest(project.out / "50_calibration/bolt.json", CalibrationManifest)
-    variants = calibration.of("validation_variants")
+    variants, validation = (
+        read_manifest(project.out / f"50_calibration/bolt/{split}.json", CalibrationManifest).statistics
+        for split in ("validation_variants", "validation")
+    )
     assert [image.id for image in variants.images] == [
-        f"{image.id}~{number}" for image in calibration.of("validation").images for number in (1, 2)
+        f"{image.id}~{number}" for image in validation.images for number in (1, 2)
     ]
     masks = read_manifest(project.out / "60_coarse/bolt/test_private.json", MasksManifest)
     (threshold,) = masks.masks[0].thresholds
@@ -71,7 +73,7 @@ def test_a_deleted_output_is_made_again_with_what_follows(project):
         ("submission", "90_eval/cloth.json", ("evaluate", "cloth", None)),
         ("evaluation", "70_refined/cloth/test_private.json", ("refine", "cloth", "test_private")),
         ("masks", "40_maps/inp_former/cloth/test_private.json", ("merge", "cloth", "test_private")),
-        ("previews", "50_calibration/cloth.json", ("calibrate", "cloth", None)),
+        ("previews", "50_calibration/cloth/validation.json", ("calibrate", "cloth", "validation")),
         ("maps", "20_models/inp_former/cloth/fit.json", ("train", "cloth", None)),
         ("models", "10_tiles/tile/cloth/train.json", ("crop", "cloth", "train")),
     ],
@@ -131,17 +133,42 @@ def test_editing_the_detector_retrains_it(project):
     assert not any(job[0] in ("index", "crop") for job in planned)
 
 
-def test_a_changed_photograph_is_noticed(project):
-
+def test_a_changed_training_photograph_is_noticed(project):
     draw(project.folder / "photographs/bolt/train/good/000_regular.png", 4711, defect=False)
     planned = project.planned()
-    assert planned["index", "bolt", None] == 1
-    assert planned["index", "cloth", None] == 0
+    assert [job for job in planned if job[0] in ("index", "train")] == [
+        ("index", "bolt", "train"),
+        ("train", "bolt", None),
+    ]
+
+
+def photographs(project, *numbers):
+    """Draw photographs of a test split, with their truth."""
+    for number in numbers:
+        draw(project.folder / f"photographs/bolt/test_private/{number:03d}_regular.png", 4711 + number, defect=True)
+        draw_mask(project.folder / f"truth/bolt/test_private/{number:03d}_mask.png", defect=True)
+
+
+def remove(project):
+    for file in ("photographs/bolt/test_private/001_regular.png", "truth/bolt/test_private/001_mask.png"):
+        (project.folder / file).unlink()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda project: photographs(project, *range(2, 12)), lambda project: photographs(project, 1), remove],
+    ids=["added", "replaced", "removed"],
+)
+def test_other_photographs_of_a_test_split_are_scored_by_the_model_that_is_there(project, change):
+    change(project)
+    stages = ("index", "truth", "crop", "infer", "merge", "fuse", "calibrate", *LATE_STAGES)
+    of_split = Counter((stage, "bolt", "test_private") for stage in stages)
+    assert project.planned() == of_split + late_jobs("bolt", ()) + Counter([("inventory", "bolt", None)])
 
 
 def test_identical_manifests_stop_the_next_call(project):
     """An early stage made again with the same result: what follows is up to date in the next call."""
-    project.snakemake("out/tiny/00_index/bolt.json", options=("--force",))
+    project.snakemake("out/tiny/00_index/bolt/train.json", options=("--force",))
     assert project.planned() == Counter()
 
 

@@ -105,7 +105,7 @@ LEFT_BY = {
     "infer": _Left("tile maps", _tile_maps),
     "merge": _Left("maps", _maps),
     "fuse": _Left("fused maps", _fused),
-    "calibrate": _Left("histograms", lambda work: HISTOGRAM_BYTES * len(work.config.data.splits)),
+    "calibrate": _Left("histograms", lambda _: HISTOGRAM_BYTES),
     "binarize": _Left("masks", _masks),
     "refine": _Left("masks", _masks),
     "preview": _Left("previews", _previews),

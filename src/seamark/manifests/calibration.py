@@ -31,18 +31,12 @@ class SplitStatistics(ScoreStatistics):
 
 
 class CalibrationManifest(Manifest):
-    """What thresholds of one category are derived from."""
+    """What thresholds of one category are derived from: the scores of one of its splits."""
 
     category: Inside
     detector: str
+    split: Split
     histogram: Inside
-    """Name of the .npy file beside the manifest: int64 (splits, 65536), pixels per float16 score, ascending."""
+    """Name of the .npy file beside the manifest: int64 (65536,), pixels per float16 score, ascending."""
     histogram_sha256: str
-    splits: tuple[SplitStatistics, ...]
-
-    def of(self, split: Split) -> SplitStatistics:
-        """Return the statistics of one split; KeyError if it was not calibrated."""
-        for statistics in self.splits:
-            if statistics.split == split:
-                return statistics
-        raise KeyError(split)
+    statistics: SplitStatistics

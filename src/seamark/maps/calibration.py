@@ -1,7 +1,7 @@
 """Exact statistics of anomaly scores, per image and pooled over a split, one map in memory at a time."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -11,6 +11,7 @@ from seamark.errors import DataError, ManifestError
 from seamark.files.arrays import open_array
 from seamark.files.atomic import file_digest
 from seamark.files.images import Float32Array
+from seamark.manifests.base import read_manifest
 from seamark.manifests.calibration import CalibrationManifest, ImageStatistics, SplitStatistics
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.maps.float16_scores import KEYS, Histogram, quantile, score_histogram
@@ -107,70 +108,86 @@ class SplitCalibration:
         return pooled_statistics(self._manifest.split, images, self.histogram, quantiles)
 
 
-def check_same_source(manifests: Sequence[MapsManifest]) -> None:
-    """Refuse, by a ManifestError, maps of different categories or detectors, or a split that comes twice."""
-    sources = {(manifest.category, manifest.detector) for manifest in manifests}
-    splits = [manifest.split for manifest in manifests]
-    if len(sources) != 1 or len(set(splits)) != len(splits):
-        raise ManifestError(
-            f"maps of {sorted(sources)} for splits {splits}: expected one category, one detector and every split once; "
-            "give the fused maps of one category only"
-        )
-
-
-def statistics_for(maps: MapsManifest, split: Split, calibration: CalibrationManifest, path: Path) -> SplitStatistics:
-    """Return the statistics of a split, after checking that the calibration belongs to the maps at hand.
+class Calibrations:
+    """The statistics of several splits, of whatever categories.
 
     Parameters
     ----------
-    maps : MapsManifest
-        Maps to threshold.
-    split : Split
-        Split whose statistics are wanted: that of the maps, or another one as a reference.
-    calibration, path : CalibrationManifest, Path
-        The statistics and where they were read.
-
-    Returns
-    -------
-    SplitStatistics
-        For the split of the maps, its images are theirs in the same order.
+    paths : iterable of Path
+        Manifests of the calibrate stage.
 
     Raises
     ------
     ManifestError
-        If the calibration is of another category or detector, lacks the split or has other images.
+        If one is missing or damaged.
     """
-    remedy = f"rebuild it with: {repair_command(path)}"
-    found, wanted = (calibration.category, calibration.detector), (maps.category, maps.detector)
-    if found != wanted:
-        raise ManifestError(
-            f"{path}: calibrated on category {found[0]} and detector {found[1]}, "
-            f"expected {wanted[0]} and {wanted[1]}; {remedy}"
-        )
-    try:
-        statistics = calibration.of(split)
-    except KeyError as error:
-        raise ManifestError(f"{path}: no statistics of split {split}; {remedy}") from error
-    ids = tuple(record.id for record in maps.maps)
-    if split == maps.split and tuple(image.id for image in statistics.images) != ids:
-        raise ManifestError(
-            f"{path}: the {len(statistics.images)} calibrated images of split {split} "
-            f"are not the {len(ids)} of the maps; {remedy}"
-        )
-    return statistics
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        read = [(path, read_manifest(path, CalibrationManifest)) for path in paths]
+        self._found = {(manifest.category, manifest.split): (path, manifest) for path, manifest in read}
+
+    def statistics(self, maps: MapsManifest, split: Split) -> SplitStatistics:
+        """Return the statistics of a split, after checking that they belong to the maps at hand.
+
+        Parameters
+        ----------
+        maps : MapsManifest
+            Maps to threshold.
+        split : Split
+            Split whose statistics are wanted: that of the maps, or another one as a reference.
+
+        Returns
+        -------
+        SplitStatistics
+            For the split of the maps, its images are theirs in the same order.
+
+        Raises
+        ------
+        ManifestError
+            If the split was not calibrated, or on maps of another detector or on other images.
+        """
+        path, calibration = self._of(maps.category, split)
+        remedy = f"rebuild it with: {repair_command(path)}"
+        if calibration.detector != maps.detector:
+            raise ManifestError(
+                f"{path}: calibrated on detector {calibration.detector}, expected {maps.detector}; {remedy}"
+            )
+        ids, images = tuple(record.id for record in maps.maps), calibration.statistics.images
+        if split == maps.split and tuple(image.id for image in images) != ids:
+            raise ManifestError(
+                f"{path}: the {len(images)} calibrated images of split {split} "
+                f"are not the {len(ids)} of the maps; {remedy}"
+            )
+        return calibration.statistics
+
+    def histogram(self, category: str, split: Split) -> Histogram:
+        """Read the pixel counts per float16 score of a split, int64 (65536,) in ascending order of score.
+
+        Raises
+        ------
+        ManifestError
+            If the file, which lies in the folder of the manifest, is missing or not the one that it describes.
+        """
+        return read_histogram(*self._of(category, split))
+
+    def path(self, category: str, split: Split) -> Path:
+        """Return where the manifest of a split lies."""
+        return self._of(category, split)[0]
+
+    def _of(self, category: str, split: Split) -> tuple[Path, CalibrationManifest]:
+        if (category, split) not in self._found:
+            known = ", ".join(str(path) for path, _ in self._found.values()) or "none"
+            raise ManifestError(
+                f"no statistics of {category} {split} among the calibrations {known}; run calibrate for it"
+            )
+        return self._found[category, split]
 
 
-def read_histogram(calibration: CalibrationManifest, folder: Path) -> dict[str, Histogram]:
-    """Read the pixel counts per float16 score, int64 (65536,) in ascending order of score, of every split.
-
-    Raises
-    ------
-    ManifestError
-        If the file, which lies in the folder of the manifest, is missing or not the one that it describes.
-    """
-    path = folder / calibration.histogram
-    remedy = f"rebuild it with: {repair_command(path)}"
-    counts = open_array(path, np.int64, (len(calibration.splits), KEYS), "histogram", remedy)
-    if file_digest(path) != calibration.histogram_sha256:
-        raise ManifestError(f"{path}: not the histogram that its manifest describes, its content changed; {remedy}")
-    return {split.split: row for split, row in zip(calibration.splits, counts, strict=True)}
+def read_histogram(path: Path, calibration: CalibrationManifest) -> Histogram:
+    """Read the pixel counts per float16 score that a calibration has beside it, see :meth:`Calibrations.histogram`."""
+    file = path.parent / calibration.histogram
+    remedy = f"rebuild it with: {repair_command(file)}"
+    counts = open_array(file, np.int64, (KEYS,), "histogram", remedy)
+    if file_digest(file) != calibration.histogram_sha256:
+        raise ManifestError(f"{file}: not the histogram that its manifest describes, its content changed; {remedy}")
+    return counts

@@ -5,19 +5,18 @@ images are ranked together, so such an image pushes its good pixels above the de
 contrast of its middle scores out and keeps the order within the image. It looks at no other test image.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from seamark.errors import DataError, ManifestError
+from seamark.errors import DataError
 from seamark.files.images import Float32Array
-from seamark.manifests.base import read_manifest
-from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.ranking import QuantileFit
-from seamark.maps.calibration import read_histogram, statistics_for
+from seamark.maps.calibration import Calibrations
 from seamark.maps.float16_scores import MAX_SCORE, Histogram, quantile
+from seamark.settings.base import Split
 from seamark.settings.ranking import RankingSettings
 
 
@@ -51,7 +50,7 @@ def ranked_map(scores: Float32Array, fit: QuantileFit | None) -> Float32Array:
 
 
 def validation_fits(
-    settings: RankingSettings, calibrations: Sequence[Path], maps: Iterable[MapsManifest]
+    settings: RankingSettings, calibrations: Iterable[Path], maps: Iterable[MapsManifest]
 ) -> dict[str, QuantileFit]:
     """Return what the maps of every category are fitted to, by category; empty without a fit.
 
@@ -59,8 +58,8 @@ def validation_fits(
     ----------
     settings : RankingSettings
         Whether to fit, and by which quantiles.
-    calibrations : sequence of Path
-        Manifests of the calibrate stage, one per category; not read without a fit.
+    calibrations : iterable of Path
+        Manifests of the calibrate stage for validation, one per category; not read without a fit.
     maps : iterable of MapsManifest
         The fused maps.
 
@@ -73,16 +72,12 @@ def validation_fits(
     """
     if settings.fit == "none":
         return {}
-    known = {
-        found.category: (path, found) for path in calibrations for found in [read_manifest(path, CalibrationManifest)]
-    }
+    known = Calibrations(calibrations)
     fits: dict[str, QuantileFit] = {}
     for manifest in maps:
-        if manifest.category not in known:
-            raise ManifestError(f"no calibration of {manifest.category}, which ranking.fit needs; run calibrate for it")
-        path, calibration = known[manifest.category]
-        statistics_for(manifest, "validation", calibration, path)
-        fits[manifest.category] = _fit_to(read_histogram(calibration, path.parent)["validation"], settings, path)
+        known.statistics(manifest, "validation")
+        place: tuple[str, Split] = (manifest.category, "validation")
+        fits[manifest.category] = _fit_to(known.histogram(*place), settings, known.path(*place))
     return fits
 
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from seamark.errors import ManifestError
 from seamark.files.images import BoolArray, Float32Array
-from seamark.manifests.calibration import CalibrationManifest, SplitStatistics
+from seamark.manifests.calibration import SplitStatistics
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MaskRecord, ThresholdRecord
-from seamark.maps.calibration import statistics_for
+from seamark.maps.calibration import Calibrations
 from seamark.maps.normal_statistics import normal_statistics
 from seamark.maps.stored import load_map
 from seamark.masks.components import drop_small, erode_scores, grow_components, open_scores, resize_mask, trim_halos
@@ -130,11 +130,11 @@ def binarize_map(
     return drop_small(mask, settings.min_area_px), thresholds
 
 
-def _check_scale(split: SplitStatistics, settings: BinarizeSettings, calibration_path: Path) -> None:
+def _check_scale(split: SplitStatistics, settings: BinarizeSettings, maps_path: Path) -> None:
     released = settings.mebin.enabled and settings.mebin.scores == "robis"
     if released and not 0.0 <= split.minimum <= split.maximum <= SCALE:
         raise ManifestError(
-            f"{calibration_path}: the scores of {split.split} reach from {split.minimum:g} to {split.maximum:g}, but "
+            f"{maps_path}: the scores of {split.split} reach from {split.minimum:g} to {split.maximum:g}, but "
             "binarize.mebin.scores: robis takes maps that lie on 0..255; set it to raw, or merge such maps"
         )
 
@@ -144,19 +144,19 @@ class Binarizer:
 
     Parameters
     ----------
-    maps_path, calibration_path : Path
-        Where the two manifests lie.
+    maps_path : Path
+        Where the manifest of the maps lies.
     maps : MapsManifest
         Fused maps of the split.
-    calibration : CalibrationManifest
-        Statistics of all splits of the same category and detector.
+    calibrations : Calibrations
+        Statistics of the split, of validation and of what else thresholds come from.
     settings : BinarizeSettings
         The resolved block.
 
     Raises
     ------
     ManifestError
-        If the calibration was not taken from these maps, lacks the normal images, or tells that the scores do not
+        If the calibrations were not taken from these maps, lack the normal images, or tell that the scores do not
         lie on the scale that the settings say.
     """
 
@@ -164,16 +164,15 @@ class Binarizer:
         self,
         maps_path: Path,
         maps: MapsManifest,
-        calibration_path: Path,
-        calibration: CalibrationManifest,
+        calibrations: Calibrations,
         settings: BinarizeSettings,
     ) -> None:
         self._maps_path = maps_path
         self._settings = settings
-        split = statistics_for(maps, maps.split, calibration, calibration_path)
-        base = statistics_for(maps, "validation", calibration, calibration_path).mean
-        normal = normal_statistics(maps, settings, calibration, calibration_path)
-        _check_scale(split, settings, calibration_path)
+        split = calibrations.statistics(maps, maps.split)
+        base = calibrations.statistics(maps, "validation").mean
+        normal = normal_statistics(maps, settings, calibrations)
+        _check_scale(split, settings, maps_path)
         self._contexts = {image.id: ImageContext(normal, split, image, base) for image in split.images}
 
     @property

@@ -158,7 +158,8 @@ def _only_speaks(call: ast.Call) -> bool:
     if isinstance(call.func, ast.Name):
         return call.func.id in SPEAKERS
     return isinstance(call.func, ast.Attribute) and (
-        call.func.attr in {"add_note", "say"} or (isinstance(call.func.value, ast.Name) and call.func.value.id in SPEAKERS)
+        call.func.attr in {"add_note", "say"}
+        or (isinstance(call.func.value, ast.Name) and call.func.value.id in SPEAKERS)
     )
 
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from seamark.flow import ALL, CALIBRATED, EVERY, OWN, PRIVATE, STAGES, Source
+from seamark.flow import ALL, CALIBRATED, EVERY, OWN, PRIVATE, STAGES, THRESHOLDS, Source
 from seamark.planning.variations import FOR_THRESHOLDS, Variation
 from seamark.settings.base import PHOTOGRAPHED
 from seamark.settings.crossfit import CROSSFIT_TRAIN
@@ -192,8 +192,9 @@ class RunJobs:
             return self._splits
         if source.split == ALL:
             return ["train", *self._splits]
-        if source.split == CALIBRATED:
-            return [*self._splits, *variation.splits_for_thresholds(category)]
+        if source.split in (THRESHOLDS, CALIBRATED):
+            own_splits = self._splits if source.split == CALIBRATED else ("validation",)
+            return [*own_splits, *variation.splits_for_thresholds(category)]
         return [source.split]
 
     def signature(self, place: str, job: StageJob) -> str:

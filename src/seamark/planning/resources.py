@@ -22,7 +22,7 @@ from seamark.teachers.naming import wanted_teacher
 
 EVERYTHING: tuple[Split, ...] = ("train", "validation", "test_public", "test_private", "test_private_mixed")
 PRIVATE: tuple[Split, ...] = ("test_private", "test_private_mixed")
-WITH_VARIANTS = {"crop", "train", "infer", "merge", "fuse"}
+WITH_VARIANTS = {"crop", "train", "infer", "merge", "fuse", "calibrate"}
 """Rules that work on variants of photographs as on photographs."""
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seamark.files.images import BoolArray, Float32Array, UInt8Array
-from seamark.manifests.calibration import CalibrationManifest
+from seamark.manifests.calibration import SplitStatistics
 from seamark.manifests.preview import LayerName
 from seamark.preview.sheets import Colour
 
@@ -28,7 +28,7 @@ FIXED_POINT_BITS = 4
 """Sub-pixel bits of contour coordinates as OpenCV draws them."""
 
 
-def colour_range(calibration: CalibrationManifest) -> tuple[float, float]:
+def colour_range(validation: SplitStatistics) -> tuple[float, float]:
     """Return the scores of the first and the last colour, one range for all splits of a category.
 
     It starts at the lowest quantile of the validation scores and ends at their maximum, or six standard deviations
@@ -36,17 +36,16 @@ def colour_range(calibration: CalibrationManifest) -> tuple[float, float]:
 
     Parameters
     ----------
-    calibration : CalibrationManifest
-        Statistics of one category; must cover the validation split.
+    validation : SplitStatistics
+        Of the category.
 
     Returns
     -------
     tuple of float
         Lower and upper end in raw score units; the upper end is always greater.
     """
-    statistics = calibration.of("validation")
-    low = min(statistics.quantiles.values(), default=statistics.minimum)
-    high = max(statistics.maximum, statistics.mean + RANGE_DEVIATIONS * statistics.std)
+    low = min(validation.quantiles.values(), default=validation.minimum)
+    high = max(validation.maximum, validation.mean + RANGE_DEVIATIONS * validation.std)
     return (low, high) if high > low else (low, low + 1.0)
 
 

@@ -30,17 +30,17 @@ class CategoryFiles:
 
     Parameters
     ----------
-    inventory, calibration : tuple of Path and manifest
+    inventory : tuple of Path and InventoryManifest
         Of the category.
     evaluation : tuple of Path and EvaluationManifest, optional
         None when nothing was scored.
-    index, previews, coarse, refined : mapping of str to tuple of Path and manifest
+    index, calibration, previews, coarse, refined : mapping of str to tuple of Path and manifest
         By split.
     """
 
     inventory: tuple[Path, InventoryManifest]
     index: Mapping[str, tuple[Path, IndexManifest]]
-    calibration: tuple[Path, CalibrationManifest]
+    calibration: Mapping[str, tuple[Path, CalibrationManifest]]
     evaluation: tuple[Path, EvaluationManifest] | None
     previews: Mapping[str, tuple[Path, PreviewManifest]]
     coarse: Mapping[str, tuple[Path, MasksManifest]]
@@ -78,8 +78,7 @@ class CategoryFiles:
 
     def peaks(self, split: str) -> dict[str, float]:
         """Return the highest score of each image of a split by id."""
-        splits = [statistics for statistics in self.calibration[1].splits if statistics.split == split]
-        return {image.id: image.maximum for statistics in splits for image in statistics.images}
+        return {image.id: image.maximum for image in self.calibration[split][1].statistics.images}
 
 
 @dataclass(frozen=True)
@@ -131,8 +130,10 @@ class ReportFiles:
     @cached_property
     def histograms(self) -> dict[str, dict[str, Histogram]]:
         """Pixels per float16 score, by category and split."""
-        calibrations = (files.calibration for files in self.categories.values())
-        return {manifest.category: read_histogram(manifest, path.parent) for path, manifest in calibrations}
+        return {
+            category: {split: read_histogram(*found) for split, found in files.calibration.items()}
+            for category, files in self.categories.items()
+        }
 
     @cached_property
     def thresholds(self) -> tuple[ThresholdRow, ...]:
@@ -154,7 +155,7 @@ class ReportFiles:
             inventory.category: CategoryFiles(
                 inventory=(path, inventory),
                 index={pair[1].split: pair for pair in _of_category(indexes, inventory.category)},
-                calibration=_of_category(calibrations, inventory.category)[0],
+                calibration={pair[1].split: pair for pair in _of_category(calibrations, inventory.category)},
                 evaluation=next(iter(_of_category(self.evaluations, inventory.category)), None),
                 previews={pair[1].split: pair for pair in _of_category(previews, inventory.category)},
                 coarse=self._masks(inventory.category, "coarse"),

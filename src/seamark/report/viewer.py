@@ -74,7 +74,7 @@ def _split(files: CategoryFiles, split: str, page_folder: Path) -> dict[str, Any
     path, preview = files.previews[split]
     manifests = {
         "index": files.index[split][0],
-        "calibration": files.calibration[0],
+        "calibration": files.calibration[split][0],
         "evaluation": files.evaluation[0] if files.evaluation else None,
         "coarse": files.coarse[split][0],
         "refined": files.refined[split][0],
