@@ -114,7 +114,13 @@ FILES = {
         refused(tiff(np.dstack([COLOUR, SPOTS]), {32995: 1}), "4 channels"),
         *(
             refused(
-                by_tifffile(np.stack([SPOTS] * 4), planarconfig="separate", extrasamples=[0], compression=name),
+                by_tifffile(
+                    np.stack([SPOTS] * 4),
+                    photometric="rgb",
+                    planarconfig="separate",
+                    extrasamples=[0],
+                    compression=name,
+                ),
                 f"4 channels|{UNKNOWN}",
             )
             for name in (None, "zlib")
@@ -200,6 +206,10 @@ FILES = {
         *(read(as_tiff(SPOTS, compression=name)) for name in ("tiff_lzw", "tiff_adobe_deflate", "packbits")),
         *(in_colour(as_tiff(COLOUR, compression=name)) for name in ("tiff_lzw", "tiff_adobe_deflate", "packbits")),
         read(as_tiff(SPOTS, compression="jpeg", quality=100)),
+        in_colour(
+            saved(Image.fromarray(np.dstack([SPOTS] * 3)).convert("YCbCr"), "TIFF", compression="jpeg", quality=100),
+            np.dstack([SPOTS] * 3),
+        ),
         *(
             in_colour(by_tifffile(COLOUR, photometric="rgb", **options))
             for options in (

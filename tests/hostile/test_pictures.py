@@ -15,10 +15,11 @@ from tests.fuzz.targets.pictures import picture, raw_png, saved
 from tests.hostile.image_table import FILES
 
 from seamark.errors import DataError
-from seamark.files.image_checks import MAX_PIXELS
+from seamark.files.image_checks import MAX_PIXELS, MAX_SIDE_PX, MOST_BYTES_PER_PIXEL, SPARE_BYTES
 from seamark.files.images import photograph_header, read_image, read_map, read_mask, write_map
+from seamark.files.plain import IMAGE_SUFFIXES
 from seamark.settings.data import DataSettings
-from seamark.submission.inspection import inspect_map
+from seamark.submission.inspection import inspect_map, inspect_mask
 from seamark.tiles.cutting import cut_tiles
 
 SIDE = 12
@@ -90,9 +91,23 @@ def test_too_many_pixels_are_refused_by_the_index_and_by_all_stages(tmp_path, re
         read(write(tmp_path, content()))
 
 
-def test_the_limits_are_those_that_the_page_tells():
+def test_the_limits_and_suffixes_are_those_that_the_page_tells():
     assert DataSettings.model_fields["image_px_max"].default == MAX_PIXELS == 268_435_456
-    assert "default 268 million" in PAGE
+    assert (MAX_SIDE_PX, MOST_BYTES_PER_PIXEL, SPARE_BYTES) == (1_048_576, 4, 16 << 20)
+    for told in ("default 268 million", "above 1 048 576 px", "more than 4 bytes per allowed px and 16 MiB besides"):
+        assert told in PAGE
+    (suffixes,) = re.findall(r"by the suffixes ([^.]+)\.", PAGE)
+    assert {f".{name}" for name in re.split(r",\s|\sand\s", suffixes)} == IMAGE_SUFFIXES
+
+
+@pytest.mark.parametrize(
+    ("height", "message"), [(24, "24 x 24 px, expected 12 x 12"), (25, "expected (between 1 and|at most) 576 px")]
+)
+def test_the_checker_decodes_up_to_four_times_the_pixels(tmp_path, height, message):
+    mask = write(tmp_path, saved(Image.new("L", (24, height)), "PNG"))
+    tifffile.imwrite(tmp_path / "x.tiff", np.zeros((height, 24), np.float16))
+    for inspect, path in ((inspect_mask, mask), (inspect_map, tmp_path / "x.tiff")):
+        assert re.search(message, inspect("x", path, [(12, 12)]).violations[0].text)
 
 
 def test_a_turned_tiff_is_read_in_the_memory_that_the_page_tells(tmp_path):
