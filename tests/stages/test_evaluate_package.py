@@ -303,7 +303,7 @@ def evaluate(toy, threads, ranking=None):
             "index": toy.inputs["index"][:2],
             "truth": toy.inputs["truth"][:2],
             "maps": [path for path in toy.inputs["maps"] if path.parent.name == "felt"],
-            "calibration": [path for path in toy.inputs["calibration"] if path.stem == "felt"],
+            "calibration": [path for path in toy.inputs["calibration"] if path.parent.name == "felt"],
             "coarse": refined,
             "refined": refined,
         },

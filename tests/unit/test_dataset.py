@@ -3,6 +3,8 @@ import pytest
 from PIL import Image
 from tests.indexes import index_category, truth_of_category
 
+from seamark.data.channels import require_one_kind
+from seamark.data.inventory import category_inventory
 from seamark.data.layout import OFFICIAL_COUNTS, category_folders, find_images, listing_digest, require_official_counts
 from seamark.errors import DataError
 
@@ -88,6 +90,59 @@ def test_bad_input_is_named(root, spoil, message):
     with pytest.raises(DataError, match=message) as caught:
         index(root)
     assert str(root) in str(caught.value)
+
+
+def test_a_larger_mask_is_refused_for_its_size_not_as_an_attack(root):
+    save_mask(root / "part/test_public/ground_truth/bad/000_regular_mask.png", (400, 600))
+    with pytest.raises(DataError, match=r"600 x 400 px, but its image .* has 60 x 40 px"):
+        index(root)
+
+
+@pytest.mark.parametrize(("name", "tag"), [("jpg", 6), ("png", 8), ("tif", 5)])
+def test_where_sizes_disagree_the_orientation_tag_is_named(root, name, tag):
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    bad = root / "part/test_public/bad"
+    (bad / "000_regular.png").unlink()
+    Image.new("L", (60, 40)).save(bad / f"000_regular.{name}", exif=exif)
+    assert len(index(root).images) == 16
+    save_mask(root / "part/test_public/ground_truth/bad/000_regular_mask.png", (60, 40))
+    with pytest.raises(
+        DataError, match=rf"40 x 60 px, but .* orientation tag {tag} of .*000_regular\.{name} is ignored"
+    ):
+        index(root)
+
+
+def test_a_turned_tiff_is_indexed_as_it_is_stored_and_its_mask_may_carry_the_tag(root):
+    turned = {0x0112: 6}
+    bad, masks = root / "part/test_public/bad", root / "part/test_public/ground_truth/bad"
+    (bad / "000_regular.png").unlink()
+    Image.new("L", (60, 40)).save(bad / "000_regular.tif", tiffinfo=turned)
+    Image.new("L", (40, 60), 255).save(masks / "000_regular_mask.png", "TIFF", tiffinfo=turned)
+    with pytest.raises(DataError, match=r"60 x 40 px; .*tag 6 of .*regular\.tif is ignored.*tag 6 of .*mask\.png"):
+        index(root)
+    Image.new("L", (60, 40), 255).save(masks / "000_regular_mask.png", "TIFF", tiffinfo=turned)
+    record = index(root).of("test_public")[0]
+    assert (record.width, record.height) == (60, 40)
+
+
+@pytest.mark.parametrize("split", ["train/good", "validation/good", "test_public/good", "test_private"])
+def test_grey_and_rgb_photographs_are_refused_in_a_category(root, split):
+    save(root / "part" / split / "000_regular.png", mode="RGB")
+    expected = rf"grey .* and 1 RGB photograph\(s\) \(part/{split}/000_regular\.png\).* to grey"
+    with pytest.raises(DataError, match=expected):
+        index(root)
+    for name in root.glob(f"part/{split}/*.png"):
+        save(name, mode="RGB")
+    with pytest.raises(DataError, match=r"grey .* RGB photograph\(s\)"):
+        category_inventory(list(index(root).values()))
+
+
+def test_photographs_of_one_kind_pass_and_of_two_are_counted():
+    require_one_kind("part", [])
+    require_one_kind("part", [(3, "a.png"), (3, "b.png")])
+    with pytest.raises(DataError, match=r"part: 1 grey .*\(c\.png\) and 2 RGB .*\(a\.png, b\.png\).*grey ones to RGB"):
+        require_one_kind("part", [(3, "a.png"), (1, "c.png"), (3, "b.png")])
 
 
 def truncate(path):

@@ -5,12 +5,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
+from seamark.data.channels import require_one_kind
 from seamark.data.layout import FoundImage, Layout, category_folders, limited, truth_file
 from seamark.data.masks import missing_masks
 from seamark.data.survey import survey_category
 from seamark.errors import DataError
 from seamark.files.atomic import file_digest
-from seamark.files.image_checks import MAX_PIXELS, read_image_file
+from seamark.files.image_checks import MAX_PIXELS, orientation_note, read_image_file
 from seamark.files.images import photograph_header, read_mask
 from seamark.files.parallel import MapItems
 from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
@@ -45,17 +46,18 @@ def index_split(
     Raises
     ------
     DataError
-        If the category is missing or empty, an image is truncated or of a kind that is not supported, a public defect
-        image has no mask, or a mask has another size or values besides 0 and 255.
+        If the category is missing or empty, an image is truncated or of a kind that is not supported, grey and RGB are
+        mixed, a public defect image has no mask, or a mask has another size or values besides 0 and 255.
     """
     folders = category_folders(root, layout)
     if category not in folders:
         raise DataError(f"{root / category}: no such category; found: {', '.join(folders)}")
     found = limited(survey_category(root, folders[category], layout).images, train_images, seed)
     listed = [image for image in found if image.split == split]
-    records = map_images(lambda image: _record(root, image, most_pixels), listed, "images")
-    images = tuple(cast("list[ImageRecord]", records))
-    return IndexManifest(category=category, split=split, layout=layout, images=images)
+    mapped = map_images(lambda image: _record(root, image, most_pixels), listed, "images")
+    records = tuple(cast("list[ImageRecord]", mapped))
+    require_one_kind(f"{root / category} {split}", ((record.channels, record.file) for record in records))
+    return IndexManifest(category=category, split=split, layout=layout, images=records)
 
 
 def find_truth(index: IndexManifest, root: Path, truth_root: Path | None, map_images: MapItems) -> TruthManifest:
@@ -93,11 +95,13 @@ def _record(root: Path, image: FoundImage, most_pixels: int) -> ImageRecord:
 
 
 def _checked_defect_px(mask_path: Path, image_path: Path, width: int, height: int) -> int:
-    mask = read_mask(mask_path, width * height)
+    most_pixels = max(MAX_PIXELS, width * height)
+    mask = read_mask(mask_path, most_pixels)
     if mask.shape != (height, width):
+        notes = "".join(orientation_note(path, most_pixels) for path in (image_path, mask_path))
         raise DataError(
             f"{mask_path}: {mask.shape[1]} x {mask.shape[0]} px, but its image {image_path} has {width} x {height} px; "
-            "a mask must have the size of its image"
+            f"a mask must have the size of its image{notes}"
         )
     return int(mask.sum())
 

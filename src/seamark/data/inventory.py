@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from seamark.data.channels import require_one_kind
 from seamark.data.passed_over import PassedOver, category_line
 from seamark.manifests.index import ImageRecord, IndexManifest
 from seamark.manifests.inventory import InventoryManifest, SplitCount
@@ -21,8 +22,15 @@ def category_inventory(indexes: Sequence[IndexManifest], passed_over: Sequence[P
         Of all splits of the category.
     passed_over : sequence of PassedOver
         What else its folder holds.
+
+    Raises
+    ------
+    DataError
+        If grey and RGB are mixed between splits.
     """
-    first, labels = indexes[0], Counter((index.split, image.label) for index in indexes for image in index.images)
+    records = [image for index in indexes for image in index.images]
+    require_one_kind(indexes[0].category, ((image.channels, image.file) for image in records))
+    first, labels = indexes[0], Counter((image.split, image.label) for image in records)
     counts = tuple(
         SplitCount(
             split=index.split,

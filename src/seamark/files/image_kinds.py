@@ -19,6 +19,8 @@ STRIPS, SAMPLES, ROWS_PER_STRIP, PLANES, PALETTE = 273, 277, 278, 284, 320
 TILE_WIDTH, TILE_HEIGHT, TILES, SAMPLE_FORMAT = 322, 323, 324, 339
 OLD_JPEG, JPEG = 6, 7
 YCBCR = 6
+RUN_LENGTHS = (1, 2)
+"""Compressions of BMP of whose skipped pixels decoders make different ones."""
 CHANNELS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, YCBCR: 3, 8: 3}
 """Samples per pixel of each photometric interpretation of a TIFF, without further ones."""
 
@@ -107,8 +109,10 @@ def _bmp_faults(image: Image.Image, content: bytes) -> Iterator[str]:
     place = 24 if header == 12 else 28
     bits = int.from_bytes(content[place : place + 2], "little")
     colours = int.from_bytes(content[46:50], "little") if header >= 36 else 0
+    if image.info["compression"] in RUN_LENGTHS:
+        yield "run lengths, expected uncompressed pixels; save it as PNG"
     if bits == 16:
         yield "5 or 6 bits per channel, expected 8; convert the file"
     # Pillow then drops the palette, and takes what it finds for 1 or 8 bits per pixel.
     if image.mode in ("1", "L") and (bits != (1 if image.mode == "1" else 8) or colours not in (0, 1 << bits)):
-        yield f"a grey palette that is not that of {bits} bits per pixel; save it as PNG"
+        yield f"a grey palette of other colours than {bits} bits per pixel have; save it as PNG"

@@ -57,16 +57,6 @@ def images_of(index: IndexManifest, root: Path) -> tuple[ImageRecord, ...]:
     )
 
 
-def _check_channels(records: Sequence[ImageRecord]) -> None:
-    first = records[0]
-    for record in records:
-        if record.channels != first.channels:
-            raise DataError(
-                f"{record.file}: {record.channels} channel(s), but {first.file} has {first.channels}; the images of a "
-                "category and split must be all grey or all RGB: convert the odd ones"
-            )
-
-
 def _check_disk(records: Sequence[ImageRecord], grid: GridSettings, folder: Path, versions: int) -> None:
     tiles = versions * sum(tile_count(record.width, record.height, grid) for record in records)
     needed = tile_bytes(tiles, grid.input_shape, records[0].channels)
@@ -117,7 +107,6 @@ def plan_tiles(
     ConfigError
         If the grid is impossible or cutting takes more memory than the machine has.
     """
-    _check_channels(records)
     _check_memory(records, grid, workers)
     _check_disk(records, grid, folder, len(versions))
     planned: list[PlannedImage] = []
