@@ -91,7 +91,7 @@ def survey_category(root: Path, folder: Path, layout: Layout) -> CategorySurvey:
         would fit.
     """
     listing, places = list_files(folder), PLACES[layout]
-    found = CategorySurvey(listed_images(root, folder, layout), ())
+    found = CategorySurvey(listed_images(root, folder, layout, listing), ())
     lacking = [image for image in found.images if image.label == "bad" and not _has_mask(root, image)]
     records = [
         *_other_suffixes(listing, places),
