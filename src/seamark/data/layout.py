@@ -14,7 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from seamark.data.listing import Listing, list_files, naming_unreadable, passed_silently, stem, suffix
+from seamark.data.listing import Listing, list_files, meant, naming_unreadable, passed_silently, stem, suffix
+from seamark.data.passed_over import listed
 from seamark.data.unrecognised import unrecognised
 from seamark.errors import DataError
 from seamark.files.plain import IMAGE_SUFFIXES, shown
@@ -78,21 +79,19 @@ def category_folders(root: Path, layout: Layout) -> dict[str, Path]:
                     found[folder.name] = candidate
                     break
     if not found:
-        others = [str(record) for record in unrecognised(root, (), ()).values()]
-        raise DataError("\n  ".join([_no_category(root, layout), *others]))
+        raise DataError(_no_category(root, layout))
     return found
 
 
 def _no_category(root: Path, layout: Layout) -> str:
-    if (root / "train").is_dir():
+    if any(meant(path.name, ("train", "good")) for path in root.iterdir() if path.is_dir()):
         return (
-            f"{shown(root)}: no category found, but this is the folder of one; set data.root to "
+            f"{shown(root)}: no category found, but it looks like the folder of one; set data.root to "
             f"{shown(root.resolve().parent)} and data.categories to [{shown(root.resolve().name)}]"
         )
-    return (
-        f"{shown(root)}: no category found; expected <category>/train/good in the layout {layout}; "
-        "check data.root and data.layout"
-    )
+    heading = f"{shown(root)}: no category found; expected <category>/train/good in the layout {layout}"
+    others = [str(record) for record in unrecognised(root, (), ()).values()]
+    return listed(heading, others or ["no folder with photographs is there; check data.root"])
 
 
 def find_images(root: Path, folder: Path, layout: Layout) -> tuple[FoundImage, ...]:

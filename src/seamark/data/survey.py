@@ -11,7 +11,7 @@ from pathlib import Path
 from seamark.data.layout import OFFICIAL_COUNTS, FoundImage, Layout, category_folders, image_problems, listed_images
 from seamark.data.listing import ARCHIVES, Listing, is_image, is_mask, list_files, meant, stem, suffix
 from seamark.data.masks import missing_masks
-from seamark.data.passed_over import PassedOver, Verdict, category_line, examples, listed
+from seamark.data.passed_over import PassedOver, Verdict, category_line, examples, listed, numbered
 from seamark.data.places import OR_HIDE, PLACES, Places
 from seamark.data.unrecognised import unrecognised
 from seamark.errors import DataError
@@ -98,11 +98,12 @@ def survey_category(root: Path, folder: Path, layout: Layout) -> CategorySurvey:
         *_unread_folders(listing, places, masks_lack=bool(lacking)),
         *_loose_images(listing, places, masks_lack=bool(lacking)),
         *_stray_masks(listing, places, masks_lack=bool(lacking)),
+        *_beside_nested(root, folder),
         *_other_files(listing, places),
     ]
     survey = CategorySurvey(found.images, tuple(records))
     problems = [str(record) for record in records if record.verdict == "error"]
-    problems += _misnamed_good(listing, layout)
+    problems += [*_misnamed_good(listing, layout), *_masks_among_photographs(listing, places)]
     if lacking and any(places.masks.fullmatch(folder) and names for folder, names in listing.items()):
         problems.append(missing_masks(root, lacking))
     problems += image_problems(root, folder, layout, survey.images)
@@ -120,6 +121,12 @@ def _has_mask(root: Path, image: FoundImage) -> bool:
 
 def _inside(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
+
+
+def _paths(listing: Listing, top: str) -> list[str]:
+    """Paths of all files in a folder and below."""
+    folders = (folder for folder in listing if folder == top or folder.startswith(f"{top}/"))
+    return [f"{folder}/{name}" for folder in folders for name in listing[folder]]
 
 
 def _images_by_folder(listing: Listing) -> str:
@@ -192,7 +199,7 @@ def _loose_images(listing: Listing, places: Places, *, masks_lack: bool) -> Iter
         images = [_inside(folder, name) for name in listing[folder] if is_image(name)]
         if not images:
             continue
-        what = f"{len(images)} images " + (f"directly in {folder}/" if folder else "beside the splits")
+        what = numbered(len(images), "image", f"directly in {folder}/" if folder else "beside the splits")
         if not folder:
             yield PassedOver(what, "warning", examples(images), f"read are {places.any_home}")
         elif home := places.homes.get(folder):
@@ -216,7 +223,7 @@ def _stray_masks(listing: Listing, places: Places, *, masks_lack: bool) -> Itera
             wanted = {f"{stem(name)}_mask.png" for name in photographs}
             stray += [_inside(folder, name) for name in names if is_image(name) and name not in wanted]
     if stray:
-        yield _stray(f"{len(stray)} masks without a photograph", stray, places, masks_lack=masks_lack)
+        yield _stray(numbered(len(stray), "mask", "without a photograph"), stray, places, masks_lack=masks_lack)
 
 
 def _other_files(listing: Listing, places: Places) -> Iterator[PassedOver]:
@@ -234,6 +241,31 @@ def _other_files(listing: Listing, places: Places) -> Iterator[PassedOver]:
                 found[suffix(name) or "without suffix"].append(_inside(folder, name))
     for kind, paths in sorted(found.items()):
         yield PassedOver(f"{len(paths)} {shown(kind)}", "counted", examples(paths))
+
+
+def _beside_nested(root: Path, folder: Path) -> Iterator[PassedOver]:
+    """Folders with images beside ``can/can``, which is read where ``can`` has no ``train``."""
+    beside = list_files(folder.parent) if folder.parent != root else {}
+    for name in sorted({inside.partition("/")[0] for inside in beside} - {"", folder.name}):
+        inner = [path for path in _paths(beside, name) if is_image(path)]
+        if inner:
+            home = f"{folder.parent.name}/{folder.name}/"
+            yield PassedOver(f"folder {shown(name)}/", "error", examples(inner), f"put it into {home}, {OR_HIDE}")
+
+
+def _masks_among_photographs(listing: Listing, places: Places) -> Iterator[str]:
+    """Masks that would be read as photographs."""
+    masks = [
+        f"{folder}/{name}"
+        for folder, names in listing.items()
+        if places.photographs.fullmatch(folder)
+        for known in [{stem(name) for name in names}]
+        for name in names
+        if is_mask(name) and stem(name).removesuffix("_mask") in known
+    ]
+    if masks:
+        what = numbered(len(masks), "mask", f"among photographs ({', '.join(examples(masks))})")
+        yield f"{what} would be read as more of them; put masks into {places.truth}, {OR_HIDE}"
 
 
 def _misnamed_good(listing: Listing, layout: Layout) -> Iterator[str]:

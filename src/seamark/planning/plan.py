@@ -367,9 +367,12 @@ class Plan:
             return self._available
         missing = [name for name in self.config.data.categories if name not in self._available]
         if missing:
-            raise ConfigError(
-                f"data.categories: {', '.join(missing)} not in {self.root}; found: {', '.join(self._available)}"
-            )
+            lines = [f"data.categories: {', '.join(missing)} not in {self.root}; found: {', '.join(self._available)}"]
+            if not self.config.data.demo:
+                lines += [
+                    str(self._surveyed.unrecognised[name]) for name in missing if name in self._surveyed.unrecognised
+                ]
+            raise ConfigError("\n  ".join(lines))
         return self.config.data.categories
 
     def _check_splits(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seamark.data.layout import category_folders
+from seamark.data.survey import survey_root
 from seamark.errors import ManifestError, SubmissionError
 from seamark.manifests.index import ImageRecord, IndexManifest
 from seamark.manifests.maps import MapRecord, MapsManifest
@@ -132,6 +132,8 @@ def _require_agreement(image: ImageRecord, anomaly_map: MapRecord, mask: MaskRec
 def require_complete(root: Path, indexes: Sequence[IndexManifest], images: Sequence[SubmittedImage]) -> None:
     """Refuse a submission that leaves out a category of the data root or a private split of a category.
 
+    What looks like a category and is not read as one counts as left out.
+
     Parameters
     ----------
     root : Path
@@ -147,7 +149,8 @@ def require_complete(root: Path, indexes: Sequence[IndexManifest], images: Seque
         Naming everything that is missing.
     """
     packaged = {(image.category, image.split) for image in images}
-    missing = [name for name in category_folders(root, indexes[0].layout) if name not in dict(packaged)]
+    survey = survey_root(root, indexes[0].layout)
+    missing = [name for name in (*survey.folders, *survey.missing) if name not in dict(packaged)]
     missing += [
         f"{index.category}/{split}"
         for index in indexes
