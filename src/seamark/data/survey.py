@@ -195,9 +195,9 @@ def _home(top: str, images: Sequence[str], places: Places) -> str | None:
 
 def _loose_images(listing: Listing, places: Places, *, masks_lack: bool) -> Iterator[PassedOver]:
     """Images in folders that should hold folders only; beside the splits they may be meant."""
-    for folder in places.branches & listing.keys():
-        images = [_inside(folder, name) for name in listing[folder] if is_image(name)]
-        if not images:
+    for folder, names in listing.items():
+        images = [_inside(folder, name) for name in names if is_image(name)]
+        if not images or folder not in places.branches:
             continue
         what = numbered(len(images), "image", f"directly in {folder}/" if folder else "beside the splits")
         if not folder:
@@ -235,7 +235,7 @@ def _other_files(listing: Listing, places: Places) -> Iterator[PassedOver]:
                 continue
             archive = ARCHIVES.fullmatch(name)
             split = meant(archive[1], places.homes) if archive and not folder else None
-            if split and not any(map(is_image, listing.get(places.homes[split].split(" ")[0].rstrip("/"), ()))):
+            if split and not any(map(is_image, _paths(listing, split))):
                 yield PassedOver(shown(name), "error", (), f"unpack it, its photographs into {places.homes[split]}")
             else:
                 found[suffix(name) or "without suffix"].append(_inside(folder, name))

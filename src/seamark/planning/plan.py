@@ -383,8 +383,9 @@ class Plan:
             require_photographs(category, found["train"], found["validation"], self.variations)
             missing = [split for split in self.splits if split not in found]
             if missing:
+                kept = ", ".join(split for split in self.splits if split in found)
                 raise ConfigError(
-                    f"category {category}: no image for {', '.join(missing)}; add them or shorten data.splits"
+                    f"category {category}: no image for {', '.join(missing)}; add them, or set data.splits: [{kept}]"
                 )
 
     def _variation(self, wildcards: Any) -> Variation:
