@@ -68,7 +68,8 @@ def opened_image(content: bytes, path: Path, most_pixels: int = MAX_PIXELS) -> I
         raise DataError(f"{shown(path)}: not a readable image ({what}); replace the file") from error
     if max(image.size) > MAX_SIDE_PX:
         raise DataError(
-            f"{shown(path)}: {image.width} x {image.height} px, expected at most {MAX_SIDE_PX} px a side; cut the image"
+            f"{shown(path)}: {image.width} x {image.height} px, expected at most {MAX_SIDE_PX} px a side; use a "
+            "smaller image"
         )
     if image.width * image.height > most_pixels:
         raise DataError(
