@@ -421,9 +421,9 @@ def test_categories_that_are_not_recognised_are_named_with_a_remedy_that_helps(t
     survey = survey_root(tmp_path, AD2)
     assert survey.missing == (name,)
     with pytest.raises(DataError, match=message):
-        survey.require_all(tmp_path)
+        survey.require_all()
     mend(tmp_path)
-    survey_root(tmp_path, AD2).require_all(tmp_path)
+    survey_root(tmp_path, AD2).require_all()
 
 
 def test_what_else_lies_in_a_data_root_is_no_error(tmp_path):
@@ -432,7 +432,7 @@ def test_what_else_lies_in_a_data_root_is_no_error(tmp_path):
         tmp_path
     )
     survey = survey_root(tmp_path, AD2)
-    survey.require_all(tmp_path)
+    survey.require_all()
     assert [line.partition(":")[0] for line in survey.warnings] == [
         "mvtec_ad_2.tar.gz",
         "1 image beside the categories (overview.jpg)",
@@ -470,3 +470,26 @@ def test_official_names_are_those_of_the_data_set(tmp_path):
     for name in OFFICIAL_COUNTS:
         make(tmp_path / f"{name}.tar.xz")
     assert set(survey_root(tmp_path, AD2).missing) == set(OFFICIAL_COUNTS)
+
+
+@pytest.mark.parametrize("layout", [AD2, AD])
+def test_no_image_vanishes_wherever_it_lies(tmp_path, layout):
+    parts = ("", "train", "good", "bad", "test", "test_public", "test_private", "ground_truth", "x y", "Val")
+    part = tmp_path / "part"
+    build(part, layout)
+    for first in parts:
+        for second in parts:
+            for third in ("", "good", "bad", "deep"):
+                path = part / first / second / third / "lost.webp"
+                made = next((above for above in reversed(path.parents) if not above.exists()), path)
+                make(path)
+                try:
+                    told = any(
+                        "lost.webp" in str(record) for record in survey_category(tmp_path, part, layout).passed_over
+                    )
+                except DataError as error:
+                    told = "lost.webp" in str(error)
+                assert told, path
+                path.unlink()
+                if made != path:
+                    shutil.rmtree(made)

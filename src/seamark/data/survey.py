@@ -6,6 +6,7 @@ Source: docs/photographs.md#what-is-passed-over.
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from seamark.data.layout import OFFICIAL_COUNTS, FoundImage, Layout, category_folders, image_problems, listed_images
@@ -40,10 +41,14 @@ class CategorySurvey:
 class RootSurvey:
     """What a data root holds."""
 
+    root: Path
     folders: dict[str, Path]
     """The categories that are read, as :func:`category_folders` gives them."""
-    unrecognised: dict[str, PassedOver]
-    """What lies beside them, by the name of the category that it may be; images without a folder under no name."""
+
+    @cached_property
+    def unrecognised(self) -> dict[str, PassedOver]:
+        """What lies beside them, by the name of the category that it may be; images without a folder under no name."""
+        return unrecognised(self.root, self.folders, OFFICIAL_COUNTS)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -55,23 +60,28 @@ class RootSurvey:
         """What may be meant, one sentence each."""
         return tuple(str(record) for record in self.unrecognised.values() if not record.looks_like_data)
 
-    def require_all(self, root: Path) -> None:
+    def require_all(self) -> None:
         """Raise a DataError if something looks like a category and is not read."""
-        if lines := [str(record) for record in self.unrecognised.values() if record.looks_like_data]:
+        if self.missing:
             heading = (
-                f"{shown(root)}: found {', '.join(self.folders)}; what else looks like a category must become one, get "
-                "a dot before its name, or the wanted ones must be named in data.categories"
+                f"{shown(self.root)}: found {', '.join(self.folders)}; what else looks like a category must become "
+                "one, get a dot before its name, or the wanted ones must be named in data.categories"
             )
-            raise DataError(listed(heading, lines))
+            raise DataError(listed(heading, [str(self.unrecognised[name]) for name in self.missing]))
+
+    def not_found(self, names: Sequence[str]) -> str:
+        """Say that categories are not there, which ones are, and what would make them so."""
+        hints = [str(self.unrecognised[name]) for name in names if name in self.unrecognised]
+        text = f"{', '.join(names)} not in {shown(self.root)}; found: {', '.join(self.folders)}"
+        return "\n  ".join([text, *hints])
 
 
 def survey_root(root: Path, layout: Layout) -> RootSurvey:
-    """Find the categories of a data root, and what lies beside them and may be one.
+    """Find the categories of a data root; what lies beside them is looked at when it is asked for.
 
     Raises DataError as :func:`category_folders`; what is not recognised is left to the caller.
     """
-    folders = category_folders(root, layout)
-    return RootSurvey(folders, unrecognised(root, folders, OFFICIAL_COUNTS))
+    return RootSurvey(root, category_folders(root, layout))
 
 
 def survey_category(root: Path, folder: Path, layout: Layout) -> CategorySurvey:

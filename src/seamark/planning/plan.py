@@ -363,16 +363,15 @@ class Plan:
     def _categories(self) -> tuple[str, ...]:
         if self.config.data.categories == "all":
             if not self.config.data.demo:
-                self._surveyed.require_all(self.config.data.root)
+                self._surveyed.require_all()
             return self._available
         missing = [name for name in self.config.data.categories if name not in self._available]
         if missing:
-            lines = [f"data.categories: {', '.join(missing)} not in {self.root}; found: {', '.join(self._available)}"]
             if not self.config.data.demo:
-                lines += [
-                    str(self._surveyed.unrecognised[name]) for name in missing if name in self._surveyed.unrecognised
-                ]
-            raise ConfigError("\n  ".join(lines))
+                raise ConfigError(f"data.categories: {self._surveyed.not_found(missing)}")
+            raise ConfigError(
+                f"data.categories: {', '.join(missing)} not in {self.root}; found: {', '.join(self._available)}"
+            )
         return self.config.data.categories
 
     def _check_splits(self) -> None:
