@@ -2,73 +2,12 @@
 
 import re
 import shutil
-from pathlib import Path
 
 import pytest
+from tests.data_trees import AD, AD2, PLACES, TRUTH, add, both, build, hide, make, masked, move, remove, rename, up
 
-from seamark.data.layout import OFFICIAL_COUNTS
-from seamark.data.survey import survey_category, survey_root
+from seamark.data.survey import survey_category
 from seamark.errors import DataError
-
-AD2, AD = "mvtec_ad_2", "mvtec_ad"
-PLACES = {
-    AD2: {"train/good": 3, "validation/good": 2, "test_public/good": 1, "test_public/bad": 2, "test_private": 2},
-    AD: {"train/good": 10, "test/good": 1, "test/crack": 2},
-}
-TRUTH = {AD2: "test_public/ground_truth/bad", AD: "ground_truth/crack"}
-
-
-def make(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
-
-
-def move(source, target):
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(source, target)
-
-
-def build(part, layout):
-    """Make a category of empty files, since nothing is opened."""
-    for place, number in PLACES[layout].items():
-        for image in range(number):
-            make(part / place / f"{image:03d}.png")
-    for image in range(2):
-        make(part / TRUTH[layout] / f"{image:03d}_mask.png")
-
-
-def up(folder):
-    """Move what a folder holds into the one above, under names of its own."""
-    for path in folder.iterdir():
-        move(path, folder.parent / f"{folder.name}_{path.name}")
-    folder.rmdir()
-
-
-def rename(old, new):
-    return lambda part: move(part / old, part / new)
-
-
-def remove(path):
-    return lambda part: shutil.rmtree(part / path)
-
-
-def add(*names):
-    return lambda part: [make(part / name) for name in names]
-
-
-def hide(path):
-    return rename(path, Path(path).with_name(f".{Path(path).name}"))
-
-
-def both(*steps):
-    return lambda part: [step(part) for step in steps]
-
-
-def masked(*names):
-    """Move photographs of defects to their place and add their masks."""
-    moves = [rename(name, f"test_public/bad/m{number}.png") for number, name in enumerate(names)]
-    return both(*moves, add(*(f"{TRUTH[AD2]}/m{number}_mask.png" for number in range(len(names)))))
-
 
 OTHER_SUFFIXES = (
     *(
@@ -382,94 +321,6 @@ def test_all_problems_are_told_at_once_below_what_is_there(tmp_path):
         r"train 3, test_public 3 .*; passed over: 2 \.webp, folder notes/; in the layout mvtec_ad_2:", heading
     )
     assert len(problems) == 2
-
-
-@pytest.mark.parametrize(
-    ("spoil", "name", "message", "mend"),
-    [
-        (
-            rename("nut/train", "nut/Train"),
-            "nut",
-            "rename .*nut/Train to .*nut/train",
-            rename("nut/Train", "nut/train"),
-        ),
-        (rename("nut/train", "nut/training"), "nut", "rename .*training", rename("nut/training", "nut/train")),
-        (rename("nut/train", "nut/trian"), "nut", "rename .*trian", rename("nut/trian", "nut/train")),
-        (
-            both(rename("nut/train/good", "nut/good"), remove("nut/train")),
-            "nut",
-            "good photographs in .*nut/train/good",
-            rename("nut/good", "nut/train/good"),
-        ),
-        (both(remove("nut"), add("nut/x.webp")), "nut", "nut/train/good", hide("nut")),
-        (
-            rename("nut", "set/nut"),
-            "set",
-            r"set data\.root to .*set for .*\(nut\), or move them up",
-            both(rename("set/nut", "nut"), remove("set")),
-        ),
-        (both(remove("nut"), add("nut.zip")), "nut", r"nut\.zip.*unpack it", lambda root: build(root / "nut", AD2)),
-        (add("rice.tar.xz"), "rice", r"rice\.tar\.xz.*unpack it", lambda root: build(root / "rice", AD2)),
-        (add("rice/readme.txt"), "rice", "folder rice/", hide("rice")),
-        (lambda root: (root / "oak").symlink_to("nowhere"), "oak", "link oak", lambda root: (root / "oak").unlink()),
-    ],
-)
-def test_categories_that_are_not_recognised_are_named_with_a_remedy_that_helps(tmp_path, spoil, name, message, mend):
-    for part in ("bolt", "nut"):
-        build(tmp_path / part, AD2)
-    spoil(tmp_path)
-    survey = survey_root(tmp_path, AD2)
-    assert survey.missing == (name,)
-    with pytest.raises(DataError, match=message):
-        survey.require_all()
-    mend(tmp_path)
-    survey_root(tmp_path, AD2).require_all()
-
-
-def test_what_else_lies_in_a_data_root_is_no_error(tmp_path):
-    build(tmp_path / "bolt", AD2)
-    add("bolt.zip", "mvtec_ad_2.tar.gz", "overview.jpg", "docs/readme.txt", "truth/bolt/test_private/000_mask.png")(
-        tmp_path
-    )
-    survey = survey_root(tmp_path, AD2)
-    survey.require_all()
-    assert [line.partition(":")[0] for line in survey.warnings] == [
-        "mvtec_ad_2.tar.gz",
-        "1 image beside the categories (overview.jpg)",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("place", "message", "right"),
-    [
-        ("data/part", r"set data\.root to .*/data and data\.categories to \[part\]", "data"),
-        (".", r"set data\.root to .*/data for the categories in it \(part\)", "data"),
-        ("empty", r"no folder with photographs is there; check data\.root", "data"),
-    ],
-)
-def test_a_root_one_level_off_is_told(tmp_path, place, message, right):
-    build(tmp_path / "data/part", AD2)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=message):
-        survey_root(tmp_path / place, AD2)
-    assert list(survey_root(tmp_path / right, AD2).folders) == ["part"]
-
-
-def test_images_beside_a_nested_category_are_named(tmp_path):
-    build(tmp_path / "can/can", AD2)
-    add("can/test_private/x.png", "can/license.txt")(tmp_path)
-    folder = survey_root(tmp_path, AD2).folders["can"]
-    with pytest.raises(DataError, match=r"folder test_private/ .*put it into can/can/"):
-        survey_category(tmp_path, folder, AD2)
-    move(tmp_path / "can/test_private/x.png", folder / "test_private/x.png")
-    assert survey_category(tmp_path, folder, AD2).passed_over == ()
-
-
-def test_official_names_are_those_of_the_data_set(tmp_path):
-    build(tmp_path / "bolt", AD2)
-    for name in OFFICIAL_COUNTS:
-        make(tmp_path / f"{name}.tar.xz")
-    assert set(survey_root(tmp_path, AD2).missing) == set(OFFICIAL_COUNTS)
 
 
 @pytest.mark.parametrize("layout", [AD2, AD])
