@@ -86,6 +86,7 @@ def test_a_root_that_cannot_be_listed_is_named(part, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(type(part), "iterdir", denied)
+    monkeypatch.setattr(os, "scandir", denied)
     with pytest.raises(DataError, match="cannot be listed"):
         category_folders(part.parent, "mvtec_ad_2")
     with pytest.raises(DataError, match="cannot be listed"):

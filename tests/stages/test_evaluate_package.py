@@ -201,6 +201,10 @@ def test_a_partial_set_names_what_is_missing(toy):
     assert toy.finished() == []
     with pytest.raises(SubmissionError, match="also holds felt/test_private_mixed, wool/test_private_mixed"):
         toy.package(splits=("test_private",))
+    (toy.folder / "data" / "rice.tar.xz").touch()
+    with pytest.raises(SubmissionError, match="also holds rice"):
+        toy.package()
+    (toy.folder / "data" / "rice.tar.xz").unlink()
     toy.package(categories=("felt",), splits=("test_private",), allow_partial=True)
     report = read_manifest(toy.target(".check.json"), CheckReport)
     assert [(f.category, f.split) for f in report.folders] == [("felt", "test_private")]

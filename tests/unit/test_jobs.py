@@ -42,7 +42,7 @@ def all_jobs(members=("feature_bank", "urd")):
     for category in CATEGORIES:
         for name, stage in VARYING.items():
             more = {"crop": ("train", "train_crossfit")} | dict.fromkeys(
-                ("infer", "merge", "fuse"), ("train_crossfit",)
+                ("infer", "merge", "fuse", "calibrate"), ("train_crossfit",)
             )
             splits = (*SPLITS, *more.get(name, ())) if "split" in stage.wildcards else (None,)
             folds = (1, 2) if "fold" in stage.wildcards else (None,)
@@ -91,7 +91,7 @@ def of(stages, **wildcards):
         ),
         (
             {"crossfit": {"folds": 3}},
-            of({"train_fold", "calibrate"} | LATE) | of({"infer", "merge", "fuse"}, split="train_crossfit"),
+            of({"train_fold"} | LATE) | of({"infer", "merge", "fuse", "calibrate"}, split="train_crossfit"),
         ),
         ({"overrides": {"bolt": UNREFINED}}, of(LAST, category="bolt")),
         (

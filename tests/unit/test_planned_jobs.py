@@ -11,7 +11,7 @@ from seamark.settings.crossfit import CROSSFIT_TRAIN
 from seamark.settings.light_variants import VALIDATION_VARIANTS
 
 ROOT = Path(__file__).parents[2]
-MAPPED = {"crop", "infer", "merge", "fuse"}
+MAPPED = {"crop", "infer", "merge", "fuse", "calibrate"}
 """Stages that work on photographs that get maps and no masks."""
 
 

@@ -162,12 +162,6 @@ def test_a_full_disk_leaves_no_half_file(tmp_path, monkeypatch):
     assert written_files(tmp_path / "out") == []
 
 
-def test_mixed_colour_is_refused_by_name(tmp_path):
-    records = [add_image(tmp_path, "0.png"), add_image(tmp_path, "1.png", mode="L")]
-    with pytest.raises(DataError, match=r"can/train/1\.png: 1 channel\(s\), but can/train/0\.png has 3"):
-        plan_tiles(records, GRID, tmp_path, workers=1)
-
-
 def test_an_array_larger_than_the_disk_is_refused_before_any_work(tmp_path, monkeypatch):
     record = add_image(tmp_path, "0.png")
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)

@@ -14,13 +14,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from seamark.data.listing import naming_unreadable, passed_silently
+from seamark.data.listing import Listing, list_files, meant, naming_unreadable, passed_silently, stem, suffix
+from seamark.data.passed_over import listed
 from seamark.data.unrecognised import unrecognised
 from seamark.errors import DataError
 from seamark.files.plain import IMAGE_SUFFIXES, shown
 from seamark.settings.base import SPLITS, Split
 
 Layout = Literal["mvtec_ad_2", "mvtec_ad"]
+Label = Literal["good", "bad"]
+LABELS: tuple[Label, ...] = ("good", "bad")
 UNUSABLE = {"Cc", "Cs", "Zl", "Zp"}
 """Kinds of characters that no name may have: control codes, halves of broken UTF-8, line and paragraph breaks."""
 MOST_NAME_BYTES = 200
@@ -51,7 +54,7 @@ class FoundImage:
     id: str
     split: Split
     file: str
-    label: Literal["good", "bad"] | None
+    label: Label | None
     light: str
     mask: str | None
 
@@ -76,21 +79,19 @@ def category_folders(root: Path, layout: Layout) -> dict[str, Path]:
                     found[folder.name] = candidate
                     break
     if not found:
-        others = [str(record) for record in unrecognised(root, (), ()).values()]
-        raise DataError("\n  ".join([_no_category(root, layout), *others]))
+        raise DataError(_no_category(root, layout))
     return found
 
 
 def _no_category(root: Path, layout: Layout) -> str:
-    if (root / "train").is_dir():
+    if any(meant(path.name, ("train", "good")) for path in root.iterdir() if path.is_dir()):
         return (
-            f"{shown(root)}: no category found, but this is the folder of one; set data.root to "
+            f"{shown(root)}: no category found, but it looks like the folder of one; set data.root to "
             f"{shown(root.resolve().parent)} and data.categories to [{shown(root.resolve().name)}]"
         )
-    return (
-        f"{shown(root)}: no category found; expected <category>/train/good in the layout {layout}; "
-        "check data.root and data.layout"
-    )
+    heading = f"{shown(root)}: no category found; expected <category>/train/good in the layout {layout}"
+    others = [str(record) for record in unrecognised(root, (), ()).values()]
+    return listed(heading, others or ["no folder with photographs is there; check data.root"])
 
 
 def find_images(root: Path, folder: Path, layout: Layout) -> tuple[FoundImage, ...]:
@@ -100,17 +101,17 @@ def find_images(root: Path, folder: Path, layout: Layout) -> tuple[FoundImage, .
     are relative to the data root. Raises DataError if train or validation has no image, two files would have the same
     id, or a name cannot be used.
     """
-    images = listed_images(root, folder, layout)
+    images = listed_images(root, folder, layout, list_files(folder))
     if problems := image_problems(root, folder, layout, images):
         raise DataError("\n".join(problems))
     return images
 
 
-def listed_images(root: Path, folder: Path, layout: Layout) -> tuple[FoundImage, ...]:
-    """List images as :func:`find_images`, whatever their names and however few; DataError if a folder is unreadable."""
+def listed_images(root: Path, folder: Path, layout: Layout, listing: Listing) -> tuple[FoundImage, ...]:
+    """List the images among the files of a category as :func:`find_images`, whatever their names and however few."""
     walk = _walk_mvtec_ad_2 if layout == "mvtec_ad_2" else _walk_mvtec_ad
-    with naming_unreadable(folder):
-        return tuple(sorted(walk(root, folder), key=lambda image: (SPLITS.index(image.split), image.id)))
+    images = walk(listing, folder.relative_to(root).as_posix())
+    return tuple(sorted(images, key=lambda image: (SPLITS.index(image.split), image.id)))
 
 
 def image_problems(root: Path, folder: Path, layout: Layout, images: Sequence[FoundImage]) -> list[str]:
@@ -163,7 +164,9 @@ def limited(images: Sequence[FoundImage], train_images: int | None, seed: int) -
 
 def _name_problem(path: Path, name: str) -> str | None:
     """Refuse names that cannot be part of the names of results and of the lines of logs and reports."""
-    odd = [character for character in name if unicodedata.category(character) in UNUSABLE or character in "{}"]
+    odd = []
+    if not name.isprintable() or "{" in name or "}" in name:
+        odd = [character for character in name if unicodedata.category(character) in UNUSABLE or character in "{}"]
     longest = max(len(os.fsencode(part)) for part in name.split("/"))
     if not odd and longest <= MOST_NAME_BYTES:
         return None
@@ -204,43 +207,37 @@ _GOOD_SPLITS: tuple[Split, ...] = ("train", "validation")
 _PRIVATE_SPLITS: tuple[Split, ...] = ("test_private", "test_private_mixed")
 
 
-def _files(folder: Path) -> Sequence[Path]:
-    if not folder.is_dir():
-        return ()
-    return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
+def _images(listing: Listing, folder: str) -> Iterator[tuple[str, str]]:
+    """Give the images of a folder: what each is called without its suffix, and its path below the category."""
+    for name in listing.get(folder, ()):
+        if suffix(name) in IMAGE_SUFFIXES:
+            yield stem(name), f"{folder}/{name}"
 
 
-def _light(stem: str) -> str:
-    numbered = re.fullmatch(r"\d+_(.+)", stem)
+def _light(name: str) -> str:
+    numbered = re.fullmatch(r"\d+_(.+)", name)
     return numbered[1] if numbered else "regular"
 
 
-def _walk_mvtec_ad_2(root: Path, folder: Path) -> Iterator[FoundImage]:
+def _walk_mvtec_ad_2(listing: Listing, base: str) -> Iterator[FoundImage]:
     for split in _GOOD_SPLITS:
-        for path in _files(folder / split / "good"):
-            yield FoundImage(path.stem, split, str(path.relative_to(root)), "good", _light(path.stem), None)
-    for label in ("good", "bad"):
-        for path in _files(folder / "test_public" / label):
-            mask = folder / "test_public" / "ground_truth" / "bad" / f"{path.stem}_mask.png"
-            relative_mask = str(mask.relative_to(root)) if label == "bad" else None
-            file = str(path.relative_to(root))
-            yield FoundImage(f"{label}/{path.stem}", "test_public", file, label, _light(path.stem), relative_mask)
+        for name, file in _images(listing, f"{split}/good"):
+            yield FoundImage(name, split, f"{base}/{file}", "good", _light(name), None)
+    for label in LABELS:
+        for name, file in _images(listing, f"test_public/{label}"):
+            mask = f"{base}/test_public/ground_truth/bad/{name}_mask.png" if label == "bad" else None
+            yield FoundImage(f"{label}/{name}", "test_public", f"{base}/{file}", label, _light(name), mask)
     for private in _PRIVATE_SPLITS:
-        for path in _files(folder / private):
-            yield FoundImage(path.stem, private, str(path.relative_to(root)), None, _light(path.stem), None)
+        for name, file in _images(listing, private):
+            yield FoundImage(name, private, f"{base}/{file}", None, _light(name), None)
 
 
-def _walk_mvtec_ad(root: Path, folder: Path) -> Iterator[FoundImage]:
-    for number, path in enumerate(_files(folder / "train" / "good")):
+def _walk_mvtec_ad(listing: Listing, base: str) -> Iterator[FoundImage]:
+    for number, (name, file) in enumerate(_images(listing, "train/good")):
         split: Split = "validation" if number % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 else "train"
-        yield FoundImage(path.stem, split, str(path.relative_to(root)), "good", "regular", None)
-    test = folder / "test"
-    for kind in sorted(path for path in test.iterdir() if path.is_dir()) if test.is_dir() else ():
-        for path in _files(kind):
-            mask = folder / "ground_truth" / kind.name / f"{path.stem}_mask.png"
-            good = kind.name == "good"
-            file, mask_file = str(path.relative_to(root)), None if good else str(mask.relative_to(root))
-            label: Literal["good", "bad"] = "good" if good else "bad"
-            yield FoundImage(f"{kind.name}/{path.stem}", "test_public", file, label, "regular", mask_file)
+        yield FoundImage(name, split, f"{base}/{file}", "good", "regular", None)
+    for kind in sorted(folder.removeprefix("test/") for folder in listing if re.fullmatch("test/[^/]+", folder)):
+        label: Label = "good" if kind == "good" else "bad"
+        for name, file in _images(listing, f"test/{kind}"):
+            mask = f"{base}/ground_truth/{kind}/{name}_mask.png" if label == "bad" else None
+            yield FoundImage(f"{kind}/{name}", "test_public", f"{base}/{file}", label, "regular", mask)

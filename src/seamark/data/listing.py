@@ -22,6 +22,7 @@ MEANINGS = {
     "good": {"ok", "normal", "nominal", "defectfree", "faultless"},
     "bad": {
         "ng",
+        "ko",
         "nok",
         "notok",
         "defect",

@@ -18,6 +18,11 @@ def examples(names: Sequence[str]) -> tuple[str, ...]:
     return (*map(shown, names[:MOST_EXAMPLES]), *more)
 
 
+def numbered(number: int, what: str, behind: str = "") -> str:
+    """Return a number of things: ``1 image``, ``2 images directly in train/``."""
+    return f"{number} {what}{'s' if number > 1 else ''} {behind}".rstrip()
+
+
 def listed(heading: str, problems: Sequence[str]) -> str:
     """Return the text of an error with one problem behind its heading, or several below it."""
     return f"{heading}: {problems[0]}" if len(problems) == 1 else "\n  ".join([f"{heading}:", *problems])

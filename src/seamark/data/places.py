@@ -40,7 +40,7 @@ class Places:
         """Return where the photographs of a folder belong that the layout does not have; None where nothing tells."""
         parent, _, name = folder.rpartition("/")
         if self.photographs.fullmatch(parent):
-            return f"{parent}/"
+            return f"{parent}/" + ("" if "/" in parent else " itself (its labels are those of data.truth_root)")
         if parent:
             return f"{parent}/good/" if self.reads(f"{parent}/good") and meant(name, ("good",)) else self.bad
         if split := meant(name, self.homes):
@@ -52,7 +52,7 @@ class Places:
     @property
     def any_home(self) -> str:
         """All places of photographs."""
-        return ", ".join(self.homes.values())
+        return ", ".join(dict.fromkeys(self.homes.values()))
 
 
 PLACES: dict[Layout, Places] = {
@@ -76,7 +76,7 @@ PLACES: dict[Layout, Places] = {
         masks=re.compile("ground_truth/([^/]+)"),
         masked=r"test/\1",
         branches=frozenset({"", "train", "test", "ground_truth"}),
-        homes={"train": "train/good/", "test": "test/good/ and test/<kind of defect>/"},
+        homes={"train": "train/good/", "validation": "train/good/", "test": "test/good/ and test/<kind of defect>/"},
         bad="test/<kind of defect>/",
         truth="ground_truth/<kind of defect>/",
     ),

@@ -6,12 +6,13 @@ Source: docs/photographs.md#what-is-passed-over.
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from seamark.data.layout import OFFICIAL_COUNTS, FoundImage, Layout, category_folders, image_problems, listed_images
 from seamark.data.listing import ARCHIVES, Listing, is_image, is_mask, list_files, meant, stem, suffix
 from seamark.data.masks import missing_masks
-from seamark.data.passed_over import PassedOver, Verdict, category_line, examples, listed
+from seamark.data.passed_over import PassedOver, Verdict, category_line, examples, listed, numbered
 from seamark.data.places import OR_HIDE, PLACES, Places
 from seamark.data.unrecognised import unrecognised
 from seamark.errors import DataError
@@ -40,10 +41,14 @@ class CategorySurvey:
 class RootSurvey:
     """What a data root holds."""
 
+    root: Path
     folders: dict[str, Path]
     """The categories that are read, as :func:`category_folders` gives them."""
-    unrecognised: dict[str, PassedOver]
-    """What lies beside them, by the name of the category that it may be; images without a folder under no name."""
+
+    @cached_property
+    def unrecognised(self) -> dict[str, PassedOver]:
+        """What lies beside them, by the name of the category that it may be; images without a folder under no name."""
+        return unrecognised(self.root, self.folders, OFFICIAL_COUNTS)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -55,23 +60,28 @@ class RootSurvey:
         """What may be meant, one sentence each."""
         return tuple(str(record) for record in self.unrecognised.values() if not record.looks_like_data)
 
-    def require_all(self, root: Path) -> None:
+    def require_all(self) -> None:
         """Raise a DataError if something looks like a category and is not read."""
-        if lines := [str(record) for record in self.unrecognised.values() if record.looks_like_data]:
+        if self.missing:
             heading = (
-                f"{shown(root)}: found {', '.join(self.folders)}; what else looks like a category must become one, get "
-                "a dot before its name, or the wanted ones must be named in data.categories"
+                f"{shown(self.root)}: found {', '.join(self.folders)}; what else looks like a category must become "
+                "one, get a dot before its name, or the wanted ones must be named in data.categories"
             )
-            raise DataError(listed(heading, lines))
+            raise DataError(listed(heading, [str(self.unrecognised[name]) for name in self.missing]))
+
+    def not_found(self, names: Sequence[str]) -> str:
+        """Say that categories are not there, which ones are, and what would make them so."""
+        hints = [str(self.unrecognised[name]) for name in names if name in self.unrecognised]
+        text = f"{', '.join(names)} not in {shown(self.root)}; found: {', '.join(self.folders)}"
+        return "\n  ".join([text, *hints])
 
 
 def survey_root(root: Path, layout: Layout) -> RootSurvey:
-    """Find the categories of a data root, and what lies beside them and may be one.
+    """Find the categories of a data root; what lies beside them is looked at when it is asked for.
 
     Raises DataError as :func:`category_folders`; what is not recognised is left to the caller.
     """
-    folders = category_folders(root, layout)
-    return RootSurvey(folders, unrecognised(root, folders, OFFICIAL_COUNTS))
+    return RootSurvey(root, category_folders(root, layout))
 
 
 def survey_category(root: Path, folder: Path, layout: Layout) -> CategorySurvey:
@@ -91,18 +101,19 @@ def survey_category(root: Path, folder: Path, layout: Layout) -> CategorySurvey:
         would fit.
     """
     listing, places = list_files(folder), PLACES[layout]
-    found = CategorySurvey(listed_images(root, folder, layout), ())
+    found = CategorySurvey(listed_images(root, folder, layout, listing), ())
     lacking = [image for image in found.images if image.label == "bad" and not _has_mask(root, image)]
     records = [
         *_other_suffixes(listing, places),
         *_unread_folders(listing, places, masks_lack=bool(lacking)),
         *_loose_images(listing, places, masks_lack=bool(lacking)),
         *_stray_masks(listing, places, masks_lack=bool(lacking)),
+        *_beside_nested(root, folder),
         *_other_files(listing, places),
     ]
     survey = CategorySurvey(found.images, tuple(records))
     problems = [str(record) for record in records if record.verdict == "error"]
-    problems += _misnamed_good(listing, layout)
+    problems += [*_misnamed_good(listing, layout), *_masks_among_photographs(listing, places)]
     if lacking and any(places.masks.fullmatch(folder) and names for folder, names in listing.items()):
         problems.append(missing_masks(root, lacking))
     problems += image_problems(root, folder, layout, survey.images)
@@ -120,6 +131,12 @@ def _has_mask(root: Path, image: FoundImage) -> bool:
 
 def _inside(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
+
+
+def _paths(listing: Listing, top: str) -> list[str]:
+    """Paths of all files in a folder and below."""
+    folders = (folder for folder in listing if folder == top or folder.startswith(f"{top}/"))
+    return [f"{folder}/{name}" for folder in folders for name in listing[folder]]
 
 
 def _images_by_folder(listing: Listing) -> str:
@@ -188,11 +205,11 @@ def _home(top: str, images: Sequence[str], places: Places) -> str | None:
 
 def _loose_images(listing: Listing, places: Places, *, masks_lack: bool) -> Iterator[PassedOver]:
     """Images in folders that should hold folders only; beside the splits they may be meant."""
-    for folder in places.branches & listing.keys():
-        images = [_inside(folder, name) for name in listing[folder] if is_image(name)]
-        if not images:
+    for folder, names in listing.items():
+        images = [_inside(folder, name) for name in names if is_image(name)]
+        if not images or folder not in places.branches:
             continue
-        what = f"{len(images)} images " + (f"directly in {folder}/" if folder else "beside the splits")
+        what = numbered(len(images), "image", f"directly in {folder}/" if folder else "beside the splits")
         if not folder:
             yield PassedOver(what, "warning", examples(images), f"read are {places.any_home}")
         elif home := places.homes.get(folder):
@@ -216,7 +233,7 @@ def _stray_masks(listing: Listing, places: Places, *, masks_lack: bool) -> Itera
             wanted = {f"{stem(name)}_mask.png" for name in photographs}
             stray += [_inside(folder, name) for name in names if is_image(name) and name not in wanted]
     if stray:
-        yield _stray(f"{len(stray)} masks without a photograph", stray, places, masks_lack=masks_lack)
+        yield _stray(numbered(len(stray), "mask", "without a photograph"), stray, places, masks_lack=masks_lack)
 
 
 def _other_files(listing: Listing, places: Places) -> Iterator[PassedOver]:
@@ -228,12 +245,37 @@ def _other_files(listing: Listing, places: Places) -> Iterator[PassedOver]:
                 continue
             archive = ARCHIVES.fullmatch(name)
             split = meant(archive[1], places.homes) if archive and not folder else None
-            if split and not any(map(is_image, listing.get(places.homes[split].split(" ")[0].rstrip("/"), ()))):
+            if split and not any(map(is_image, _paths(listing, split))):
                 yield PassedOver(shown(name), "error", (), f"unpack it, its photographs into {places.homes[split]}")
             else:
                 found[suffix(name) or "without suffix"].append(_inside(folder, name))
     for kind, paths in sorted(found.items()):
         yield PassedOver(f"{len(paths)} {shown(kind)}", "counted", examples(paths))
+
+
+def _beside_nested(root: Path, folder: Path) -> Iterator[PassedOver]:
+    """Folders with images beside ``can/can``, which is read where ``can`` has no ``train``."""
+    beside = list_files(folder.parent) if folder.parent != root else {}
+    for name in sorted({inside.partition("/")[0] for inside in beside} - {"", folder.name}):
+        inner = [path for path in _paths(beside, name) if is_image(path)]
+        if inner:
+            home = f"{folder.parent.name}/{folder.name}/"
+            yield PassedOver(f"folder {shown(name)}/", "error", examples(inner), f"put it into {home}, {OR_HIDE}")
+
+
+def _masks_among_photographs(listing: Listing, places: Places) -> Iterator[str]:
+    """Masks that would be read as photographs."""
+    masks = [
+        f"{folder}/{name}"
+        for folder, names in listing.items()
+        if places.photographs.fullmatch(folder)
+        for known in [{stem(name) for name in names}]
+        for name in names
+        if is_mask(name) and stem(name).removesuffix("_mask") in known
+    ]
+    if masks:
+        what = numbered(len(masks), "mask", f"among photographs ({', '.join(examples(masks))})")
+        yield f"{what} would be read as more of them; put masks into {places.truth}, {OR_HIDE}"
 
 
 def _misnamed_good(listing: Listing, layout: Layout) -> Iterator[str]:

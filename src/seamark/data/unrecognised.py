@@ -16,7 +16,7 @@ from seamark.data.listing import (
     naming_unreadable,
     passed_silently,
 )
-from seamark.data.passed_over import PassedOver, examples
+from seamark.data.passed_over import PassedOver, examples, numbered
 from seamark.files.plain import shown
 
 LEVELS = 6
@@ -59,7 +59,9 @@ def unrecognised(root: Path, recognised: Collection[str], official: Collection[s
             found[path.name] = PassedOver(f"link {shown(path.name)}", "error", (), "it leads nowhere: mend it")
     if loose:
         remedy = "read are folders of categories alone"
-        found[""] = PassedOver(f"{len(loose)} images beside the categories", "warning", examples(loose), remedy)
+        found[""] = PassedOver(
+            numbered(len(loose), "image", "beside the categories"), "warning", examples(loose), remedy
+        )
     return found
 
 

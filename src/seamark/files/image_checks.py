@@ -23,6 +23,14 @@ SPARE_BYTES = 1 << 24
 """What a file may have besides, for thumbnails, profiles and notes."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
+REMEDIES = {
+    errno.EINVAL: "put a file in its place, or remove it",
+    errno.EFBIG: "save it without what is no pixel, or raise data.image_px_max if it has so many",
+    errno.EACCES: "make it readable",
+    errno.ELOOP: "mend the link or remove it",
+}
+"""What to do about files that are not opened, or cannot be."""
+
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit ends below ours and guards crops too; opened_image has the limit
 
 
@@ -34,10 +42,11 @@ def read_image_file(path: Path, most_pixels: int = MAX_PIXELS) -> bytes:
     try:
         return read_plain_file(path, MOST_BYTES_PER_PIXEL * most_pixels + SPARE_BYTES)
     except FileNotFoundError as error:
-        raise DataError(f"{shown(path)}: the image is missing; put it back or rebuild the index") from error
+        what = "a link that leads nowhere; mend or remove it" if path.is_symlink() else "put it back"
+        raise DataError(f"{shown(path)}: the image is missing: {what}") from error
     except OSError as error:
-        what = error.strerror if error.errno in (errno.EINVAL, errno.EFBIG) else error
-        raise DataError(f"{shown(path)}: not a readable image ({what}); replace the file") from error
+        remedy = REMEDIES.get(error.errno or 0, "replace the file")
+        raise DataError(f"{shown(path)}: not a readable image ({error.strerror}); {remedy}") from error
 
 
 def opened_image(content: bytes, path: Path, most_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -59,10 +68,15 @@ def opened_image(content: bytes, path: Path, most_pixels: int = MAX_PIXELS) -> I
         raise DataError(
             f"{shown(path)}: not a readable image ({what}); save it as PNG of 8 bits, or replace the file"
         ) from error
-    if image.width * image.height > most_pixels or max(image.size) > MAX_SIDE_PX:
+    if max(image.size) > MAX_SIDE_PX:
         raise DataError(
-            f"{shown(path)}: {image.width} x {image.height} px is more than the limit of {most_pixels} px and "
-            f"{MAX_SIDE_PX} px a side; use a smaller image, or raise data.image_px_max if this one is right"
+            f"{shown(path)}: {image.width} x {image.height} px, expected at most {MAX_SIDE_PX} px a side; use a "
+            "smaller image"
+        )
+    if image.width * image.height > most_pixels:
+        raise DataError(
+            f"{shown(path)}: {image.width} x {image.height} px is more than the limit of {most_pixels} px; use a "
+            "smaller image, or raise data.image_px_max if this one is right"
         )
     if depth > 8:
         raise DataError(f"{shown(path)}: mode {image.mode}, {depth} bits per channel, expected 8; convert the file")

@@ -126,7 +126,7 @@ def read_mask(path: Path, most_pixels: int = MAX_PIXELS) -> BoolArray:
             verify_png(content, path)
         pixels = decoded(image, path)
         if image.mode == "1":
-            return pixels
+            return pixels.view(np.uint8) > 0  # Pillow's True is 255, whose digest would be another one
         if image.mode == "P":
             return _white(pixels, np.reshape(image.getpalette() or (), (-1, 3)), path)
     if (pixels + np.uint8(1)).max() > 1:  # among bytes, 0 and 255 alone become 1 and 0

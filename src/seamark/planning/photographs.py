@@ -46,6 +46,11 @@ class PlannedPhotographs:
     def _root(self) -> RootSurvey:
         return survey_root(self._data.root, self._data.layout)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What lies beside the categories and may be meant, one sentence each."""
+        return () if self._demo else self._root.warnings
+
     @cached_property
     def _surveys(self) -> dict[str, CategorySurvey]:
         root, layout = self._data.root, self._data.layout
@@ -54,12 +59,14 @@ class PlannedPhotographs:
     def _categories(self) -> tuple[str, ...]:
         if self._data.categories == "all":
             if not self._demo:
-                self._root.require_all(self._data.root)
+                self._root.require_all()
             return self.available
         missing = [name for name in self._data.categories if name not in self.available]
+        if missing and not self._demo:
+            raise ConfigError(f"data.categories: {self._root.not_found(missing)}")
         if missing:
             raise ConfigError(
-                f"data.categories: {', '.join(missing)} not in {self._data.root}; found: {', '.join(self.available)}"
+                f"data.categories: {', '.join(missing)} not in the demo, which has {', '.join(self.available)}"
             )
         return self._data.categories
 
@@ -82,8 +89,9 @@ class PlannedPhotographs:
             require_photographs(category, found["train"], found["validation"], listed)
             missing = [split for split in self._data.splits if split not in found]
             if missing:
+                kept = ", ".join(split for split in self._data.splits if split in found)
                 raise ConfigError(
-                    f"category {category}: no image for {', '.join(missing)}; add them or shorten data.splits"
+                    f"category {category}: no image for {', '.join(missing)}; add them, or set data.splits: [{kept}]"
                 )
 
     def chosen(self, wildcards: Any) -> dict[str, int]:

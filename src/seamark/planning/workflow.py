@@ -1,5 +1,6 @@
 """All that Seamark takes from Snakemake beyond what its documentation promises: tested with the pinned version."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def limits(workflow: Any, run: Plan) -> dict[str, Any]:
 
 
 def start(workflow: Any, run: Plan) -> None:
-    """Refuse a run that would fail later, for want of weights, memory or disk; then hold its folder.
+    """Refuse a run that would fail later, for want of weights, memory or disk; then hold its folder, and warn.
 
     Raises
     ------
@@ -39,6 +40,7 @@ def start(workflow: Any, run: Plan) -> None:
     run.require_weights(jobs)
     run.forecast.require_room(jobs, workflow.global_resources, local=workflow.local_exec)
     run.claim_run_folder()
+    sys.stderr.write("".join(f"warning: {text}\n" for text in run.photographs.warnings))
 
 
 def hide_places(workflow: Any) -> None:

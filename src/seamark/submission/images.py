@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seamark.data.layout import Layout, category_folders, find_images
+from seamark.data.layout import Layout, find_images
+from seamark.data.survey import survey_root
 from seamark.errors import ManifestError, SubmissionError
 from seamark.manifests.index import ImageRecord, IndexManifest
 from seamark.manifests.maps import MapRecord, MapsManifest
@@ -132,6 +133,8 @@ def _require_agreement(image: ImageRecord, anomaly_map: MapRecord, mask: MaskRec
 def require_complete(root: Path, layout: Layout, packaged: Collection[tuple[str, Split]]) -> None:
     """Refuse a submission that leaves out a category of the data root or a private split of a category.
 
+    What looks like a category and is not read as one counts as left out.
+
     Parameters
     ----------
     root : Path
@@ -146,12 +149,12 @@ def require_complete(root: Path, layout: Layout, packaged: Collection[tuple[str,
     SubmissionError
         Naming everything that is missing.
     """
-    missing = []
-    for category, folder in category_folders(root, layout).items():
+    missing, survey = [], survey_root(root, layout)
+    for category in (*survey.folders, *survey.missing):
         if all(category != name for name, _ in packaged):
             missing.append(category)
             continue
-        found = {image.split for image in find_images(root, folder, layout)}
+        found = {image.split for image in find_images(root, survey.folders[category], layout)}
         left_out = [split for split in PRIVATE_SPLITS if split in found and (category, split) not in packaged]
         missing += [f"{category}/{split}" for split in left_out]
     if missing:
