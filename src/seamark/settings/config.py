@@ -143,7 +143,7 @@ class Config(Settings):
         ]
         if self.merge.alpha is not None and "efficientad" not in self.fuse.members:
             problems.append("merge.alpha: weighs the maps of efficientad, which is not among fuse.members")
-        problems += self.binarize.refusals(self.light_variants, self.crossfit)
+        problems += self.binarize.refusals(self.light_variants, self.crossfit, self.merge, self.fuse)
         if refusal := self.refine.refusal(self.merge, self.binarize):
             problems.append(refusal)
         if problems:
