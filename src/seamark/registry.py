@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DetectorEntry:
-    """Where a detector and its settings are, each as ``module:Class``."""
+    """Where a detector and its settings are, each as ``module:Class``, and which preset has its block."""
 
     target: str
     settings: str
+    preset: str = ""
+    """Name of the preset with its block, if that is not its own name."""
 
     @property
     def module(self) -> str:
@@ -28,7 +30,9 @@ DETECTORS: dict[str, DetectorEntry] = {
     "aand": DetectorEntry("seamark.detectors.aand.detector:Aand", "seamark.settings.aand:AandSettings"),
     "pfadseg": DetectorEntry("seamark.detectors.pfadseg.detector:Pfadseg", "seamark.settings.pfadseg:PfadsegSettings"),
     "efficientad": DetectorEntry(
-        "seamark.detectors.efficientad.detector:EfficientAd", "seamark.settings.efficientad:EfficientAdSettings"
+        "seamark.detectors.efficientad.detector:EfficientAd",
+        "seamark.settings.efficientad:EfficientAdSettings",
+        preset="efficientad_cdo",
     ),
     "constant": DetectorEntry("seamark.detectors.constant:Constant", "seamark.settings.constant:ConstantSettings"),
 }

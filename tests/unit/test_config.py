@@ -39,6 +39,10 @@ def test_defaults_alone_are_valid():
             "refine.sam.image_scale 0.25 needs masks of that scale: set binarize.at to map and merge.scale to 0.25, "
             "which are native and 0.5",
         ),
+        (
+            {"binarize": {"mebin": {"enabled": True, "scores": "robis"}}},
+            "binarize.mebin.scores robis: takes maps on 0..255, which merge.method robis",
+        ),
         ({"fuse": {"members": ["feature_bank"]}}, "fuse.members: feature_bank has no block under detectors"),
         (
             {"detectors": {"inp_former": {"grid": "tiles"}}},

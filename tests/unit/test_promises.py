@@ -12,6 +12,7 @@ from seamark.report.false_alarms import false_alarm_rows
 from seamark.settings.binarize import BinarizeSettings
 from seamark.settings.promises import promises_of, promises_text, united_rate
 
+DOCS = Path(__file__).parents[2] / "docs/thresholds.md"
 ON = {"enabled": True}
 OFF = {"mean_std": {"enabled": False}}
 QUANTILE = {**OFF, "quantile": {**ON, "q": 0.9999}}
@@ -66,6 +67,13 @@ def test_a_union_says_what_is_left_of_each_promise(settings, rate, told):
     assert united_rate(promises) == (None if rate is None else pytest.approx(rate))
     assert all(part in text for part in told), text
     assert reported(settings) == text
+
+
+def test_the_docs_promise_of_a_quantile_what_the_report_does():
+    row = next(line for line in DOCS.read_text().splitlines() if line.startswith("| `quantile` |"))
+    assert (
+        "at most a share 1 - `q` of the pixels of the normal images that it saw lie above it; of images nothing" in row
+    )
 
 
 def reported(settings):

@@ -1,28 +1,36 @@
 """How variations are read: what they may set, where presets lie, which rows the presets of comparisons have."""
 
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
-from seamark.errors import ConfigError
+from seamark.errors import ConfigError, WeightsError
 from seamark.planning.jobs import StageJob
 from seamark.planning.plan import Plan
-from seamark.settings.config import deep_merge
+from seamark.registry import DETECTORS
+from seamark.settings.config import deep_merge, detector_settings_class
+from seamark.settings.promises import promises_of, promises_text
 
 ROOT = Path(__file__).parents[2]
 CATEGORIES = ("bolt", "cloth")
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    """One empty file per split: planning opens no photograph."""
-    folder = tmp_path_factory.mktemp("photographs")
-    for category in CATEGORIES:
+def photographs(folder, categories=CATEGORIES, number=1):
+    """Empty files in every split: planning opens no photograph."""
+    for category in categories:
         for name in ("train/good", "validation/good", "test_public/good", "test_private", "test_private_mixed"):
             (folder / category / name).mkdir(parents=True)
-            (folder / category / name / "000_regular.png").touch()
+            for one in range(number):
+                (folder / category / name / f"{one:03d}_regular.png").touch()
     return folder
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return photographs(tmp_path_factory.mktemp("photographs"))
 
 
 def plan(root, overlay, *presets):
@@ -47,7 +55,7 @@ def variations(plan):
         ({"ablate": {"a": {"seed": 2, "data": {}}}}, r"ablate\.a: a variation cannot set seed, data: "),
         ({"ablate": {"a": {"keep_tiles": False}}}, r"ablate\.a: a variation cannot set keep_tiles"),
         ({"ablate": {"a": {"overrides": {"blot": {"merge": {}}}}}}, r"ablate\.a: (.|\n)*no category named blot"),
-        ({"ablate": {"a": {"fuse": {"members": ["urd"]}}}}, r"ablate\.a: (.|\n)*urd has no block under detectors"),
+        ({"ablate": {"a": {"fuse": {"members": ["constant"]}}}}, r"ablate\.a: (.|\n)*constant has no block under"),
         ({"run": "mine", "ablate": {"mine": {}}}, r"ablate\.mine: the name is that of the run itself"),
         ({"ablate": {"a": {}}, "compare": {"presets": {"a": {}}}}, r"compare\.presets\.a: the name is that of ablate"),
         ({"ablate": {"a": {}}, "compare": {"runs": ["a"]}}, r"compare\.runs\.a: the name is that of ablate"),
@@ -118,3 +126,94 @@ def test_the_comparison_of_detectors_has_every_detector_but_the_constant_one(roo
         config.binarize.enabled_rules == ("mean_std",) and not config.light_variants.train_variants for config in alone
     )
     assert len({row.config.refine.model_dump_json() for row in rows.values()}) == 1
+
+
+ONE_LINE = {"overrides": {"bolt": {"fuse": {"members": ["aand"]}}}}
+
+
+CLOTH = {"category": "cloth", "detector": "inp_former"}
+
+
+def block_of(preset, detector):
+    settings = yaml.safe_load((ROOT / f"presets/{preset}.yaml").read_text())
+    return detector_settings_class(detector).model_validate(settings["detectors"][detector])
+
+
+def test_another_detector_for_one_category_is_one_line(root):
+    planned, before = plan(root, ONE_LINE), plan(root, {})
+    bolt, cloth = planned.variations[0].resolved("bolt"), planned.variations[0].resolved("cloth")
+    assert bolt.detector_blocks["aand"] == block_of("aand", "aand")
+    assert (bolt.grids["whole"].layout, bolt.grids["whole"].input_px) == ("whole", 256)
+    assert cloth.fuse.members == ("inp_former", "feature_bank")
+    jobs = planned.jobs.behind("demo", ["report"])
+    assert {job.detector for job in jobs if job.category == "bolt"} == {None, "aand"}
+    of_cloth = [job for job in jobs if job.category == "cloth"]
+    assert [planned.jobs.signature("demo", job) for job in of_cloth] == [
+        before.jobs.signature("demo", job) for job in of_cloth
+    ]
+    for name in ("detector", "grid"):
+        assert all(re.fullmatch(planned.wildcards[name], getattr(job, name)) for job in jobs if getattr(job, name))
+    train = SimpleNamespace(place="demo", category="bolt", detector="aand", split=None, fold=None)
+    assert planned.code("train")(train) != planned.code("train")(SimpleNamespace(**vars(train) | CLOTH))
+    assert planned.memory("train")(train) > 0
+    with pytest.raises(WeightsError, match="wide_resnet50_2"):
+        planned.require_weights([SimpleNamespace(rule=SimpleNamespace(name="train"), wildcards=train)])
+    (line,) = [note for note in planned.notes() if note.startswith("detector")]
+    assert line.startswith("detector aand of bolt: block and grid are those of presets/aand.yaml; merge, ")
+    assert plan(root, {}).notes() == ["thresholds: " + promises_text(promises_of(cloth.binarize))]
+
+
+@pytest.mark.parametrize("detector", [name for name in DETECTORS if name != "constant"])
+def test_every_detector_can_be_a_member_without_more(root, detector):
+    raw = {"fuse": {"members": [detector]}}
+    without = {"data": {"root": str(root), "demo": False}, "grids": {"tile": {}}, **raw}
+    own = Plan(without, ROOT).variations[0]
+    assert own.grid("bolt", detector) in own.config.grids
+    assert plan(root, raw).variations[0].members("bolt") == (detector,)
+
+
+def test_grids_of_one_name_are_told_apart(root):
+    config = plan(root, {"fuse": {"members": ["urd", "aand", "aurd"]}}).config
+    assert [config.detector_blocks[name].grid for name in config.fuse.members] == ["whole", "whole", "aurd_whole"]
+    assert config.grids["aurd_whole"].input_px == (512, 608)
+
+
+def test_what_a_preset_says_of_a_category_comes_along_and_a_block_of_ones_own_stays(tmp_path):
+    root = photographs(tmp_path, ["can"])
+    taken = plan(root, {"overrides": {"can": {"fuse": {"members": ["aurd"]}}}}).variations[0].resolved("can")
+    assert taken.detector_blocks["aurd"].synthesis.foreground.method == "grabcut"
+    assert taken.grids["whole"].input_px == (256, 544)
+    own = {"detectors": {"aurd": {"steps": 7}}, "overrides": {"can": {"fuse": {"members": ["aurd"]}}}}
+    block = plan(root, own).variations[0].resolved("can").detector_blocks["aurd"]
+    assert (block.steps, block.grid, block.synthesis.foreground.method) == (7, "tile", "none")
+
+
+@pytest.mark.parametrize("where", ["overrides", "ablate"])
+def test_what_weighs_the_former_members_falls_away_with_them(root, where):
+    run = {
+        "fuse": {"members": ["efficientad", "feature_bank"], "weights": {"feature_bank": 2.0}},
+        "merge": {"alpha": 0.7},
+    }
+    row = plan(
+        root, {**run, where: {"bolt": {"fuse": {"members": ["aand", "urd"], "weights": {"urd": 3.0}}}}}
+    ).variations[-1]
+    config = row.resolved("bolt")
+    assert (config.fuse.weights, config.merge.alpha) == ({"urd": 3.0}, None)
+    assert plan(root, run).config.merge.alpha == 0.7
+
+
+def test_a_detector_and_a_grid_of_one_category_alone_are_planned(root):
+    fine = {"layout": "even", "window_px": 200, "input_px": 224}
+    block = {"fuse": {"members": ["urd"]}, "detectors": {"urd": {"grid": "fine"}}, "grids": {"fine": fine}}
+    planned = plan(root, {"overrides": {"bolt": block}})
+    assert re.fullmatch(planned.wildcards["grid"], "fine")
+    assert planned.variations[0].grid("bolt", "urd") == "fine"
+
+
+def test_work_that_no_threshold_uses_is_told(tmp_path):
+    idle = {"crossfit": {"folds": 2}, "light_variants": {"validation_variants": 1}}
+    overrides = {"bolt": {**idle, "binarize": {"normal": "validation_variants"}}}
+    notes = plan(photographs(tmp_path, number=2), {"overrides": overrides}).notes()
+    assert [note for note in notes if "no threshold" in note] == [
+        "crossfit.folds 2 of bolt: work that no threshold uses; binarize.normal is validation_variants"
+    ]

@@ -1,9 +1,10 @@
 """What a change makes Snakemake run again."""
 
+import shutil
 from collections import Counter
 
 import pytest
-from tests.workflow.project import CATEGORIES, SPLITS, draw, draw_mask
+from tests.workflow.project import CATEGORIES, ROOT, SPLITS, draw, draw_mask
 
 from seamark.manifests.base import read_manifest
 from seamark.manifests.calibration import CalibrationManifest
@@ -27,9 +28,18 @@ def test_a_finished_run_plans_nothing(project):
     assert project.planned() == Counter()
 
 
-def test_one_threshold_of_one_category_replans_the_late_stages_of_that_category_only(project):
-    project.configure({"overrides": {"bolt": {"binarize": {"mean_std": {"k": 3.5}}}}})
+@pytest.mark.parametrize("rule", [{"mean_std": {"k": 3.5}}, {"quantile": {"enabled": True, "q": 0.98765}}])
+def test_one_threshold_of_one_category_replans_the_late_stages_of_that_category_only(project, rule):
+    project.configure({"overrides": {"bolt": {"binarize": rule}}})
     assert project.planned() == late_jobs("bolt")
+
+
+def test_another_detector_for_one_category_is_one_line_and_trains_that_category_only(project):
+    shutil.copytree(ROOT / "presets", project.folder / "presets")
+    project.configure({"overrides": {"bolt": {"fuse": {"members": ["aand"]}}}})
+    planned = project.planned("masks")
+    assert {category for _, category, _ in planned} <= {"bolt", None}
+    assert ("train", "bolt", None) in planned
 
 
 def test_one_threshold_of_one_split_replans_that_split_only(project):

@@ -148,14 +148,14 @@ def _breaches(
         for setting, value, remedy in find(config):
             found.setdefault((setting, remedy), {})[place] = value
     for (setting, remedy), values in found.items():
-        yield RuleBreach(rule=rule, setting=setting, values=_by_place(values, configs), remedy=remedy)
+        yield RuleBreach(rule=rule, setting=setting, values=by_place(values, configs), remedy=remedy)
 
 
 def _second_settings(configs: Mapping[Place, Config]) -> Iterator[RuleBreach]:
     """Yield every setting whose resolved value is not the same for all categories and private splits."""
     blocks = {place: _effective(config) for place, config in configs.items()}
     for path, values in _differences(blocks, ""):
-        yield RuleBreach(rule="one_setting_for_all", setting=path, values=_by_place(values, values), remedy=ONE_VALUE)
+        yield RuleBreach(rule="one_setting_for_all", setting=path, values=by_place(values, values), remedy=ONE_VALUE)
 
 
 def _differences(values: Mapping[Place, Any], path: str) -> Iterator[tuple[str, Mapping[Place, Any]]]:
@@ -219,8 +219,21 @@ def _effective_refine(config: Config) -> dict[str, Any]:
     return config.refine.model_dump(mode="json", exclude={"grabcut", "sam"} - {method})
 
 
-def _by_place(values: Mapping[Place, Any], places: Collection[Place]) -> dict[str, Any]:
-    """Name places as briefly as the values allow: ``*``, ``category``, ``*/split`` or ``category/split``."""
+def by_place(values: Mapping[Place, Any], places: Collection[Place]) -> dict[str, Any]:
+    """Name places as briefly as the values allow: ``*``, ``category``, ``*/split`` or ``category/split``.
+
+    Parameters
+    ----------
+    values : mapping of (str, str) to object
+        By category and split.
+    places : collection of (str, str)
+        All places that a name may stand for.
+
+    Returns
+    -------
+    dict of str to object
+        The values by such names.
+    """
     briefer = (_named(values, places, name) for name in ("*", "{0}", "*/{1}"))
     return next((named for named in briefer if named is not None), {"/".join(at): values[at] for at in values})
 

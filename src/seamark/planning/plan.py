@@ -16,6 +16,7 @@ from seamark.planning.challenge_rules import challenge_verdicts
 from seamark.planning.code_digest import code_digest
 from seamark.planning.compared_runs import PlannedComparison
 from seamark.planning.jobs import RunJobs, StageJob
+from seamark.planning.notes import settings_notes
 from seamark.planning.photographs import PlannedPhotographs
 from seamark.planning.required_weights import (
     RequiredWeights,
@@ -27,7 +28,7 @@ from seamark.planning.required_weights import (
 from seamark.planning.resources import PlannedForecast
 from seamark.planning.run_lock import claimed
 from seamark.planning.teachers import PlannedTeachers
-from seamark.planning.variations import FOR_THRESHOLDS, Variation, plain, read_variations
+from seamark.planning.variations import FOR_THRESHOLDS, Variation, plain, read_variations, with_member_presets
 from seamark.registry import DETECTORS
 from seamark.running.devices import visible_gpus
 from seamark.settings.base import Settings
@@ -62,7 +63,8 @@ class Plan:
     def __init__(self, raw: Mapping[str, Any], project: Path) -> None:
         self.raw = dict(raw)
         self._lock: IO[str] | None = None
-        self.config = load_config(self.raw)
+        completed, self._from_presets = with_member_presets(self.raw, (Path(), project))
+        self.config = load_config(completed)
         self.stages = project / "stages"
         self.name = self.config.run
         self.out = f"out/{self.name}"
@@ -72,9 +74,9 @@ class Plan:
         self.photographs = PlannedPhotographs(self.config)
         self.categories = self.photographs.categories
         known = (*self.photographs.available, *OFFICIAL_COUNTS, *DEMO_CATEGORIES)
-        check_overrides(self.raw, known)
+        check_overrides(completed, known)
         self._teaching = PlannedTeachers(self.config)
-        self._own = Variation(self.name, self.name, self.raw, self._teaching)
+        self._own = Variation(self.name, self.name, completed, self._teaching)
         self._varied = read_variations(self._own, (Path(), project), known)
         self.variations = (self._own, *self._varied["ablate"], *self._varied["compare"])
         self._by_place = {variation.place: variation for variation in self.variations}
@@ -84,7 +86,7 @@ class Plan:
     @property
     def wildcards(self) -> dict[str, str]:
         """What wildcards may stand for, as regular expressions."""
-        configs = [variation.config for variation in self.variations]
+        configs = [row.resolved(category) for row in self.variations for category in (None, *self.categories)]
         choices = {
             "place": self._by_place,
             "category": self.categories,
@@ -286,6 +288,10 @@ class Plan:
         own = self.config.model_dump(mode="json", exclude={"compare", "ablate"})
         blocks = {name: plain(block) for name, block in self.config.detector_blocks.items()}
         return {**own, "detectors": blocks, "categories": list(self.categories)}
+
+    def notes(self) -> list[str]:
+        """Return what a person should know of the settings before a run, one line each."""
+        return settings_notes(self._own, self.categories, self.splits, self._from_presets)
 
     def claim_run_folder(self) -> None:
         """Hold the run folder, and with it those of its variations, until this process ends, however it ends.

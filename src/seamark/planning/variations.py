@@ -9,9 +9,19 @@ import yaml
 from seamark.errors import ConfigError
 from seamark.files.plain import UNREADABLE, read_plain_file
 from seamark.planning.teachers import PlannedTeachers
+from seamark.registry import DETECTORS
 from seamark.settings.base import Settings, Split
 from seamark.settings.comparison import Overlay
-from seamark.settings.config import Config, check_overrides, deep_merge, load_config, require_bounded, resolve
+from seamark.settings.config import (
+    Config,
+    check_overrides,
+    deep_merge,
+    laid_over,
+    load_config,
+    mapping_at,
+    require_bounded,
+    resolve,
+)
 from seamark.settings.crossfit import CROSSFIT_TRAIN
 from seamark.settings.light_variants import VALIDATION_VARIANTS
 
@@ -135,6 +145,63 @@ def plain(block: Settings) -> dict[str, Any]:
     return block.model_dump(mode="json")
 
 
+def with_member_presets(raw: Mapping[str, Any], folders: Sequence[Path]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Give members that have no block under ``detectors`` the block of their preset, with the grid that it names.
+
+    Members are those of the run and of every override. What the preset says of this block and grid for single
+    categories comes with it; nothing else does. A grid gets a name of its own where the configuration has another one
+    of that name. A member without such a preset is left as it is.
+
+    Parameters
+    ----------
+    raw : mapping
+        The configuration, not yet validated.
+    folders : sequence of Path
+        Where preset files are looked for, the first one first.
+
+    Returns
+    -------
+    tuple
+        The configuration, and the preset file of each detector whose block came from one.
+
+    Raises
+    ------
+    ConfigError
+        If a preset cannot be read.
+    """
+    found: dict[str, Any] = dict(raw)
+    files: dict[str, str] = {}
+    places = (raw, *mapping_at(raw, "overrides").values())
+    listed = [mapping_at(place, "fuse").get("members") for place in places]
+    for name in [name for members in listed if isinstance(members, list | tuple) for name in members]:
+        if not isinstance(name, str) or name not in DETECTORS or name in mapping_at(found, "detectors"):
+            continue
+        file = f"presets/{DETECTORS[name].preset or name}.yaml"
+        preset = _read_preset(file, folders) if any((folder / file).is_file() for folder in folders) else {}
+        if name in mapping_at(preset, "detectors"):
+            found = deep_merge(_of_detector(preset, name, mapping_at(found, "grids")), found)
+            files[name] = file
+    return found, files
+
+
+def _of_detector(preset: Mapping[str, Any], name: str, grids: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a preset says of a detector and its grid, for all categories and for single ones."""
+    grid = str(mapping_at(preset, "detectors", name).get("grid", "tile"))
+    own = mapping_at(preset, "grids").get(grid)
+    kept = grid if own is None or grids.get(grid, own) == own else f"{name}_{grid}"
+
+    def part(settings: Any) -> dict[str, Any]:
+        sections = {"detectors": (name, name), "grids": (grid, kept)}
+        return {
+            section: {new: mapping_at(settings, section)[old]}
+            for section, (old, new) in sections.items()
+            if old in mapping_at(settings, section)
+        }
+
+    overrides = {key: own for key, block in mapping_at(preset, "overrides").items() if (own := part(block))}
+    return deep_merge(part(preset), {"detectors": {name: {"grid": kept}}, "overrides": overrides})
+
+
 def read_variations(run: Variation, folders: Sequence[Path], categories: Sequence[str]) -> dict[str, list[Variation]]:
     """Return the variations that the sections ``ablate`` and ``compare`` of a run ask for.
 
@@ -191,7 +258,8 @@ def _laid_over(
     parts = [overlay] if isinstance(overlay, dict) else overlay
     raw = {key: value for key, value in run.raw.items() if key not in ("ablate", "compare")}
     for part in parts:
-        raw = deep_merge(raw, _own_settings(part) if isinstance(part, dict) else _read_preset(part, folders))
+        raw = laid_over(raw, _own_settings(part) if isinstance(part, dict) else _read_preset(part, folders))
+    raw, _ = with_member_presets(raw, folders)
     variation = run.varied(name, raw, _as_text(parts))
     check_overrides(raw, categories)
     return variation

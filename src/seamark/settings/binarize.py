@@ -7,7 +7,9 @@ from pydantic import Field, model_validator
 
 from seamark.settings.base import Settings
 from seamark.settings.crossfit import CROSSFIT_TRAIN, CrossfitSettings
+from seamark.settings.fuse import FuseSettings
 from seamark.settings.light_variants import VALIDATION_VARIANTS, LightVariantsSettings
+from seamark.settings.merge import MergeSettings
 
 Scope = Literal["validation", "split", "image"]
 """Whose pixels a statistic is taken over; only ``validation``, the normal images, never sees a test image."""
@@ -139,9 +141,20 @@ class BinarizeSettings(Settings):
     )
     min_area_px: int = Field(0, ge=0, description="drop components smaller than this many image pixels")
 
-    def refusals(self, light_variants: LightVariantsSettings, crossfit: CrossfitSettings) -> list[str]:
+    def refusals(
+        self,
+        light_variants: LightVariantsSettings,
+        crossfit: CrossfitSettings,
+        merge: MergeSettings,
+        fuse: FuseSettings,
+    ) -> list[str]:
         """Return what the settings of other stages lack for these, one sentence each."""
         refusals = []
+        if self.mebin.enabled and self.mebin.scores == "robis" and (fuse.rescales or not merge.stretched):
+            refusals.append(
+                "binarize.mebin.scores robis: takes maps on 0..255, which merge.method robis with "
+                "merge.robis.score_range split makes, of a single member or with fuse.normalise none; set it to raw"
+            )
         if self.normal == VALIDATION_VARIANTS and not light_variants.validation_variants:
             refusals.append(f"binarize.normal {self.normal}: needs light_variants.validation_variants of at least 1")
         if self.normal in CROSSFITTED and not crossfit.folds:

@@ -143,7 +143,7 @@ class Config(Settings):
         ]
         if self.merge.alpha is not None and "efficientad" not in self.fuse.members:
             problems.append("merge.alpha: weighs the maps of efficientad, which is not among fuse.members")
-        problems += self.binarize.refusals(self.light_variants, self.crossfit)
+        problems += self.binarize.refusals(self.light_variants, self.crossfit, self.merge, self.fuse)
         if refusal := self.refine.refusal(self.merge, self.binarize):
             problems.append(refusal)
         if problems:
@@ -176,7 +176,7 @@ def resolve(raw: Mapping[str, Any], category: str, split: str | None = None) -> 
     keys = [category] if split is None else [category, f"*/{split}", f"{category}/{split}"]
     merged: Raw = {key: value for key, value in raw.items() if key != "overrides"}
     for key in keys:
-        merged = deep_merge(merged, overrides.get(key) or {})
+        merged = laid_over(merged, overrides.get(key) or {})
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
@@ -214,6 +214,31 @@ def deep_merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> Raw:
     return merged
 
 
+def laid_over(raw: Mapping[str, Any], block: Mapping[str, Any]) -> Raw:
+    """Return a configuration with an override or a variation laid over it.
+
+    Where ``block`` names members, weights of others than these, and ``merge.alpha`` without EfficientAD, do not hold
+    any more, unless ``block`` sets them itself.
+    """
+    merged, members = deep_merge(raw, block), mapping_at(block, "fuse").get("members")
+    if not isinstance(members, list | tuple):
+        return merged
+    weights = mapping_at(merged, "fuse", "weights")
+    kept = (*members, *mapping_at(block, "fuse", "weights"))
+    if any(name not in kept for name in weights):
+        merged["fuse"] = {**merged["fuse"], "weights": {name: weights[name] for name in weights if name in kept}}
+    if "efficientad" not in members and mapping_at(merged, "merge").get("alpha") is not None:
+        merged["merge"] = {**merged["merge"], "alpha": mapping_at(block, "merge").get("alpha")}
+    return merged
+
+
+def mapping_at(raw: Any, *keys: str) -> Mapping[str, Any]:
+    """Return what stands below some keys of a configuration that was not validated; empty if that is no mapping."""
+    for key in keys:
+        raw = raw.get(key) if isinstance(raw, Mapping) else None
+    return raw if isinstance(raw, Mapping) else {}
+
+
 def check_overrides(raw: Mapping[str, Any], categories: Sequence[str]) -> None:
     """Check that overrides name known categories and splits, sections that may be overridden, and valid settings.
 
@@ -239,7 +264,7 @@ def check_overrides(raw: Mapping[str, Any], categories: Sequence[str]) -> None:
             for section in block
             if section not in allowed and section not in RENAMED
         ]
-        merged = deep_merge({name: value for name, value in raw.items() if name != "overrides"}, block)
+        merged = laid_over({name: value for name, value in raw.items() if name != "overrides"}, block)
         problems += [f"overrides.{key}.{problem}" for problem in _problems(merged)]
     if problems:
         raise ConfigError("the overrides have problems:\n" + "\n".join(f"  - {problem}" for problem in problems))

@@ -11,7 +11,9 @@ class FuseSettings(Settings):
     """How the anomaly maps of several detectors become one."""
 
     members: tuple[str, ...] = Field(
-        ("inp_former",), min_length=1, description="detectors that are trained and whose maps are fused"
+        ("inp_former",),
+        min_length=1,
+        description="detectors that are trained and whose maps are fused; one without a block takes that of its preset",
     )
     weights: dict[str, float] = Field(
         default_factory=dict, description="weight of a member in the fused map; 1 for members that are not named"
@@ -20,6 +22,11 @@ class FuseSettings(Settings):
         "validation_z", description="validation_z: subtract mean, divide by std of the validation maps, per detector"
     )
     how: Literal["mean", "max"] = Field("mean", description="weighted mean or weighted maximum of the members")
+
+    @property
+    def rescales(self) -> bool:
+        """Whether fused maps lie on another scale than those of the members; a single member's stay as they are."""
+        return len(self.members) > 1 and self.normalise == "validation_z"
 
     def weight(self, member: str) -> float:
         """Return the weight of one member."""

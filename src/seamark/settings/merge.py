@@ -55,9 +55,14 @@ class MergeSettings(Settings):
     robis: RobisMergeSettings = Field(default_factory=RobisMergeSettings)
 
     @property
+    def stretched(self) -> bool:
+        """Whether the maps of a split are stretched to 0..255, as in RoBiS."""
+        return self.method == "robis" and self.robis.score_range == "split"
+
+    @property
     def sees_test_images(self) -> bool:
         """Whether the scale of a test split's maps comes from that split."""
-        return self.method == "robis" and self.robis.score_range == "split"
+        return self.stretched
 
     def refusal(self, grid: GridSettings) -> str | None:
         """Say why these settings cannot merge the tiles of a grid, None if they can."""

@@ -1,0 +1,63 @@
+"""What a person should know of the settings before a run. Free of NumPy and torch, as planning is."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from seamark.planning.challenge_rules import Place, by_place
+from seamark.planning.variations import Variation
+from seamark.settings.binarize import CROSSFITTED
+from seamark.settings.config import Config
+from seamark.settings.light_variants import VALIDATION_VARIANTS
+from seamark.settings.promises import promises_of, promises_text
+
+
+def settings_notes(
+    run: Variation, categories: Sequence[str], splits: Sequence[str], from_presets: Mapping[str, str]
+) -> list[str]:
+    """Return which blocks came from presets, what thresholds promise, and which work no threshold uses.
+
+    Parameters
+    ----------
+    run : Variation
+        The run.
+    categories, splits : sequence of str
+        Those of the run.
+    from_presets : mapping of str to str
+        Preset files by the detector that got its block from there.
+
+    Returns
+    -------
+    list of str
+        One line each.
+    """
+    configs = {(category, split): run.resolved(category, split) for category in categories for split in splits}
+    told = {place: promises_text(promises_of(config.binarize)) for place, config in configs.items()}
+    promises = [
+        f"thresholds{'' if where == '*' else f' of {where}'}: {text}" for where, text in by_place(told, told).items()
+    ]
+    return [*_blocks(run, categories, from_presets), *promises, *_unused(configs, categories, splits)]
+
+
+def _blocks(run: Variation, categories: Sequence[str], from_presets: Mapping[str, str]) -> Iterator[str]:
+    for detector, file in from_presets.items():
+        users = [category for category in categories if detector in run.members(category)]
+        if users:
+            yield (
+                f"detector {detector} of {', '.join(users)}: block and grid are those of {file}; merge, "
+                "light_variants, thresholds and all else are the run's"
+            )
+
+
+def _unused(configs: Mapping[Place, Config], categories: Sequence[str], splits: Sequence[str]) -> Iterator[str]:
+    for category in categories:
+        normal = {configs[category, split].binarize.normal for split in splits}
+        config = configs[category, splits[0]]
+        made = {
+            "crossfit.folds": (config.crossfit.folds, CROSSFITTED),
+            "light_variants.validation_variants": (config.light_variants.validation_variants, (VALIDATION_VARIANTS,)),
+        }
+        for setting, (number, users) in made.items():
+            if number and not normal & {*users}:
+                yield (
+                    f"{setting} {number} of {category}: work that no threshold uses; binarize.normal is "
+                    f"{' and '.join(sorted(normal))}"
+                )
