@@ -1,19 +1,22 @@
 """Gather the known truth of a category; only evaluate, preview and report read it.
 
 **Inputs** ``index``: IndexManifest of the category.
-**Outputs** ``manifest``: TruthManifest, JSON; mask path, digest and number of defect pixels of every image whose truth
-is known.
+**Outputs** ``manifest``: TruthManifest, JSON; label, mask path, digest and number of defect pixels of every image
+whose truth is known, and why the pixels of some are no truth.
 **Params** ``root``: data root; ``truth_root``: folder with the private truth, or None.
 
 Source: docs/methods/mvtec_ad2.md#tree-and-names (mask names and values).
 """
 
+import logging
 from pathlib import Path
 
-from seamark.data.index import find_truth
+from seamark.data.index import find_truth, left_out_lines
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest
 from seamark.running.job import Job, run
+
+LOG = logging.getLogger("seamark")
 
 
 def main(job: Job) -> None:
@@ -21,6 +24,8 @@ def main(job: Job) -> None:
     index = read_manifest(job.path("index"), IndexManifest)
     truth_root = job.params["truth_root"]
     truth = find_truth(index, Path(job.params["root"]), Path(truth_root) if truth_root else None, job.map)
+    for line in left_out_lines(truth):
+        LOG.warning("%s", line)
     write_manifest(job.target("manifest"), truth)
 
 

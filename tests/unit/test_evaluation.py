@@ -88,8 +88,8 @@ class World:
             (self.root / mask).parent.mkdir(parents=True, exist_ok=True)
             write_mask(self.root / mask, truth)
         root = "truth" if split == "test_private" else "data"
-        count = int(truth.sum())
-        self.truths.append(TruthRecord(split=split, id=name, mask=mask, root=root, sha256=None, defect_px=count))
+        facts = {"mask": mask, "root": root, "sha256": None, "bad": bool(truth.any()), "defect_px": int(truth.sum())}
+        self.truths.append(TruthRecord(split=split, id=name, **facts))
 
     def _write(self, folder, name, array):
         suffix = "png" if array.dtype == bool else "tiff"
@@ -228,14 +228,14 @@ def test_manifest_without_an_image_is_an_error(world):
 
 def test_truth_of_another_size_names_both_files(world):
     image = world.images()[0]
-    write_mask(image.truth, np.ones((HEIGHT, WIDTH + 1), bool))
+    write_mask(image.truth_file, np.ones((HEIGHT, WIDTH + 1), bool))
     with pytest.raises(DataError, match=r"000_regular_mask\.png.*37 x 24.*000_regular\.png.*36 x 24"):
         evaluate_image(image, GRIDS)
 
 
 def test_changed_truth_is_noticed(world):
     image = world.images()[0]
-    write_mask(image.truth, np.ones((HEIGHT, WIDTH), bool))
+    write_mask(image.truth_file, np.ones((HEIGHT, WIDTH), bool))
     with pytest.raises(ManifestError, match="changed"):
         evaluate_image(image, GRIDS)
 
@@ -288,7 +288,7 @@ def test_summary_rows_and_means(tmp_path):
 def test_summary_as_csv(tmp_path):
     scores = dict.fromkeys(SCORES, 0.5) | {"refined_seg_f1": 1 / 3, "image_auroc": None}
     ends = {"auc_pro": (0.25, 0.75)}
-    row = SummaryRow("felt", "test_public", "all", 3, 2, **scores, intervals=ends)
+    row = SummaryRow("felt", "test_public", "all", 3, 2, 0, **scores, intervals=ends)
     write_summary(tmp_path / "90_eval" / "summary.csv", [row])
     lines = list(csv.DictReader((tmp_path / "90_eval" / "summary.csv").open()))
     assert lines[0]["refined_seg_f1"] == "0.333333"
@@ -323,7 +323,7 @@ def test_defects_found_per_image(world):
 
 def test_intervals_depend_on_the_seed_alone_and_need_two_images_of_a_kind(world):
     private = {"split": "test_private"}
-    bad = [image for image in world.images() if image.defect_px]
+    bad = [image for image in world.images() if image.truth.defect_px]
     images = [replace(image, image=image.image.model_copy(update=private)) for image in bad]
     outcomes = [evaluate_image(image, GRIDS) for image in images]
 

@@ -183,16 +183,23 @@ def _light(stem: str) -> str:
     return numbered[1] if numbered else "regular"
 
 
+def _has_masks(folder: Path) -> bool:
+    """Whether anything lies in a folder for masks; where nothing does, images have labels alone."""
+    folders = (folder / "ground_truth", *folder.glob("*/ground_truth"))
+    return any(path.is_file() and not path.name.startswith(".") for base in folders for path in base.rglob("*"))
+
+
 def _walk_mvtec_ad_2(root: Path, folder: Path) -> Iterator[FoundImage]:
     for split in _GOOD_SPLITS:
         for path in _files(folder / split / "good"):
             yield FoundImage(path.stem, split, str(path.relative_to(root)), "good", _light(path.stem), None)
+    masked = _has_masks(folder)
     for label in ("good", "bad"):
         for path in _files(folder / "test_public" / label):
-            mask = folder / "test_public" / "ground_truth" / "bad" / f"{path.stem}_mask.png"
-            relative_mask = str(mask.relative_to(root)) if label == "bad" else None
+            mask = folder / "test_public" / "ground_truth" / label / f"{path.stem}_mask.png"
+            mask_file = str(mask.relative_to(root)) if (masked if label == "bad" else mask.is_file()) else None
             file = str(path.relative_to(root))
-            yield FoundImage(f"{label}/{path.stem}", "test_public", file, label, _light(path.stem), relative_mask)
+            yield FoundImage(f"{label}/{path.stem}", "test_public", file, label, _light(path.stem), mask_file)
     for private in _PRIVATE_SPLITS:
         for path in _files(folder / private):
             yield FoundImage(path.stem, private, str(path.relative_to(root)), None, _light(path.stem), None)
@@ -202,11 +209,11 @@ def _walk_mvtec_ad(root: Path, folder: Path) -> Iterator[FoundImage]:
     for number, path in enumerate(_files(folder / "train" / "good")):
         split: Split = "validation" if number % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 else "train"
         yield FoundImage(path.stem, split, str(path.relative_to(root)), "good", "regular", None)
-    test = folder / "test"
+    test, masked = folder / "test", _has_masks(folder)
     for kind in sorted(path for path in test.iterdir() if path.is_dir()) if test.is_dir() else ():
         for path in _files(kind):
             mask = folder / "ground_truth" / kind.name / f"{path.stem}_mask.png"
-            good = kind.name == "good"
-            file, mask_file = str(path.relative_to(root)), None if good else str(mask.relative_to(root))
-            label: Literal["good", "bad"] = "good" if good else "bad"
+            label: Literal["good", "bad"] = "good" if kind.name == "good" else "bad"
+            mask_file = str(mask.relative_to(root)) if (masked if label == "bad" else mask.is_file()) else None
+            file = str(path.relative_to(root))
             yield FoundImage(f"{kind.name}/{path.stem}", "test_public", file, label, "regular", mask_file)
