@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seamark.data.index import find_truth, index_category
+from seamark.data.index import find_truth, index_category, left_out_lines
 from seamark.data.layout import OFFICIAL_COUNTS, category_folders, find_images, listing_digest
 from seamark.errors import DataError
 
@@ -147,15 +147,60 @@ def test_mvtec_ad_layout_is_read(tmp_path):
     assert [record.defect_px for record in truth.images] == [30, 0]
 
 
+@pytest.mark.parametrize("layout", ["mvtec_ad_2", "mvtec_ad"])
+@pytest.mark.parametrize(
+    ("masks", "expected"),
+    [
+        ({}, {"bad/000": (True, None, "no mask"), "good/000": (False, 0, None)}),
+        ({"bad/000": 255}, {"bad/000": (True, 30, None), "good/000": (False, 0, None)}),
+        ({"bad/000": 0}, {"bad/000": (True, 0, "empty mask"), "good/000": (False, 0, None)}),
+        ({"bad/000": 255, "good/000": 0}, {"bad/000": (True, 30, None), "good/000": (False, 0, None)}),
+        (
+            {"bad/000": 255, "good/000": 255},
+            {"bad/000": (True, 30, None), "good/000": (False, 30, "mask of a good image")},
+        ),
+    ],
+)
+def test_folders_decide_labels_and_a_mask_that_differs_is_named(tmp_path, layout, masks, expected):
+    part = tmp_path / "part"
+    test = part / ("test_public" if layout == "mvtec_ad_2" else "test")
+    ground_truth = (test if layout == "mvtec_ad_2" else part) / "ground_truth"
+    for number in range(20):
+        save(part / "train" / "good" / f"{number:03d}.png")
+    save(part / "validation" / "good" / "000.png")
+    for name in expected:
+        save(test / f"{name}.png")
+    for name, value in masks.items():
+        save_mask(ground_truth / f"{name}_mask.png", value=value)
+    truth = find_truth(index(tmp_path, layout=layout), tmp_path, None, plain_map)
+    found = {record.id: (record.bad, record.defect_px, record.left_out) for record in truth.images}
+    assert found == expected
+    named = [record.id for record in truth.images if record.left_out]
+    assert len(list(left_out_lines(truth))) == len(named)
+
+
+@pytest.mark.parametrize(
+    "lone",
+    ["test_public/ground_truth/bad/000_other_mask.png", "test_public/ground_truth/notes.txt", "ground_truth/x.png"],
+)
+def test_masks_that_lie_elsewhere_are_not_taken_for_none_at_all(root, lone):
+    for path in (root / "part/test_public/ground_truth/bad").iterdir():
+        path.unlink()
+    save_mask((root / "part" / lone).with_suffix(".png"))
+    (root / "part" / lone).with_suffix(".png").rename(root / "part" / lone)
+    with pytest.raises(DataError, match=r"bad/000_regular_mask.png: the mask of .* is missing"):
+        index(root)
+
+
 def test_private_truth_is_found_by_number_or_full_name(root, tmp_path):
     truth_root = tmp_path / "truth"
     folder = truth_root / "part" / "test_private"
     save_mask(folder / "000_mask.png")
     save_mask(folder / "001_regular_mask.png", value=0)
     truth = find_truth(index(root), root, truth_root, plain_map)
-    assert {name: record.defect_px for name, record in truth.of("test_private").items()} == {
-        "000_regular": 30,
-        "001_regular": 0,
+    assert {name: (found.defect_px, found.bad) for name, found in truth.of("test_private").items()} == {
+        "000_regular": (30, True),
+        "001_regular": (0, False),
     }
     assert truth.of("test_private_mixed") == {}
     assert len(truth.of("test_public")) == 8

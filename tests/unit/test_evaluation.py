@@ -157,6 +157,40 @@ def test_scores_are_those_of_the_pooled_arrays(world):
     assert whole.refined.false_negative_px == refined.false_negative_px
 
 
+@pytest.mark.parametrize(
+    ("changes", "left"),
+    [
+        ({"bad/000_regular": {"defect_px": 0, "left_out": "empty mask"}}, [1, 2]),
+        ({"good/000_regular": {"defect_px": 9, "left_out": "mask of a good image", "mask": "m.png"}}, [0, 1]),
+        ({f"bad/{name}": {"mask": None, "left_out": "no mask"} for name in ("000_regular", "001_shift_1")}, [2]),
+    ],
+)
+def test_scores_of_pixels_leave_out_what_scores_of_images_count(world, changes, left):
+    truths = [record.model_copy(update=changes.get(record.id, {})) for record in world.truths]
+    whole = world.evaluation(truths=truths).subsets[0]
+    before = world.evaluation().subsets[0]
+    assert (whole.images, whole.bad_images, whole.left_out_images) == (3, 2, 3 - len(left))
+    for name in ("image_auroc", "class_f1_floor", "seams"):
+        assert getattr(whole, name) == getattr(before, name)
+    assert (whole.refined.class_f1, whole.coarse.class_f1) == (before.refined.class_f1, before.coarse.class_f1)
+    kept = [world.arrays["test_public", IMAGES["test_public"][place][0]] for place in left]
+    scores = ScoreCounts.pooled(ScoreCounts.of(anomaly_map, truth) for anomaly_map, _, _, truth in kept)
+    refined = sum((MaskCounts.of(mask, truth) for _, _, mask, truth in kept), MaskCounts())
+    assert (whole.auc_pro, whole.iap) == (scores.auc_pro(0.05), scores.iap())
+    assert (whole.pixel_auroc, whole.pixel_ap) == (scores.pixel_auroc(), scores.pixel_ap())
+    assert (whole.oracle_seg_f1, whole.oracle_threshold) == (scores.oracle_seg_f1(), scores.oracle_threshold())
+    assert whole.refined.seg_f1 == (refined.seg_f1() if scores.regions else None)
+    assert sum(size.defects for size in whole.defects) == scores.regions
+
+
+def test_one_image_with_a_mask_gives_no_interval_to_scores_of_pixels(world):
+    truths = [
+        record.model_copy(update={"defect_px": 0, "left_out": "empty mask"} if record.id == "000_regular" else {})
+        for record in world.truths
+    ]
+    assert set(world.evaluation(truths=truths).subsets[3].intervals) <= {"coarse_class_f1", "refined_class_f1"}
+
+
 def test_image_scores(world):
     first, _, good = world.evaluation().images[:3]
     anomaly_map, _, refined, truth = world.arrays["test_public", "bad/000_regular"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from seamark.errors import ManifestError
-from seamark.evaluation.summary import WHOLE_SPLIT, SummaryRow, summary_rows
+from seamark.evaluation.summary import MEAN, WHOLE_SPLIT, SummaryRow, summary_rows
 from seamark.files.atomic import atomic_write
 from seamark.manifests.base import read_manifest
 from seamark.manifests.evaluation import EvaluationManifest
@@ -56,7 +56,9 @@ def print_outcome(
         Where to print.
     """
     staleness = Staleness(expected)
-    stream.write("\n".join(["", *_score_lines(evaluations, staleness), ""]))
+    if lines := list(_score_lines(evaluations, staleness)):
+        stream.write("\n".join(["", *lines, ""]))
+    stream.write("\n")
     for name, result in RESULTS.items():
         if (path := Path(result.path.format(run))).is_file():
             stale = _stale(staleness.reason(_log(run, result)), result.target)
@@ -107,7 +109,7 @@ def _score_lines(evaluations: Sequence[str], staleness: Staleness) -> Iterator[s
             fresh.append(read_manifest(path, EvaluationManifest))
         except ManifestError as error:
             stale.append(str(error))
-    rows = [row for row in summary_rows(fresh) if row.light == WHOLE_SPLIT and not (stale and row.category == "mean")]
+    rows = [row for row in summary_rows(fresh) if row.light == WHOLE_SPLIT and not (stale and row.category == MEAN)]
     if rows:
         yield from _table(rows)
     for row in rows:

@@ -43,12 +43,14 @@ def _gallery(files: CategoryFiles, split: str, settings: ReportSettings) -> Gall
     path, preview = files.previews[split]
     shown = {strip.id: path.parent / strip.file for strip in preview.strips}
     scores = {name: scores for name, scores in files.scores(split).items() if name in shown}
-    peaks = {name: peak for name, peak in files.peaks(split).items() if name in shown}
-    captions = {name: f"peak {peak:.4g}" for name, peak in peaks.items()}
-    captions |= {name: _score_caption(image) for name, image in scores.items()}
-    unmasked = any(image.left_out == "no mask" for image in scores.values())
-    truth_known = bool(scores) and not unmasked
-    worst, best = _by_score(list(scores.values()), settings) if truth_known else _by_peak(peaks, settings)
+    captions = {name: _score_caption(image) for name, image in scores.items()}
+    truth_known = bool(scores) and not any(image.left_out == "no mask" for image in scores.values())
+    if truth_known:
+        worst, best = _by_score(list(scores.values()), settings)
+    else:
+        peaks = {name: peak for name, peak in files.peaks(split).items() if name in shown}
+        worst, best = _by_peak(peaks, settings)
+        captions = {name: f"peak {peak:.4g}" for name, peak in peaks.items()} | captions
     return Gallery(
         split=split,
         truth_known=truth_known,

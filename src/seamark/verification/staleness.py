@@ -59,8 +59,7 @@ class Staleness:
 
     def _other_settings(self, provenance: Path, facts: JobProvenance) -> bool:
         wanted = self.expected.get(str(provenance).removesuffix(".prov.json") + ".json", {})
-        settings = ("settings" in wanted) and json.loads(json.dumps(wanted["settings"]))
-        return "settings" in wanted and facts.params.get("settings") != settings
+        return "settings" in wanted and facts.params.get("settings") != json.loads(json.dumps(wanted["settings"]))
 
 
 def _provenance_of(manifest: Path) -> Path:
