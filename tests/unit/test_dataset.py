@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -180,14 +182,20 @@ def test_folders_decide_labels_and_a_mask_that_differs_is_named(tmp_path, layout
 
 
 @pytest.mark.parametrize(
-    "lone",
-    ["test_public/ground_truth/bad/000_other_mask.png", "test_public/ground_truth/notes.txt", "ground_truth/x.png"],
+    ("place", "target"),
+    [
+        ("test_public/ground_truth/bad/000_other_mask.png", None),
+        ("test_public/ground_truth/000.json", None),
+        ("ground_truth/bad/000_regular_mask.png", None),
+        ("test_public/ground_truth/bad/000_regular_mask.png", "moved/000_regular_mask.png"),
+        ("test_public/ground_truth/linked", "../../train/good"),
+    ],
 )
-def test_masks_that_lie_elsewhere_are_not_taken_for_none_at_all(root, lone):
-    for path in (root / "part/test_public/ground_truth/bad").iterdir():
-        path.unlink()
-    save_mask((root / "part" / lone).with_suffix(".png"))
-    (root / "part" / lone).with_suffix(".png").rename(root / "part" / lone)
+def test_masks_that_lie_elsewhere_are_not_taken_for_none_at_all(root, place, target):
+    shutil.rmtree(root / "part/test_public/ground_truth")
+    path = root / "part" / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"") if target is None else path.symlink_to(target)
     with pytest.raises(DataError, match=r"bad/000_regular_mask.png: the mask of .* is missing"):
         index(root)
 

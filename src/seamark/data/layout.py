@@ -184,9 +184,14 @@ def _light(stem: str) -> str:
 
 
 def _has_masks(folder: Path) -> bool:
-    """Whether anything lies in a folder for masks; where nothing does, images have labels alone."""
-    folders = (folder / "ground_truth", *folder.glob("*/ground_truth"))
-    return any(path.is_file() and not path.name.startswith(".") for base in folders for path in base.rglob("*"))
+    """Whether anything lies where masks do, be it a dangling link; where nothing does, images have labels alone."""
+    truths = [truth for base in (folder, *_folders(folder)) if (truth := base / "ground_truth").is_dir()]
+    files = (path for truth in truths for kind in (truth, *_folders(truth)) for path in kind.iterdir())
+    return any(not path.is_dir() and not path.name.startswith(".") for path in files)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_dir()]
 
 
 def _walk_mvtec_ad_2(root: Path, folder: Path) -> Iterator[FoundImage]:

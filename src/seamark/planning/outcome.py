@@ -1,6 +1,5 @@
 """What a run says at its end: the scores, and where archive and pages are; what is older than its inputs is marked."""
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,15 +8,12 @@ from typing import Any, TextIO
 
 from seamark.errors import ManifestError
 from seamark.evaluation.summary import MEAN, WHOLE_SPLIT, SummaryRow, summary_rows
-from seamark.files.atomic import atomic_write
 from seamark.manifests.base import read_manifest
 from seamark.manifests.evaluation import EvaluationManifest
 from seamark.repair import snakemake_command
-from seamark.verification.staleness import Staleness
+from seamark.verification.staleness import Staleness, mark_page
 
 COLUMNS = ("category", "split", "auc_pro", "coarse_seg_f1", "refined_seg_f1", "refined_class_f1", "class_f1_floor")
-PAGES = {"report": "report", "comparison": "compared", "ablation": "ablated"}
-"""Folders of pages, which say by themselves when they are stale, and what their results are called."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ def print_outcome(
 
 
 def mark_pages(run: str, expected: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write beside the logs which pages of a run are stale and why; the pages show it when they are opened.
+    """Write beside the pages of a run whether they are stale and why; they show it when they are opened.
 
     Parameters
     ----------
@@ -76,16 +72,10 @@ def mark_pages(run: str, expected: Mapping[str, Mapping[str, Any]]) -> None:
     expected : mapping of str to mapping
         ``settings`` of now by path of a manifest.
     """
-    staleness, found = Staleness(expected), {}
-    for folder, name in PAGES.items():
-        if reason := staleness.reason(_log(run, RESULTS[name])):
-            found[folder] = _stale(reason, RESULTS[name].target)
-    script = Path("out", run, "logs", "stale.js")
-    if not found:
-        script.unlink(missing_ok=True)
-        return
-    with atomic_write(script) as draft:
-        draft.write_text(f"seamarkStale({json.dumps(found)});\n", encoding="ascii")
+    staleness = Staleness(expected)
+    for result in RESULTS.values():
+        if (page := Path(result.path.format(run))).suffix == ".html" and page.is_file():
+            mark_page(page, _stale(staleness.reason(_log(run, result)), result.target))
 
 
 def _log(run: str, result: _Result) -> Path:

@@ -55,7 +55,7 @@ def render(template: str, page: Path, facts: Mapping[str, Any], styles: Sequence
     }
     # The package's own files, not data.
     style = Markup("\n").join(Markup(TEMPLATES.joinpath(name).read_text(encoding="utf-8")) for name in styles)
-    return environment.get_template(template).render(facts, style=style, folder=folder.name)
+    return environment.get_template(template).render(facts, style=style)
 
 
 def relative_path(target: Path, folder: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seamark.errors import ManifestError
+from seamark.files.atomic import atomic_write
 from seamark.flow import STAGES
 from seamark.manifests.base import read_manifest
 from seamark.running.file_records import FileRecord, JobProvenance, difference
@@ -60,6 +61,12 @@ class Staleness:
     def _other_settings(self, provenance: Path, facts: JobProvenance) -> bool:
         wanted = self.expected.get(str(provenance).removesuffix(".prov.json") + ".json", {})
         return "settings" in wanted and facts.params.get("settings") != json.loads(json.dumps(wanted["settings"]))
+
+
+def mark_page(page: Path, why: str) -> None:
+    """Write beside a page what it shows above all else when it is opened; nothing if the text is empty."""
+    with atomic_write(page.with_name("stale.js")) as draft:
+        draft.write_text(f"seamarkStale({json.dumps(why)});\n", encoding="ascii")
 
 
 def _provenance_of(manifest: Path) -> Path:
