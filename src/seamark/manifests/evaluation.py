@@ -9,7 +9,10 @@ from seamark.settings.base import Split
 
 
 class MaskScores(Record):
-    """How well binary masks agree with the truth; None where it is undefined (no defect and nothing predicted)."""
+    """How well binary masks agree with the truth; None where nothing is to be found and nothing found.
+
+    SegF1 is None, too, where no bad image has a mask; pixels are those of images whose masks agree with their folders.
+    """
 
     seg_f1: float | None
     """Pixels of all images pooled, then one F1."""
