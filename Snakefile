@@ -34,11 +34,11 @@ onstart:
 
 
 onsuccess:
-    print_outcome(run.name, run.made("evaluate")(None), run.expected())
+    print_outcome(run)
 
 
 onerror:
-    mark_pages(run.name, run.expected())
+    mark_pages(run)
 
 
 include: "rules/targets.smk"

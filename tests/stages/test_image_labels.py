@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -81,7 +82,12 @@ def test_labels_decide_image_scores_and_only_masks_that_agree_decide_the_others(
 
     monkeypatch.chdir(tmp_path)
     stream = io.StringIO()
-    print_outcome("run", ["out/run/90_eval/grey.json"], {}, stream)
+    nothing = {
+        "expected": dict,
+        "settings": lambda _: lambda _: {},
+        "made": lambda _: lambda _: ["out/run/90_eval/grey.json"],
+    }
+    print_outcome(SimpleNamespace(name="run", out="out/run", **nothing), stream)
     assert "grey test_public: 2 of 4 images" in stream.getvalue()
 
 

@@ -18,7 +18,7 @@ def write(folder, name, content="old", inputs=()):
     path.parent.mkdir(exist_ok=True)
     path.write_text(content)
     facts = {"rule": name.split("/")[0][3:], "versions": {}, "params": {"settings": {"k": 1}}}
-    facts["inputs"] = recorded(folder / f"{source}.json" for source in inputs)
+    facts |= {"inputs": recorded(folder / f"{source}.json" for source in inputs), "outputs": recorded([path])}
     path.with_suffix(".prov.json").write_text(json.dumps(facts))
     return path
 

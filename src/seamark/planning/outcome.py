@@ -1,15 +1,17 @@
 """What a run says at its end: the scores, and where archive and pages are; what is older than its inputs is marked."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from seamark.errors import ManifestError
 from seamark.evaluation.summary import MEAN, WHOLE_SPLIT, SummaryRow, summary_rows
+from seamark.flow import STAGES
 from seamark.manifests.base import read_manifest
 from seamark.manifests.evaluation import EvaluationManifest
+from seamark.planning.plan import Plan
 from seamark.repair import snakemake_command
 from seamark.verification.staleness import Staleness, mark_page
 
@@ -35,51 +37,54 @@ RESULTS = {
 """What people open, by its name; the rule that makes it, and the target that asks for it."""
 
 
-def print_outcome(
-    run: str, evaluations: Sequence[str], expected: Mapping[str, Mapping[str, Any]], stream: TextIO = sys.stderr
-) -> None:
+def print_outcome(run: Plan, stream: TextIO = sys.stderr) -> None:
     """Print the scores of a run and where its results are, as far as they exist; stale ones say so.
 
     Parameters
     ----------
-    run : str
-        Name of the run.
-    evaluations : sequence of str
-        Evaluation manifests of its categories.
-    expected : mapping of str to mapping
-        ``settings`` of now by path of a manifest.
+    run : Plan
+        The run.
     stream : text stream
         Where to print.
     """
-    staleness = Staleness(expected)
-    if lines := list(_score_lines(evaluations, staleness)):
+    staleness = Staleness(_expected(run))
+    if lines := list(_score_lines(run.made("evaluate")(None), staleness)):
         stream.write("\n".join(["", *lines, ""]))
     stream.write("\n")
     for name, result in RESULTS.items():
-        if (path := Path(result.path.format(run))).is_file():
+        if (path := Path(result.path.format(run.name))).is_file():
             stale = _stale(staleness.reason(_log(run, result)), result.target)
             stream.write(f"{name:8} {path}{stale and f'  {stale}'}\n")
-    mark_pages(run, expected)
+    mark_pages(run)
 
 
-def mark_pages(run: str, expected: Mapping[str, Mapping[str, Any]]) -> None:
+def mark_pages(run: Plan) -> None:
     """Write beside the pages of a run whether they are stale and why; they show it when they are opened.
 
     Parameters
     ----------
-    run : str
-        Name of the run.
-    expected : mapping of str to mapping
-        ``settings`` of now by path of a manifest.
+    run : Plan
+        The run.
     """
-    staleness = Staleness(expected)
+    staleness = Staleness(_expected(run))
     for result in RESULTS.values():
-        if (page := Path(result.path.format(run))).suffix == ".html" and page.is_file():
+        if (page := Path(result.path.format(run.name))).suffix == ".html" and page.is_file():
             mark_page(page, _stale(staleness.reason(_log(run, result)), result.target))
 
 
-def _log(run: str, result: _Result) -> Path:
-    return Path("out", run, "logs", f"{result.rule}.prov.json")
+def _expected(run: Plan) -> dict[str, dict[str, Any]]:
+    """Return the settings of now of all jobs that may stand behind a result, by path of a declared output."""
+    last = {
+        STAGES[rule].manifest.format(run=run.name): {
+            "settings" if name == rule else name: run.settings(name)(None) for name in STAGES[rule].settings
+        }
+        for rule in ("package", "report")
+    }
+    return run.expected() | last
+
+
+def _log(run: Plan, result: _Result) -> Path:
+    return Path(run.out, "logs", f"{result.rule}.prov.json")
 
 
 def _stale(reason: str | None, target: str) -> str:

@@ -23,7 +23,7 @@ class Staleness:
     Parameters
     ----------
     expected : mapping of str to mapping
-        ``settings`` of now by path of a manifest.
+        Settings of now by the names of params, by path of a declared output.
     """
 
     expected: Mapping[str, Mapping[str, Any]]
@@ -51,16 +51,17 @@ class Staleness:
             facts = read_manifest(provenance, JobProvenance)
         except ManifestError:
             return None
-        if self._other_settings(provenance, facts):
+        if self._other_settings(facts):
             return f"made before the settings of {facts.rule} changed"
         sources = {Path(name): record for name, record in facts.inputs.items()}
         behind = (self.reason(_provenance_of(path)) for path in sources)
         changed = (_changed(path, record) for path, record in sources.items())
         return next((reason for reasons in (behind, changed) for reason in reasons if reason), None)
 
-    def _other_settings(self, provenance: Path, facts: JobProvenance) -> bool:
-        wanted = self.expected.get(str(provenance).removesuffix(".prov.json") + ".json", {})
-        return "settings" in wanted and facts.params.get("settings") != json.loads(json.dumps(wanted["settings"]))
+    def _other_settings(self, facts: JobProvenance) -> bool:
+        wanted = next((self.expected[name] for name in facts.outputs if name in self.expected), {})
+        compared = [name for name in wanted if name in facts.params and name != "code"]
+        return any(facts.params[name] != json.loads(json.dumps(wanted[name])) for name in compared)
 
 
 def mark_page(page: Path, why: str) -> None:
