@@ -10,7 +10,7 @@ min_version("9.0")
 PROJECT = Path(workflow.basedir)
 sys.path.insert(0, str(PROJECT / "src"))
 
-from seamark.planning.outcome import print_outcome
+from seamark.planning.outcome import mark_pages, print_outcome
 from seamark.planning.plan import Plan
 from seamark.planning.refusals import scoring_models
 from seamark.planning.workflow import hide_places, limits, offered_gpus, prepare, start
@@ -34,7 +34,11 @@ onstart:
 
 
 onsuccess:
-    print_outcome(run.name)
+    print_outcome(run)
+
+
+onerror:
+    mark_pages(run)
 
 
 include: "rules/targets.smk"

@@ -33,6 +33,7 @@ from seamark.files.atomic import atomic_folder, atomic_write
 from seamark.report.compare_page import Comparison, render_comparison, render_markdown
 from seamark.running.job import Job, run
 from seamark.settings.comparison import ComparisonPageSettings
+from seamark.verification.staleness import mark_page
 
 
 def main(job: Job) -> None:
@@ -60,6 +61,7 @@ def main(job: Job) -> None:
         draft.write_text(render_markdown(comparison), encoding="utf-8")
     with atomic_write(page) as draft:
         draft.write_text(render_comparison(comparison, page), encoding="utf-8")
+    mark_page(page, "")
 
 
 run(main, globals())

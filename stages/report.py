@@ -10,7 +10,7 @@
 **Outputs**
 
 - ``page``: HTML, opens from the file system without a network; images and data are linked relatively; beside it, in
-  ``gallery/``, the scripts of gallery and viewer and what they show of every image
+  ``gallery/``, the scripts of gallery and viewer and what they show of every image, and ``stale.js``, still empty
 - ``plots``: ``PlotsManifest`` (JSON); beside it the figures as SVG and PNG and the CSV behind each
 - ``summary``: CSV, one row per category, split and light condition, then the means over the categories
 
@@ -33,6 +33,7 @@ from seamark.report.run_files import ReportFiles
 from seamark.report.viewer import write_galleries
 from seamark.running.job import Job, run
 from seamark.settings.report import ReportSettings
+from seamark.verification.staleness import mark_page
 
 
 def main(job: Job) -> None:
@@ -55,6 +56,7 @@ def main(job: Job) -> None:
         write_galleries(inputs.categories, folder, page.parent)
     with atomic_write(page) as draft:
         draft.write_text(html, encoding="utf-8")
+    mark_page(page, "")
 
 
 run(main, globals())

@@ -1,8 +1,8 @@
 """Gather the known truth of a category and test split; only evaluate and preview read it.
 
 **Inputs** ``index``: IndexManifest of the split.
-**Outputs** ``manifest``: TruthManifest, JSON; mask path, digest and number of defect pixels of every image whose truth
-is known.
+**Outputs** ``manifest``: TruthManifest, JSON; label, mask path, digest and number of defect pixels of every image
+whose truth is known, and why the pixels of some are no truth.
 **Params** ``root``: data root; ``truth_root``: folder with the private truth, or None.
 
 Source: docs/methods/mvtec_ad2.md#tree-and-names (mask names and values).
@@ -10,7 +10,7 @@ Source: docs/methods/mvtec_ad2.md#tree-and-names (mask names and values).
 
 from pathlib import Path
 
-from seamark.data.index import find_truth
+from seamark.data.index import find_truth, left_out_lines
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest
 from seamark.running.job import Job, run
@@ -22,6 +22,7 @@ def main(job: Job) -> None:
     truth_root = job.params["truth_root"]
     truth = find_truth(index, Path(job.params["root"]), Path(truth_root) if truth_root else None, job.map)
     write_manifest(job.target("manifest"), truth)
+    job.say(*(f"warning: {line}" for line in left_out_lines(truth)))
 
 
 run(main, globals())

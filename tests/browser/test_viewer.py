@@ -5,6 +5,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from tests.stages.small_run import SPLITS, SmallRun
+from tests.stages.test_image_labels import finished
+
+from seamark.verification.staleness import mark_page
 
 BAD = "#image=grey/test_public/bad%2F001_regular"
 LAYERS = ["photograph", "map", "coarse", "refined", "truth"]
@@ -245,3 +248,21 @@ def test_the_colour_bar_marks_threshold_and_peak(viewer):
     assert ticks[0][1] == "mean_std 2"
     low, high = (float(text) for text in viewer.locator(".ends span").all_text_contents())
     assert low < 2 < high
+
+
+def test_a_page_that_is_older_than_its_inputs_says_so(open_page, report):
+    assert open_page(report).locator("#stale").is_hidden()
+    mark_page(report, "stale: made before <train> ran again")
+    assert open_page(report).locator("#stale").text_content() == "stale: made before <train> ran again"
+    mark_page(report, "")
+
+
+def test_an_image_without_a_mask_shows_its_label_and_no_scores_of_pixels(open_page, tmp_path):
+    run = finished(tmp_path, masks=False)
+    run.report()
+    page = open_page(run.out / "report/index.html", BAD)
+    page.locator("#viewer[open]").wait_for()
+    numbers = page.locator(".numbers").text_content()
+    assert "Scores of images onlyno mask" in numbers
+    assert "F1" not in numbers
+    assert "Truthbad" in numbers

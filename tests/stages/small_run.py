@@ -159,8 +159,8 @@ class SmallRun:
         )
         if known:
             defect_px = int(truth.sum())
-            record = TruthRecord(split=split, id=image_id, mask=mask, root="truth", sha256=None, defect_px=defect_px)
-            truths.append(record)
+            facts = {"mask": mask, "root": "truth", "sha256": None, "bad": defect_px > 0, "defect_px": defect_px}
+            truths.append(TruthRecord(split=split, id=image_id, **facts))
 
     def save_map(self, category, split, image_id, scores):
         path = self.out / "45_fused" / category / split / f"{image_id}.tiff"
@@ -246,6 +246,7 @@ class SmallRun:
                         light=light,
                         images=len(part),
                         bad_images=bad,
+                        left_out_images=0,
                         **(dict.fromkeys(names) | values),
                         oracle_threshold=1.5 if bad else None,
                         class_f1_floor=2 * bad / (bad + len(part)) if bad else None,

@@ -74,7 +74,15 @@ class Run:
             relative = str(truth_file.relative_to(self.folder / "truth"))
             defect_px = int(mask.sum())
             truths.append(
-                TruthRecord(split=split, id=name, mask=relative, root="truth", sha256=None, defect_px=defect_px)
+                TruthRecord(
+                    split=split,
+                    id=name,
+                    mask=relative,
+                    root="truth",
+                    sha256=None,
+                    bad=defect_px > 0,
+                    defect_px=defect_px,
+                )
             )
             maps.append(
                 MapRecord(

@@ -23,7 +23,7 @@ from seamark.evaluation.regions import FoundRegions, Regions
 from seamark.evaluation.seams import ScoreJumps
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.evaluation import EvaluationManifest
-from seamark.manifests.index import ImageRecord
+from seamark.manifests.index import ImageRecord, TruthRecord
 from seamark.report.compare_page import Comparison, render_markdown
 from seamark.settings.evaluate import EvaluateSettings
 
@@ -48,7 +48,9 @@ class Example:
     @property
     def item(self):
         record = self.record
-        return EvaluatedImage(self.id, record, Path(), Path(), None, Path(), Path(), None, int(self.truth.sum()))
+        facts = {"mask": None, "root": "data", "sha256": None, "bad": bool(self.truth.any())}
+        truth = TruthRecord(split=self.split, id=self.id, defect_px=int(self.truth.sum()), **facts)
+        return EvaluatedImage(self.id, record, Path(), Path(), None, Path(), Path(), truth, None)
 
     @property
     def record(self):

@@ -1,9 +1,12 @@
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
 from tests.indexes import index_category, truth_of_category
 
 from seamark.data.channels import require_one_kind
+from seamark.data.index import left_out_lines
 from seamark.data.inventory import category_inventory
 from seamark.data.layout import OFFICIAL_COUNTS, category_folders, find_images, listing_digest, require_official_counts
 from seamark.errors import DataError
@@ -195,15 +198,66 @@ def test_mvtec_ad_layout_is_read(tmp_path):
     assert [record.defect_px for record in truth["test_public"].images] == [30, 0]
 
 
+@pytest.mark.parametrize("layout", ["mvtec_ad_2", "mvtec_ad"])
+@pytest.mark.parametrize(
+    ("masks", "expected"),
+    [
+        ({}, {"bad/000": (True, None, "no mask"), "good/000": (False, 0, None)}),
+        ({"bad/000": 255}, {"bad/000": (True, 30, None), "good/000": (False, 0, None)}),
+        ({"bad/000": 0}, {"bad/000": (True, 0, "empty mask"), "good/000": (False, 0, None)}),
+        ({"bad/000": 255, "good/000": 0}, {"bad/000": (True, 30, None), "good/000": (False, 0, None)}),
+        (
+            {"bad/000": 255, "good/000": 255},
+            {"bad/000": (True, 30, None), "good/000": (False, 30, "mask of a good image")},
+        ),
+    ],
+)
+def test_folders_decide_labels_and_a_mask_that_differs_is_named(tmp_path, layout, masks, expected):
+    part = tmp_path / "part"
+    test = part / ("test_public" if layout == "mvtec_ad_2" else "test")
+    ground_truth = (test if layout == "mvtec_ad_2" else part) / "ground_truth"
+    for number in range(20):
+        save(part / "train" / "good" / f"{number:03d}.png")
+    save(part / "validation" / "good" / "000.png")
+    for name in expected:
+        save(test / f"{name}.png")
+    for name, value in masks.items():
+        save_mask(ground_truth / f"{name}_mask.png", value=value)
+    truth = truth_of_category(index(tmp_path, layout=layout), tmp_path, None)["test_public"]
+    found = {record.id: (record.bad, record.defect_px, record.left_out) for record in truth.images}
+    assert found == expected
+    named = [record.id for record in truth.images if record.left_out]
+    assert len(list(left_out_lines(truth))) == len(named)
+
+
+@pytest.mark.parametrize(
+    ("place", "target"),
+    [
+        ("test_public/ground_truth/bad/000_other_mask.png", None),
+        ("test_public/ground_truth/000.json", None),
+        ("ground_truth/bad/000_regular_mask.png", None),
+        ("test_public/ground_truth/bad/000_regular_mask.png", "moved/000_regular_mask.png"),
+        ("test_public/ground_truth/linked", "../../train/good"),
+    ],
+)
+def test_masks_that_lie_elsewhere_are_not_taken_for_none_at_all(root, place, target):
+    shutil.rmtree(root / "part/test_public/ground_truth")
+    path = root / "part" / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"") if target is None else path.symlink_to(target)
+    with pytest.raises(DataError, match=r"bad/000_regular_mask.png: the mask of .* is missing"):
+        index(root)
+
+
 def test_private_truth_is_found_by_number_or_full_name(root, tmp_path):
     truth_root = tmp_path / "truth"
     folder = truth_root / "part" / "test_private"
     save_mask(folder / "000_mask.png")
     save_mask(folder / "001_regular_mask.png", value=0)
     truth = truth_of_category(index(root), root, truth_root)
-    assert {name: record.defect_px for name, record in truth["test_private"].by_id.items()} == {
-        "000_regular": 30,
-        "001_regular": 0,
+    assert {name: (found.defect_px, found.bad) for name, found in truth["test_private"].by_id.items()} == {
+        "000_regular": (30, True),
+        "001_regular": (0, False),
     }
     assert truth["test_private_mixed"].by_id == {}
     assert len(truth["test_public"].images) == 8

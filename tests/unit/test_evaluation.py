@@ -90,8 +90,8 @@ class World:
             (self.root / mask).parent.mkdir(parents=True, exist_ok=True)
             write_mask(self.root / mask, truth)
         root = "truth" if split == "test_private" else "data"
-        count = int(truth.sum())
-        self.truths.append(TruthRecord(split=split, id=name, mask=mask, root=root, sha256=None, defect_px=count))
+        facts = {"mask": mask, "root": root, "sha256": None, "bad": bool(truth.any()), "defect_px": int(truth.sum())}
+        self.truths.append(TruthRecord(split=split, id=name, **facts))
 
     def _write(self, folder, name, array):
         suffix = "png" if array.dtype == bool else "tiff"
@@ -156,6 +156,40 @@ def test_scores_are_those_of_the_pooled_arrays(world):
     assert (whole.refined.seg_f1, whole.refined.class_f1) == (refined.seg_f1(), refined.class_f1())
     assert (whole.coarse.seg_f1, whole.coarse.class_f1) == (coarse.seg_f1(), coarse.class_f1())
     assert whole.refined.false_negative_px == refined.false_negative_px
+
+
+@pytest.mark.parametrize(
+    ("changes", "left"),
+    [
+        ({"bad/000_regular": {"defect_px": 0, "left_out": "empty mask"}}, [1, 2]),
+        ({"good/000_regular": {"defect_px": 9, "left_out": "mask of a good image", "mask": "m.png"}}, [0, 1]),
+        ({f"bad/{name}": {"mask": None, "left_out": "no mask"} for name in ("000_regular", "001_shift_1")}, [2]),
+    ],
+)
+def test_scores_of_pixels_leave_out_what_scores_of_images_count(world, changes, left):
+    truths = [record.model_copy(update=changes.get(record.id, {})) for record in world.truths]
+    whole = world.evaluation(truths=truths).subsets[0]
+    before = world.evaluation().subsets[0]
+    assert (whole.images, whole.bad_images, whole.left_out_images) == (3, 2, 3 - len(left))
+    for name in ("image_auroc", "class_f1_floor", "seams"):
+        assert getattr(whole, name) == getattr(before, name)
+    assert (whole.refined.class_f1, whole.coarse.class_f1) == (before.refined.class_f1, before.coarse.class_f1)
+    kept = [world.arrays["test_public", IMAGES["test_public"][place][0]] for place in left]
+    scores = ScoreCounts.pooled(ScoreCounts.of(anomaly_map, truth) for anomaly_map, _, _, truth in kept)
+    refined = sum((MaskCounts.of(mask, truth) for _, _, mask, truth in kept), MaskCounts())
+    assert (whole.auc_pro, whole.iap) == (scores.auc_pro(0.05), scores.iap())
+    assert (whole.pixel_auroc, whole.pixel_ap) == (scores.pixel_auroc(), scores.pixel_ap())
+    assert (whole.oracle_seg_f1, whole.oracle_threshold) == (scores.oracle_seg_f1(), scores.oracle_threshold())
+    assert whole.refined.seg_f1 == (refined.seg_f1() if scores.regions else None)
+    assert sum(size.defects for size in whole.defects) == scores.regions
+
+
+def test_one_image_with_a_mask_gives_no_interval_to_scores_of_pixels(world):
+    truths = [
+        record.model_copy(update={"defect_px": 0, "left_out": "empty mask"} if record.id == "000_regular" else {})
+        for record in world.truths
+    ]
+    assert set(world.evaluation(truths=truths).subsets[3].intervals) <= {"coarse_class_f1", "refined_class_f1"}
 
 
 def test_image_scores(world):
@@ -229,14 +263,14 @@ def test_manifest_without_an_image_is_an_error(world):
 
 def test_truth_of_another_size_names_both_files(world):
     image = world.images()[0]
-    write_mask(image.truth, np.ones((HEIGHT, WIDTH + 1), bool))
+    write_mask(image.truth_file, np.ones((HEIGHT, WIDTH + 1), bool))
     with pytest.raises(DataError, match=r"000_regular_mask\.png.*37 x 24.*000_regular\.png.*36 x 24"):
         evaluate_image(image, GRIDS)
 
 
 def test_changed_truth_is_noticed(world):
     image = world.images()[0]
-    write_mask(image.truth, np.ones((HEIGHT, WIDTH), bool))
+    write_mask(image.truth_file, np.ones((HEIGHT, WIDTH), bool))
     with pytest.raises(ManifestError, match="changed"):
         evaluate_image(image, GRIDS)
 
@@ -289,7 +323,7 @@ def test_summary_rows_and_means(tmp_path):
 def test_summary_as_csv(tmp_path):
     scores = dict.fromkeys(SCORES, 0.5) | {"refined_seg_f1": 1 / 3, "image_auroc": None}
     ends = {"auc_pro": (0.25, 0.75)}
-    row = SummaryRow("felt", "test_public", "all", 3, 2, **scores, intervals=ends)
+    row = SummaryRow("felt", "test_public", "all", 3, 2, 0, **scores, intervals=ends)
     write_summary(tmp_path / "90_eval" / "summary.csv", [row])
     lines = list(csv.DictReader((tmp_path / "90_eval" / "summary.csv").open()))
     assert lines[0]["refined_seg_f1"] == "0.333333"
@@ -324,7 +358,7 @@ def test_defects_found_per_image(world):
 
 def test_intervals_depend_on_the_seed_alone_and_need_two_images_of_a_kind(world):
     private = {"split": "test_private"}
-    bad = [image for image in world.images() if image.defect_px]
+    bad = [image for image in world.images() if image.truth.defect_px]
     images = [replace(image, image=image.image.model_copy(update=private)) for image in bad]
     outcomes = [evaluate_image(image, GRIDS) for image in images]
 

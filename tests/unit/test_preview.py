@@ -156,10 +156,9 @@ def test_contact_sheet_grows_sideways_when_it_would_be_too_high(tmp_path):
     assert width > 2 * 10
 
 
-@pytest.mark.parametrize(("defect_px", "label"), [(0, "good"), (5, "bad")])
-def test_an_empty_private_mask_means_good(defect_px, label):
-    truth = TruthRecord(
-        split="test_private", id="000_regular", mask="m.png", root="truth", sha256="0", defect_px=defect_px
-    )
+@pytest.mark.parametrize(("bad", "label"), [(False, "good"), (True, "bad")])
+def test_the_truth_says_whether_an_image_is_bad(bad, label):
+    facts = {"mask": "m.png", "root": "truth", "sha256": "0", "bad": bad, "defect_px": 5}
+    truth = TruthRecord(split="test_private", id="000_regular", **facts)
     source = PreviewSource(**{field.name: None for field in fields(PreviewSource)} | {"truth": truth})
     assert source.label == label

@@ -162,7 +162,11 @@ def test_compare_puts_presets_and_finished_runs_beside_the_run(project):
     planned = jobs(project, "compare")
     assert planned["comparison"] == 1
     assert planned["refine"] == 2 * PER_SPLIT
-    (project.out / "70_refined/bolt/validation.json").unlink()
+    masks = project.out / "70_refined/bolt/validation.json"
+    masks.write_text(masks.read_text() + "\n")
+    text = refusal(project, "compare")
+    assert "out/tiny/90_eval/bolt.json of tiny are stale, made before refine ran again" in text
+    masks.unlink()
     text = refusal(project, "compare")
     assert "compare.runs: tiny is not finished, it lacks out/tiny/70_refined/bolt/validation.json" in text
     assert "-- evaluation" in text

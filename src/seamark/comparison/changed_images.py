@@ -16,17 +16,21 @@ class ImageResult:
     """What one run made of one image."""
 
     scores: ImageScores
-    false_positive_share: float
-    """Pixels wrongly in the refined mask over all pixels of the image."""
+    false_positive_share: float | None
+    """Pixels wrongly in the refined mask over all pixels of the image; None where scores of pixels leave it out."""
 
     def change(self, first: "ImageResult") -> float:
         """Return how much the result differs from that of the first run, 0..1.
 
-        For an image with a defect, the difference of the refined F1; for a good one that of the false-positive share.
+        For an image with a defect, the difference of the refined F1; for a good one that of the false-positive share; 0
+        for one that scores of pixels leave out.
         """
-        if self.scores.bad:
-            return abs((self.scores.refined_f1 or 0.0) - (first.scores.refined_f1 or 0.0))
-        return abs(self.false_positive_share - first.false_positive_share)
+        return abs((self.measure or 0.0) - (first.measure or 0.0))
+
+    @property
+    def measure(self) -> float | None:
+        """Refined F1 of an image with a defect, false-positive share of a good one; None where it is left out."""
+        return self.scores.refined_f1 if self.scores.bad else self.false_positive_share
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,8 @@ def _of_split(runs: Sequence[ScoredRun], category: str, split: Split) -> list[Co
 
 def _result(run: ScoredRun, category: str, scores: ImageScores) -> ImageResult:
     photograph = run.photographs[category][scores.split, scores.id]
-    return ImageResult(scores, scores.refined_false_positive_px / (photograph.width * photograph.height))
+    wrong = scores.refined_false_positive_px
+    return ImageResult(scores, None if wrong is None else wrong / (photograph.width * photograph.height))
 
 
 def most_changed(images: Sequence[ComparedImage], count: int) -> list[ComparedImage]:

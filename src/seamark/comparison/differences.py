@@ -10,7 +10,7 @@ import numpy as np
 from seamark.comparison.runs import ScoredRun, ScoredSubset, evaluated_splits
 from seamark.evaluation.bootstrap import percentile_interval
 from seamark.evaluation.images import TEST_SPLITS
-from seamark.evaluation.summary import INTERVALS, MEAN, WHOLE_SPLIT
+from seamark.evaluation.summary import IMAGES, INTERVALS, MEAN, WHOLE_SPLIT, SummaryRow
 from seamark.files.images import Float64Array
 from seamark.settings.base import Split
 
@@ -60,6 +60,8 @@ class ComparedSubset:
     """What the mean is over; the category itself where it is none."""
     images: int
     bad_images: int
+    left_out_images: int
+    """Of all images, those that scores of pixels and defects leave out."""
     rows: tuple[ComparedRow, ...]
     """One per run."""
 
@@ -110,9 +112,7 @@ def _split_subsets(runs: Sequence[ScoredRun], category: str, split: Split) -> li
         found = [run.subsets.get((category, split, light)) for run in runs]
         row = next(subset.row for subset in found if subset is not None)
         scores = [None if subset is None else _of_subset(subset) for subset in found]
-        subsets.append(
-            ComparedSubset(category, split, light, (category,), row.images, row.bad_images, _rows(runs, scores))
-        )
+        subsets.append(ComparedSubset(category, split, light, (category,), **_images([row]), rows=_rows(runs, scores)))
     return subsets
 
 
@@ -135,10 +135,13 @@ def _mean_subset(runs: Sequence[ScoredRun], split: Split) -> ComparedSubset:
         split=split,
         light=WHOLE_SPLIT,
         categories=categories,
-        images=sum(part.row.images for part in rows),
-        bad_images=sum(part.row.bad_images for part in rows),
+        **_images([part.row for part in rows]),
         rows=_rows(runs, [_mean([_of_subset(part) for part in list_]) if list_ else None for list_ in parts]),
     )
+
+
+def _images(rows: Sequence[SummaryRow]) -> dict[str, int]:
+    return {name: sum(getattr(row, name) for row in rows) for name in IMAGES}
 
 
 def _mean(parts: Sequence[_Scores]) -> _Scores:

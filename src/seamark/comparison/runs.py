@@ -191,7 +191,7 @@ def _require_same_images(first: ScoredRun, other: ScoredRun, category: str, spli
         )
     for name in ones:
         records = [run.photographs[category][split, name] for run in (first, other)]
-        truths = [(image.defect_px, image.light) for image in (ones[name], twos[name])]
+        truths = [(image.bad, image.left_out, image.defect_px, image.light) for image in (ones[name], twos[name])]
         if records[0].sha256 != records[1].sha256 or truths[0] != truths[1]:
             raise ManifestError(
                 f"{path}: {category} {split}/{name} is another photograph or has another truth than in "

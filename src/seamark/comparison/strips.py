@@ -174,5 +174,7 @@ def write_comparison_strip(strip: ComparisonStrip, folder: Path) -> None:
 
 
 def _note(scores: ImageScores) -> str:
+    if scores.left_out:
+        return scores.left_out
     wrong = f"{scores.refined_false_positive_px:,} px too many, {scores.refined_false_negative_px:,} missed"
     return f"F1 {scores.refined_f1 or 0.0:.3f}, {wrong}" if scores.bad else wrong

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from seamark.comparison.differences import ComparedScore, ComparedSubset
-from seamark.evaluation.summary import INTERVALS, MEAN
+from seamark.evaluation.summary import IMAGES, INTERVALS, MEAN
 from seamark.files.atomic import atomic_write
 
 ENDS = ("", "_low", "_high", "_difference", "_difference_low", "_difference_high")
@@ -45,12 +45,12 @@ def write_csv(target: Path, subsets: Sequence[ComparedSubset], changes: Sequence
     changed = ["; ".join(changed_settings(text)) for text in changes]
     with atomic_write(target) as draft, draft.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        head = ("run", "changes", "category", "split", "light", "mean_over", "images", "bad_images")
+        head = ("run", "changes", "category", "split", "light", "mean_over", *IMAGES)
         writer.writerow([*head, *scores, "manifests"])
         for subset in subsets:
             over = " ".join(subset.categories) if subset.category == MEAN else ""
             for row in subset.rows:
-                facts = [subset.category, subset.split, subset.light, over, subset.images, subset.bad_images]
+                facts = [subset.category, subset.split, subset.light, over, *(getattr(subset, name) for name in IMAGES)]
                 cells = [cell for name in INTERVALS for cell in _csv_cells(row.scores.get(name))]
                 paths = " ".join(path.as_posix() for path in row.paths)
                 writer.writerow([row.run, changed[row.number], *facts, *cells, paths])

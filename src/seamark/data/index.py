@@ -1,6 +1,7 @@
 """The index of a category and split: every image checked before hours are spent on it."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import cast
@@ -64,13 +65,29 @@ def find_truth(index: IndexManifest, root: Path, truth_root: Path | None, map_im
     """Gather the known truth of a split: public labels and masks, and private masks where a truth root is given.
 
     The latter are ``<category>/<split>/NNN_mask.png``; a private split without a folder there stays unknown. Images are
-    in the order of the index. Raises DataError if an image of a private split with a truth folder has no mask, or a
-    mask has another size than its image.
+    in the order of the index. A public image is good or bad by its folder, whatever its mask says; the record tells
+    where the two differ, or a bad image has no mask. Raises DataError if an image of a private split with a truth
+    folder has no mask, or a mask has another size than its image.
     """
     known = [image for image in index.images if _truth_known(index, image, truth_root)]
     records = map_images(lambda image: _truth(index, image, root, truth_root), known, "masks")
     images = tuple(cast("list[TruthRecord]", records))
     return TruthManifest(category=index.category, split=index.split, images=images)
+
+
+def left_out_lines(truth: TruthManifest) -> Iterator[str]:
+    """Name the images that scores of pixels and defects leave out: one by one, unless no bad image has a mask."""
+    unmasked = sum(record.left_out == "no mask" for record in truth.images)
+    if unmasked:
+        yield f"{truth.category}: no masks; {unmasked} bad images count by their folder, in scores of images only"
+    for record in truth.images:
+        if record.left_out not in (None, "no mask"):
+            label = "bad" if record.bad else "good"
+            yield (
+                f"{truth.category} {record.split}: {record.id} is {label} by its folder, but its mask {record.mask} "
+                f"has {record.defect_px} defect pixels; it counts as {label}, and scores of pixels and defects leave "
+                "it out: correct one of the two"
+            )
 
 
 def _record(root: Path, image: FoundImage, most_pixels: int) -> ImageRecord:
@@ -114,8 +131,10 @@ def _truth_known(index: IndexManifest, image: ImageRecord, truth_root: Path | No
 
 def _truth(index: IndexManifest, image: ImageRecord, root: Path, truth_root: Path | None) -> TruthRecord:
     base = {"split": image.split, "id": image.id}
-    if image.label == "good":
-        return TruthRecord(**base, mask=None, root="data", sha256=None, defect_px=0)
+    if image.label is not None and image.mask is None:
+        bad, unknown = image.label == "bad", None if image.label == "good" else "no mask"
+        defect_px = None if bad else 0
+        return TruthRecord(**base, mask=None, root="data", sha256=None, bad=bad, defect_px=defect_px, left_out=unknown)
     if image.mask is not None:
         path, relative, origin = root / image.mask, image.mask, "data"
     elif truth_root is not None:
@@ -127,4 +146,7 @@ def _truth(index: IndexManifest, image: ImageRecord, root: Path, truth_root: Pat
             )
         path, relative, origin = found, str(found.relative_to(truth_root)), "truth"
     defect_px = _checked_defect_px(path, root / image.file, image.width, image.height)
-    return TruthRecord(**base, mask=relative, root=origin, sha256=file_digest(path), defect_px=defect_px)
+    bad = defect_px > 0 if image.label is None else image.label == "bad"
+    left_out = None if bad == (defect_px > 0) else "empty mask" if bad else "mask of a good image"
+    facts = {"mask": relative, "root": origin, "sha256": file_digest(path), "left_out": left_out}
+    return TruthRecord(**base, **facts, bad=bad, defect_px=defect_px)

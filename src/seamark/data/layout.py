@@ -219,13 +219,26 @@ def _light(name: str) -> str:
     return numbered[1] if numbered else "regular"
 
 
+def _has_masks(listing: Listing) -> bool:
+    """Whether anything lies where masks do, be it a dangling link; where nothing does, images have labels alone."""
+    return any("ground_truth" in folder.split("/") and names for folder, names in listing.items())
+
+
+def _mask_of(listing: Listing, base: str, folder: str, name: str, *, expected: bool) -> str | None:
+    """Return where the mask of an image is or should be; of a good image only one that is there counts."""
+    file = f"{name}_mask.png"
+    return f"{base}/{folder}/{file}" if expected or file in listing.get(folder, ()) else None
+
+
 def _walk_mvtec_ad_2(listing: Listing, base: str) -> Iterator[FoundImage]:
     for split in _GOOD_SPLITS:
         for name, file in _images(listing, f"{split}/good"):
             yield FoundImage(name, split, f"{base}/{file}", "good", _light(name), None)
+    masked = _has_masks(listing)
     for label in LABELS:
         for name, file in _images(listing, f"test_public/{label}"):
-            mask = f"{base}/test_public/ground_truth/bad/{name}_mask.png" if label == "bad" else None
+            folder = f"test_public/ground_truth/{label}"
+            mask = _mask_of(listing, base, folder, name, expected=masked and label == "bad")
             yield FoundImage(f"{label}/{name}", "test_public", f"{base}/{file}", label, _light(name), mask)
     for private in _PRIVATE_SPLITS:
         for name, file in _images(listing, private):
@@ -236,8 +249,9 @@ def _walk_mvtec_ad(listing: Listing, base: str) -> Iterator[FoundImage]:
     for number, (name, file) in enumerate(_images(listing, "train/good")):
         split: Split = "validation" if number % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 else "train"
         yield FoundImage(name, split, f"{base}/{file}", "good", "regular", None)
+    masked = _has_masks(listing)
     for kind in sorted(folder.removeprefix("test/") for folder in listing if re.fullmatch("test/[^/]+", folder)):
         label: Label = "good" if kind == "good" else "bad"
         for name, file in _images(listing, f"test/{kind}"):
-            mask = f"{base}/ground_truth/{kind}/{name}_mask.png" if label == "bad" else None
+            mask = _mask_of(listing, base, f"ground_truth/{kind}", name, expected=masked and label == "bad")
             yield FoundImage(f"{kind}/{name}", "test_public", f"{base}/{file}", label, "regular", mask)

@@ -1,7 +1,7 @@
 """Bootstrap over images: counts of resampled sets of images, and percentile intervals of what is computed from them.
 
 A resample draws as many good and as many bad images, with replacement, as there are, so every score that is defined
-for the images is defined for each resample.
+for the images is defined for each resample; only scores of pixels may not be, where some bad images have no mask.
 """
 
 import hashlib

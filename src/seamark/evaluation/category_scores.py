@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from seamark.evaluation.image_counts import ImageCounts
 from seamark.evaluation.images import TEST_SPLITS, EvaluatedImage
 from seamark.evaluation.metrics import MaskCounts, ScoreCounts
 from seamark.evaluation.regions import SIZE_EDGES_PX
-from seamark.evaluation.summary import INTERVALS, WHOLE_SPLIT
+from seamark.evaluation.summary import IMAGE_SCORES, INTERVALS, WHOLE_SPLIT
 from seamark.files.images import Float64Array
 from seamark.manifests.evaluation import (
     DefectRecall,
@@ -20,7 +21,6 @@ from seamark.manifests.evaluation import (
     SeamScores,
     SubsetScores,
 )
-from seamark.settings.base import Split
 from seamark.settings.evaluate import EvaluateSettings
 
 
@@ -70,22 +70,22 @@ def _subsets(
     pairs: Sequence[tuple[EvaluatedImage, ImageCounts]], settings: EvaluateSettings, seed: int
 ) -> Iterator[tuple[SubsetScores, Float64Array]]:
     for number, split in enumerate(TEST_SPLITS):
-        per_image = [(item.image.light, counts) for item, counts in pairs if item.image.split == split]
-        lights = sorted({light for light, _ in per_image})
-        for place, light in enumerate([WHOLE_SPLIT, *lights] if per_image else []):
-            part = [counts for name, counts in per_image if light in (name, WHOLE_SPLIT)]
+        of_split = [(item, counts) for item, counts in pairs if item.image.split == split]
+        lights = sorted({item.image.light for item, _ in of_split})
+        for place, light in enumerate([WHOLE_SPLIT, *lights] if of_split else []):
+            of_light = [(item, counts) for item, counts in of_split if light in (item.image.light, WHOLE_SPLIT)]
+            part = [counts for _, counts in of_light]
             resampled = _resampled(part, settings, (seed, number, place))
-            yield _subset(split, light, ImageCounts.pooled(part), settings, _intervals(resampled)), resampled
+            left_out = sum(item.truth.left_out is not None for item, _ in of_light)
+            facts = {"split": split, "light": light, "left_out_images": left_out, "intervals": _intervals(resampled)}
+            yield _subset(facts, ImageCounts.pooled(part), settings), resampled
 
 
-def _subset(
-    split: Split, light: str, counts: ImageCounts, settings: EvaluateSettings, intervals: dict[str, tuple[float, float]]
-) -> SubsetScores:
+def _subset(facts: dict[str, Any], counts: ImageCounts, settings: EvaluateSettings) -> SubsetScores:
     scores = counts.scores
     border, inside = counts.jumps.means()
     return SubsetScores(
-        split=split,
-        light=light,
+        **facts,
         images=scores.images,
         bad_images=scores.bad,
         **_map_scores(scores, settings),
@@ -95,7 +95,6 @@ def _subset(
         refined=_mask_scores(counts.refined),
         defects=_defect_recalls(counts),
         seams=SeamScores(border=border, inside=inside, ratio=counts.jumps.ratio()),
-        intervals=intervals,
     )
 
 
@@ -131,6 +130,7 @@ def _defect_recalls(counts: ImageCounts) -> tuple[DefectRecall, ...]:
 def _resampled(per_image: Sequence[ImageCounts], settings: EvaluateSettings, seed: Sequence[int]) -> Float64Array:
     """Every score of every resample of a set of images, shape (scores, resamples); NaN where undefined."""
     draws = image_draws(np.array([counts.scores.bad > 0 for counts in per_image]), settings.resamples, seed)
+    single = sum(counts.scores.regions > 0 for counts in per_image) == 1
     if draws is None:
         return np.full((len(INTERVALS), settings.resamples), np.nan)
     resamples = zip(
@@ -140,7 +140,9 @@ def _resampled(per_image: Sequence[ImageCounts], settings: EvaluateSettings, see
         strict=True,
     )
     rows = [_all_scores(scores, coarse, refined, settings) for scores, coarse, refined in resamples]
-    return np.array([[row[name] for row in rows] for name in INTERVALS], dtype=np.float64)
+    # A single image with defect pixels among several bad ones would stand for all that pixels say.
+    names = IMAGE_SCORES if single else INTERVALS
+    return np.array([[row[name] if name in names else None for row in rows] for name in INTERVALS], dtype=np.float64)
 
 
 def _intervals(resampled: Float64Array) -> dict[str, tuple[float, float]]:
@@ -161,16 +163,16 @@ def _all_scores(
 
 
 def _image_scores(item: EvaluatedImage, counts: ImageCounts) -> ImageScores:
+    image: dict[str, Any] = {name: getattr(item.image, name) for name in ("split", "id", "light")}
+    image |= {"bad": item.truth.bad, "peak": counts.scores.peak(), "left_out": item.truth.left_out}
+    if item.truth.left_out:
+        return ImageScores(**image)
     return ImageScores(
-        split=item.image.split,
-        id=item.image.id,
-        light=item.image.light,
-        bad=counts.scores.bad > 0,
-        defect_px=item.defect_px,
+        **image,
+        defect_px=item.truth.defect_px,
         defects=counts.scores.regions,
         coarse_defects_found=sum(counts.coarse_found.found),
         refined_defects_found=sum(counts.refined_found.found),
-        peak=counts.scores.peak(),
         coarse_f1=counts.coarse.seg_f1(),
         refined_f1=counts.refined.seg_f1(),
         refined_false_positive_px=counts.refined.false_positive_px,

@@ -112,11 +112,12 @@ def _positions(above: Int64Array, shares: Float64Array) -> Int64Array:
 
 
 def split_curves(items: Sequence[EvaluatedImage], per_image: Sequence[ImageCounts]) -> dict[Split, ThresholdCurve]:
-    """Return the curve of every split with a known truth, its images pooled; items and counts are in the same order."""
-    parts = {
-        split: [counts.scores for item, counts in zip(items, per_image, strict=True) if item.image.split == split]
-        for split in TEST_SPLITS
-    }
+    """Return the curve of every split, its images pooled whose pixels have a truth; none of a split without one.
+
+    Items and counts are in the same order.
+    """
+    known = [pair for pair in zip(items, per_image, strict=True) if not pair[0].truth.left_out]
+    parts = {split: [counts.scores for item, counts in known if item.image.split == split] for split in TEST_SPLITS}
     return {split: threshold_curve(ScoreCounts.pooled(part)) for split, part in parts.items() if part}
 
 

@@ -6,7 +6,7 @@ the submission stores them; truth and masks are never resized (docs/methods/mvte
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -52,6 +52,11 @@ class ImageCounts:
             ScoreCounts.pooled(part.scores for part in parts),
             *map(total, ("coarse", "refined", "coarse_found", "refined_found", "jumps")),
         )
+
+    def of_label(self, *, bad: bool) -> "ImageCounts":
+        """Keep of one image whose pixels have no truth what its label is enough for; it must be counted as good."""
+        coarse, refined = (counts.of_label(bad=bad) for counts in (self.coarse, self.refined))
+        return replace(self, scores=self.scores.of_label(bad=bad), coarse=coarse, refined=refined)
 
 
 def native_map(anomaly_map: npt.NDArray[np.float32], height: int, width: int) -> npt.NDArray[np.float32]:
@@ -102,7 +107,7 @@ def evaluate_image(item: EvaluatedImage, grids: Sequence[GridSettings], fit: Qua
         scores = ScoreCounts.of(ranked, truth, regions).compact()
     except DataError as error:
         raise DataError(f"{item.maps.parent / item.anomaly_map.file}: {error}") from error
-    return ImageCounts(
+    counts = ImageCounts(
         scores,
         MaskCounts.of(coarse, truth),
         MaskCounts.of(refined, truth),
@@ -110,21 +115,23 @@ def evaluate_image(item: EvaluatedImage, grids: Sequence[GridSettings], fit: Qua
         FoundRegions.of(refined, truth, regions),
         ScoreJumps.of(stored, (height, width), grids),
     )
+    return counts.of_label(bad=item.truth.bad) if item.truth.left_out else counts
 
 
 def _read_truth(item: EvaluatedImage) -> npt.NDArray[np.bool_]:
+    """Read the truth of the pixels; without a defect where there is none."""
     shape = (item.image.height, item.image.width)
-    if item.truth is None:
+    if item.truth_file is None or item.truth.left_out:
         return np.zeros(shape, dtype=np.bool_)
-    truth = read_mask(item.truth, max(MAX_PIXELS, math.prod(shape)))
+    truth = read_mask(item.truth_file, max(MAX_PIXELS, math.prod(shape)))
     if truth.shape != shape:
         raise DataError(
-            f"{item.truth}: the truth mask is {truth.shape[1]} x {truth.shape[0]} px, but its image "
+            f"{item.truth_file}: the truth mask is {truth.shape[1]} x {truth.shape[0]} px, but its image "
             f"{item.photograph} is {shape[1]} x {shape[0]} px; they must be equal: replace one of them"
         )
-    if int(np.count_nonzero(truth)) != item.defect_px:
+    if int(np.count_nonzero(truth)) != item.truth.defect_px:
         raise ManifestError(
-            f"{item.truth}: the truth mask has changed since it was read ({item.defect_px} defect px then); "
+            f"{item.truth_file}: the truth mask has changed since it was read ({item.truth.defect_px} defect px then); "
             "rebuild the truth manifest"
         )
     return truth

@@ -29,8 +29,8 @@ class EvaluatedImage:
     anomaly_map: MapRecord
     coarse: Path
     refined: Path
-    truth: Path | None
-    defect_px: int
+    truth: TruthRecord
+    truth_file: Path | None
 
 
 def images_to_evaluate(
@@ -82,8 +82,8 @@ def images_to_evaluate(
                 anomaly_map=records[image.id],
                 coarse=coarse_files[image.id],
                 refined=refined_files[image.id],
-                truth=_truth_file(known[image.id], data_root, truth_root),
-                defect_px=known[image.id].defect_px,
+                truth=known[image.id],
+                truth_file=_truth_file(known[image.id], data_root, truth_root),
             )
             for image in images
         ]

@@ -63,8 +63,19 @@ class MaskCounts:
         """Pool the images of both."""
         return MaskCounts(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
+    def of_label(self, *, bad: bool) -> "MaskCounts":
+        """Return the counts of one image, without its pixels, for another label; it must be counted as good."""
+        flagged = self.false_positive_images > 0
+        return MaskCounts(0, 0, 0, int(flagged and bad), int(flagged and not bad), int(bad and not flagged))
+
     def seg_f1(self) -> float | None:
-        """Return the F1 of all pixels pooled, good images included; None when nothing is positive."""
+        """Return the F1 of all pixels pooled, good images included.
+
+        None when nothing is positive, and when no bad image has a truth of its pixels.
+        """
+        bad_images = self.true_positive_images + self.false_negative_images
+        if bad_images and not self.true_positive_px + self.false_negative_px:
+            return None
         return f1_score(self.true_positive_px, self.false_positive_px, self.false_negative_px)
 
     def class_f1(self) -> float | None:
@@ -76,6 +87,8 @@ class MaskCounts:
 class ScoreCounts:
     """How often each distinct score occurs on good pixels, defect pixels and images; adds up over images.
 
+    An image whose pixels have no truth counts by its largest score alone.
+
     Parameters
     ----------
     keys : ndarray of uint16, shape (n,)
@@ -85,7 +98,7 @@ class ScoreCounts:
     region_weight : ndarray of float64, shape (n,)
         Sum over the defect pixels with that score of 1 / size of their region in px; regions are 8-connected.
     good_images, bad_images : ndarray of int64, shape (n,)
-        Images whose largest score it is, without and with a defect.
+        Images whose largest score it is, good and bad.
     instances : ndarray of int64, shape (n,)
         Defect regions whose instance score it is: more than half of their pixels reach it, but no higher score.
     regions : int
@@ -140,6 +153,12 @@ class ScoreCounts:
             regions=regions.count,
         )
 
+    def of_label(self, *, bad: bool) -> "ScoreCounts":
+        """Return the counts of one image, without its pixels and defects, for a label: its largest score alone."""
+        none, one = np.zeros(1, np.uint8), np.ones(1, np.uint8)
+        good_images, bad_images = (none, one) if bad else (one, none)
+        return ScoreCounts(self.keys[-1:], none, none, np.zeros(1), good_images, bad_images, none, 0)
+
     @classmethod
     def pooled(cls, parts: Iterable["ScoreCounts"]) -> "ScoreCounts":
         """Add up any number of counts, in the order given; none give the counts of no image."""
@@ -151,7 +170,7 @@ class ScoreCounts:
             integers[:, part.keys] += counts
             weight[part.keys] += part.region_weight
             regions += part.regions
-        used = np.flatnonzero(integers[0] + integers[1])
+        used = np.flatnonzero(integers[:4].any(axis=0))
         negatives, positives, good, bad, instances = integers[:, used]
         return cls(used.astype(np.uint16), negatives, positives, weight[used], good, bad, instances, regions)
 
@@ -196,7 +215,7 @@ class ScoreCounts:
 
     @property
     def bad(self) -> int:
-        """Number of images with a defect."""
+        """Number of bad images."""
         return int(self.bad_images.sum())
 
     def peak(self) -> float:

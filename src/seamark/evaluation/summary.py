@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from seamark.files.atomic import atomic_write
 from seamark.manifests.evaluation import EvaluationManifest, SubsetScores
@@ -26,6 +27,8 @@ class SummaryRow:
     light: str
     images: int
     bad_images: int
+    left_out_images: int
+    """Of all images, those that scores of pixels and defects leave out."""
     auc_pro: float | None
     pixel_auroc: float | None
     pixel_ap: float | None
@@ -49,11 +52,17 @@ class SummaryRow:
     """95 % bootstrap interval by column; none for a mean over the categories."""
 
 
+IMAGES = ("images", "bad_images", "left_out_images")
+"""The columns that are added up."""
+
 SCORES = tuple(column.name for column in fields(SummaryRow) if column.type == float | None)
 """The columns that are averaged."""
 
 INTERVALS = SCORES[: SCORES.index("class_f1_floor")]
 """The columns that have an interval: those of maps and masks, which stand before the floor."""
+
+IMAGE_SCORES = ("image_auroc", "coarse_class_f1", "refined_class_f1")
+"""Those of them for which the label of an image is enough."""
 
 
 def summary_rows(manifests: Sequence[EvaluationManifest]) -> list[SummaryRow]:
@@ -90,9 +99,9 @@ def _mean_row(rows: Sequence[SummaryRow]) -> SummaryRow:
         values = [getattr(row, name) for row in rows]
         return None if None in values else fmean(values)
 
-    images, bad_images = sum(row.images for row in rows), sum(row.bad_images for row in rows)
-    means = {name: mean(name) for name in SCORES}
-    return SummaryRow(MEAN, rows[0].split, WHOLE_SPLIT, images, bad_images, intervals={}, **means)
+    values: dict[str, Any] = {name: sum(getattr(row, name) for row in rows) for name in IMAGES}
+    values |= {name: mean(name) for name in SCORES}
+    return SummaryRow(MEAN, rows[0].split, WHOLE_SPLIT, **values, intervals={})
 
 
 def write_summary(path: Path, rows: Sequence[SummaryRow]) -> None:

@@ -3,12 +3,16 @@
 from pydantic import Field
 
 from seamark.manifests.base import Inside, Manifest, Record
+from seamark.manifests.index import LeftOut
 from seamark.manifests.ranking import QuantileFit
 from seamark.settings.base import Split
 
 
 class MaskScores(Record):
-    """How well binary masks agree with the truth; None where it is undefined (no defect and nothing predicted)."""
+    """How well binary masks agree with the truth; None where nothing is to be found and nothing found.
+
+    SegF1 is None, too, where no bad image has a mask; pixels are those of images whose masks agree with their folders.
+    """
 
     seg_f1: float | None
     """Pixels of all images pooled, then one F1."""
@@ -52,6 +56,8 @@ class SubsetScores(Record):
     """``all`` for the whole split."""
     images: int
     bad_images: int
+    left_out_images: int
+    """Of all images, those that scores of pixels and defects leave out, as their pixels have no truth."""
     auc_pro: float | None
     """Area under the per-region overlap up to ``fpr_limit``, divided by it; None without defects."""
     pixel_auroc: float | None
@@ -79,24 +85,26 @@ class SubsetScores(Record):
 
 
 class ImageScores(Record):
-    """Scores of one image."""
+    """Scores of one image; F1 is None, too, where there is nothing to find and nothing found."""
 
     split: Split
     id: Inside
     light: str
     bad: bool
-    defect_px: int
-    defects: int
-    """Defect regions."""
-    coarse_defects_found: int
-    """Of which the mask holds more than half of the pixels."""
-    refined_defects_found: int
     peak: float
     """Maximum of the ranked map."""
-    coarse_f1: float | None
-    refined_f1: float | None
-    refined_false_positive_px: int
-    refined_false_negative_px: int
+    defect_px: int | None = None
+    defects: int | None = None
+    """Defect regions."""
+    coarse_defects_found: int | None = None
+    """Of which the mask holds more than half of the pixels."""
+    refined_defects_found: int | None = None
+    coarse_f1: float | None = None
+    refined_f1: float | None = None
+    refined_false_positive_px: int | None = None
+    refined_false_negative_px: int | None = None
+    left_out: LeftOut | None = Field(None, exclude_if=lambda why: why is None)
+    """Why scores of pixels and defects leave the image out; those above are None then."""
 
 
 class ResampledScores(Record):

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from seamark.manifests.base import Inside, Manifest, Px, Record
 from seamark.settings.base import Split
 
@@ -26,7 +28,8 @@ class ImageRecord(Record):
     sha256: str
     """Digest of the file."""
     mask: Inside | None
-    """Path of the truth mask relative to the data root; None for good and private images."""
+    """Path of the truth mask relative to the data root; None for private images, for good ones without a mask, and for
+    all of a category without masks."""
     mask_sha256: str | None
 
 
@@ -39,17 +42,25 @@ class IndexManifest(Manifest):
     images: tuple[ImageRecord, ...]
 
 
+LeftOut = Literal["no mask", "empty mask", "mask of a good image"]
+"""Why the pixels of an image have no truth: a bad one's mask is not there or empty, a good one's has defect pixels."""
+
+
 class TruthRecord(Record):
     """Truth of one image, public or private."""
 
     split: Split
     id: Inside
     mask: Inside | None
-    """Path of the mask relative to the root named by ``root``; None for an image that is good by its folder."""
+    """Path of the mask relative to the root named by ``root``; None where there is none."""
     root: Literal["data", "truth"]
     sha256: str | None
-    defect_px: int
-    """Number of defect pixels; 0 for a good image."""
+    bad: bool
+    """By the folder of the image; by its mask where the truth is private, which has no folders."""
+    defect_px: int | None
+    """Number of defect pixels of the mask; without one 0 for a good image, None for a bad one."""
+    left_out: LeftOut | None = Field(None, exclude_if=lambda why: why is None)
+    """Why scores of pixels and defects leave the image out; it still counts as an image."""
 
 
 class TruthManifest(Manifest):

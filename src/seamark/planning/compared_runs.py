@@ -9,6 +9,7 @@ from seamark.errors import ConfigError
 from seamark.flow import EVERY, Source
 from seamark.planning.jobs import RunJobs, StageJob
 from seamark.planning.variations import Variation
+from seamark.verification.staleness import Staleness
 
 INPUTS = {
     "evaluation": "evaluate",
@@ -43,7 +44,7 @@ class PlannedComparison:
         Raises
         ------
         ConfigError
-            Naming the first file that a finished run lacks.
+            Naming the first file that a finished run lacks, or that is stale.
         """
         rows = self.rows()
         return {name: list(dict.fromkeys(path for row in rows for path in row[name])) for name in INPUTS}
@@ -74,6 +75,13 @@ class PlannedComparison:
             if not Path(path).is_file():
                 raise ConfigError(
                     f"compare.runs: {run} is not finished, it lacks {path}; finish it first: "
+                    "snakemake --cores all --configfile <its presets> -- evaluation"
+                )
+        staleness = Staleness({})
+        for path in files["evaluation"]:
+            if reason := staleness.reason(Path(path).with_suffix(".prov.json")):
+                raise ConfigError(
+                    f"compare.runs: the scores {path} of {run} are stale, {reason}; make them again first: "
                     "snakemake --cores all --configfile <its presets> -- evaluation"
                 )
         return files

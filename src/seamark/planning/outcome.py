@@ -1,51 +1,127 @@
-"""What a run says at its end: where the archive and the report are, and the scores."""
+"""What a run says at its end: the scores, and where archive and pages are; what is older than its inputs is marked."""
 
-import csv
 import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
+
+from seamark.errors import ManifestError
+from seamark.evaluation.summary import MEAN, WHOLE_SPLIT, SummaryRow, summary_rows
+from seamark.flow import STAGES
+from seamark.manifests.base import read_manifest
+from seamark.manifests.evaluation import EvaluationManifest
+from seamark.planning.plan import Plan
+from seamark.repair import snakemake_command
+from seamark.verification.staleness import Staleness, mark_page
 
 COLUMNS = ("category", "split", "auc_pro", "coarse_seg_f1", "refined_seg_f1", "refined_class_f1", "class_f1_floor")
 
 
-def print_outcome(run: str, stream: TextIO = sys.stderr) -> None:
-    """Print where the results of a run are and its scores, as far as they exist.
+@dataclass(frozen=True)
+class _Result:
+    path: str
+    """``{}`` stands for the run."""
+    rule: str
+    target: str
+
+
+RESULTS = {
+    "archive": _Result("submissions/{}.tar.gz", "package", "submission"),
+    "check": _Result("submissions/{}.check.json", "package", "submission"),
+    "report": _Result("out/{}/report/index.html", "report", "report_page"),
+    "scores": _Result("out/{}/90_eval/summary.csv", "report", "report_page"),
+    "compared": _Result("out/{}/comparison/index.html", "comparison", "compare"),
+    "ablated": _Result("out/{}/ablation/index.html", "ablation", "ablate"),
+}
+"""What people open, by its name; the rule that makes it, and the target that asks for it."""
+
+
+def print_outcome(run: Plan, stream: TextIO = sys.stderr) -> None:
+    """Print the scores of a run and where its results are, as far as they exist; stale ones say so.
 
     Parameters
     ----------
-    run : str
-        Name of the run.
+    run : Plan
+        The run.
     stream : text stream
         Where to print.
     """
-    summary = Path("out") / run / "90_eval" / "summary.csv"
-    if summary.is_file():
-        with summary.open(encoding="utf-8", newline="") as table:
-            rows = [row for row in csv.DictReader(table) if row["light"] == "all"]
-        stream.write("\n".join(["", *_table(rows), ""]))
-    places = {
-        "archive": Path("submissions") / f"{run}.tar.gz",
-        "check": Path("submissions") / f"{run}.check.json",
-        "report": Path("out") / run / "report" / "index.html",
-        "scores": summary,
-        "compared": Path("out") / run / "comparison" / "index.html",
-        "ablated": Path("out") / run / "ablation" / "index.html",
-    }
+    staleness = Staleness(_expected(run))
+    if lines := list(_score_lines(run.made("evaluate")(None), staleness)):
+        stream.write("\n".join(["", *lines, ""]))
     stream.write("\n")
-    for name, path in places.items():
-        if path.is_file():
-            stream.write(f"{name:8} {path}\n")
+    for name, result in RESULTS.items():
+        if (path := Path(result.path.format(run.name))).is_file():
+            stale = _stale(staleness.reason(_log(run, result)), result.target)
+            stream.write(f"{name:8} {path}{stale and f'  {stale}'}\n")
+    mark_pages(run)
 
 
-def _table(rows: list[dict[str, str]]) -> list[str]:
-    cells = [list(COLUMNS), *([_short(row.get(column, "")) for column in COLUMNS] for row in rows)]
+def mark_pages(run: Plan) -> None:
+    """Write beside the pages of a run whether they are stale and why; they show it when they are opened.
+
+    Parameters
+    ----------
+    run : Plan
+        The run.
+    """
+    staleness = Staleness(_expected(run))
+    for result in RESULTS.values():
+        if (page := Path(result.path.format(run.name))).suffix == ".html" and page.is_file():
+            mark_page(page, _stale(staleness.reason(_log(run, result)), result.target))
+
+
+def _expected(run: Plan) -> dict[str, dict[str, Any]]:
+    """Return the settings of now of all jobs that may stand behind a result, by path of a declared output."""
+    last = {
+        STAGES[rule].manifest.format(run=run.name): {
+            "settings" if name == rule else name: run.settings(name)(None) for name in STAGES[rule].settings
+        }
+        for rule in ("package", "report")
+    }
+    return run.expected() | last
+
+
+def _log(run: Plan, result: _Result) -> Path:
+    return Path(run.out, "logs", f"{result.rule}.prov.json")
+
+
+def _stale(reason: str | None, target: str) -> str:
+    return f"stale: {reason}; make it again with: {snakemake_command(target)}" if reason else ""
+
+
+def _score_lines(evaluations: Sequence[str], staleness: Staleness) -> Iterator[str]:
+    """Yield the table of the categories whose scores are fresh, what it leaves out, and the others with a reason."""
+    fresh, stale = [], []
+    for path in map(Path, evaluations):
+        if not path.is_file():
+            continue
+        if reason := staleness.reason(path.with_suffix(".prov.json")):
+            stale.append(f"scores of {path.stem} are {_stale(reason, 'evaluation')}")
+            continue
+        try:
+            fresh.append(read_manifest(path, EvaluationManifest))
+        except ManifestError as error:
+            stale.append(str(error))
+    rows = [row for row in summary_rows(fresh) if row.light == WHOLE_SPLIT and not (stale and row.category == MEAN)]
+    if rows:
+        yield from _table(rows)
+    for row in rows:
+        if row.left_out_images:
+            yield (
+                f"{row.category} {row.split}: {row.left_out_images} of {row.images} images have no truth of their "
+                "pixels; only scores of images count them"
+            )
+    yield from stale
+
+
+def _table(rows: Sequence[SummaryRow]) -> list[str]:
+    cells = [list(COLUMNS), *([_short(getattr(row, column)) for column in COLUMNS] for row in rows)]
     widths = [max(len(line[place]) for line in cells) for place in range(len(COLUMNS))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
 
 
-def _short(value: str) -> str:
+def _short(value: str | float | None) -> str:
     """Three decimals for a number, a dash for a figure that is undefined, and text as it is."""
-    try:
-        return f"{float(value):.3f}"
-    except ValueError:
-        return value or "-"
+    return "-" if value is None else value if isinstance(value, str) else f"{value:.3f}"

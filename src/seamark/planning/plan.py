@@ -269,7 +269,7 @@ class Plan:
         return PlannedComparison([self._own, *self._varied[target]], runs, self.jobs)
 
     def expected(self, _wildcards: Any = None) -> dict[str, dict[str, Any]]:
-        """Return ``settings`` and ``code`` from which manifests would be made now, by path."""
+        """Return settings and ``code`` from which manifests would be made now by the names of params, by path."""
         found = {}
         for key, teacher in self.teachers.items():
             path = self.jobs.manifest(self.name, StageJob("distill", teacher=key))
@@ -277,10 +277,11 @@ class Plan:
         for variation in self.variations:
             for job in self.jobs.behind(variation.place, [name for name, stage in STAGES.items() if stage.varies]):
                 if STAGES[job.stage].varies and self.jobs.owner(variation.place, job) == variation.place:
-                    settings = variation.settings(STAGES[job.stage].settings[0], job)
+                    first, *others = STAGES[job.stage].settings
                     path = self.jobs.manifest(variation.place, job)
                     wildcards = SimpleNamespace(place=variation.place, **job._asdict())
-                    found[path] = {"settings": settings, "code": self.code(job.stage)(wildcards)}
+                    found[path] = {name: variation.settings(name, job) for name in others}
+                    found[path] |= {"settings": variation.settings(first, job), "code": self.code(job.stage)(wildcards)}
         return found
 
     def resolved_config(self) -> dict[str, Any]:

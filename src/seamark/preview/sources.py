@@ -49,7 +49,7 @@ class PreviewSource:
         """Whether the image has a defect; None where the truth is not known."""
         if self.truth is None:
             return self.image.label
-        return "bad" if self.truth.defect_px else "good"
+        return "bad" if self.truth.bad else "good"
 
 
 def preview_sources(manifests: PreviewManifests, root: Path, truth_root: Path | None) -> list[PreviewSource]:

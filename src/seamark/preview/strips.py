@@ -88,12 +88,15 @@ def truth_panel(
     Returns
     -------
     Captioned
-        The plain photograph where there is no defect.
+        The plain photograph where there is no defect. An image that scores of pixels leave out says why.
     """
-    if source.truth is None or pixels.truth is None:
-        return Captioned(title, photograph, "no defect")
-    drawn = draw_contours(tint(photograph, pixels.truth, TRUTH), pixels.truth, TRUTH, line_px)
-    return Captioned(title, drawn, f"{source.truth.defect_px:,} defect px")
+    found = source.truth.defect_px if source.truth and pixels.truth is not None else 0
+    note = f"{found:,} defect px" if found else "no defect"
+    if source.truth and source.truth.left_out:
+        note = f"{source.label}, {source.truth.left_out}"
+    if pixels.truth is None:
+        return Captioned(title, photograph, note)
+    return Captioned(title, draw_contours(tint(photograph, pixels.truth, TRUTH), pixels.truth, TRUTH, line_px), note)
 
 
 def _header(source: PreviewSource) -> str:

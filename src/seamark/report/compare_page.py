@@ -129,9 +129,9 @@ def _run_charts(comparison: Comparison, number: int, anchors: dict[str, str]) ->
     points: dict[str, list[ScatterPoint]] = {defects: [], good: []}
     for image in comparison.images:
         results = [image.results[place] for place in (0, number)]
-        known = [result for result in results if result is not None]
+        known = [result.measure for result in results if result is not None and result.measure is not None]
         if len(known) == 2:
-            x, y = (r.scores.refined_f1 or 0.0 if image.bad else 100.0 * r.false_positive_share for r in known)
+            x, y = (measure if image.bad else 100.0 * measure for measure in known)
             name = f"{image.id}: {x:.3g}, then {y:.3g}"
             point = ScatterPoint(x, y, image.category, name, f"#{anchors[image.id]}")
             points[defects if image.bad else good].append(point)

@@ -25,6 +25,7 @@ class Gallery:
 
     split: str
     truth_known: bool
+    """Whether defects have masks."""
     worst: tuple[Picture, ...]
     """Where the truth is not known: the highest peak scores."""
     best: tuple[Picture, ...]
@@ -42,16 +43,17 @@ def _gallery(files: CategoryFiles, split: str, settings: ReportSettings) -> Gall
     path, preview = files.previews[split]
     shown = {strip.id: path.parent / strip.file for strip in preview.strips}
     scores = {name: scores for name, scores in files.scores(split).items() if name in shown}
-    if scores:
+    captions = {name: _score_caption(image) for name, image in scores.items()}
+    truth_known = bool(scores) and not any(image.left_out == "no mask" for image in scores.values())
+    if truth_known:
         worst, best = _by_score(list(scores.values()), settings)
-        captions = {name: _score_caption(image) for name, image in scores.items()}
     else:
         peaks = {name: peak for name, peak in files.peaks(split).items() if name in shown}
         worst, best = _by_peak(peaks, settings)
-        captions = {name: f"peak {peak:.4g}" for name, peak in peaks.items()}
+        captions = {name: f"peak {peak:.4g}" for name, peak in peaks.items()} | captions
     return Gallery(
         split=split,
-        truth_known=bool(scores),
+        truth_known=truth_known,
         worst=tuple(Picture(name, captions[name], shown[name]) for name in worst),
         best=tuple(Picture(name, captions[name], shown[name]) for name in best),
         contact_sheet=path.parent / preview.contact_sheet,
@@ -60,7 +62,7 @@ def _gallery(files: CategoryFiles, split: str, settings: ReportSettings) -> Gall
 
 
 def _error_px(image: ImageScores) -> int:
-    return image.refined_false_positive_px + image.refined_false_negative_px
+    return (image.refined_false_positive_px or 0) + (image.refined_false_negative_px or 0)
 
 
 def _by_score(images: Sequence[ImageScores], settings: ReportSettings) -> tuple[list[str], list[str]]:
@@ -82,6 +84,8 @@ def _by_peak(peaks: Mapping[str, float], settings: ReportSettings) -> tuple[list
 
 def _score_caption(image: ImageScores) -> str:
     label = "defect" if image.bad else "good"
+    if image.left_out:
+        return f"{label}, {image.left_out}, peak {image.peak:.4g}"
     f1 = "nothing to find, nothing found" if image.refined_f1 is None else f"F1 {image.refined_f1:.3f}"
     return (
         f"{label}, {f1}, peak {image.peak:.4g}, "

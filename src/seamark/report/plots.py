@@ -250,7 +250,7 @@ def _scores_by_category(evaluations: Sequence[EvaluationManifest]) -> Plot | Abs
         if bars:
             charts.append((quantity, bars))
     if not charts:
-        return AbsentPlot(name="scores", reason=NO_TRUTH.format("any category"))
+        return AbsentPlot(name="scores", reason=(NO_DEFECT if rows else NO_TRUTH).format("any category"))
     return bar_plot("scores", "Scores with 95 % bootstrap intervals", charts)
 
 

@@ -71,6 +71,11 @@ class CategoryFiles:
         """Whether the truth of an image in the gallery is known."""
         return any(self.scores(split) for split in self.previews)
 
+    @cached_property
+    def left_out(self) -> list[ImageScores]:
+        """Images that scores of pixels and defects leave out."""
+        return [image for image in (self.evaluation[1].images if self.evaluation else ()) if image.left_out]
+
     def scores(self, split: str) -> dict[str, ImageScores]:
         """Return the scores of the images of a split by id; empty where the truth is not known."""
         images = self.evaluation[1].images if self.evaluation else ()

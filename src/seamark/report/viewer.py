@@ -20,6 +20,7 @@ from seamark.report.run_files import CategoryFiles
 
 SCRIPTS = ("gallery.js", "viewer.js")
 VIEWER_SCORES = (
+    "left_out",
     "defects",
     "defect_px",
     "coarse_defects_found",

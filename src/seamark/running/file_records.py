@@ -27,6 +27,7 @@ class JobProvenance(Manifest):
 
     model_config = ConfigDict(extra="ignore")
 
+    rule: str = ""
     versions: dict[str, str]
     params: dict[str, Any]
     inputs: dict[str, FileRecord] = Field(default_factory=dict)

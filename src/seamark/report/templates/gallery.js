@@ -6,8 +6,9 @@ const seamark = (() => {
   const galleries = new Map();
 
   const number = (value) => (value === null || value === undefined ? null : value);
-  const score = (name) => (image) => (image.scores ? number(image.scores[name]) : null);
-  const missedDefects = (image) => (image.scores ? image.scores.defects - image.scores.refined_defects_found : null);
+  const scored = (image) => image.scores !== null && !image.scores.left_out;
+  const score = (name) => (image) => (scored(image) ? number(image.scores[name]) : null);
+  const missedDefects = (image) => (scored(image) ? image.scores.defects - image.scores.refined_defects_found : null);
   const wrong = (image) => image.scores.refined_false_positive_px + image.scores.refined_false_negative_px;
 
   /** Value of an image per order, and whether the highest comes first. Images without a value come last. */
@@ -23,10 +24,11 @@ const seamark = (() => {
   };
 
   const CONDITIONS = {
-    false_positives: (image) => image.scores !== null && image.scores.refined_false_positive_px > 0,
-    missed_defects: (image) => image.scores !== null && missedDefects(image) > 0,
-    wrong: (image) => image.scores !== null && wrong(image) > 0,
-    right: (image) => image.scores !== null && wrong(image) === 0,
+    false_positives: (image) => scored(image) && image.scores.refined_false_positive_px > 0,
+    missed_defects: (image) => scored(image) && missedDefects(image) > 0,
+    wrong: (image) => scored(image) && wrong(image) > 0,
+    right: (image) => scored(image) && wrong(image) === 0,
+    left_out: (image) => image.scores !== null && Boolean(image.scores.left_out),
     found: (image) => image.refined.px > 0,
     empty: (image) => image.refined.px === 0,
   };
@@ -179,8 +181,8 @@ const seamark = (() => {
   const summary = (image) => {
     const parts = image.peak === null ? [] : [`peak ${image.peak.toPrecision(4)}`];
     if (image.scores) {
-      const f1 = image.scores.refined_f1;
-      parts.push(f1 === null ? "rightly empty" : `F1 ${f1.toFixed(3)}`);
+      const { left_out: leftOut, refined_f1: f1 } = image.scores;
+      parts.push(leftOut ?? (f1 === null ? "rightly empty" : `F1 ${f1.toFixed(3)}`));
     }
     return parts.join(" · ");
   };

@@ -116,7 +116,7 @@
 
   const missing = (name) => {
     if (name !== "truth") return "nothing found";
-    return { good: "no defect", bad: "no mask" }[image.label] ?? "the truth is not known";
+    return image.scores?.left_out ?? { good: "no defect", bad: "no mask" }[image.label] ?? "the truth is not known";
   };
 
   const layers = () => {
@@ -175,7 +175,10 @@
     const scores = image.scores;
     const f1 = (value) => (value === null ? "nothing to find or found" : value.toFixed(4));
     const parts = [group("Score", sources.calibration, [["Peak score", raw(image.peak)]])];
-    if (scores) {
+    if (scores?.left_out) {
+      const why = [["Scores of images only", scores.left_out]];
+      parts.push(group("Against the truth", sources.evaluation, why));
+    } else if (scores) {
       parts.push(
         group("Against the truth", sources.evaluation, [
           ["F1 coarse", f1(scores.coarse_f1)],
