@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from seamark.submission.checker import MAPS_FOLDER, MASKS_FOLDER
+from seamark.submission.expected import MAPS_FOLDER, MASKS_FOLDER
 from seamark.submission.expected import ExpectedImage, ExpectedSubmission
 
 CATEGORIES = {"felt": (48, 40), "wool": (40, 56)}

@@ -13,14 +13,9 @@ import pytest
 from isal import isal_zlib
 
 from seamark.errors import SubmissionError
-from seamark.submission.archive import (
-    archive_violations,
-    deflated,
-    member_violations,
-    submission_files,
-    write_archive,
-)
+from seamark.submission.archive import deflated, submission_files, write_archive
 from seamark.submission.checker import check_submission, with_archive
+from seamark.submission.members import archive_violations, member_violations
 from seamark.submission.writing import pack_submission
 
 

@@ -349,8 +349,8 @@ def test_command_line_names_a_folder_without_indexes(submission, tmp_path, capsy
 
 
 def test_files_that_were_inspected_when_written_are_not_read_again(submission, expected):
-    files = checker.expected_files(submission, expected)
-    known = {name: checker.inspect_file(file) for name, file in files.items()}
+    files = checker.expected_files(expected)
+    known = {name: checker.inspect_file(submission, file) for name, file in files.items()}
     (submission / MAP).write_bytes(b"no longer a map")
     unread = []
     report = check_submission(submission, expected, lambda function, items, _: unread.extend(items) or [], known)
