@@ -34,8 +34,7 @@ from seamark.manifests.maps import MapRecord
 from seamark.maps.stored import load_map
 from seamark.masks.stored import save_mask
 from seamark.submission.archive import submission_files
-from seamark.submission.expected import MAPS_FOLDER, MASKS_FOLDER
-from seamark.submission.expected import ExpectedImage, ExpectedSubmission
+from seamark.submission.expected import MAPS_FOLDER, MASKS_FOLDER, ExpectedImage, ExpectedSubmission
 from seamark.submission.images import SubmittedImage
 from seamark.submission.inspection import inspect_mask
 from seamark.submission.members import archive_violations
