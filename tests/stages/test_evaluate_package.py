@@ -242,6 +242,24 @@ def test_settings_that_break_the_chosen_rules_are_refused(toy):
     assert toy.finished() == []
 
 
+def learn_from_a_test_photograph(toy):
+    path = toy.inputs["index"][0]
+    index = read_manifest(path, IndexManifest)
+    learned = index.images[0].model_copy(update={"split": "train", "file": "felt/train/good/000.png"})
+    write_manifest(path, index.model_copy(update={"images": (learned, *index.images)}))
+
+
+def test_test_photographs_that_were_learned_from_are_a_warning_or_refused_by_rules(toy):
+    learn_from_a_test_photograph(toy)
+    kept = ChallengeVerdict(challenge="vand4", enforced=False, breaches=(), cautions=())
+    toy.package(challenges=[kept])
+    report = read_manifest(toy.target(".check.json"), CheckReport)
+    assert [breach.rule for breach in report.challenges[0].breaches] == ["unseen_test_images"]
+    assert any("the same file as felt/train/good/000.png" in warning for warning in report.warnings)
+    with pytest.raises(SubmissionError, match=r"vand4 refuses .*\n.*felt/train/good/000\.png"):
+        toy.package(challenges=[kept.model_copy(update={"enforced": True})])
+
+
 def _without_a_map(write_submission):
     def spoiled(folder, *arguments):
         written = write_submission(folder, *arguments)

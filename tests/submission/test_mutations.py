@@ -259,8 +259,8 @@ def with_tail(files, odd):
 
 
 def swapped(files):
-    masks = [name for name in files if "thresholded/felt/test_private/" in name][:2]
-    return files | {masks[0]: files[masks[1]], masks[1]: files[masks[0]]}
+    first, second = "toy/" + MAP, "toy/" + MAP.replace("000", "001")
+    return files | {first: files[second], second: files[first]}
 
 
 def without(files, name="toy/" + MASK):
@@ -281,7 +281,7 @@ ARCHIVES = {
     ),
     "one bit of the last byte": (lambda files: packed(tar(changed(files))), "other bytes than the file in the folder"),
     "one bit of a mask": (lambda files: packed(tar(changed(files, "toy/" + MASK, 50))), f"{MASK}: other bytes"),
-    "two masks of one size swapped": (lambda files: packed(tar(swapped(files))), "000_regular.png: "),
+    "two maps swapped": (lambda files: packed(tar(swapped(files))), f"{MAP.replace('000', '001')}: other bytes"),
     "a file shorter": (lambda files: packed(tar(files | {TAKEN: files[TAKEN][:-1]})), "the file in the folder has"),
     "a file stored twice": (lambda files: packed(tar(files, entry(TAKEN, files[TAKEN]))), "stored twice"),
     "a second file of a name": (lambda files: packed(tar(files, entry(TAKEN, b"x"))), "stored twice"),

@@ -202,6 +202,7 @@ def pack_submission(
     *,
     known: Mapping[str, InspectedFile],
     challenges: tuple[ChallengeVerdict, ...] = (),
+    warnings: tuple[str, ...] = (),
     threads: int,
 ) -> tuple[CheckReport, str]:
     """Check a submission folder and, if it is accepted, write its archive and the check report.
@@ -221,6 +222,8 @@ def pack_submission(
         Facts on files that were inspected when they were written; the others are read now.
     challenges : tuple of ChallengeVerdict
         What the rules of challenges say about the settings; goes into the report as it is.
+    warnings : tuple of str
+        What the report says besides its own warnings.
     threads : int
         Threads that compress the archive.
 
@@ -240,7 +243,7 @@ def pack_submission(
     failed = check.with_suffix(".failed.json")
     failed.unlink(missing_ok=True)
     checked = check_submission(folder, expected, map_files, known)
-    report = checked.model_copy(update={"challenges": challenges})
+    report = checked.model_copy(update={"challenges": challenges, "warnings": (*checked.warnings, *warnings)})
     _require_accepted(report, failed)
     with atomic_write(archive) as draft:
         written = write_archive(draft, submission_files(folder), threads)
