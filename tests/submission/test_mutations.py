@@ -48,6 +48,8 @@ from tests.submission.spoiling import (
 
 from seamark.submission.archive import submission_files, write_archive
 from seamark.submission.checker import check_archive, check_submission, report_lines
+from seamark.submission.expected import ExpectedImage, ExpectedSubmission
+from seamark.submission.inspection import expected_files, inspect_map
 from seamark.submission.members import archive_violations
 
 STRIPS, TILES = {"rowsperstrip": 8}, {"tile": (16, 16)}
@@ -399,14 +401,27 @@ def test_an_archive_alone_is_held_to_the_same_rules(submission, expected, name):
     assert text in examples(report, "archive")
 
 
-def test_comparing_takes_memory_that_does_not_grow_with_the_files(submission):
-    with (submission / MAP).open("wb") as stream:
-        stream.truncate(48 << 20)
-    target = submission.with_name("toy.tar.gz")
-    write_archive(target, submission_files(submission))
+LARGE = ExpectedSubmission(
+    {"felt": {"test_private": tuple(ExpectedImage(f"{n:03}", 1000, 1000) for n in range(12))}}, 1.0
+)
+LOOKS = {
+    "comparing": lambda folder, archive: list(archive_violations(archive, "large", submission_files(folder))),
+    "decoding the folder": lambda folder, _: check(folder, LARGE),
+    "decoding the archive": lambda _, archive: check_archive(archive, LARGE),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_memory_does_not_grow_with_the_number_of_files(tmp_path, look):
+    folder, archive = tmp_path / "large", tmp_path / "large.tar.gz"
+    for name, file in expected_files(LARGE).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        image = np.zeros((1000, 1000), np.float16 if file.inspect is inspect_map else np.uint8)
+        (write_tiff if file.inspect is inspect_map else write_png)(image, name=name)(folder)
+    write_archive(archive, submission_files(folder))
     tracemalloc.start()
-    assert not list(archive_violations(target, "toy", submission_files(submission)))
-    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    LOOKS[look](folder, archive)
+    assert tracemalloc.get_traced_memory()[1] < 12e6  # a map has 2 MB, all of them 24 MB
     tracemalloc.stop()
 
 

@@ -20,7 +20,7 @@ from seamark.files.images import array_digest
 from seamark.files.plain import UNREADABLE, read_plain_file, shown
 from seamark.submission.expected import MAPS_FOLDER, MASKS_FOLDER, ExpectedSubmission, scaled_size
 from seamark.submission.rounding import count_patterns
-from seamark.submission.wholeness import require_whole_png, require_whole_tiff
+from seamark.submission.wholeness import opened_tiff, require_whole_png, require_whole_tiff
 
 Read = Callable[[int], bytes]
 """Returns the bytes of a file, or raises an error where they are more than so many."""
@@ -114,7 +114,7 @@ def most_bytes(sizes: Sequence[tuple[int, int]]) -> int:
 
 def _read_float16(content: bytes, most_pixels: int) -> tuple[npt.NDArray[np.float16] | None, str]:
     """Return the scores, or None and what is wrong with the file; pixels are decoded only if the header is right."""
-    with tifffile.TiffFile(io.BytesIO(content), is_ome=False) as file:  # whose XML could name other files
+    with opened_tiff(content) as file:
         if _has_second_page(file):
             return None, "several pages, expected one with two axes"
         series = file.series[0]

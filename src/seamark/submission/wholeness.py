@@ -8,6 +8,7 @@ import io
 import math
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import groupby, pairwise
 
 import tifffile
@@ -93,6 +94,13 @@ def _require_pixels(stream: bytes, size: int) -> None:
         raise ValueError(f"{len(inflater.unused_data)} bytes behind its pixels")
 
 
+@contextmanager
+def opened_tiff(content: bytes) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF file in memory and let go of its bytes in the end, which tifffile's cycles of objects would keep."""
+    with io.BytesIO(content) as stream, tifffile.TiffFile(stream, is_ome=False) as file:  # OME names other files
+        yield file
+
+
 def require_whole_tiff(content: bytes) -> None:
     """Check that a TIFF file has all of its strips or tiles, and nothing that decoders understand differently.
 
@@ -106,7 +114,7 @@ def require_whole_tiff(content: bytes) -> None:
     ValueError
         Saying what it lacks or has too much.
     """
-    with tifffile.TiffFile(io.BytesIO(content), is_ome=False) as file:
+    with opened_tiff(content) as file:
         page = file.pages.first
         sizes, expected = page.databytecounts, math.prod(page.chunked)
         places = sorted(zip(page.dataoffsets, sizes, strict=False))
