@@ -134,7 +134,7 @@ def check_archive(archive: Path, expected: ExpectedSubmission) -> CheckReport:
     sizes = [most_bytes(file.sizes) for file in members.files.values()]
     found = list(judged_members(archive, sizes, members.judge))
     tree = member_tree(members.names, members.folders)
-    report = _report(members.prefix, expected, tree, members.facts, tree_violations(tree, expected))
+    report = _report(members.prefix or archive.name, expected, tree, members.facts, tree_violations(tree, expected))
     return with_archive_rule(report, found, archive.stat().st_size)
 
 
