@@ -29,14 +29,15 @@ from history import append, history_of
 
 from seamark.files.atomic import file_digest
 from seamark.files.images import array_digest, read_mask, write_map, write_mask
+from seamark.files.plain import read_plain_file
 from seamark.manifests.maps import MapRecord
 from seamark.maps.stored import load_map
 from seamark.masks.stored import save_mask
-from seamark.submission.archive import archive_violations, submission_files
-from seamark.submission.checker import MAPS_FOLDER, MASKS_FOLDER
-from seamark.submission.expected import ExpectedImage, ExpectedSubmission
+from seamark.submission.archive import submission_files
+from seamark.submission.expected import MAPS_FOLDER, MASKS_FOLDER, ExpectedImage, ExpectedSubmission
 from seamark.submission.images import SubmittedImage
 from seamark.submission.inspection import inspect_mask
+from seamark.submission.members import archive_violations
 from seamark.submission.writing import pack_submission, write_submission
 
 WIDTH, HEIGHT = 2448, 2048
@@ -129,7 +130,7 @@ def plainly_written(folder: Path, image: SubmittedImage) -> tuple[int, int, int,
     underflow = int(np.count_nonzero(scores)) - (halves.size - int(pixels[0] + pixels[0x8000]))
     mask = folder / MASKS_FOLDER / PLACE / f"{image.name}.png"
     write_mask(mask, read_mask(image.masks.parent / image.mask.file))
-    inspect_mask(image.name, mask, [(WIDTH, HEIGHT)])
+    inspect_mask(image.name, partial(read_plain_file, mask), [(WIDTH, HEIGHT)])
     again = np.bincount(tifffile.imread(target).view(np.uint16).ravel(), minlength=1 << 16)
     return plain_distinct(scores), int(np.count_nonzero(pixels)), underflow, bool((pixels == again).all())
 

@@ -29,6 +29,7 @@ QUICK: dict[str, str] = {
     "conformal_splits": "",
     "report_first_paint": "--images 200 --repeat 2",
     "package_speed": "--folder {folder}/package_speed --maps 3 --repeat 1",
+    "checker_speed": "--folder {folder}/checker_speed --maps 3 --repeat 1",
     "inference_speed": "--category {category} --rounds 2 --tiles 4 {runs}",
     "runtime_and_memory": "--category {category} --warm-up 2 --calls 5 {runs}",
     "beside_anomalib": "--backbone resnet18 --batch 1 --repeats 2",
@@ -60,7 +61,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=QUICK, default=list(QUICK), help="some of the scripts")
     parser.add_argument("--runs", nargs="+", default=[], help="folders of finished runs, as out/demo")
     parser.add_argument("--category", help="a category of these runs")
-    parser.add_argument("--folder", help="folder on the disk that package_speed.py is to write to")
+    parser.add_argument(
+        "--folder", help="folder on the disk that package_speed.py is to write to, and checker_speed.py"
+    )
     parser.add_argument("--anomalib", help="Python of the environment with anomalib")
     options = parser.parse_args()
     search = os.pathsep.join([str(FOLDER.parent / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -62,6 +62,7 @@ rule inventory:
         root=run.root,
         layout=run.config.data.layout,
         files=run.photographs.passed_over,
+        rules=run.config.package.rules,
         code=run.code("inventory"),
     message:
         "Taking stock of {wildcards.category}"

@@ -60,7 +60,7 @@ rule evaluate:
 
 rule package:
     input:
-        index=run.made("index", split="private"),
+        index=run.made("index", split="all"),
         maps=run.within_rules(run.made("fuse", split="private")),
         calibration=run.if_ranked(run.made("calibrate", split="validation")),
         masks=run.made("refine", split="private"),

@@ -2,7 +2,7 @@
 
 **Inputs**
 
-- ``index``: index manifests (JSON), one per category and private split
+- ``index``: index manifests (JSON), one per category and split
 - ``maps``: manifests of the fused maps, one per category and private split; float32 TIFFs, raw scores, lie beside them
 - ``calibration``: manifests of the score statistics, one per category; empty unless the maps are fitted to them
 - ``masks``: manifests of the refined masks, in the same order; 0/255 PNGs of image size lie beside them
@@ -41,6 +41,7 @@ from seamark.settings.package import PackageSettings
 from seamark.settings.ranking import RankingSettings
 from seamark.submission.expected import PRIVATE_SPLITS, expected_submission
 from seamark.submission.images import images_to_submit, require_complete
+from seamark.submission.seen_photographs import seen_test_photographs
 from seamark.submission.writing import pack_submission, write_submission
 
 
@@ -50,9 +51,11 @@ def main(job: Job) -> None:
     for name in ("archive", "check", "provenance"):
         job.target(name).unlink(missing_ok=True)
     challenges = tuple(ChallengeVerdict.model_validate(verdict) for verdict in job.params["challenges"])
+    indexes = [read_manifest(path, IndexManifest) for path in job.paths("index")]
+    if seen := seen_test_photographs(image for index in indexes for image in index.images):
+        challenges = tuple(verdict.with_breach(seen) for verdict in challenges)
     if refusals := [refusal for verdict in challenges if (refusal := verdict.refusal())]:
         raise SubmissionError("\n".join(refusals))
-    indexes = [read_manifest(path, IndexManifest) for path in job.paths("index")]
     maps = {path: read_manifest(path, MapsManifest) for path in job.paths("maps")}
     masks = {path: read_manifest(path, MasksManifest) for path in job.paths("masks")}
     images = images_to_submit(indexes, maps, masks)
@@ -68,7 +71,15 @@ def main(job: Job) -> None:
         written = write_submission(draft, images, expected, job.map, fits)
     check = job.target("check")
     report, digest = pack_submission(
-        folder, expected, archive, check, job.map, known=written.facts, challenges=challenges, threads=job.threads
+        folder,
+        expected,
+        archive,
+        check,
+        job.map,
+        known=written.facts,
+        challenges=challenges,
+        warnings=(f"test photographs were learned from: {seen.spelled()}; {seen.remedy}",) if seen else (),
+        threads=job.threads,
     )
     counts = Counter((image.category, image.split) for image in images)
     write_manifest(

@@ -1,6 +1,8 @@
 """The submission checker by its short name: ``python -m seamark.checker``."""
 
+import sys
+
 from seamark.submission.checker import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

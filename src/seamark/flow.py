@@ -223,7 +223,7 @@ STAGES: Mapping[str, Stage] = {
             "check": "submissions/{run}.check.json",
             "provenance": "submissions/{run}.provenance.json",
         },
-        reads="index:private fuse:private calibrate:validation refine:private",
+        reads="index:all fuse:private calibrate:validation refine:private",
         params="package ranking",
         memory=StageMemory(270.0, per_map_megapixel=4.0, per_photograph=0.006),
         threads=4,

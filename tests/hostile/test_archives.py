@@ -6,7 +6,7 @@ import tarfile
 import pytest
 from tests.fuzz.targets.submissions import FILES, entry, member, streams
 
-from seamark.submission.archive import archive_violations
+from seamark.submission.members import archive_violations
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from tests.hostile.image_table import FILES
 from seamark.errors import DataError
 from seamark.files.image_checks import MAX_PIXELS, MAX_SIDE_PX, MOST_BYTES_PER_PIXEL, SPARE_BYTES
 from seamark.files.images import photograph_header, read_image, read_map, read_mask, write_map
-from seamark.files.plain import IMAGE_SUFFIXES
+from seamark.files.plain import IMAGE_SUFFIXES, read_plain_file
 from seamark.settings.data import DataSettings
 from seamark.submission.inspection import inspect_map, inspect_mask
 from seamark.tiles.cutting import cut_tiles
@@ -107,7 +108,7 @@ def test_the_checker_decodes_up_to_four_times_the_pixels(tmp_path, height, messa
     mask = write(tmp_path, saved(Image.new("L", (24, height)), "PNG"))
     tifffile.imwrite(tmp_path / "x.tiff", np.zeros((height, 24), np.float16))
     for inspect, path in ((inspect_mask, mask), (inspect_map, tmp_path / "x.tiff")):
-        assert re.search(message, inspect("x", path, [(12, 12)]).violations[0].text)
+        assert re.search(message, inspect("x", partial(read_plain_file, path), [(12, 12)]).violations[0].text)
 
 
 def test_a_turned_tiff_is_read_in_the_memory_that_the_page_tells(tmp_path):
@@ -180,7 +181,7 @@ def test_a_compressed_map_is_refused(tmp_path):
         read_map(tmp_path / "x.tiff", (600, 600))
 
 
-def test_a_submitted_map_that_claims_pages_without_end_is_refused_at_once(tmp_path):
+def test_a_submitted_map_that_claims_pages_without_end_is_refused_at_once():
     stream = io.BytesIO()
     tifffile.imwrite(stream, np.ones((6, 11), np.float16))
     content = bytearray(stream.getvalue())
@@ -191,5 +192,5 @@ def test_a_submitted_map_that_claims_pages_without_end_is_refused_at_once(tmp_pa
         content[end : end + 4] = following.to_bytes(4, "little")
         content += content[first : end + 4]
         first, end = following, following + end - first
-    (finding,) = inspect_map("x", write(tmp_path, content, "x.tiff"), [(11, 6)]).violations
+    (finding,) = inspect_map("x", lambda _: bytes(content), [(11, 6)]).violations
     assert finding.text == "x: several pages, expected one with two axes"

@@ -13,7 +13,7 @@ from seamark.errors import DataError, ManifestError, SubmissionError
 from seamark.files.images import array_digest, write_map, write_mask
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.evaluation import EvaluationManifest
-from seamark.manifests.index import ImageRecord, TruthRecord
+from seamark.manifests.index import ImageRecord, IndexManifest, TruthRecord
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MaskRecord, MasksManifest
 from seamark.manifests.submission import ChallengeVerdict, CheckReport, RuleBreach, SubmissionProvenance
@@ -140,7 +140,7 @@ class Run:
                 path
                 for path in self.inputs[name]
                 if (path.stem in categories or path.parent.name in categories)
-                and (name == "calibration" or path.stem in splits)
+                and (name == "calibration" or path.stem in (*splits, "train"))
             ]
 
         job = Job.for_test(
@@ -256,6 +256,24 @@ def test_settings_that_break_the_chosen_rules_are_refused(toy):
     with pytest.raises(SubmissionError, match=r"vand4 refuses these settings:\n  - binarize\.mebin\.enabled"):
         toy.package(challenges=[verdict(enforced=True)])
     assert toy.finished() == []
+
+
+def learn_from_a_test_photograph(toy):
+    path = toy.inputs["index"][0]
+    index = read_manifest(path, IndexManifest)
+    learned = index.images[0].model_copy(update={"split": "train", "file": "felt/train/good/000.png"})
+    toy.inputs["index"] += write_lists(toy.folder / "out/00_index", "felt", [learned])[0]
+
+
+def test_test_photographs_that_were_learned_from_are_a_warning_or_refused_by_rules(toy):
+    learn_from_a_test_photograph(toy)
+    kept = ChallengeVerdict(challenge="vand4", enforced=False, breaches=(), cautions=())
+    toy.package(challenges=[kept])
+    report = read_manifest(toy.target(".check.json"), CheckReport)
+    assert [breach.rule for breach in report.challenges[0].breaches] == ["unseen_test_images"]
+    assert any("the same file as felt/train/good/000.png" in warning for warning in report.warnings)
+    with pytest.raises(SubmissionError, match=r"vand4 refuses .*\n.*felt/train/good/000\.png"):
+        toy.package(challenges=[kept.model_copy(update={"enforced": True})])
 
 
 def _without_a_map(write_submission):

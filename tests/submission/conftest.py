@@ -5,8 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from seamark.submission.checker import MAPS_FOLDER, MASKS_FOLDER
-from seamark.submission.expected import ExpectedImage, ExpectedSubmission
+from seamark.submission.expected import MAPS_FOLDER, MASKS_FOLDER, ExpectedImage, ExpectedSubmission
 
 CATEGORIES = {"felt": (48, 40), "wool": (40, 56)}
 COUNTS = {"test_private": (3, "regular"), "test_private_mixed": (2, "mixed")}

@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import io
 import os
 import tarfile
 import zlib
@@ -11,16 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from isal import isal_zlib
+from tests.submission.spoiling import entry
 
 from seamark.errors import SubmissionError
-from seamark.submission.archive import (
-    archive_violations,
-    deflated,
-    member_violations,
-    submission_files,
-    write_archive,
-)
-from seamark.submission.checker import check_submission, with_archive
+from seamark.submission.archive import deflated, submission_files, write_archive
+from seamark.submission.members import archive_violations, member_violations
 from seamark.submission.writing import pack_submission
 
 
@@ -193,52 +187,3 @@ def test_a_file_that_comes_while_packing_refuses_the_archive(submission, expecte
     with pytest.raises(SubmissionError, match=r"rule archive .*\n.*toy\.tar\.gz: toy/log\.txt: missing in the archive"):
         pack(submission, expected, tmp_path / "packed" / "toy.tar.gz")
     assert [path.name for path in (tmp_path / "packed").iterdir()] == ["check.failed.json"]
-
-
-def entry(name, content=b"x", **attributes):
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    for key, value in attributes.items():
-        setattr(member, key, value)
-    return member, io.BytesIO(content)
-
-
-@pytest.mark.parametrize(
-    ("member", "fault"),
-    [
-        (entry("toy/link", b"", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "not a plain file"),
-        (entry("toy/pipe", b"", type=tarfile.FIFOTYPE), "not a plain file"),
-        (entry("toy/../escaped"), "does not lie in toy/"),
-        (entry("/toy/absolute"), "does not lie in toy/"),
-        (entry("other/file"), "does not lie in toy/"),
-        (entry("toy/log.txt"), "not a file of the submission folder"),
-        (entry("toy/anomaly_images/felt/test_private/000_regular.tiff"), "1 bytes, the file in the folder has"),
-    ],
-)
-def test_strange_members_are_named(submission, tmp_path, member, fault):
-    with tarfile.open(tmp_path / "bad.tar.gz", "w:gz") as archive:
-        archive.addfile(*member)
-    found = list(archive_violations(tmp_path / "bad.tar.gz", "toy", submission_files(submission)))
-    assert fault in found[0]
-    assert member[0].name.lstrip("/") in found[0]
-    assert any("missing in the archive" in text for text in found[1:])
-
-
-def test_a_member_stored_twice_is_named(submission, tmp_path):
-    files = submission_files(submission)
-    with tarfile.open(tmp_path / "bad.tar.gz", "w:gz") as archive:
-        for name, path in [*files.items(), *list(files.items())[:1]]:
-            archive.add(path, name)
-    assert [text for text in archive_violations(tmp_path / "bad.tar.gz", "toy", files) if "stored twice" in text]
-
-
-def test_damaged_archives_are_refused(submission, tmp_path, expected):
-    archive = tmp_path / "a.tar.gz"
-    write_archive(archive, submission_files(submission))
-    archive.write_bytes(archive.read_bytes()[:-4000])
-    report = check_submission(submission, expected, lambda function, items, _: list(map(function, items)))
-    report = with_archive(report, archive, submission)
-    assert report.verdict == "refused"
-    assert "a.tar.gz" in report.rules[-1].examples[0]
-    archive.write_bytes(gzip.compress(b"no tar file"))
-    assert with_archive(report, archive, submission).rules[-1].violations

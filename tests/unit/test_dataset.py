@@ -218,7 +218,8 @@ def test_folders_decide_labels_and_a_mask_that_differs_is_named(tmp_path, layout
     ground_truth = (test if layout == "mvtec_ad_2" else part) / "ground_truth"
     for number in range(20):
         save(part / "train" / "good" / f"{number:03d}.png")
-    save(part / "validation" / "good" / "000.png")
+    if layout == "mvtec_ad_2":
+        save(part / "validation" / "good" / "000.png")
     for name in expected:
         save(test / f"{name}.png")
     for name, value in masks.items():
@@ -245,7 +246,9 @@ def test_masks_that_lie_elsewhere_are_not_taken_for_none_at_all(root, place, tar
     path = root / "part" / place
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"") if target is None else path.symlink_to(target)
-    with pytest.raises(DataError, match=r"bad/000_regular_mask.png: the mask of .* is missing"):
+    with pytest.raises(
+        DataError, match=r"bad/000_regular_mask.png: the mask of .* is missing|not read; a mask belongs into"
+    ):
         index(root)
 
 

@@ -14,11 +14,20 @@ from seamark.settings.package import Challenge
 class RuleBreach(Record):
     """A setting that breaks a rule of a challenge."""
 
-    rule: Literal["complete_submission", "normal_training_images", "one_setting_for_all", "thresholds_without_test"]
+    rule: Literal[
+        "complete_submission",
+        "normal_training_images",
+        "one_setting_for_all",
+        "thresholds_without_test",
+        "unseen_test_images",
+    ]
     setting: str
     """Path of the setting, joined by dots."""
     values: dict[str, Any]
-    """Its resolved value by category, ``*/split``, ``category/split``, or ``*`` where it is the same everywhere."""
+    """Its resolved value by category, ``*/split``, ``category/split``, or ``*`` where it is the same everywhere.
+
+    Of ``unseen_test_images``: what is wrong, by photograph.
+    """
     remedy: str
 
     def spelled(self) -> str:
@@ -38,6 +47,10 @@ class ChallengeVerdict(Record):
     breaches: tuple[RuleBreach, ...]
     cautions: tuple[RuleBreach, ...]
     """Settings on which the rules do not say a clear word."""
+
+    def with_breach(self, breach: RuleBreach) -> "ChallengeVerdict":
+        """Return the verdict with one more breach."""
+        return self.model_copy(update={"breaches": (*self.breaches, breach)})
 
     def refusal(self) -> str | None:
         """Return what to say about a submission that these rules refuse, None if they do not."""

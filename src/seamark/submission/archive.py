@@ -5,23 +5,21 @@ each kind of processor and promises no equal choice of codes, so another process
 other bytes.
 """
 
-import gzip
 import hashlib
 import io
 import struct
 import tarfile
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
 
 from isal import isal_zlib
 
 from seamark.errors import SubmissionError
-from seamark.files.plain import UNREADABLE, require_plain_file, shown
 
 CHUNK_BYTES = 1 << 20
 """What is compressed at a time; the bytes of an archive depend on it."""
@@ -29,16 +27,6 @@ CHUNK_BYTES = 1 << 20
 LEVEL = 2
 """Of ISA-L's levels 1 is up to 5 % larger in little less time, 3 saves no more."""
 
-MOST_HEADER_BYTES = 1 << 14
-"""Longest extended header of a member that is read; ours hold a name."""
-
-_EXTENSIONS = (
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-)
 _HEADER = b"\x1f\x8b\x08" + bytes(5) + b"\x04\xff"
 """A gzip header without name, time or operating system; 4 stands for fast compression."""
 
@@ -186,8 +174,8 @@ def write_archive(target: Path, files: Mapping[str, Path], threads: int = 1) -> 
     with target.open("wb") as stream, ThreadPoolExecutor(threads) as pool:
         compressed = _GzipStream(stream, pool, threads)
         members = tuple([_write_member(compressed, name, path) for name, path in files.items()])
-        size = sum(member.offset_data + _padded(member.size, tarfile.BLOCKSIZE) for member in members)
-        compressed.write(bytes(_padded(size + 2 * tarfile.BLOCKSIZE, tarfile.RECORDSIZE) - size))
+        size = sum(member.offset_data + padded(member.size, tarfile.BLOCKSIZE) for member in members)
+        compressed.write(bytes(padded(size + 2 * tarfile.BLOCKSIZE, tarfile.RECORDSIZE) - size))
         digest = compressed.finish()
     return WrittenArchive(members, compressed.size_bytes, digest)
 
@@ -207,113 +195,11 @@ def _write_member(stream: _GzipStream, name: str, path: Path) -> tarfile.TarInfo
         raise SubmissionError(
             f"{path}: {written} bytes instead of {entry.size}, changed while it was packed; run again"
         )
-    stream.write(bytes(_padded(written, tarfile.BLOCKSIZE) - written))
+    stream.write(bytes(padded(written, tarfile.BLOCKSIZE) - written))
     with tarfile.open(fileobj=io.BytesIO(header), mode="r:") as archive:
         return next(iter(archive))
 
 
-def _padded(size: int, unit: int) -> int:
+def padded(size: int, unit: int) -> int:
+    """Return the size that so many bytes take in whole units."""
     return -(-size // unit) * unit
-
-
-def archive_violations(archive: Path, prefix: str, files: Mapping[str, Path]) -> Iterator[str]:
-    """Compare an archive with the folder it was made from; nothing is extracted.
-
-    Parameters
-    ----------
-    archive : Path
-        A .tar.gz file.
-    prefix : str
-        Name of the submission folder, which every member must lie in.
-    files : mapping of str to Path
-        Files that must be in it, by name.
-
-    Yields
-    ------
-    str
-        One sentence per violation, naming the archive and the member.
-    """
-    try:
-        require_plain_file(archive, 1 << 63)
-        with gzip.open(archive) as stream:
-            bounded = _Bounded(stream, _most_bytes(files))
-            with tarfile.open(fileobj=bounded, mode="r|", bufsize=CHUNK_BYTES, tarinfo=_BoundedMember) as members:
-                yield from member_violations(archive.name, members, prefix, files)
-    except (tarfile.TarError, *UNREADABLE) as error:
-        yield f"{archive.name}: damaged or not a gzip-compressed tar file ({shown(str(error))})"
-
-
-class _Bounded(io.RawIOBase):
-    """A stream that ends with an error where a compressed file unpacks to more than it should."""
-
-    def __init__(self, stream: BinaryIO | gzip.GzipFile, most_bytes: int) -> None:
-        super().__init__()
-        self._stream, self._left, self._ended = stream, most_bytes, False
-
-    def read(self, size: int = -1) -> bytes:
-        content = self._stream.read(size)
-        if self._ended:  # a reader that comes again skips a member of any size it likes, a block at a time
-            raise tarfile.ReadError("it ends within a member")
-        self._ended = not content
-        self._left -= len(content)
-        if self._left < 0:
-            raise tarfile.ReadError("it unpacks to more bytes than the files of the folder need")
-        return content
-
-
-class _BoundedMember(tarfile.TarInfo):
-    """A member whose header takes no more memory than the longest name needs."""
-
-    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
-        if self.type in _EXTENSIONS and self.size > MOST_HEADER_BYTES:
-            raise tarfile.ReadError(f"a header of {self.size} bytes, expected at most {MOST_HEADER_BYTES}")
-        member: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]  # the hook for own members
-        return member
-
-
-def _most_bytes(files: Mapping[str, Path]) -> int:
-    """Return what the files can take at most in a tar file, long names included."""
-    sizes = sum(_padded(path.stat().st_size, tarfile.BLOCKSIZE) for path in files.values())
-    return sizes + (len(files) + 1) * (MOST_HEADER_BYTES + 2 * tarfile.BLOCKSIZE) + 2 * tarfile.RECORDSIZE
-
-
-def member_violations(
-    archive: str, members: Iterable[tarfile.TarInfo], prefix: str, files: Mapping[str, Path]
-) -> Iterator[str]:
-    """Compare the members of an archive with the folder it was made from.
-
-    Parameters
-    ----------
-    archive : str
-        What to call the archive.
-    members : iterable of TarInfo
-        All members.
-    prefix : str
-        Name of the submission folder, which every member must lie in.
-    files : mapping of str to Path
-        Files that must be in it, by name.
-
-    Yields
-    ------
-    str
-        One sentence per violation, naming the archive and the member.
-    """
-    seen: set[str] = set()
-    for member in members:
-        yield from (f"{archive}: {shown(member.name)}: {fault}" for fault in _faults(member, prefix, files, seen))
-        seen.add(member.name)
-    yield from (f"{archive}: {name}: missing in the archive" for name in files if name not in seen)
-
-
-def _faults(member: tarfile.TarInfo, prefix: str, files: Mapping[str, Path], seen: set[str]) -> Iterator[str]:
-    parts = PurePosixPath(member.name).parts
-    if not member.isreg() or member.issparse():
-        yield "not a plain file; links, devices and the like have no place in a submission"
-    elif not parts or parts[0] != prefix or ".." in parts:
-        yield f"does not lie in {prefix}/"
-    elif member.name not in files:
-        yield "not a file of the submission folder"
-    elif member.name in seen:
-        yield "stored twice"
-    elif member.size != files[member.name].stat().st_size:
-        yield f"{member.size} bytes, the file in the folder has {files[member.name].stat().st_size}"

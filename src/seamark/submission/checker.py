@@ -1,40 +1,49 @@
 """The submission checker: every rule of the benchmark's own checker, and more that protect the score.
 
 An independent implementation of docs/methods/mvtec_ad2.md#official-checker: rules 1 to 7 as the official script applies
-them, and extra ones for what it lets pass: non-finite scores, wrong sizes, unusual PNG modes, links.
+them, and extra ones for what it lets pass: non-finite scores, wrong sizes, unusual PNG modes, damaged files, links.
 
 Command line: ``python -m seamark.checker submissions/demo --index out/demo/00_index``; without ``--index`` the
-submission must be a complete one for MVTec AD 2. Exit status 0 means accepted.
+submission must be a complete one for MVTec AD 2. An archive can take the place of the folder, or be compared with it.
+Exit status 0 means accepted.
 """
 
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
+from tarfile import TarInfo
 from types import MappingProxyType
-from typing import Any
+from typing import IO, Any
 
 from seamark.errors import SeamarkError, SubmissionError
-from seamark.files.plain import shown
 from seamark.manifests.base import read_manifest
 from seamark.manifests.index import IndexManifest
 from seamark.manifests.submission import CheckReport, FolderCounts, RuleResult
 from seamark.settings.base import Split
-from seamark.submission.archive import archive_violations, submission_files
+from seamark.submission.archive import submission_files
 from seamark.submission.expected import (
+    MAPS_FOLDER,
+    MASKS_FOLDER,
     PRIVATE_SPLITS,
     ExpectedImage,
     ExpectedSubmission,
     expected_submission,
     official_submission,
-    scaled_size,
 )
-from seamark.submission.inspection import InspectedFile, Violation, inspect_map, inspect_mask
+from seamark.submission.inspection import (
+    CheckedFile,
+    InspectedFile,
+    Violation,
+    expected_files,
+    inspect_file,
+    most_bytes,
+)
+from seamark.submission.members import archive_violations, judged_members, place_fault
+from seamark.submission.tree import Tree, folder_tree, member_tree, tree_violations
 
-MAPS_FOLDER = "anomaly_images"
-MASKS_FOLDER = "anomaly_images_thresholded"
 FEW_LEVELS = 256
 """A map with fewer distinct scores than this is worth a warning."""
 
@@ -58,27 +67,17 @@ OFFICIAL_RULES = {
 }
 EXTRA_RULES = {
     "plain_files": "every file is a plain file, not a link",
+    "whole": "every map and mask is whole: right check sums, complete pixels, one picture, the same to every decoder",
     "finite": "every score is finite",
     "map_size": "every map has the size of its image, or exactly the configured share of it",
     "mask_size": "every mask has the size of its image",
     "mask_mode": "every mask is an 8-bit grey PNG (mode L)",
 }
 ARCHIVE_RULE = "archive"
-ARCHIVE_MEANING = "the archive holds exactly the files of the folder, all below its name, all plain files"
+ARCHIVE_MEANING = "the archive holds the files of the folder byte for byte, all below its name, and nothing else"
 
 MapFiles = Callable[[Callable[[Any], Any], Sequence[Any], str], list[Any]]
 """Applies a function to every item, like :meth:`seamark.running.job.Job.map`."""
-
-
-@dataclass(frozen=True)
-class CheckedFile:
-    """A map or mask that is expected."""
-
-    id: str
-    path: Path
-    sizes: tuple[tuple[int, int], ...]
-    """Allowed (width, height)."""
-    inspect: Callable[[str, Path, Sequence[tuple[int, int]]], InspectedFile]
 
 
 def check_submission(
@@ -105,35 +104,97 @@ def check_submission(
     CheckReport
         Deterministic; it names the file and the rule of every violation.
     """
-    violations = list(_tree_violations(folder, expected))
-    files = {name: file for name, file in expected_files(folder, expected).items() if file.path.is_file()}
+    if not folder.is_dir():
+        return _report(folder.name, expected, Tree((), ()), {}, [Violation("folder", f"{folder}: not a folder")])
+    tree = folder_tree(folder)
+    files = {name: file for name, file in expected_files(expected).items() if name in tree.files}
     unread = [file for name, file in files.items() if name not in known]
-    read = dict(zip([file.id for file in unread], map_files(inspect_file, unread, "files"), strict=True))
-    by_id: dict[str, InspectedFile] = {name: known[name] if name in known else read[name] for name in files}
-    violations += [violation for fact in by_id.values() for violation in fact.violations]
+    found = map_files(partial(inspect_file, folder), unread, "files")
+    read = dict(zip([file.id for file in unread], found, strict=True))
+    facts = {name: known[name] if name in known else read[name] for name in files}
+    return _report(folder.name, expected, tree, facts, tree_violations(tree, expected))
+
+
+def check_archive(archive: Path, expected: ExpectedSubmission) -> CheckReport:
+    """Check an archive without its folder against every rule; its members are decoded from the stream, one at a time.
+
+    Parameters
+    ----------
+    archive : Path
+        A .tar.gz file.
+    expected : ExpectedSubmission
+        What it should hold, in one folder of any name.
+
+    Returns
+    -------
+    CheckReport
+        As :func:`check_submission` and :func:`with_archive` give it.
+    """
+    members = _Members(expected_files(expected))
+    sizes = [most_bytes(file.sizes) for file in members.files.values()]
+    found = list(judged_members(archive, sizes, members.judge))
+    tree = member_tree(members.names, members.folders)
+    report = _report(members.prefix or archive.name, expected, tree, members.facts, tree_violations(tree, expected))
+    return with_archive_rule(report, found, archive.stat().st_size)
+
+
+class _Members:
+    """What is learnt from the members of an archive, one after the other."""
+
+    def __init__(self, files: Mapping[str, CheckedFile]) -> None:
+        self.files, self.prefix = files, ""
+        self.names: set[str] = set()
+        self.folders: set[str] = set()
+        self.facts: dict[str, InspectedFile] = {}
+        self._seen: set[str] = set()
+
+    def judge(self, member: TarInfo, content: IO[bytes] | None) -> str:
+        parts = PurePosixPath(member.name).parts
+        self.prefix = self.prefix or "".join(parts[:1])
+        if fault := place_fault(member, self.prefix, self._seen):
+            return fault
+        name = "/".join(parts[1:])
+        if content is None:
+            self.folders |= {name} - {""}
+            return ""
+        self.names.add(name)
+        if file := self.files.get(name):
+            self.facts[name] = file.inspect(name, partial(_read_member, member, content), file.sizes)
+        return ""
+
+
+def _read_member(member: TarInfo, content: IO[bytes], most: int) -> bytes:
+    if member.size > most:
+        raise OSError(f"{member.size} bytes, expected at most {most}")
+    return content.read()
+
+
+def _report(
+    name: str,
+    expected: ExpectedSubmission,
+    tree: Tree,
+    facts: Mapping[str, InspectedFile],
+    found: Iterable[Violation],
+) -> CheckReport:
+    violations = [*found, *(violation for fact in facts.values() for violation in fact.violations)]
     folders = tuple(
-        _folder_counts(category, split, images, by_id)
+        _folder_counts(category, split, images, facts)
         for category, splits in expected.images.items()
         for split, images in splits.items()
     )
     return CheckReport(
-        submission=folder.name,
+        submission=name,
         verdict="refused" if violations else "accepted",
         map_scale=expected.map_scale,
         rules=tuple(
             [_result(rule, "official", text, violations) for rule, text in OFFICIAL_RULES.items()]
             + [_result(rule, "extra", text, violations) for rule, text in EXTRA_RULES.items()]
         ),
-        warnings=tuple(_warnings(folder, expected, by_id)),
+        warnings=tuple(_warnings(tree, expected, facts)),
         folders=folders,
-        total_bytes=sum(fact.size_bytes for fact in by_id.values()),
+        total_bytes=sum(fact.size_bytes for fact in facts.values()),
         archive_bytes=None,
     )
-
-
-def inspect_file(file: CheckedFile) -> InspectedFile:
-    """Read a file and return what is known of it, broken rules included."""
-    return file.inspect(file.id, file.path, file.sizes)
 
 
 def _result(rule: str, origin: Any, meaning: str, violations: Sequence[Violation]) -> RuleResult:
@@ -146,82 +207,6 @@ def _result(rule: str, origin: Any, meaning: str, violations: Sequence[Violation
         violations=len(found),
         examples=tuple(found[:EXAMPLES]),
     )
-
-
-def _tree_violations(folder: Path, expected: ExpectedSubmission) -> Iterator[Violation]:
-    """Rules 1 to 5, and that nothing is a link."""
-    if not folder.is_dir():
-        yield Violation("folder", f"{folder}: not a folder")
-        return
-    if not (folder / MAPS_FOLDER).is_dir():
-        yield Violation("maps", f"{folder}: no folder {MAPS_FOLDER}")
-    for name in sorted(_names(folder) - {MAPS_FOLDER, MASKS_FOLDER}):
-        yield Violation("top_level", f"{shown(name)}: nothing but {MAPS_FOLDER} and {MASKS_FOLDER} may lie here")
-    if (folder / MASKS_FOLDER).is_file():
-        yield Violation("top_level", f"{MASKS_FOLDER}: not a folder")
-    for path in sorted(path for path in folder.rglob("*") if path.is_symlink()):
-        yield Violation("plain_files", f"{shown(path.relative_to(folder))}: a link; put the file itself there")
-    for kind, suffix in ((MAPS_FOLDER, ".tiff"), (MASKS_FOLDER, ".png")):
-        if (folder / kind).is_dir():
-            yield from _kind_violations(folder, kind, suffix, expected)
-
-
-def _kind_violations(folder: Path, kind: str, suffix: str, expected: ExpectedSubmission) -> Iterator[Violation]:
-    yield from _difference("tree", folder, kind, set(expected.images), "category folder")
-    for category, splits in expected.images.items():
-        if not (folder / kind / category).is_dir():
-            continue
-        yield from _difference("tree", folder, f"{kind}/{category}", {str(split) for split in splits}, "split folder")
-        for split, images in splits.items():
-            if (folder / kind / category / split).is_dir():
-                names = {image.name + suffix for image in images}
-                yield from _difference("names", folder, f"{kind}/{category}/{split}", names, "file")
-
-
-def _difference(rule: str, folder: Path, below: str, wanted: set[str], what: str) -> Iterator[Violation]:
-    found = _names(folder / below)
-    for name in sorted(wanted - found):
-        yield Violation(rule, f"{below}/{name}: this {what} is missing")
-    for name in sorted(found - wanted):
-        yield Violation(
-            rule, f"{below}/{shown(name)}: not expected here; the {what}s of the submission are fixed, remove it"
-        )
-    for name in sorted(found & wanted):
-        path = folder / below / name
-        if path.is_file() != (what == "file"):
-            yield Violation(rule, f"{below}/{name}: not a {what}")
-
-
-def _names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
-def expected_files(folder: Path, expected: ExpectedSubmission) -> dict[str, CheckedFile]:
-    """Return all maps and masks of a complete submission by their id, whether they are there or not.
-
-    Parameters
-    ----------
-    folder : Path
-        Submission folder.
-    expected : ExpectedSubmission
-        What it should hold.
-
-    Returns
-    -------
-    dict of str to CheckedFile
-        The id is the path below the folder.
-    """
-    files = []
-    for category, splits in expected.images.items():
-        for split, images in splits.items():
-            for image in images:
-                full = (image.width, image.height)
-                sizes = (full, scaled_size(*full, expected.map_scale))
-                anomaly_map = f"{MAPS_FOLDER}/{category}/{split}/{image.name}.tiff"
-                mask = f"{MASKS_FOLDER}/{category}/{split}/{image.name}.png"
-                files.append(CheckedFile(anomaly_map, folder / anomaly_map, sizes, inspect_map))
-                files.append(CheckedFile(mask, folder / mask, (full,), inspect_mask))
-    return {file.id: file for file in files}
 
 
 def _of_folder(kind: str, category: str, split: str, facts: Mapping[str, InspectedFile]) -> dict[str, InspectedFile]:
@@ -248,10 +233,10 @@ def _folder_counts(
     )
 
 
-def _warnings(folder: Path, expected: ExpectedSubmission, facts: Mapping[str, InspectedFile]) -> Iterator[str]:
+def _warnings(tree: Tree, expected: ExpectedSubmission, facts: Mapping[str, InspectedFile]) -> Iterator[str]:
     if expected.image_scale < 1.0:
         yield f"a rehearsal: images of {expected.image_scale:g} times the official size, not for the server"
-    if folder.is_dir() and not (folder / MASKS_FOLDER).exists():
+    if MAPS_FOLDER in tree.names[""] and MASKS_FOLDER not in tree.names[""]:
         yield f"{MASKS_FOLDER} is missing: the server accepts that and reports ClassF1 = SegF1 = 0"
     for category, splits in expected.images.items():
         for split in splits:
@@ -338,8 +323,10 @@ def read_indexes(folder: Path) -> list[IndexManifest]:
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m seamark.checker", description="Check a submission folder.")
-    parser.add_argument("folder", type=Path, help="submission folder")
+    parser = argparse.ArgumentParser(
+        prog="python -m seamark.checker", description="Check a submission folder or archive."
+    )
+    parser.add_argument("submission", type=Path, help="submission folder, or its .tar.gz alone")
     parser.add_argument("--index", type=Path, help="folder of index manifests; without it: the full MVTec AD 2")
     parser.add_argument("--splits", nargs="+", choices=PRIVATE_SPLITS, default=PRIVATE_SPLITS, help="submitted splits")
     parser.add_argument("--map-scale", type=float, default=1.0, help="size of the maps relative to the images")
@@ -368,14 +355,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.index
             else official_submission(options.map_scale, options.image_scale)
         )
-        report = check_submission(options.folder.resolve(), expected, _threaded)
-        if options.archive:
-            report = with_archive(report, options.archive, options.folder.resolve())
+        report = _checked(options.submission.resolve(), options.archive, expected)
     except (SeamarkError, OSError) as error:
         print(error)
         return 1
     print("\n".join(report_lines(report)))
     return 0 if report.verdict == "accepted" else 1
+
+
+def _checked(submission: Path, archive: Path | None, expected: ExpectedSubmission) -> CheckReport:
+    if submission.is_file() and not archive:
+        return check_archive(submission, expected)
+    report = check_submission(submission, expected, _threaded)
+    return with_archive(report, archive, submission) if archive else report
 
 
 def _threaded(function: Callable[[Any], Any], items: Sequence[Any], _: str) -> list[Any]:

@@ -7,6 +7,8 @@ from seamark.data.layout import OFFICIAL_COUNTS
 from seamark.manifests.index import IndexManifest
 from seamark.settings.base import SPLITS, Split
 
+MAPS_FOLDER = "anomaly_images"
+MASKS_FOLDER = "anomaly_images_thresholded"
 PRIVATE_SPLITS: tuple[Split, ...] = ("test_private", "test_private_mixed")
 OFFICIAL_LIGHTS: dict[Split, str] = {"test_private": "regular", "test_private_mixed": "mixed"}
 OFFICIAL_SIZES = {

@@ -1,22 +1,29 @@
-"""Inspection of one submitted file: format, values and size.
+"""Inspection of one submitted file, wherever its bytes come from: format, wholeness, values and size.
 
 Source: docs/methods/mvtec_ad2.md#official-checker, rules 6 and 7.
 """
 
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tifffile
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from seamark.files.image_checks import MAX_PIXELS
+from seamark.files.image_checks import MAX_PIXELS, MOST_BYTES_PER_PIXEL, SPARE_BYTES
 from seamark.files.images import array_digest
-from seamark.files.plain import UNREADABLE, shown
+from seamark.files.plain import UNREADABLE, read_plain_file, shown
+from seamark.submission.expected import MAPS_FOLDER, MASKS_FOLDER, ExpectedSubmission, scaled_size
 from seamark.submission.rounding import count_patterns
+from seamark.submission.wholeness import opened_tiff, require_whole_png, require_whole_tiff
+
+Read = Callable[[int], bytes]
+"""Returns the bytes of a file, or raises an error where they are more than so many."""
 
 FLOAT16_EXPONENT = 0x7C00
 """Exponent bits of a float16; all set means infinite or not a number."""
@@ -39,7 +46,7 @@ class InspectedFile:
     violations : tuple of Violation
         Broken rules.
     size_bytes : int
-        Size on disk.
+        Size of the file; 0 if it could not be read.
     levels : int
         Distinct scores of a map; 0 for masks and unreadable maps.
     commonest_share : float
@@ -59,39 +66,40 @@ class InspectedFile:
     mask_sha256: str = ""
 
 
-def inspect_map(name: str, path: Path, sizes: Sequence[tuple[int, int]]) -> InspectedFile:
-    """Read one submitted map.
+def inspect_map(name: str, read: Read, sizes: Sequence[tuple[int, int]]) -> InspectedFile:
+    """Read and decode one submitted map.
 
     Parameters
     ----------
     name : str
         What to call the file in messages.
-    path : Path
-        The file.
+    read : callable
+        Returns its bytes.
     sizes : sequence of (int, int)
         Allowed widths and heights, px.
 
     Returns
     -------
     InspectedFile
-        With the broken rules among ``map_format``, ``finite`` and ``map_size``.
+        With the broken rules among ``map_format``, ``whole``, ``finite`` and ``map_size``.
     """
-    size_bytes = path.stat().st_size
+    content = b""
     try:
-        scores, fault = _read_float16(path, _most_pixels(sizes))
+        content = read(most_bytes(sizes))
+        scores, fault = _read_float16(content, _most_pixels(sizes))
     except UNREADABLE as error:
         scores, fault = None, f"cannot be read as TIFF ({shown(str(error))})"
     if scores is None:
-        return InspectedFile((Violation("map_format", f"{name}: {fault}"),), size_bytes)
+        return InspectedFile((Violation("map_format", f"{name}: {fault}"),), len(content))
     pixels = count_patterns(scores)
-    violations = []
+    violations = _whole_violations(name, content, require_whole_tiff)
     bits = np.arange(1 << 16)
     strange = int(pixels[bits & FLOAT16_EXPONENT == FLOAT16_EXPONENT].sum())
     if strange:
         violations.append(Violation("finite", f"{name}: {strange} scores are infinite or not a number"))
     violations += _size_violations("map_size", name, scores, sizes)
     share = float(pixels.max()) / scores.size
-    return InspectedFile(tuple(violations), size_bytes, levels=int(np.count_nonzero(pixels)), commonest_share=share)
+    return InspectedFile(tuple(violations), len(content), levels=int(np.count_nonzero(pixels)), commonest_share=share)
 
 
 def _most_pixels(sizes: Sequence[tuple[int, int]]) -> int:
@@ -99,9 +107,14 @@ def _most_pixels(sizes: Sequence[tuple[int, int]]) -> int:
     return min(MAX_PIXELS, 4 * max(width * height for width, height in sizes))
 
 
-def _read_float16(path: Path, most_pixels: int) -> tuple[npt.NDArray[np.float16] | None, str]:
+def most_bytes(sizes: Sequence[tuple[int, int]]) -> int:
+    """Return the size up to which a file that may have these widths and heights in px is read."""
+    return MOST_BYTES_PER_PIXEL * _most_pixels(sizes) + SPARE_BYTES
+
+
+def _read_float16(content: bytes, most_pixels: int) -> tuple[npt.NDArray[np.float16] | None, str]:
     """Return the scores, or None and what is wrong with the file; pixels are decoded only if the header is right."""
-    with tifffile.TiffFile(path, is_ome=False) as file:  # whose XML could name other files
+    with opened_tiff(content) as file:
         if _has_second_page(file):
             return None, "several pages, expected one with two axes"
         series = file.series[0]
@@ -121,42 +134,44 @@ def _has_second_page(file: tifffile.TiffFile) -> bool:
     return True
 
 
-def inspect_mask(name: str, path: Path, sizes: Sequence[tuple[int, int]]) -> InspectedFile:
-    """Read one submitted mask.
+def inspect_mask(name: str, read: Read, sizes: Sequence[tuple[int, int]]) -> InspectedFile:
+    """Read and decode one submitted mask.
 
     Parameters
     ----------
     name : str
         What to call the file in messages.
-    path : Path
-        The file.
+    read : callable
+        Returns its bytes.
     sizes : sequence of (int, int)
         Allowed widths and heights, px.
 
     Returns
     -------
     InspectedFile
-        With the broken rules among ``mask_format``, ``mask_mode`` and ``mask_size``.
+        With the broken rules among ``mask_format``, ``whole``, ``mask_mode`` and ``mask_size``.
     """
-    size_bytes = path.stat().st_size
+    content = b""
     try:
-        pixels, mode, fault = _read_png(path, _most_pixels(sizes))
+        content = read(most_bytes(sizes))
+        pixels, mode, fault = _read_png(content, _most_pixels(sizes))
     except UNREADABLE as error:
-        pixels, mode, fault = None, "", f"cannot be read as PNG ({shown(str(error))})"
+        what = "not one" if isinstance(error, UnidentifiedImageError) else shown(str(error))
+        pixels, mode, fault = None, "", f"cannot be read as PNG ({what})"
     if pixels is None:
-        return InspectedFile((Violation("mask_format", f"{name}: {fault}"),), size_bytes)
-    violations = []
+        return InspectedFile((Violation("mask_format", f"{name}: {fault}"),), len(content))
+    violations = _whole_violations(name, content, require_whole_png)
     if mode != "L":
         violations.append(Violation("mask_mode", f"{name}: mode {mode}, expected 8-bit grey (L)"))
     violations += _size_violations("mask_size", name, pixels, sizes)
     full = bool((pixels == 255).all())
     digest = array_digest(pixels != 0)
-    return InspectedFile(tuple(violations), size_bytes, empty=not pixels.any(), full=full, mask_sha256=digest)
+    return InspectedFile(tuple(violations), len(content), empty=not pixels.any(), full=full, mask_sha256=digest)
 
 
-def _read_png(path: Path, most_pixels: int) -> tuple[npt.NDArray[Any] | None, str, str]:
+def _read_png(content: bytes, most_pixels: int) -> tuple[npt.NDArray[Any] | None, str, str]:
     """Return pixels and mode, or None and what is wrong; a palette image gives its indices, as officially."""
-    with Image.open(path, formats=["PNG"]) as image:
+    with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
         if image.width * image.height > most_pixels:
             return None, image.mode, f"{image.width} x {image.height} px, expected at most {most_pixels} px"
         pixels, mode = np.asarray(image), image.mode
@@ -170,6 +185,14 @@ def _read_png(path: Path, most_pixels: int) -> tuple[npt.NDArray[Any] | None, st
     return pixels, mode, ""
 
 
+def _whole_violations(name: str, content: bytes, require_whole: Callable[[bytes], None]) -> list[Violation]:
+    try:
+        require_whole(content)
+    except UNREADABLE as error:
+        return [Violation("whole", f"{name}: {shown(str(error))}; write the file anew")]
+    return []
+
+
 def _size_violations(
     rule: str, name: str, pixels: npt.NDArray[Any], sizes: Sequence[tuple[int, int]]
 ) -> list[Violation]:
@@ -178,3 +201,33 @@ def _size_violations(
         return []
     allowed = " or ".join(f"{w} x {h}" for w, h in dict.fromkeys(sizes))
     return [Violation(rule, f"{name}: {width} x {height} px, expected {allowed}")]
+
+
+@dataclass(frozen=True)
+class CheckedFile:
+    """A map or mask that is expected."""
+
+    id: str
+    sizes: tuple[tuple[int, int], ...]
+    """Allowed (width, height)."""
+    inspect: Callable[[str, Read, Sequence[tuple[int, int]]], InspectedFile]
+
+
+def expected_files(expected: ExpectedSubmission) -> dict[str, CheckedFile]:
+    """Return all maps and masks of a complete submission by their id, the path below its folder."""
+    files = []
+    for category, splits in expected.images.items():
+        for split, images in splits.items():
+            for image in images:
+                full = (image.width, image.height)
+                sizes = (full, scaled_size(*full, expected.map_scale))
+                anomaly_map = f"{MAPS_FOLDER}/{category}/{split}/{image.name}.tiff"
+                mask = f"{MASKS_FOLDER}/{category}/{split}/{image.name}.png"
+                files.append(CheckedFile(anomaly_map, sizes, inspect_map))
+                files.append(CheckedFile(mask, (full,), inspect_mask))
+    return {file.id: file for file in files}
+
+
+def inspect_file(folder: Path, file: CheckedFile) -> InspectedFile:
+    """Read a file of a submission folder and return what is known of it, broken rules included."""
+    return file.inspect(file.id, partial(read_plain_file, folder / file.id), file.sizes)

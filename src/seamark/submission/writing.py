@@ -26,21 +26,17 @@ from seamark.manifests.submission import ChallengeVerdict, CheckReport, Precisio
 from seamark.maps.float16_scores import MAX_SCORE
 from seamark.maps.quantile_fit import ranked_map
 from seamark.maps.stored import load_map
-from seamark.masks.stored import is_whole_png, load_mask
-from seamark.submission.archive import member_violations, submission_files, write_archive
+from seamark.masks.stored import load_mask
+from seamark.submission.archive import submission_files, write_archive
 from seamark.submission.checker import (
-    MAPS_FOLDER,
-    MASKS_FOLDER,
-    CheckedFile,
     check_submission,
-    expected_files,
-    inspect_file,
     report_lines,
     with_archive_rule,
 )
-from seamark.submission.expected import ExpectedSubmission, scaled_size
+from seamark.submission.expected import MAPS_FOLDER, MASKS_FOLDER, ExpectedSubmission, scaled_size
 from seamark.submission.images import SubmittedImage
-from seamark.submission.inspection import InspectedFile
+from seamark.submission.inspection import CheckedFile, InspectedFile, expected_files, inspect_file
+from seamark.submission.members import member_violations
 from seamark.submission.rounding import round_scores
 
 Float32Array = npt.NDArray[np.float32]
@@ -116,7 +112,7 @@ def write_submission(
     for image in images:
         for kind in (MAPS_FOLDER, MASKS_FOLDER):
             (folder / kind / image.category / image.split).mkdir(parents=True, exist_ok=True)
-    write = partial(_write_image, folder, expected.map_scale, expected_files(folder, expected), fits or {})
+    write = partial(_write_image, folder, expected.map_scale, expected_files(expected), fits or {})
     written = cast("list[tuple[PrecisionRecord, dict[str, InspectedFile]]]", map_images(write, images, "images"))
     records = [record for record, _ in written]
     places = dict.fromkeys((record.category, record.split) for record in records)
@@ -140,8 +136,8 @@ def _write_image(
     map_name = f"{MAPS_FOLDER}/{image.category}/{image.split}/{image.name}.tiff"
     precision = _write_submitted_map(folder / map_name, image, map_scale, fits.get(image.category))
     facts = {
-        mask_name: _write_submitted_mask(folder / mask_name, image, files.get(mask_name)),
-        map_name: inspect_file(files[map_name]) if map_name in files else None,
+        mask_name: _write_submitted_mask(folder, mask_name, image, files.get(mask_name)),
+        map_name: inspect_file(folder, files[map_name]) if map_name in files else None,
     }
     return precision, {name: fact for name, fact in facts.items() if fact}
 
@@ -168,16 +164,18 @@ def _write_submitted_map(
     )
 
 
-def _write_submitted_mask(target: Path, image: SubmittedImage, file: CheckedFile | None) -> InspectedFile | None:
+def _write_submitted_mask(
+    folder: Path, name: str, image: SubmittedImage, file: CheckedFile | None
+) -> InspectedFile | None:
     """Copy a mask that is whole and as the server takes it, which saves encoding it; write any other anew."""
     stored = image.masks.parent / image.mask.file
-    if file and is_whole_png(stored):
-        shutil.copyfile(stored, target)
-        facts = inspect_file(file)
+    if file and stored.is_file():
+        shutil.copyfile(stored, folder / name)
+        facts = inspect_file(folder, file)
         if not facts.violations and facts.mask_sha256 == image.mask.sha256:
             return facts
-    write_mask(target, load_mask(image.masks, image.mask))
-    return inspect_file(file) if file else None
+    write_mask(folder / name, load_mask(image.masks, image.mask))
+    return inspect_file(folder, file) if file else None
 
 
 def _pooled_precision(records: Sequence[PrecisionRecord]) -> PrecisionRecord:
@@ -204,6 +202,7 @@ def pack_submission(
     *,
     known: Mapping[str, InspectedFile],
     challenges: tuple[ChallengeVerdict, ...] = (),
+    warnings: tuple[str, ...] = (),
     threads: int,
 ) -> tuple[CheckReport, str]:
     """Check a submission folder and, if it is accepted, write its archive and the check report.
@@ -223,6 +222,8 @@ def pack_submission(
         Facts on files that were inspected when they were written; the others are read now.
     challenges : tuple of ChallengeVerdict
         What the rules of challenges say about the settings; goes into the report as it is.
+    warnings : tuple of str
+        What the report says besides its own warnings.
     threads : int
         Threads that compress the archive.
 
@@ -242,7 +243,7 @@ def pack_submission(
     failed = check.with_suffix(".failed.json")
     failed.unlink(missing_ok=True)
     checked = check_submission(folder, expected, map_files, known)
-    report = checked.model_copy(update={"challenges": challenges})
+    report = checked.model_copy(update={"challenges": challenges, "warnings": (*checked.warnings, *warnings)})
     _require_accepted(report, failed)
     with atomic_write(archive) as draft:
         written = write_archive(draft, submission_files(folder), threads)
