@@ -27,8 +27,9 @@ Source: docs/methods/mvtec_ad2.md#counts and docs/methods/mvtec_ad2.md#submissio
 from collections import Counter
 from pathlib import Path
 
+from seamark.data.layout import category_folders
 from seamark.errors import SubmissionError
-from seamark.files.atomic import atomic_folder, file_digest
+from seamark.files.atomic import atomic_siblings, file_digest
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest
 from seamark.manifests.maps import MapsManifest
@@ -39,16 +40,15 @@ from seamark.running.job import Job, run
 from seamark.running.provenance import package_versions
 from seamark.settings.package import PackageSettings
 from seamark.settings.ranking import RankingSettings
-from seamark.submission.expected import PRIVATE_SPLITS, expected_submission
-from seamark.submission.images import images_to_submit, require_complete
+from seamark.submission.expected import PRIVATE_SPLITS, expected_submission, require_complete
+from seamark.submission.images import images_to_submit
 from seamark.submission.writing import pack_submission, write_submission
 
 
 def main(job: Job) -> None:
     """Write folder, check report, archive and provenance of one run."""
-    settings, archive = job.settings(PackageSettings), job.target("archive")
-    for name in ("archive", "check", "provenance"):
-        job.target(name).unlink(missing_ok=True)
+    settings = job.settings(PackageSettings)
+    archive, check, provenance = (job.target(name) for name in ("archive", "check", "provenance"))
     challenges = tuple(ChallengeVerdict.model_validate(verdict) for verdict in job.params["challenges"])
     if refusals := [refusal for verdict in challenges if (refusal := verdict.refusal())]:
         raise SubmissionError("\n".join(refusals))
@@ -56,35 +56,43 @@ def main(job: Job) -> None:
     maps = {path: read_manifest(path, MapsManifest) for path in job.paths("maps")}
     masks = {path: read_manifest(path, MasksManifest) for path in job.paths("masks")}
     images = images_to_submit(indexes, maps, masks)
+    counts = Counter((image.category, image.split) for image in images)
     if not settings.allow_partial:
-        require_complete(Path(job.params["root"]), indexes, images)
+        root, held = Path(job.params["root"]), {(it.category, image.split) for it in indexes for image in it.images}
+        require_complete(root, category_folders(root, indexes[0].layout), held, counts)
     ranking = RankingSettings.model_validate(job.params["ranking"] or {})
     fits = validation_fits(ranking, job.paths("calibration"), maps.values())
-    folder = archive.with_name(job.params["run"])
     splits = [split for split in PRIVATE_SPLITS if any(image.split == split for image in images)]
     expected = expected_submission(indexes, splits, settings.map_scale, settings.image_scale)
-    with atomic_folder(folder) as draft:
-        written = write_submission(draft, images, expected, job.map, fits)
-    check = job.target("check")
-    report, digest = pack_submission(
-        folder, expected, archive, check, job.map, known=written.facts, challenges=challenges, threads=job.threads
-    )
-    counts = Counter((image.category, image.split) for image in images)
-    write_manifest(
-        job.target("provenance"),
-        SubmissionProvenance(
-            run=job.params["run"],
-            archive=archive.name,
-            archive_sha256=digest,
-            archive_bytes=report.archive_bytes or 0,
-            settings=settings.model_dump(),
-            manifests={str(path): file_digest(path) for paths in job.inputs.values() for path in paths},
-            versions=package_versions(),
-            images={index.category: {split: counts[index.category, split] for split in splits} for index in indexes},
-            precision=written.precision,
-            ranking=fits,
-        ),
-    )
+    folder = archive.with_name(job.params["run"])
+    with atomic_siblings(archive, folder, check, provenance) as drafts:
+        written = write_submission(drafts / folder.name, images, expected, job.map, fits)
+        report, digest = pack_submission(
+            drafts / folder.name,
+            expected,
+            drafts / archive.name,
+            drafts / check.name,
+            job.map,
+            refused=check.with_suffix(".failed.json"),
+            known=written.facts,
+            challenges=challenges,
+            threads=job.threads,
+        )
+        write_manifest(
+            drafts / provenance.name,
+            SubmissionProvenance(
+                run=job.params["run"],
+                archive=archive.name,
+                archive_sha256=digest,
+                archive_bytes=report.archive_bytes or 0,
+                settings=settings.model_dump(),
+                manifests={str(path): file_digest(path) for paths in job.inputs.values() for path in paths},
+                versions=package_versions(),
+                images={it.category: {split: counts[it.category, split] for split in splits} for it in indexes},
+                precision=written.precision,
+                ranking=fits,
+            ),
+        )
 
 
 run(main, globals())

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
@@ -31,11 +31,12 @@ from seamark.planning.teachers import PlannedTeachers
 from seamark.planning.variations import FOR_THRESHOLDS, Variation, plain, read_variations
 from seamark.registry import DETECTORS
 from seamark.running.devices import visible_gpus
-from seamark.settings.base import Settings
+from seamark.settings.base import SPLITS, Settings, Split
 from seamark.settings.comparison import ComparisonPageSettings
 from seamark.settings.config import check_overrides, load_config
 from seamark.settings.demo import DEMO_CATEGORIES
 from seamark.settings.teacher import TeacherSettings
+from seamark.submission.expected import require_complete
 from seamark.teachers.naming import wanted_teacher
 
 Params = Callable[[Any], Any]
@@ -214,12 +215,16 @@ class Plan:
         return lambda wildcards: files(wildcards) if self.settings("ranking")(wildcards) else []
 
     def within_rules(self, files: Files) -> Files:
-        """Return an input function that raises ConfigError if settings break the rules that ``package.rules`` names."""
+        """Return an input function that raises SeamarkError if a submission would break rules, or would be partial."""
 
         def allowed(wildcards: Any) -> list[str]:
             for verdict in self._verdicts:
                 if refusal := verdict.refusal():
                     raise ConfigError(refusal)
+            if not self.config.package.allow_partial:
+                held = [(name, split) for name, found in self._found.items() for split in found]
+                submitted = [(name, split) for name in self.categories for split in self.jobs.private_splits]
+                require_complete(Path(self.root), self._available, held, submitted)
             return files(wildcards)
 
         return allowed
@@ -365,11 +370,17 @@ class Plan:
             )
         return self.config.data.categories
 
+    @cached_property
+    def _found(self) -> dict[str, Counter[Split]]:
+        """Images by split of each category of the run; the demo, drawn later, counts as one image for each."""
+        if self.config.data.demo:
+            return {category: Counter(SPLITS) for category in self.categories}
+        find = partial(find_images, Path(self.root), layout=self.config.data.layout)
+        return {name: Counter(image.split for image in find(self._folders[name])) for name in self.categories}
+
     def _check_splits(self) -> None:
         """Refuse splits without images before anything runs."""
-        for category in self.categories:
-            images = find_images(Path(self.root), self._folders[category], self.config.data.layout)
-            found = Counter(image.split for image in images)
+        for category, found in self._found.items():
             require_photographs(category, found["train"], found["validation"], self.variations)
             missing = [split for split in self.splits if split not in found]
             if missing:

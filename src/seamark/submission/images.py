@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seamark.data.layout import category_folders
 from seamark.errors import ManifestError, SubmissionError
 from seamark.manifests.index import ImageRecord, IndexManifest
 from seamark.manifests.maps import MapRecord, MapsManifest
@@ -126,36 +125,4 @@ def _require_agreement(image: ImageRecord, anomaly_map: MapRecord, mask: MaskRec
         found = ", ".join(f"{width} x {height}" for width, height in sizes)
         raise ManifestError(
             f"{image.file}: image, image of the map and mask have different sizes in px: {found}; rebuild {maps_path}"
-        )
-
-
-def require_complete(root: Path, indexes: Sequence[IndexManifest], images: Sequence[SubmittedImage]) -> None:
-    """Refuse a submission that leaves out a category of the data root or a private split of a category.
-
-    Parameters
-    ----------
-    root : Path
-        Data root.
-    indexes : sequence of IndexManifest
-        The packaged categories.
-    images : sequence of SubmittedImage
-        What is packaged.
-
-    Raises
-    ------
-    SubmissionError
-        Naming everything that is missing.
-    """
-    packaged = {(image.category, image.split) for image in images}
-    missing = [name for name in category_folders(root, indexes[0].layout) if name not in dict(packaged)]
-    missing += [
-        f"{index.category}/{split}"
-        for index in indexes
-        for split in PRIVATE_SPLITS
-        if index.category not in missing and index.of(split) and (index.category, split) not in packaged
-    ]
-    if missing:
-        raise SubmissionError(
-            f"partial submission: {root} also holds {', '.join(missing)}; add them to data.categories and data.splits, "
-            "or set package.allow_partial: true (the server takes complete submissions only)"
         )
