@@ -1,25 +1,30 @@
 """A run that is killed leaves nothing that looks finished; the next call ends as an undisturbed run."""
 
 import fcntl
+import shutil
 
-from tests.workflow.project import Project
-
-PLACES = (
-    "20_models/inp_former/bolt/",
-    "40_maps/inp_former/bolt/.test_private.json",
-    "submissions/.tiny.tar.gz",
-)
-"""A checkpoint in the middle of training, merge and package: a file written but not yet renamed."""
+KILLED_AT = {
+    "20_models/inp_former/bolt/": "out/tiny/20_models/inp_former/bolt/fit.json",
+    "40_maps/inp_former/bolt/.test_private.json": "out/tiny/40_maps/inp_former/bolt/test_private.json",
+    "submissions/.tiny.tar.gz": "submissions/tiny.tar.gz",
+}
+"""A checkpoint in the middle of training, merge and package, a file written but not yet renamed; and what is not made."""
 
 
-def test_killed_in_the_middle_of_three_stages_and_finished_on_one_core(finished, tmp_path):
+def drop_results(project, category):
+    """Remove what was made of a category, and of all together."""
+    for path in project.out.rglob(f"{category}*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for folder in (project.out / "report", project.folder / "submissions"):
+        shutil.rmtree(folder)
+
+
+def test_killed_in_the_middle_of_three_stages_and_finished_on_one_core(finished, project):
     """The undisturbed run had two cores, which changes no byte either."""
-    project = Project.fresh(tmp_path)
-    for place in PLACES:
-        paused = project.killed_at(place)
-        target = paused.with_name(paused.name[1:].split(".tmp-")[0])
-        assert paused.exists(), place
-        assert not target.exists(), place
+    drop_results(project, "bolt")
+    for place, unfinished in KILLED_AT.items():
+        assert project.killed_at(place).exists(), place
+        assert not (project.folder / unfinished).exists(), place
     project.snakemake("submission", cores=1)
     results, undisturbed = project.results(), finished.results()
     assert sorted(results) == sorted(undisturbed)
@@ -36,3 +41,12 @@ def test_a_second_run_in_the_same_folder_is_refused(project):
     assert result.returncode != 0
     assert "another snakemake works on this run" in result.stdout + result.stderr
     project.snakemake("submission")
+
+
+def test_what_is_made_anew_stays_until_it_is_killed_and_made_again(project):
+    before = project.results()
+    for place, target in KILLED_AT.items():
+        project.killed_at(place, "-f", target)
+        assert project.results() | before == project.results(), place
+        again = project.snakemake(target)
+        assert place
