@@ -291,7 +291,8 @@ def _written_anew(outputs: Collection[Path]) -> Iterator[None]:
     before = {path: _version(path) for path in outputs if path.exists()}
     yield
     if kept := [path for path, version in before.items() if path.exists() and _version(path) == version]:
-        raise SeamarkError(f"{', '.join(map(str, kept))}: not written by this job; its stage must write all its outputs")
+        names = ", ".join(map(str, kept))
+        raise SeamarkError(f"{names}: not written by this job; its stage must write every output")
 
 
 def _version(path: Path) -> tuple[int, int]:
