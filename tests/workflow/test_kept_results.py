@@ -1,5 +1,6 @@
 """What an earlier run made stays until its successor is complete, and never passes for it."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -58,31 +59,53 @@ FAULTS = {
 """What strikes, and what manifest and model hold then."""
 
 
-@pytest.mark.parametrize("left", FAULTS.values(), ids=FAULTS)
-def test_a_struck_job_leaves_old_results_and_is_made_again(tmp_path, left):
+@pytest.fixture
+def started(tmp_path):
+    """Starts Snakemake on the jobs of some faults."""
     (tmp_path / "Snakefile").write_text(SNAKEFILE)
     (tmp_path / "work.py").write_text(SCRIPT)
 
-    def snakemake(*options, **environment):
+    def start(faults, *options, **environment):
         command = [sys.executable, "-m", "snakemake", "--cores", "2", "--workflow-profile", ROOT / "profiles/default"]
-        return subprocess.run(
-            [*command, *options, "--", *(f"{fault}.json" for fault in left)],
+        return subprocess.Popen(
+            [*command, *options, "--", *(f"{fault}.json" for fault in faults)],
             cwd=tmp_path,
             env=os.environ | environment,
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            check=False,
         )
+
+    return start
+
+
+@pytest.mark.parametrize("left", FAULTS.values(), ids=FAULTS)
+def test_a_struck_job_leaves_old_results_and_is_made_again(tmp_path, started, left):
+    def ended(*options, **environment):
+        process = started(left, *options, **environment)
+        _, said = process.communicate()
+        return process.returncode == 0, said
 
     def contents():
         return {fault: tuple((tmp_path / f"{fault}{end}").read_text() for end in (".json", ".bin")) for fault in left}
 
-    assert snakemake(CONTENT="old").returncode == 0
-    struck = snakemake("-F", CONTENT="new", STRIKE="yes")
-    assert struck.returncode != 0
+    assert ended(CONTENT="old")[0]
+    well, said = ended("-F", CONTENT="new", STRIKE="yes")
+    assert not well
     assert contents() == left
     assert not list(tmp_path.glob(".*.tmp-*"))
-    again = snakemake(CONTENT="newest")
-    assert again.returncode == 0, again.stderr
+    if "error" in left:
+        assert "work failed; as earlier jobs left them, and to be made again: error.json, error.bin" in said
+    assert ended(CONTENT="newest")[0]
     assert contents() == dict.fromkeys(left, ("newest", "newest"))
+
+
+def test_a_job_waits_for_one_that_outlived_its_snakemake(tmp_path, started):
+    (tmp_path / "logs").mkdir()
+    with (tmp_path / "logs/error.log").open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        process = started(["error"], CONTENT="new")
+        assert any("work error: waiting for an earlier process" in line for line in process.stderr)
+    process.communicate()
+    assert process.returncode == 0

@@ -91,7 +91,7 @@ async def _keep_results_of_failed(job: Any, *arguments: Any, error: bool = False
     await job.dag.handle_log(job)
     await job.dag.handle_storage(job, store_only_log=True)
     if kept := _there(job.output):
-        logger.info(f"{job} failed; as an earlier one left them, and to be made again: {', '.join(kept)}")
+        logger.info(f"{job} failed; as earlier jobs left them, and to be made again: {', '.join(kept)}")
 
 
 def _there(files: Iterable[str]) -> list[str]:
