@@ -101,7 +101,8 @@ def package(images: Sequence[SubmittedImage], threads: int, target: Path) -> Non
     work, folder = partial(in_threads, threads), target / "run"
     written = write_submission(folder, images, expected, work)
     archive, check = target / "run.tar.gz", target / "run.check.json"
-    pack_submission(folder, expected, archive, check, work, known=written.facts, threads=threads)
+    refused = target / "run.check.failed.json"
+    pack_submission(folder, expected, archive, check, work, refused=refused, known=written.facts, threads=threads)
 
 
 def plain_distinct(scores: npt.NDArray[np.float32]) -> int:

@@ -29,7 +29,7 @@ from seamark.comparison.differences import compared_subsets
 from seamark.comparison.runs import RunFiles, read_runs
 from seamark.comparison.strips import comparison_strips, write_comparison_strip
 from seamark.comparison.tables import write_csv
-from seamark.files.atomic import atomic_folder, atomic_write
+from seamark.files.atomic import atomic_siblings
 from seamark.report.compare_page import Comparison, render_comparison, render_markdown
 from seamark.running.job import Job, run
 from seamark.settings.comparison import ComparisonPageSettings
@@ -42,25 +42,26 @@ def main(job: Job) -> None:
     runs = read_runs(files)
     images, subsets = compared_images(runs), compared_subsets(runs)
     page, truth_root = job.target("page"), job.params["truth_root"]
+    table, markdown = job.target("table"), job.target("markdown")
+    pictures, plots = page.with_name("images"), page.with_name("plots")
     drawn = most_changed(images, job.settings(ComparisonPageSettings).images)
     strips = comparison_strips(files, drawn, Path(job.params["root"]), Path(truth_root) if truth_root else None)
-    with atomic_folder(page.parent / "images") as folder:
-        job.map(partial(write_comparison_strip, folder=folder), strips, "pictures")
-    comparison = Comparison(
-        title=job.params["title"],
-        runs=runs,
-        subsets=subsets,
-        images=images,
-        pictures={strip.id: page.parent / "images" / strip.file for strip in strips},
-        plots=write_run_pairs(page.parent / "plots", images, len(runs)),
-        table=job.target("table"),
-        markdown=job.target("markdown"),
-    )
-    write_csv(comparison.table, subsets, [entry.changes for entry in files])
-    with atomic_write(comparison.markdown) as draft:
-        draft.write_text(render_markdown(comparison), encoding="utf-8")
-    with atomic_write(page) as draft:
-        draft.write_text(render_comparison(comparison, page), encoding="utf-8")
+    with atomic_siblings(page, table, markdown, pictures, plots) as drafts:
+        (drafts / pictures.name).mkdir()
+        job.map(partial(write_comparison_strip, folder=drafts / pictures.name), strips, "pictures")
+        comparison = Comparison(
+            title=job.params["title"],
+            runs=runs,
+            subsets=subsets,
+            images=images,
+            pictures={strip.id: pictures / strip.file for strip in strips},
+            plots=[plots / path.name for path in write_run_pairs(drafts / plots.name, images, len(runs))],
+            table=table,
+            markdown=markdown,
+        )
+        write_csv(drafts / table.name, subsets, [entry.changes for entry in files])
+        (drafts / markdown.name).write_text(render_markdown(comparison), encoding="utf-8")
+        (drafts / page.name).write_text(render_comparison(comparison, page), encoding="utf-8")
     mark_page(page, "")
 
 

@@ -49,14 +49,13 @@ def main(job: Job) -> None:
     settings = job.settings(FuseSettings)
     target = job.target("manifest")
     members = read_members(job.paths("maps"), settings.members)
-    if len(members) == 1:
-        shutil.rmtree(target.with_suffix(""), ignore_errors=True)
-        maps = refer(members[0], target)
-    else:
-        maps = _fused(job, settings, members)
+    alone = len(members) == 1
+    maps = refer(members[0], target) if alone else _fused(job, settings, members)
     first = members[0].manifest
     name = "+".join(member.manifest.detector for member in members)
     write_manifest(target, MapsManifest(detector=name, category=first.category, split=first.split, maps=maps))
+    if alone:
+        shutil.rmtree(target.with_suffix(""), ignore_errors=True)
 
 
 run(main, globals())

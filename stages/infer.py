@@ -33,7 +33,6 @@ def main(job: Job) -> None:
     kind = load_detector_class(job.params["detector"])
     settings = job.settings(kind.Settings)
     target = job.target("maps")
-    components_path(target).unlink(missing_ok=True)
     with ExitStack() as drafts:
         draft = drafts.enter_context(atomic_write(target))
         parts = None
@@ -47,6 +46,8 @@ def main(job: Job) -> None:
             return *score(detector, pixels, draft, rows=rows), detector.cells
 
         shares = list(map(scored, job.paths("weights"), scored_tiles(models, tiles)))
+    if parts is None:
+        components_path(target).unlink(missing_ok=True)
     manifest = TilemapsManifest(
         detector=models[0].detector,
         category=tiles.category,

@@ -25,7 +25,7 @@
 from pathlib import Path
 
 from seamark.evaluation.summary import summary_rows, write_summary
-from seamark.files.atomic import atomic_folder, atomic_write
+from seamark.files.atomic import atomic_siblings
 from seamark.manifests.base import write_manifest
 from seamark.report.page import render_page
 from seamark.report.plots import category_figures, run_plots, write_plots
@@ -46,16 +46,17 @@ def main(job: Job) -> None:
         run_folder=Path(job.params["benchmarks"]).parent,
     )
     evaluations, plots, page = list(inputs.evaluations.values()), job.target("plots"), job.target("page")
-    write_summary(job.target("summary"), summary_rows(evaluations))
-    with atomic_folder(plots.parent) as folder:
-        drawn = write_plots(folder, run_plots(category_figures(inputs), evaluations, inputs.cost))
-    write_manifest(plots, drawn)
-    settings = job.settings(ReportSettings)
-    html = render_page(inputs, page, job.params["run"], job.params["config"], settings, plots=plots)
-    with atomic_folder(page.parent / "gallery") as folder:
-        write_galleries(inputs.categories, folder, page.parent)
-    with atomic_write(page) as draft:
-        draft.write_text(html, encoding="utf-8")
+    gallery, settings = page.parent / "gallery", job.settings(ReportSettings)
+    with atomic_siblings(page, gallery, plots.parent) as drafts:
+        new_plots, new_gallery = drafts / plots.parent.name / plots.name, drafts / gallery.name
+        for folder in (new_plots.parent, new_gallery):
+            folder.mkdir()
+        drawn = write_plots(new_plots.parent, run_plots(category_figures(inputs), evaluations, inputs.cost))
+        write_manifest(new_plots, drawn)
+        write_galleries(inputs.categories, new_gallery, page.parent)
+        html = render_page(inputs, page, job.params["run"], job.params["config"], settings, plots=new_plots)
+        (drafts / page.name).write_text(html, encoding="utf-8")
+        write_summary(job.target("summary"), summary_rows(evaluations))
     mark_page(page, "")
 
 

@@ -165,6 +165,10 @@ class Run:
     def finished(self):
         return sorted(path.name for path in (self.folder / "submissions").glob("*") if path.is_file())
 
+    def contents(self):
+        folder = self.folder / "submissions"
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
 
 @pytest.fixture
 def toy(tmp_path):
@@ -225,14 +229,16 @@ def test_a_nested_category_counts(toy):
         toy.package()
 
 
-def test_a_refused_submission_leaves_a_report_and_no_archive(toy, monkeypatch):
+def test_a_refused_submission_leaves_a_report_and_what_was_there_before(toy, monkeypatch):
     toy.package()
+    before = toy.contents()
     main = stage("package")
     monkeypatch.setitem(main.__globals__, "write_submission", _without_a_map(main.__globals__["write_submission"]))
     monkeypatch.setitem(globals(), "stage", lambda name: main)
     with pytest.raises(SubmissionError, match=r"rule names.*\n.*000_regular\.tiff: this file is missing"):
         toy.package()
-    assert toy.finished() == ["toy.check.failed.json"]
+    assert toy.finished() == ["toy.check.failed.json", "toy.check.json", "toy.provenance.json", "toy.tar.gz"]
+    assert toy.contents() | before == toy.contents()
     assert json.loads(toy.target(".check.failed.json").read_text())["verdict"] == "refused"
     monkeypatch.undo()
     toy.package()
@@ -252,7 +258,6 @@ def test_the_verdict_of_a_challenge_is_recorded(toy):
 
 
 def test_settings_that_break_the_chosen_rules_are_refused(toy):
-    toy.package()
     with pytest.raises(SubmissionError, match=r"vand4 refuses these settings:\n  - binarize\.mebin\.enabled"):
         toy.package(challenges=[verdict(enforced=True)])
     assert toy.finished() == []
@@ -285,13 +290,13 @@ def _without_a_map(write_submission):
     return spoiled
 
 
-def test_a_failed_writing_leaves_nothing_that_looks_finished(toy):
+def test_a_failed_writing_leaves_archive_check_and_folder_as_they_were(toy):
     toy.package()
+    before = toy.contents()
     (toy.folder / "out/45_fused/wool/test_private/001_regular.tiff").write_bytes(b"")
     with pytest.raises(ManifestError, match=r"001_regular\.tiff"):
-        toy.package()
-    assert toy.finished() == []
-    assert not list(toy.target("").parent.glob(".*"))
+        toy.package(map_scale=0.5)
+    assert toy.contents() == before
 
 
 def test_public_splits_are_refused(toy):

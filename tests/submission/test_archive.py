@@ -117,8 +117,8 @@ def pack(submission, expected, target):
     def sequentially(function, items, _):
         return [function(item) for item in items]
 
-    check = target.with_name("check.json")
-    return pack_submission(submission, expected, target, check, sequentially, known={}, threads=2)
+    check, refused = target.with_name("check.json"), target.with_name("check.failed.json")
+    return pack_submission(submission, expected, target, check, sequentially, refused=refused, known={}, threads=2)
 
 
 def scores(words=100_000):

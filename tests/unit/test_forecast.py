@@ -1,6 +1,7 @@
 """What a run is expected to take, and what is refused."""
 
 import json
+import os
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -226,6 +227,16 @@ def test_older_results_make_room_for_those_that_replace_them(tmp_path):
     for name, size in {"train.json": 1000, "train/000.tiff": 5000, "other.tiff": 7000}.items():
         (tmp_path / name).write_bytes(b"x" * size)
     assert present_mb([tmp_path / "train.json"]) == pytest.approx(0.006)
+
+
+@pytest.mark.parametrize(("free", "refused"), [(0.6, 0), (0.4, 1)])
+def test_the_largest_older_result_makes_room_too_late(tmp_path, monkeypatch, free, refused):
+    jobs = [replace(work("merge", name), outputs=(tmp_path / f"{name}.json",)) for name in ("woven", "washers")]
+    for job in jobs:
+        job.outputs[0].touch()
+        os.truncate(job.outputs[0], round(disk_bytes(job)))
+    monkeypatch.setattr("seamark.forecast.refusals.free_mb", lambda _: free * disk_mb(jobs))
+    assert len(refusals(jobs, 1e9)) == refused
 
 
 def test_problems_of_disk_and_memory_are_told_together(tmp_path, monkeypatch):

@@ -130,7 +130,7 @@ class Project:
                 jobs.add((row["rule"], category and category[0], split and split[1]))
         return Counter(jobs)
 
-    def killed_at(self, place, target="submission"):
+    def killed_at(self, place, target="submission", options=()):
         """Start a run and kill all its processes when a file whose path contains ``place`` is about to be renamed."""
         hook = self.folder / "hook"
         hook.mkdir(exist_ok=True)
@@ -138,8 +138,10 @@ class Project:
         marker = self.folder / "paused"
         marker.unlink(missing_ok=True)
         extra = {"PYTHONPATH": str(hook), "PAUSE_AT": place, "PAUSE_MARKER": str(marker)}
+        command = self.command(target)
+        command[5:5] = options
         process = subprocess.Popen(
-            self.command(target),
+            command,
             cwd=self.folder,
             env=self.environment(extra),
             start_new_session=True,

@@ -2,29 +2,34 @@
 
 import fcntl
 
-from tests.workflow.project import Project
-
-PLACES = (
-    "20_models/inp_former/bolt/",
-    "40_maps/inp_former/bolt/.test_private.json",
-    "submissions/.tiny.tar.gz",
-)
-"""A checkpoint in the middle of training, merge and package: a file written but not yet renamed."""
+MODEL, FIT = "20_models/inp_former/bolt/.model.safetensors", "out/tiny/20_models/inp_former/bolt/fit.json"
+MAPS, ARCHIVE = "40_maps/inp_former/bolt/.test_private.json", "submissions/.tiny.tar.gz"
+"""Where runs are killed: at files that are written and not yet renamed."""
 
 
-def test_killed_in_the_middle_of_three_stages_and_finished_on_one_core(finished, tmp_path):
+def test_killed_while_merging_and_packaging_and_finished_on_one_core(finished, project):
     """The undisturbed run had two cores, which changes no byte either."""
-    project = Project.fresh(tmp_path)
-    for place in PLACES:
-        paused = project.killed_at(place)
-        target = paused.with_name(paused.name[1:].split(".tmp-")[0])
-        assert paused.exists(), place
-        assert not target.exists(), place
-    project.snakemake("submission", cores=1)
-    results, undisturbed = project.results(), finished.results()
+    undisturbed = finished.results()
+    merged = project.out / "40_maps/inp_former/bolt/test_private.json"
+    merged.unlink()
+    assert project.killed_at(MAPS).exists()
+    assert not merged.exists()
+    assert project.killed_at(ARCHIVE).exists()
+    assert project.results() | undisturbed == project.results()
+    assert "Writing and checking submissions/tiny.tar.gz" in project.snakemake("submission", cores=1).stderr
+    results = project.results()
     assert sorted(results) == sorted(undisturbed)
     assert [name for name in results if results[name] != undisturbed[name]] == []
     assert "submissions/tiny.tar.gz" in results
+
+
+def test_a_killed_training_leaves_the_model_of_before_and_goes_on_where_it_was(project):
+    before = project.results()
+    assert project.killed_at(MODEL, FIT, options=("-f",)).exists()
+    assert project.results() | before == project.results()
+    assert "Training inp_former on bolt" in project.snakemake(FIT, cores=1).stderr
+    assert "resuming after" in (project.out / "logs/train/inp_former/bolt.log").read_text()
+    assert project.results() == before
 
 
 def test_a_second_run_in_the_same_folder_is_refused(project):

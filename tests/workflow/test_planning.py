@@ -6,9 +6,11 @@ import sys
 import textwrap
 
 import pytest
-from tests.workflow.project import CATEGORIES
+from tests.workflow.project import CATEGORIES, CONFIG, ROOT, draw_data
 
 from seamark.data.layout import OFFICIAL_COUNTS
+from seamark.errors import SubmissionError
+from seamark.planning.plan import Plan
 
 
 def full_data_set(root):
@@ -68,12 +70,28 @@ def test_an_empty_split_is_refused_before_anything_runs(project):
     assert "category bolt: no image for test_private" in refused(project)
 
 
-def test_a_partial_category_set_is_refused_at_packaging(project):
-    project.configure({"data": {"root": "photographs", "truth_root": "truth", "demo": False, "categories": ["bolt"]}})
-    result = project.snakemake("submission", check=False)
-    assert result.returncode != 0
-    assert "cloth" in result.stderr
-    assert "allow_partial" in result.stderr
+@pytest.mark.parametrize(
+    ("part", "missing"),
+    [
+        ({"categories": ["bolt"]}, r"photographs also holds cloth;"),
+        ({"splits": ["validation", "test_private"]}, r"also holds bolt/test_private_mixed, cloth/test_private_mixed;"),
+        ({"demo": True, "categories": ["woven"]}, r"also holds washers;"),
+    ],
+)
+def test_a_partial_submission_is_refused_unless_it_is_wanted(tmp_path, part, missing):
+    draw_data(tmp_path)
+    raw = CONFIG | {"data": CONFIG["data"] | {"root": str(tmp_path / "photographs")} | part}
+    with pytest.raises(SubmissionError, match=f"{missing} add them to .*, or set package.allow_partial: true"):
+        Plan(raw, ROOT).within_rules(lambda _: ["maps"])(None)
+    raw |= {"package": {"allow_partial": True}}
+    assert Plan(raw, ROOT).within_rules(lambda _: ["maps"])(None) == ["maps"]
+
+
+def test_a_partial_submission_is_refused_before_anything_runs_or_is_deleted(project):
+    before = project.results()
+    project.configure({"data": {"categories": ["bolt"]}})
+    assert "partial submission: photographs also holds cloth" in project.snakemake("submission", check=False).stderr
+    assert project.results() == before
 
 
 FAKE_TRAIN = textwrap.dedent('''

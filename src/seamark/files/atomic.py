@@ -71,20 +71,37 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def atomic_siblings(*targets: Path) -> Iterator[Path]:
+    """Give a temporary folder, empty, to make files and folders in under their own names; swap all in at the end.
+
+    The targets lie in one folder. If the block ends well they are swapped in one right after the other, otherwise all
+    that was there before stays.
+    """
+    with _draft_of(targets[0]) as draft:
+        draft.mkdir()
+        yield draft
+        for target in targets:
+            _flush(draft / target.name)
+        retired = draft / ".retired"
+        retired.mkdir()
+        for target in targets:
+            if target.is_dir():
+                target.replace(retired / target.name)
+            (draft / target.name).replace(target)
+        _flush(targets[0].parent)
+        _drop(draft)
+
+
+@contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Give a temporary sibling folder, empty, to fill; swap it in for ``folder`` if the block ends well.
+    """Give a temporary folder, empty, to fill; swap it in for ``folder`` if the block ends well.
 
     Afterwards the folder holds exactly what the block wrote; what it held before is removed.
     """
-    with _draft_of(folder) as draft:
+    with atomic_siblings(folder) as drafts:
+        draft = drafts / folder.name
         draft.mkdir()
         yield draft
-        retired = folder.with_name(f".{folder.name}.tmp-old-{os.getpid()}")
-        if folder.exists():
-            folder.replace(retired)
-        draft.replace(folder)
-        _flush(folder.parent)
-        _drop(retired)
 
 
 def reserve(draft: Path, size: int) -> None:

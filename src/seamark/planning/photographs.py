@@ -2,8 +2,9 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from seamark.planning.refusals import require_photographs
 from seamark.planning.variations import Variation
 from seamark.settings.config import Config
 from seamark.settings.demo import DEMO_CATEGORIES
+from seamark.submission.expected import PRIVATE_SPLITS, require_complete
 
 
 class PlannedPhotographs:
@@ -93,6 +95,21 @@ class PlannedPhotographs:
                 raise ConfigError(
                     f"category {category}: no image for {', '.join(missing)}; add them, or set data.splits: [{kept}]"
                 )
+
+    def require_complete(self, private_splits: Sequence[str]) -> None:
+        """Refuse a submission of some private splits that leaves out what the data root has.
+
+        Raises
+        ------
+        SubmissionError
+            Naming everything that is missing.
+        """
+        submitted = [(category, split) for category in self.categories for split in private_splits]
+        if self._demo:
+            require_complete(self._data.root, self.available, [*product(self.categories, PRIVATE_SPLITS)], submitted)
+            return
+        held = {(name, image.split) for name, survey in self._surveys.items() for image in survey.images}
+        require_complete(self._data.root, (*self.available, *self._root.missing), held, submitted)
 
     def chosen(self, wildcards: Any) -> dict[str, int]:
         """Return how many photographs of a split are taken, and the seed of their choice; nothing for all."""

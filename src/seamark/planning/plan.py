@@ -199,12 +199,14 @@ class Plan:
         return lambda wildcards: files(wildcards) if self.settings("ranking")(wildcards) else []
 
     def within_rules(self, files: Files) -> Files:
-        """Return an input function that raises ConfigError if settings break the rules that ``package.rules`` names."""
+        """Return an input function that raises SeamarkError if a submission would break rules, or would be partial."""
 
         def allowed(wildcards: Any) -> list[str]:
             for verdict in self._verdicts:
                 if refusal := verdict.refusal():
                     raise ConfigError(refusal)
+            if not self.config.package.allow_partial:
+                self.photographs.require_complete(self.jobs.private_splits)
             return files(wildcards)
 
         return allowed

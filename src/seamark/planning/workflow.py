@@ -1,17 +1,27 @@
 """All that Seamark takes from Snakemake beyond what its documentation promises: tested with the pinned version."""
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+from snakemake.jobs import Job
+from snakemake.logging import logger
 
 from seamark.planning.environment import prepare_environment
 from seamark.planning.plan import Plan
 from seamark.repair import export_configuration
 
+_postprocess = Job.postprocess
+
 
 def prepare(workflow: Any, project: Path) -> None:
-    """Set what all jobs inherit: the environment, and the options with which Snakemake was called."""
+    """Set what all jobs inherit: the environment, and the options with which Snakemake was called.
+
+    From here on Snakemake leaves an earlier result in its place until a job has renamed its own there.
+    """
+    Job.remove_existing_output, Job.postprocess = _empty_logs, _keep_results_of_failed
     prepare_environment(project, on_node=workflow.remote_exec)
     export_configuration(workflow.config_settings.configfiles, workflow.config_settings.config)
 
@@ -62,3 +72,29 @@ def _without_place(run: Callable[..., None]) -> Callable[..., None]:
         run(inputs, outputs, params, type(wildcards)(fromdict=kept), *others)
 
     return run_anywhere
+
+
+async def _empty_logs(job: Any) -> None:
+    """Do before a job what Snakemake does, but delete no output, nor a log that an orphaned job may hold locked."""
+    for log in _there(job.log):
+        os.truncate(log, 0)
+
+
+async def _keep_results_of_failed(job: Any, *arguments: Any, error: bool = False, **others: Any) -> None:
+    """Do after a job what Snakemake does, but let one that failed keep outputs and mark.
+
+    Snakemake marks the outputs of a job that it starts as incomplete, and whatever bears that mark is made again by the
+    next call. After an error it would record them as made by this job, wipe the mark out and delete the files.
+    """
+    if not error:
+        await _postprocess(job, *arguments, **others)
+        return
+    job.dag.workflow.persistence.started(job)
+    await job.dag.handle_log(job)
+    await job.dag.handle_storage(job, store_only_log=True)
+    if kept := _there(job.output):
+        logger.info(f"{job} failed; as earlier jobs left them, and to be made again: {', '.join(kept)}")
+
+
+def _there(files: Iterable[str]) -> list[str]:
+    return [file for file in files if Path(file).exists()]

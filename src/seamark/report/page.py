@@ -60,7 +60,7 @@ def render_page(
     settings : ReportSettings
         How many images to show.
     plots : Path
-        Manifest of the plots, which lie beside it.
+        Manifest of the plots, which lie beside it, perhaps still in a draft of their folder in that of the page.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def render_page(
         "thresholds": inputs.thresholds,
         "false_alarms": false_alarm_rows(inputs.masks, evaluations),
         "plots": drawn,
-        "plots_folder": plots.parent,
+        "plots_folder": page.parent / plots.parent.name,
         "curves": dict(zip((found.category for found in evaluations.values()), inputs.curves, strict=True)),
         "charts": {
             plot.name: inline_svg(plot.title, (plots.parent / plot.svg).read_text(encoding="utf-8"))

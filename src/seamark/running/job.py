@@ -6,8 +6,9 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -268,7 +269,8 @@ def _run_logged(main: Callable[[Job], None], job: Job, snakemake: SnakemakeScrip
             job = replace(job, device=device)
             LOG.info("%s on %s with %d thread(s)", job.label, job.device, job.threads)
             _limit_library_threads()
-            main(job)
+            with _written_anew(job.outputs.values()):
+                main(job)
         if job.outputs:
             _write_provenance(job, _facts(job, stopwatch, repeat, inputs, script), Path(str(snakemake.log[0])))
     except (SeamarkError, OSError) as error:
@@ -287,6 +289,21 @@ def _facts(job: Job, stopwatch: Stopwatch, repeat: str, inputs: Mapping[str, obj
     facts["seed"] = job_seed(job.params, job.rule, job.wildcards)
     facts |= {"named_inputs": job.inputs, "named_outputs": job.outputs}
     return facts | {"inputs": inputs, "outputs": recorded(job.outputs.values())}
+
+
+@contextmanager
+def _written_anew(outputs: Collection[Path]) -> Iterator[None]:
+    """Notice an output that a stage left as it was: Snakemake does not delete it before, but takes it for new after."""
+    before = {path: _version(path) for path in outputs if path.exists()}
+    yield
+    if kept := [path for path, version in before.items() if path.exists() and _version(path) == version]:
+        names = ", ".join(map(str, kept))
+        raise SeamarkError(f"{names}: not written by this job; its stage must write every output")
+
+
+def _version(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns
 
 
 def _limit_library_threads() -> None:

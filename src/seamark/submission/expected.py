@@ -1,9 +1,11 @@
 """What a complete submission holds: for any data from the indexes, for MVTec AD 2 from the official tables."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from seamark.data.layout import OFFICIAL_COUNTS
+from seamark.errors import SubmissionError
 from seamark.manifests.index import IndexManifest
 from seamark.settings.base import SPLITS, Split
 
@@ -117,3 +119,40 @@ def expected_submission(
     if set(listed) == set(OFFICIAL_COUNTS) and set(splits) == set(PRIVATE_SPLITS):
         return official_submission(map_scale, image_scale)
     return ExpectedSubmission({category: by_split for category, by_split in listed.items() if by_split}, map_scale)
+
+
+def require_complete(
+    root: Path,
+    available: Iterable[str],
+    held: Collection[tuple[str, str]],
+    submitted: Collection[tuple[str, str]],
+) -> None:
+    """Refuse a submission that leaves out a category of the data root or a private split of a category.
+
+    Parameters
+    ----------
+    root : Path
+        Data root.
+    available : iterable of str
+        Its categories.
+    held, submitted : collection of (str, str)
+        Categories and splits that have images, and those that are submitted.
+
+    Raises
+    ------
+    SubmissionError
+        Naming everything that is missing.
+    """
+    categories = dict.fromkeys(category for category, _ in submitted)
+    missing = [name for name in available if name not in categories]
+    missing += [
+        f"{category}/{split}"
+        for category in categories
+        for split in PRIVATE_SPLITS
+        if (category, split) in held and (category, split) not in submitted
+    ]
+    if missing:
+        raise SubmissionError(
+            f"partial submission: {root} also holds {', '.join(missing)}; add them to data.categories and data.splits, "
+            "or set package.allow_partial: true (the server takes complete submissions only)"
+        )

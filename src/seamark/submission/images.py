@@ -1,11 +1,9 @@
 """Which images are submitted: the private splits, each with its map and mask, and nothing left out unnoticed."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seamark.data.layout import Layout, find_images
-from seamark.data.survey import survey_root
 from seamark.errors import ManifestError, SubmissionError
 from seamark.manifests.index import ImageRecord, IndexManifest
 from seamark.manifests.maps import MapRecord, MapsManifest
@@ -127,38 +125,4 @@ def _require_agreement(image: ImageRecord, anomaly_map: MapRecord, mask: MaskRec
         found = ", ".join(f"{width} x {height}" for width, height in sizes)
         raise ManifestError(
             f"{image.file}: image, image of the map and mask have different sizes in px: {found}; rebuild {maps_path}"
-        )
-
-
-def require_complete(root: Path, layout: Layout, packaged: Collection[tuple[str, Split]]) -> None:
-    """Refuse a submission that leaves out a category of the data root or a private split of a category.
-
-    What looks like a category and is not read as one counts as left out.
-
-    Parameters
-    ----------
-    root : Path
-        Data root.
-    layout : Layout
-        Of its categories.
-    packaged : collection of (category, split)
-        What is packaged.
-
-    Raises
-    ------
-    SubmissionError
-        Naming everything that is missing.
-    """
-    missing, survey = [], survey_root(root, layout)
-    for category in (*survey.folders, *survey.missing):
-        if all(category != name for name, _ in packaged):
-            missing.append(category)
-            continue
-        found = {image.split for image in find_images(root, survey.folders[category], layout)}
-        left_out = [split for split in PRIVATE_SPLITS if split in found and (category, split) not in packaged]
-        missing += [f"{category}/{split}" for split in left_out]
-    if missing:
-        raise SubmissionError(
-            f"partial submission: {root} also holds {', '.join(missing)}; add them to data.categories and data.splits, "
-            "or set package.allow_partial: true (the server takes complete submissions only)"
         )

@@ -200,6 +200,7 @@ def pack_submission(
     check: Path,
     map_files: MapItems,
     *,
+    refused: Path,
     known: Mapping[str, InspectedFile],
     challenges: tuple[ChallengeVerdict, ...] = (),
     warnings: tuple[str, ...] = (),
@@ -218,6 +219,8 @@ def pack_submission(
         inflated and its members compared with the folder.
     map_files : callable
         Applies a function to every file.
+    refused : Path
+        Target of the check report of a submission that is not accepted.
     known : mapping of str to InspectedFile
         Facts on files that were inspected when they were written; the others are read now.
     challenges : tuple of ChallengeVerdict
@@ -237,26 +240,24 @@ def pack_submission(
     Raises
     ------
     SubmissionError
-        If a rule is broken. The report then lies beside ``check`` as ``.failed.json``, because a workflow removes the
-        declared outputs of a failed job; there is no archive.
+        If a rule is broken; ``archive`` and ``check`` are then as before.
     """
-    failed = check.with_suffix(".failed.json")
-    failed.unlink(missing_ok=True)
+    refused.unlink(missing_ok=True)
     checked = check_submission(folder, expected, map_files, known)
     report = checked.model_copy(update={"challenges": challenges, "warnings": (*checked.warnings, *warnings)})
-    _require_accepted(report, failed)
+    _require_accepted(report, refused)
     with atomic_write(archive) as draft:
         written = write_archive(draft, submission_files(folder), threads)
         found = member_violations(archive.name, written.members, folder.name, submission_files(folder))
         report = with_archive_rule(report, found, written.size_bytes)
-        _require_accepted(report, failed)
+        _require_accepted(report, refused)
         write_manifest(check, report)
     return report, written.sha256
 
 
-def _require_accepted(report: CheckReport, failed: Path) -> None:
+def _require_accepted(report: CheckReport, refused: Path) -> None:
     if report.verdict == "refused":
-        write_manifest(failed, report)
+        write_manifest(refused, report)
         raise SubmissionError(
-            f"the submission breaks a rule; the whole report: {failed}\n" + "\n".join(report_lines(report))
+            f"the submission breaks a rule; the whole report: {refused}\n" + "\n".join(report_lines(report))
         )
