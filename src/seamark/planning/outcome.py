@@ -108,7 +108,7 @@ def _score_lines(evaluations: Sequence[str], staleness: Staleness) -> Iterator[s
     if rows:
         yield from _table(rows)
     for row in rows:
-        if row.left_out_images:
+        if row.left_out_images and row.category != MEAN:
             yield (
                 f"{row.category} {row.split}: {row.left_out_images} of {row.images} images have no truth of their "
                 "pixels; only scores of images count them"
