@@ -4,8 +4,9 @@ import gzip
 import tarfile
 
 import pytest
-from tests.fuzz.targets.submissions import FILES, entry, member, streams
+from tests.fuzz.targets.submissions import FILES, ONE_IMAGE, entry, member, streams
 
+from seamark.submission.checker import check_archive, report_lines
 from seamark.submission.members import archive_violations
 
 
@@ -26,10 +27,13 @@ def test_the_right_archive_is_accepted(violations):
     assert violations(streams()[0]) == []
 
 
-@pytest.mark.parametrize("stream", streams()[1:])
-def test_every_other_is_refused_in_words_that_can_be_printed(violations, stream):
+@pytest.mark.parametrize("stream", [*streams()[1:], member("\n\udcff/x", b"x") + bytes(1024)])
+def test_every_other_is_refused_in_words_that_can_be_printed(violations, tmp_path, stream):
     found = violations(stream)
     assert found
+    alone = report_lines(check_archive(tmp_path / "run.tar.gz", ONE_IMAGE))
+    assert ": refused" in alone[0]
+    assert all(text.isprintable() for text in alone)
     assert all(text.isprintable() and text.startswith("run.tar.gz: ") for text in found)
 
 

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import IO, Any
 
 from seamark.errors import SeamarkError, SubmissionError
+from seamark.files.plain import shown
 from seamark.manifests.base import read_manifest
 from seamark.manifests.index import IndexManifest
 from seamark.manifests.submission import CheckReport, FolderCounts, RuleResult
@@ -134,7 +135,9 @@ def check_archive(archive: Path, expected: ExpectedSubmission) -> CheckReport:
     sizes = [most_bytes(file.sizes) for file in members.files.values()]
     found = list(judged_members(archive, sizes, members.judge))
     tree = member_tree(members.names, members.folders)
-    report = _report(members.prefix or archive.name, expected, tree, members.facts, tree_violations(tree, expected))
+    report = _report(
+        shown(members.prefix or archive.name), expected, tree, members.facts, tree_violations(tree, expected)
+    )
     return with_archive_rule(report, found, archive.stat().st_size)
 
 

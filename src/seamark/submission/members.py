@@ -148,7 +148,7 @@ def place_fault(member: tarfile.TarInfo, prefix: str, seen: set[str]) -> str:
     if member.issparse() or not (member.isreg() or member.isdir()):
         return "not a plain file; links, devices and the like have no place in a submission"
     if path.parts[:1] != (prefix,) or ".." in path.parts or (member.isreg() and name == prefix):
-        return f"does not lie in {prefix}/"
+        return f"does not lie in {shown(prefix)}/"
     return "stored twice" if known else ""
 
 

@@ -8,11 +8,15 @@ from pathlib import Path
 from tests.fuzz.targets.base import Target
 from tests.fuzz.targets.pictures import float_tiffs, pngs
 
+from seamark.submission.checker import check_archive, report_lines
+from seamark.submission.expected import ExpectedImage, ExpectedSubmission
 from seamark.submission.inspection import inspect_map, inspect_mask
 from seamark.submission.members import archive_violations
 
 FILES = {"run/a.tiff": b"a" * 700, "run/b.png": b"b" * 100}
 BLOCK = tarfile.BLOCKSIZE
+ONE_IMAGE = ExpectedSubmission({"felt": {"test_private": (ExpectedImage("000_regular", 11, 6),)}}, 1.0)
+"""What the archives are held to without their folder."""
 
 
 def entry(name: str, size: int = 0, kind: bytes = tarfile.REGTYPE, link: str = "") -> bytes:
@@ -46,6 +50,8 @@ def streams() -> list[bytes]:
         member("run/\n\udcff", b"x"),
         entry("x", 1 << 40),
         entry("x", 512, kind=tarfile.XHDTYPE) * 300,
+        member("run/anomaly_images/felt/test_private/000_regular.tiff", float_tiffs()[1]),
+        member("run/anomaly_images_thresholded/felt/test_private/000_regular.png", pngs()[0]),
     ]
     end = bytes(2 * BLOCK)
     return [b"".join(right) + end, *(b"".join([one, *right]) + end for one in odd), right[0], b""]
@@ -74,6 +80,7 @@ def check(content: bytes, folder: Path) -> None:
     (folder / "run.tar.gz").write_bytes(packed_bytes)
     for text in archive_violations(folder / "run.tar.gz", "run", {name: folder / name for name in FILES}):
         assert text.isprintable()
+    assert all(text.isprintable() for text in report_lines(check_archive(folder / "run.tar.gz", ONE_IMAGE)))
 
 
 def inspect_both(content: bytes, _: Path) -> None:
