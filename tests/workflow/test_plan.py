@@ -23,6 +23,8 @@ def test_plan_tells_of_every_job_and_again_when_asked_again(project):
     assert {stage["done"] for stage in plan["stages"]} == {0}
     assert plan["rough_s"] > 0
     assert "it fits" in told
+    assert plan["notes"] == ["thresholds: mean_std: nothing"]
+    assert plan["notes"][0] in told.splitlines()
     assert told.count("\ntrain ") == 1
     assert "Measuring" in "".join(project.snakemake("plan", options=("-n",)).stdout)
 
