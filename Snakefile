@@ -13,7 +13,14 @@ sys.path.insert(0, str(PROJECT / "src"))
 from seamark.planning.outcome import print_outcome
 from seamark.planning.plan import Plan
 from seamark.planning.refusals import scoring_models
-from seamark.planning.workflow import hide_places, limits, offered_gpus, prepare, start
+from seamark.planning.workflow import (
+    hide_places,
+    limits,
+    literally,
+    offered_gpus,
+    prepare,
+    start,
+)
 
 
 configfile: "config.yaml"
@@ -35,6 +42,11 @@ onstart:
 
 onsuccess:
     print_outcome(run.name)
+
+
+if run.config.data.demo:
+
+    include: "rules/demo.smk"
 
 
 include: "rules/targets.smk"

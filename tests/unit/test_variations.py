@@ -16,12 +16,13 @@ CATEGORIES = ("bolt", "cloth")
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """One empty file per split: planning opens no photograph."""
+    """Empty files, two to train with and one per other split: planning opens no photograph."""
     folder = tmp_path_factory.mktemp("photographs")
     for category in CATEGORIES:
         for name in ("train/good", "validation/good", "test_public/good", "test_private", "test_private_mixed"):
             (folder / category / name).mkdir(parents=True)
             (folder / category / name / "000_regular.png").touch()
+        (folder / category / "train/good/001_regular.png").touch()
     return folder
 
 

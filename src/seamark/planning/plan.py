@@ -13,6 +13,7 @@ from seamark.errors import ConfigError
 from seamark.flow import EVERY, OWN, STAGES, Source, work_of
 from seamark.forecast.photographs import DataSetSizes
 from seamark.manifests.submission import ChallengeVerdict
+from seamark.planning.buildable import require_buildable
 from seamark.planning.challenge_rules import challenge_verdicts
 from seamark.planning.code_digest import code_digest
 from seamark.planning.compared_runs import PlannedComparison
@@ -79,6 +80,7 @@ class Plan:
         self.variations = (self._own, *self._varied["ablate"], *self._varied["compare"])
         self._by_place = {variation.place: variation for variation in self.variations}
         self.jobs = RunJobs(self.variations, self.categories)
+        require_buildable(self.categories, self.variations)
         if self.config.data.demo:
             for category in self.categories:
                 require_photographs(category, self.config.demo.train, self.config.demo.validation, self.variations)

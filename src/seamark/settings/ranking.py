@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from seamark.settings.base import Settings
-from seamark.settings.calibrate import CalibrateSettings
+from seamark.settings.calibrate import CalibrateSettings, Quantile
 
 
 class RankingSettings(Settings):
@@ -16,8 +16,8 @@ class RankingSettings(Settings):
         description="none: the fused map; quantiles: each map shifted and scaled until two of its quantiles are those "
         "of the validation scores",
     )
-    low: float = Field(0.1, ge=0.0, le=1.0, description="lower quantile of the fit; in calibrate.quantiles")
-    high: float = Field(0.9, ge=0.0, le=1.0, description="upper quantile of the fit; in calibrate.quantiles")
+    low: Quantile = Field(0.1, description="lower quantile of the fit; in calibrate.quantiles")
+    high: Quantile = Field(0.9, description="upper quantile of the fit; in calibrate.quantiles")
 
     def refusals(self, calibrate: CalibrateSettings) -> list[str]:
         """Return what the settings of calibrate lack for these, one sentence each."""
