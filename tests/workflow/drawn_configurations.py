@@ -49,19 +49,8 @@ for setting in SETTINGS:
 
 WORDS = [*BACKBONES, *DETECTORS, *SPLITS, *CATEGORIES, *PRESETS, "tile", "other"]
 WORDS += ["random", "download", "pretrained", "distilled", "~", "~nobody/x", "$HOME/{x}", "{x}", "{a/{b}", "}{", "{}"]
-WORDS += [
-    "own/{photographs}",
-    "own/file",
-    "/proc/self/mem",
-    "/dev/zero",
-    "../../x",
-    "'",
-    '"',
-    "ü☃",
-    "C:\\x",
-    "{category}",
-]
-WORDS += ["", " ", "a b", "a\0b", "a\nb", "\udcff", "x" * 300, "a/" * 3000]
+WORDS += ["own/{photographs}", "own/file", "/proc/self/mem", "/dev/zero", "../../x", "'", '"', "ü☃", "C:\\x"]
+WORDS += ["", " ", "{category}", "a b", "a\0b", "a\nb", "\udcff", "x" * 300, "a/" * 3000]
 WHOLE = [0, -1, 1, 2, 3, 7, 13, 14, 37, 64, 518, 519, 4096, 10**6, 2**31, 2**53, 2**63, 10**30, 10**400]
 REAL = [0.0, -0.0, 1.0, 1e-9, 5e-324, 1e308, -1e308, 0.9999999999, 1.0000001, float("nan"), float("inf")]
 

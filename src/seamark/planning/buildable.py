@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from seamark.backbones.table import PYRAMID_MULTIPLE, published_backbone, require_multiple
 from seamark.errors import ConfigError
 from seamark.planning.variations import Variation
+from seamark.settings.aurd import AurdSettings
+from seamark.settings.config import Config
 from seamark.settings.efficientad import EfficientAdSettings
 from seamark.settings.grid import GridSettings
 from seamark.settings.inp_former import InpFormerSettings
@@ -14,6 +16,10 @@ from seamark.settings.pfadseg import PfadsegSettings
 from seamark.settings.pyramid import PyramidSettings
 from seamark.settings.teacher import DISTILLED, require_field
 from seamark.settings.training import DetectorSettings
+
+
+NEED_TWO_TILES = (AurdSettings, PfadsegSettings)
+"""Settings of detectors whose batch norms cannot train on a single tile."""
 
 
 def require_buildable(categories: Sequence[str], variations: Iterable[Variation]) -> None:
@@ -82,3 +88,18 @@ def _require_distillable(block: EfficientAdSettings, backbone: str, multiple: in
     side, step = block.distill.input_px, math.lcm(32, multiple // math.gcd(multiple, 2))
     if 2 * side % multiple:
         raise ConfigError(f"distill.input_px {side}: the backbone {backbone} needs a multiple of {step} px")
+
+
+def too_few_tiles(config: Config, photographs: int) -> str | None:
+    """Say which detector gets a single tile to train with, the model of a fold too, where it needs two."""
+    folds = config.crossfit.folds
+    least = photographs - math.ceil(photographs / folds) if folds else photographs
+    for member in config.fuse.members:
+        block = config.detector_blocks[member]
+        whole = isinstance(block, DetectorSettings) and config.grids[block.grid].layout == "whole"
+        if whole and least * (1 + config.light_variants.train_variants) == 1 and isinstance(block, NEED_TWO_TILES):
+            return (
+                f"detectors.{member} trains on at least 2 tiles, and one photograph on the grid {block.grid} is one; "
+                "add training photographs, or set light_variants.train_variants or a grid of several tiles"
+            )
+    return None
