@@ -17,7 +17,6 @@ from seamark.settings.pyramid import PyramidSettings
 from seamark.settings.teacher import DISTILLED, require_field
 from seamark.settings.training import DetectorSettings
 
-
 NEED_TWO_TILES = (AurdSettings, PfadsegSettings)
 """Settings of detectors whose batch norms cannot train on a single tile."""
 
