@@ -201,7 +201,7 @@ def require_bounded(value: Any, what: str) -> None:
     while waiting:
         part, place = waiting.pop()
         if refusal := _odd(part):
-            raise ConfigError(f"{what}: {'.'.join(place) or 'a key'}: {refusal}")
+            raise ConfigError(f"{what}: {'.'.join(place) or 'unknown key'}: {refusal}")
         if isinstance(part, Mapping):
             inner = [(entry, (*place, str(key))) for key, entry in part.items()] + [(key, place) for key in part]
         elif isinstance(part, list | tuple):
@@ -224,7 +224,7 @@ def _odd(part: Any) -> str | None:
     if not isinstance(part, str):
         return None
     if any(unicodedata.category(character) in UNUSABLE for character in part):
-        return f"{reprlib.repr(part)!a}: expected no line breaks, control codes and broken UTF-8"
+        return f"{reprlib.repr(part)}: expected no line breaks, control codes and broken UTF-8"
     if len(part) > MOST_BYTES or max(len(name.encode()) for name in part.split("/")) > MOST_NAME_BYTES:
         return f"{reprlib.repr(part)}: expected at most {MOST_BYTES} bytes, {MOST_NAME_BYTES} between slashes"
     return None
