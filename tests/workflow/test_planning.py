@@ -55,7 +55,10 @@ def refused(project, target="submission"):
         ({"data": {"root": "nowhere", "demo": False}}, "nowhere: the data root does not exist"),
         ({"data": {"root": "photographs", "demo": False, "categories": ["nut"]}}, "data.categories: nut not in"),
         ({"grids": {"tile": {"overlap": 1.0}}}, "grids.tile.overlap"),
-        ({"fuse": {"members": ["feature_bank"]}, "detectors": {"feature_bank": {"layers": [7]}}}, ".layers: dinov2"),
+        (
+            {"fuse": {"members": ["feature_bank"]}, "detectors": {"feature_bank": {"layers": [12]}}},
+            "feature_bank.layers: ",
+        ),
     ],
 )
 def test_bad_configurations_are_refused_before_anything_runs(project, overlay, message):
