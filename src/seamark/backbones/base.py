@@ -103,7 +103,7 @@ class Backbone(nn.Module, ABC):
         ConfigError
             If a side is not a positive multiple of the coarsest stride.
         """
-        require_multiple(self.name, (height, width), self.multiple)
+        require_multiple(f"{self.name}: input", (height, width), self.multiple)
         return height // self.stride, width // self.stride
 
     @abstractmethod

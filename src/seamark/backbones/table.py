@@ -26,7 +26,7 @@ def require_multiple(called: str, shape: tuple[int, int], multiple: int) -> None
     Parameters
     ----------
     called : str
-        Name of the network or detector, for the message.
+        Who asks and for what, for the message: ``aand: tile``.
     shape : tuple of int
         Height and width of a tile in px.
     multiple : int
@@ -41,7 +41,7 @@ def require_multiple(called: str, shape: tuple[int, int], multiple: int) -> None
         if side < multiple or side % multiple:
             below = max(side // multiple, 1) * multiple
             raise ConfigError(
-                f"{called}: input {what} {side} px is not a positive multiple of {multiple} px; "
+                f"{called} {what} {side} px is not a positive multiple of {multiple} px; "
                 f"set the grid's input_px to {below} or {below + multiple}"
             )
 

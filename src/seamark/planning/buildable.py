@@ -62,7 +62,7 @@ def _require_buildable(own: str, block: DetectorSettings, grid: GridSettings) ->
         if isinstance(block, EfficientAdSettings):
             require_field("the patch description network", grid.input_shape)
         else:
-            require_multiple(row.name, grid.input_shape, multiple)
+            require_multiple(f"{row.name}: input", grid.input_shape, multiple)
     with _of(f"{own}."):
         if isinstance(block, InpFormerSettings):
             block.token_groups(len(row.chosen(layers)))

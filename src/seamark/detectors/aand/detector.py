@@ -48,7 +48,7 @@ class Aand(Detector):
     Settings = AandSettings
 
     def __init__(self, settings: AandSettings, tile_shape: tuple[int, int], seed: int) -> None:
-        require_multiple("aand", tile_shape, PYRAMID_MULTIPLE)
+        require_multiple("aand: tile", tile_shape, PYRAMID_MULTIPLE)
         super().__init__(settings, tile_shape, seed)
         self.settings = settings
         height, width = tile_shape

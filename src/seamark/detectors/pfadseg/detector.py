@@ -49,7 +49,7 @@ class Pfadseg(Detector):
     Settings = PfadsegSettings
 
     def __init__(self, settings: PfadsegSettings, tile_shape: tuple[int, int], seed: int) -> None:
-        require_multiple("pfadseg", tile_shape, PYRAMID_MULTIPLE)
+        require_multiple("pfadseg: tile", tile_shape, PYRAMID_MULTIPLE)
         settings.require_turnable(tile_shape)
         super().__init__(settings, tile_shape, seed)
         self.settings = settings

@@ -45,7 +45,7 @@ class Urd(Detector):
     Settings = UrdSettings
 
     def __init__(self, settings: UrdSettings, tile_shape: tuple[int, int], seed: int) -> None:
-        require_multiple("urd", tile_shape, PYRAMID_MULTIPLE)
+        require_multiple("urd: tile", tile_shape, PYRAMID_MULTIPLE)
         super().__init__(settings, tile_shape, seed)
         self.settings = settings
         with torch.random.fork_rng(devices=[]):
