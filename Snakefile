@@ -13,7 +13,14 @@ sys.path.insert(0, str(PROJECT / "src"))
 from seamark.planning.outcome import mark_pages, print_outcome
 from seamark.planning.plan import Plan
 from seamark.planning.refusals import scoring_models
-from seamark.planning.workflow import hide_places, limits, offered_gpus, prepare, start
+from seamark.planning.workflow import (
+    hide_places,
+    limits,
+    literally,
+    offered_gpus,
+    prepare,
+    start,
+)
 
 
 configfile: "config.yaml"
@@ -39,6 +46,11 @@ onsuccess:
 
 onerror:
     mark_pages(run)
+
+
+if run.config.data.demo:
+
+    include: "rules/demo.smk"
 
 
 include: "rules/targets.smk"

@@ -1,27 +1,6 @@
 """From photographs to tiles."""
 
 
-rule demo:
-    output:
-        manifest=f"{run.root}.json",
-    log:
-        run.log("demo"),
-    benchmark:
-        run.benchmark("demo")
-    threads: 2
-    resources:
-        mem_mb=run.memory("demo"),
-    params:
-        settings=run.settings("demo"),
-        root=run.root,
-        truth_root=run.truth_root,
-        code=run.code("demo"),
-    message:
-        "Drawing the demo photographs"
-    script:
-        "../stages/demo.py"
-
-
 rule index:
     input:
         demo=run.made("demo"),
@@ -34,7 +13,7 @@ rule index:
     resources:
         mem_mb=run.memory("index"),
     params:
-        root=run.root,
+        root=literally(run.root),
         layout=run.config.data.layout,
         chosen=run.photographs.chosen,
         image_px_max=run.config.data.image_px_max,
@@ -59,7 +38,7 @@ rule inventory:
     resources:
         mem_mb=run.memory("inventory"),
     params:
-        root=run.root,
+        root=literally(run.root),
         layout=run.config.data.layout,
         files=run.photographs.passed_over,
         rules=run.config.package.rules,
@@ -82,8 +61,8 @@ rule truth:
     resources:
         mem_mb=run.memory("truth"),
     params:
-        root=run.root,
-        truth_root=run.truth_root,
+        root=literally(run.root),
+        truth_root=literally(run.truth_root),
         files=run.photographs.truth_listing,
         code=run.code("truth"),
     message:
@@ -110,7 +89,7 @@ rule crop:
     params:
         settings=run.settings("grid"),
         light_variants=run.settings("light_variants"),
-        root=run.root,
+        root=literally(run.root),
         code=run.code("crop"),
     message:
         "Cutting {wildcards.category} {wildcards.split} into tiles ({wildcards.grid})"

@@ -3,11 +3,7 @@
 import pytest
 import torch
 
-from seamark.detectors.inp_former.detector import (
-    InpFormer,
-    head_count,
-    token_groups,
-)
+from seamark.detectors.inp_former.detector import InpFormer
 from seamark.detectors.inp_former.network import InpNetwork, ReluAttention
 from seamark.errors import ConfigError
 from seamark.settings.inp_former import InpFormerSettings
@@ -31,8 +27,8 @@ def network(dim=16, heads=2, prototypes=3, blocks=4, groups=2, seed=0):
 )
 def test_n1_parameters(dim, heads, total):
     with torch.device("meta"):
-        net = InpNetwork(dim, head_count(dim, None), 6, 8, 2)
-    assert head_count(dim, None) == heads
+        net = InpNetwork(dim, InpFormerSettings().head_count(dim), 6, 8, 2)
+    assert InpFormerSettings().head_count(dim) == heads
     assert count(net) == total
     assert len(net.state_dict()) == 139
     if dim == 768:
@@ -79,20 +75,20 @@ def test_n1_shapes_of_the_trainable_part(whole):
 
 @pytest.mark.parametrize(("dim", "heads"), [(152, 2), (64, 1), (176, 2), (40, 1)])
 def test_heads_of_a_width_that_64_does_not_divide(dim, heads):
-    assert head_count(dim, None) == heads
+    assert InpFormerSettings().head_count(dim) == heads
 
 
 def test_heads_that_do_not_fit_are_refused():
     with pytest.raises(ConfigError, match="does not divide the backbone's width 40"):
-        head_count(40, 3)
+        InpFormerSettings(heads=3).head_count(40)
 
 
 def test_groups_are_the_two_halves():
-    assert token_groups(8, None) == ((0, 1, 2, 3), (4, 5, 6, 7))
-    assert token_groups(2, None) == ((0,), (1,))
-    assert token_groups(1, None) == ((0,),)
-    with pytest.raises(ConfigError, match="beyond the 2 layers"):
-        token_groups(2, [[0, 2]])
+    assert InpFormerSettings().token_groups(8) == ((0, 1, 2, 3), (4, 5, 6, 7))
+    assert InpFormerSettings().token_groups(2) == ((0,), (1,))
+    assert InpFormerSettings().token_groups(1) == ((0,),)
+    with pytest.raises(ConfigError, match="the backbone gives 2 layers"):
+        InpFormerSettings(groups=((0, 2),)).token_groups(2)
 
 
 def test_n2_shapes_at_518_px(whole):

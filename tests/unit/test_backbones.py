@@ -250,7 +250,7 @@ def test_a_damaged_package_file_is_refused(tmp_path, monkeypatch):
 
 
 def test_unknown_backbones_and_layers_are_refused():
-    with pytest.raises(ConfigError, match="unknown backbone 'resnet'; expected one of efficientnet_lite0, dinov2"):
+    with pytest.raises(ConfigError, match="no backbone named resnet; possible: efficientnet_lite0, dinov2"):
         load_backbone("resnet")
     for layers in ([], [3, 2], [2, 2], [-1], [5]):
         with pytest.raises(ConfigError, match=r"expected increasing numbers within 0\.\.4"):

@@ -21,6 +21,7 @@ from seamark.forecast.memory import memory, requested_mb
 from seamark.forecast.photographs import DataSetSizes, PhotographSizes
 from seamark.forecast.refusals import (
     MemoryLimit,
+    ResourceError,
     disk_mb,
     disk_refusal,
     present_mb,
@@ -245,6 +246,31 @@ def test_problems_of_disk_and_memory_are_told_together(tmp_path, monkeypatch):
     disk, memory_problem = refusals([huge], 1000.0)
     assert disk.startswith("disk: out needs")
     assert memory_problem.startswith("memory: ")
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    job = replace(work("merge"), outputs=(Path("out/demo/40_maps/washers.json"),))
+    assert refusals([job], 1e6) == []
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write everywhere
+    assert f"disk: {tmp_path} cannot be written to" in refusals([job], 1e6)[0]
+    Path("out").touch()
+    assert "/out is a file, expected a folder" in refusals([job], 1e6)[0]
+
+
+def test_a_gpu_that_is_not_there_is_refused_for_jobs_that_would_use_it(monkeypatch):
+    monkeypatch.setenv("SEAMARK_GPUS", "")
+    planned = Plan(RAW, Path(__file__).parents[2]).forecast
+    asked = {"gpu": SimpleNamespace(value=1), "_cores": SimpleNamespace(value=1)}
+    place = SimpleNamespace(category="woven", detector="inp_former", split="validation")
+    merge, train = (
+        SimpleNamespace(rule=SimpleNamespace(name=name), wildcards=place, output=["out/demo/x.json"])
+        for name in ("merge", "train")
+    )
+    planned.require_room([merge], asked, local=True)
+    planned.require_room([train], asked, local=False)
+    with pytest.raises(ResourceError, match="--resources gpu asks for one and none is visible"):
+        planned.require_room([train], asked, local=True)
 
 
 def test_memory_is_what_the_control_group_allows(tmp_path):

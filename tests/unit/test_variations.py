@@ -30,7 +30,7 @@ def photographs(folder, categories=CATEGORIES, number=1):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    return photographs(tmp_path_factory.mktemp("photographs"))
+    return photographs(tmp_path_factory.mktemp("photographs"), number=2)
 
 
 def plan(root, overlay, *presets):

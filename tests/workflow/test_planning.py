@@ -57,11 +57,24 @@ def refused(project, target="submission"):
         ({"data": {"root": "nowhere", "demo": False}}, "nowhere: the data root does not exist"),
         ({"data": {"root": "photographs", "demo": False, "categories": ["nut"]}}, "data.categories: nut not in"),
         ({"grids": {"tile": {"overlap": 1.0}}}, "grids.tile.overlap"),
+        (
+            {"fuse": {"members": ["feature_bank"]}, "detectors": {"feature_bank": {"layers": [12]}}},
+            "feature_bank.layers: ",
+        ),
     ],
 )
 def test_bad_configurations_are_refused_before_anything_runs(project, overlay, message):
     project.configure(overlay)
     assert message in refused(project)
+
+
+def test_folders_with_braces_simply_work(project):
+    (project.folder / "{a").mkdir()
+    (project.folder / "photographs").rename(project.folder / "{a/{category},{0}")
+    (project.folder / "truth").rename(project.folder / "{truth}")
+    project.configure({"data": {"root": "{a/{category},{0}", "truth_root": "{truth}", "demo": False}, "run": "b"})
+    project.snakemake("out/b/00_index/bolt.truth.json")
+    assert "train" in project.snakemake("submission", "out/b/plan.json", options=("-n",)).stdout
 
 
 def test_an_empty_split_is_refused_before_anything_runs(project):

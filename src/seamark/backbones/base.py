@@ -5,8 +5,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from seamark.backbones.table import BackboneShape
-from seamark.errors import ConfigError, DataError
+from seamark.backbones.table import BackboneShape, require_multiple
+from seamark.errors import DataError
 
 
 class Backbone(nn.Module, ABC):
@@ -103,13 +103,7 @@ class Backbone(nn.Module, ABC):
         ConfigError
             If a side is not a positive multiple of the coarsest stride.
         """
-        for what, side in (("height", height), ("width", width)):
-            if side < self.multiple or side % self.multiple:
-                below = max(side // self.multiple, 1) * self.multiple
-                raise ConfigError(
-                    f"{self.name}: input {what} {side} px is not a positive multiple of {self.multiple} px; "
-                    f"set the grid's input_px to {below} or {below + self.multiple}"
-                )
+        require_multiple(f"{self.name}: input", (height, width), self.multiple)
         return height // self.stride, width // self.stride
 
     @abstractmethod

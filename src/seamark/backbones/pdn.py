@@ -12,8 +12,8 @@ from seamark.backbones.base import Backbone
 from seamark.backbones.table import BackboneShape
 from seamark.errors import ConfigError, WeightsError
 from seamark.files.atomic import file_digest
-from seamark.networks.pdn import FIELD, STRIDE, Pdn, cell_count, pdn_layers
-from seamark.settings.teacher import DISTILLED, RANDOM, TeacherSettings
+from seamark.networks.pdn import STRIDE, Pdn, cell_count, pdn_layers
+from seamark.settings.teacher import DISTILLED, RANDOM, TeacherSettings, require_field
 from seamark.weights.reading import assign_strictly, read_safetensors, read_state, write_safetensors
 
 
@@ -36,12 +36,7 @@ class PdnTeacher(Backbone):
         ConfigError
             If not a single cell fits.
         """
-        for what, side in (("height", height), ("width", width)):
-            if cell_count(side) < 1:
-                raise ConfigError(
-                    f"{self.name}: input {what} {side} px; the network sees {FIELD} px at once, "
-                    f"so set the grid's input_px to at least {FIELD}"
-                )
+        require_field(self.name, (height, width))
         return cell_count(height), cell_count(width)
 
 

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from seamark.backbones.base import Backbone
 from seamark.backbones.convolutional import ConvolutionalBackbone, PyramidNetwork
 from seamark.backbones.families import FAMILIES, build_network
-from seamark.backbones.table import BACKBONES, PublishedBackbone
-from seamark.errors import ConfigError
+from seamark.backbones.table import BACKBONES, PublishedBackbone, published_backbone
 from seamark.files.atomic import file_digest
 from seamark.networks.vision_transformer import VisionTransformer
 from seamark.weights.finding import find_weights, is_published, verify_digest
@@ -40,17 +39,6 @@ class TransformerBackbone(Backbone):
         grid = self.grid_shape(*batch.shape[2:])
         blocks = self.network.block_outputs(batch, self.chosen)
         return [tokens.transpose(1, 2).reshape(len(batch), -1, *grid) for tokens in blocks]
-
-
-def _chosen_layers(row: PublishedBackbone, layers: Sequence[int] | None) -> tuple[int, ...]:
-    chosen = row.layers if layers is None else tuple(layers)
-    count = len(row.strides)
-    if not chosen or list(chosen) != sorted(set(chosen)) or min(chosen) < 0 or max(chosen) >= count:
-        raise ConfigError(
-            f"{row.name}: layers {list(chosen)}; expected increasing numbers within 0..{count - 1}, "
-            f"for example {list(row.layers)}"
-        )
-    return chosen
 
 
 def load_backbone(
@@ -83,8 +71,8 @@ def load_backbone(
     WeightsError
         If the weights are missing, damaged or of another network.
     """
-    row = _row(name)
-    chosen = _chosen_layers(row, layers)
+    row = published_backbone(name)
+    chosen = row.chosen(layers)
     network, digest = _weighted(row, weights, seed)
     wrap = TransformerBackbone if isinstance(network, VisionTransformer) else ConvolutionalBackbone
     return _frozen(wrap(row, network, digest, chosen), row)
@@ -110,17 +98,11 @@ def load_pyramid(name: str, weights: str | Path = "pretrained", seed: int = 0) -
     WeightsError
         If the weights are missing, damaged or of another network.
     """
-    row = _row(name)
+    row = published_backbone(name)
     chosen = row.pyramid_layers
     network, digest = _weighted(row, weights, seed)
     trained = PyramidNetwork(row, deepcopy(network))
     return _frozen(ConvolutionalBackbone(row, network, digest, chosen, margin=False), row), trained
-
-
-def _row(name: str) -> PublishedBackbone:
-    if name not in BACKBONES:
-        raise ConfigError(f"unknown backbone {name!r}; expected one of {', '.join(BACKBONES)}")
-    return BACKBONES[name]
 
 
 def _frozen(backbone: Backbone, row: PublishedBackbone) -> Backbone:

@@ -16,6 +16,34 @@ from seamark.weights.published import dinov2_file, efficientnet_lite0_file, resn
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PYRAMID_STRIDES = (4, 8, 16)
 """Pixels per cell of the three levels of a pyramid that is trained."""
+PYRAMID_MULTIPLE = 32
+"""Sides of tiles are multiples of it where a student embeds the three levels into cells of half the coarsest grid."""
+
+
+def require_multiple(called: str, shape: tuple[int, int], multiple: int) -> None:
+    """Refuse tiles that do not divide into whole cells.
+
+    Parameters
+    ----------
+    called : str
+        Who asks and for what, for the message: ``aand: tile``.
+    shape : tuple of int
+        Height and width of a tile in px.
+    multiple : int
+        Pixels of the coarsest cell.
+
+    Raises
+    ------
+    ConfigError
+        If a side is not a positive multiple, with the nearest ones.
+    """
+    for what, side in zip(("height", "width"), shape, strict=True):
+        if side < multiple or side % multiple:
+            below = max(side // multiple, 1) * multiple
+            raise ConfigError(
+                f"{called} {what} {side} px is not a positive multiple of {multiple} px; "
+                f"set the grid's input_px to {below} or {below + multiple}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +101,35 @@ class PublishedBackbone(BackboneShape):
         first, second, third = (self.strides.index(stride) for stride in PYRAMID_STRIDES)
         return first, second, third
 
+    def chosen(self, layers: Sequence[int] | None) -> tuple[int, ...]:
+        """Return the layers that a setting chooses: its own, or the backbone's choice for None.
+
+        Raises
+        ------
+        ConfigError
+            If a layer does not exist, or they are not in increasing order.
+        """
+        chosen = self.layers if layers is None else tuple(layers)
+        count = len(self.strides)
+        if not chosen or list(chosen) != sorted(set(chosen)) or min(chosen) < 0 or max(chosen) >= count:
+            raise ConfigError(
+                f"{self.name}: layers {list(chosen)}; expected increasing numbers within 0..{count - 1}, "
+                f"for example {list(self.layers)}"
+            )
+        return chosen
+
+    def multiple(self, layers: Sequence[int] | None) -> int:
+        """Return the px of the coarsest cell of the chosen layers, of which the sides of tiles are multiples."""
+        return max(self.strides[layer] for layer in self.chosen(layers))
+
+    def token_width(self, layers: Sequence[int] | None) -> int:
+        """Return the width of a token: layers of a transformer have one in common, others lie side by side in it."""
+        widths = [self.channels[layer] for layer in self.chosen(layers)]
+        return widths[0] if self.family == "dinov2" else sum(widths)
+
     def token_floats(self, layers: Sequence[int] | None) -> float:
         """Return how many numbers per px of input the chosen layers give on the finest of their grids."""
-        chosen = self.layers if layers is None else tuple(layers)
+        chosen = self.chosen(layers)
         return sum(self.channels[layer] for layer in chosen) / min(self.strides[layer] for layer in chosen) ** 2
 
     def pyramid_floats(self) -> float:
@@ -198,3 +252,16 @@ BACKBONES: dict[str, PublishedBackbone] = {
     )
 }
 """All backbones by name."""
+
+
+def published_backbone(name: str) -> PublishedBackbone:
+    """Return the row of a backbone.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such name.
+    """
+    if name not in BACKBONES:
+        raise ConfigError(f"no backbone named {name}; possible: {', '.join(BACKBONES)}")
+    return BACKBONES[name]

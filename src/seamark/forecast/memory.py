@@ -176,19 +176,19 @@ def _distill(work: Work) -> Memory:
 
 
 def network_of(block: DetectorSettings) -> PublishedBackbone:
-    """Return the backbone; a name that does not exist is refused elsewhere, in words."""
-    return BACKBONES.get(block.backbone, BACKBONES["efficientnet_lite0"])
+    """Return the backbone."""
+    return BACKBONES[block.backbone]
 
 
 def finest_stride(block: DetectorSettings) -> int:
     """Return the stride in px of the finest layer that a detector takes."""
     network = network_of(block)
-    return min(network.strides[layer] for layer in block.layers or network.layers)
+    return min(network.strides[layer] for layer in network.chosen(block.layers))
 
 
 def _widths(block: DetectorSettings) -> list[int]:
     network = network_of(block)
-    return [network.channels[layer] for layer in block.layers or network.layers]
+    return [network.channels[layer] for layer in network.chosen(block.layers)]
 
 
 def batch_size(block: DetectorSettings) -> int:
@@ -204,20 +204,14 @@ def trained_parameters(work: Work) -> float:
     if isinstance(block, FeatureBankSettings):
         return block.bank_size * sum(_widths(block))
     if isinstance(block, InpFormerSettings):
-        return _inp_width(block, network) ** 2 * (20 + 12 * block.decoder_blocks)
+        return network.token_width(block.layers) ** 2 * (20 + 12 * block.decoder_blocks)
     return network.parameters * _detector_memory(work).trained
-
-
-def _inp_width(block: InpFormerSettings, network: PublishedBackbone) -> int:
-    """Width of its tokens: a convolutional pyramid is stacked, the layers of a transformer are averaged."""
-    widths = _widths(block)
-    return widths[0] if network.strides[0] == 14 else sum(widths)
 
 
 def _inp_decoder_mb(block: InpFormerSettings, network: PublishedBackbone) -> float:
     """Memory per megapixel of tiles: some copies of all tokens, and the decoder's of those that are reconstructed."""
     copies = 24 + 14 * block.token_share * (block.decoder_blocks + 1)
-    return 4 * _inp_width(block, network) / finest_stride(block) ** 2 * copies
+    return 4 * network.token_width(block.layers) / finest_stride(block) ** 2 * copies
 
 
 def wanted_features_mb(work: Work) -> float:

@@ -1,5 +1,6 @@
 """What does not fit into memory or onto the disk, and the setting that would make it fit; measures nothing."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,12 +50,12 @@ def room_problems(works: Sequence[Work], limit: MemoryLimit | None, cores: int, 
     Returns
     -------
     list of str
-        One line per disk, stage and detector, each with the setting that would solve it; empty if everything fits.
+        One line per folder, disk, stage and detector, each with what would solve it; empty if everything fits.
     """
     disks: dict[int, list[Work]] = {}
     for work in works:
         disks.setdefault(existing_parent(work.outputs[0]).stat().st_dev, []).append(work)
-    problems = list(filter(None, map(_disk_problem, disks.values())))
+    problems = [*_unwritable(works), *filter(None, map(_disk_problem, disks.values()))]
     if limit is not None:
         words = f"memory: {limit.words}"
         problems += memory_refusals(works, limit.megabytes, lambda work: memory(work, cores).resident, words)
@@ -62,6 +63,17 @@ def room_problems(works: Sequence[Work], limit: MemoryLimit | None, cores: int, 
         learning = filter(uses_network, works)
         problems += memory_refusals(learning, gpu_mb, lambda work: memory(work).gpu, "GPU memory: the GPU has")
     return problems
+
+
+def _unwritable(works: Iterable[Work]) -> list[str]:
+    """Say in which places nothing can be written, each once."""
+    places = dict.fromkeys(existing_parent(path.parent) for work in works for path in work.outputs)
+    return [
+        f"disk: {place} {'cannot be written to' if place.is_dir() else 'is a file, expected a folder'}; out/ and "
+        "submissions/ lie in the folder that snakemake starts in, or that of --directory: choose one that can be"
+        for place in places
+        if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK))
+    ]
 
 
 def _disk_problem(works: Sequence[Work]) -> str | None:

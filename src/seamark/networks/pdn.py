@@ -12,10 +12,10 @@ from typing import Literal, cast
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seamark.settings.teacher import FIELD_PX
+
 STRIDE = 4
 """Pixels between the cells of a PDN."""
-FIELD = 33
-"""Side in px of what a cell of a PDN sees."""
 CENTRE = 16
 """Pixel in the middle of the first cell of a PDN without padding."""
 MARGIN_CELLS = 4
@@ -73,7 +73,7 @@ def pdn_layers(size: PdnSize, outputs: int, width: float = 1.0) -> tuple[PdnConv
 
 def cell_count(side_px: int) -> int:
     """Return the cells of a PDN without padding along a side of the input; 0 where none fits."""
-    return max(0, (side_px - FIELD) // STRIDE + 1)
+    return max(0, (side_px - FIELD_PX) // STRIDE + 1)
 
 
 class Pdn(nn.Module):

@@ -11,10 +11,6 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from seamark.errors import ConfigError
-
-MULTIPLE = 32
-"""Sides of a tile are multiples of the stride of the embedding."""
 DECODER_BLOCKS = (3, 4, 6)
 """Blocks of the decoder's stages, deep to shallow."""
 
@@ -204,20 +200,3 @@ def has_negatives(pyramid: nn.Module) -> bool:
         lowest = min(float(level.min()) for level in pyramid.eval()(noise))
     pyramid.train(training)
     return lowest < 0.0
-
-
-def check_sides(detector: str, tile_shape: tuple[int, int]) -> None:
-    """Refuse tiles that a student cannot halve five times; the name of the detector is for the message.
-
-    Raises
-    ------
-    ConfigError
-        If a side is not a positive multiple of 32.
-    """
-    for what, side in zip(("height", "width"), tile_shape, strict=True):
-        if side < MULTIPLE or side % MULTIPLE:
-            below = max(side // MULTIPLE, 1) * MULTIPLE
-            raise ConfigError(
-                f"{detector}: tile {what} {side} px is not a positive multiple of {MULTIPLE} px; "
-                f"set the grid's input_px to {below} or {below + MULTIPLE}"
-            )

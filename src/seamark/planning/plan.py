@@ -12,6 +12,7 @@ from seamark.errors import ConfigError
 from seamark.flow import ALL, OWN, STAGES, Source, work_of
 from seamark.forecast.photographs import DataSetSizes
 from seamark.manifests.submission import ChallengeVerdict
+from seamark.planning.buildable import require_buildable
 from seamark.planning.challenge_rules import challenge_verdicts
 from seamark.planning.code_digest import code_digest
 from seamark.planning.compared_runs import PlannedComparison
@@ -81,6 +82,7 @@ class Plan:
         self.variations = (self._own, *self._varied["ablate"], *self._varied["compare"])
         self._by_place = {variation.place: variation for variation in self.variations}
         self.jobs = RunJobs(self.variations, self.categories)
+        require_buildable(self.categories, self.variations)
         self.photographs.require(self.variations)
 
     @property

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from seamark.errors import ConfigError
+from seamark.planning.buildable import too_few_tiles
 from seamark.planning.variations import Variation
 
 
@@ -28,9 +29,9 @@ def require_photographs(category: str, train: int, validation: int, variations: 
         config = variation.resolved(category)
         limit = config.data.train_images
         used = train if limit is None else min(limit, train)
-        refusals = [config.crossfit.refusal(used)]
-        if config.binarize.conformal.enabled:
-            refusals.append(config.binarize.conformal.refusal(config.binarize.normal_images(used, validation)))
+        thresholds = [config.binarize, *(variation.resolved(category, split).binarize for split in config.data.splits)]
+        refusals = [config.crossfit.refusal(used), too_few_tiles(config, used)]
+        refusals += [binarize.images_refusal(used, validation) for binarize in thresholds]
         for refusal in filter(None, refusals):
             raise ConfigError(f"category {category}: {refusal}")
 

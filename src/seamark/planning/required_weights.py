@@ -6,14 +6,14 @@ A run of days must not find out in its middle that a file is missing, so all fil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from seamark.backbones.table import BACKBONES
-from seamark.errors import ConfigError, WeightsError
+from seamark.backbones.table import published_backbone
+from seamark.errors import WeightsError
 from seamark.settings.base import Settings
 from seamark.settings.efficientad import EfficientAdSettings
 from seamark.settings.refine import RefineSettings
 from seamark.settings.teacher import DISTILLED, RANDOM, TeacherSettings
 from seamark.settings.training import DetectorSettings
-from seamark.weights.finding import WeightsSource, require_weights
+from seamark.weights.finding import DOWNLOAD, WeightsSource, find_weights, require_weights
 from seamark.weights.published import SAM_WEIGHTS
 
 WITHOUT_THEM = (
@@ -33,10 +33,11 @@ TEACHER = WeightsSource(
 
 @dataclass(frozen=True)
 class RequiredWeights:
-    """A file of weights and where the settings say that it is."""
+    """A file of weights, where the settings say that it is, and which setting does."""
 
     source: WeightsSource
     where: str
+    setting: str
 
 
 def detector_weights(name: str, settings: Settings) -> Iterator[RequiredWeights]:
@@ -61,7 +62,7 @@ def detector_weights(name: str, settings: Settings) -> Iterator[RequiredWeights]
     """
     if isinstance(settings, EfficientAdSettings):
         if settings.teacher not in (DISTILLED, RANDOM):
-            yield RequiredWeights(TEACHER, settings.teacher)
+            yield RequiredWeights(TEACHER, settings.teacher, f"detectors.{name}.teacher")
         return
     if not isinstance(settings, DetectorSettings):
         return
@@ -80,11 +81,8 @@ def distill_weights(settings: TeacherSettings) -> Iterator[RequiredWeights]:
 
 
 def _backbone_weights(name: str, settings: DetectorSettings) -> RequiredWeights:
-    if settings.backbone not in BACKBONES:
-        raise ConfigError(
-            f"detectors.{name}.backbone: no backbone named {settings.backbone}; possible: {', '.join(BACKBONES)}"
-        )
-    return RequiredWeights(BACKBONES[settings.backbone].weights, settings.weights)
+    row = published_backbone(settings.backbone)
+    return RequiredWeights(row.weights, settings.weights, f"detectors.{name}.weights")
 
 
 def refine_weights(settings: RefineSettings) -> Iterator[RequiredWeights]:
@@ -101,11 +99,11 @@ def refine_weights(settings: RefineSettings) -> Iterator[RequiredWeights]:
         Those of Segment Anything, if it refines.
     """
     if settings.method == "sam":
-        yield RequiredWeights(SAM_WEIGHTS[settings.sam.model], settings.sam.weights)
+        yield RequiredWeights(SAM_WEIGHTS[settings.sam.model], settings.sam.weights, "refine.sam.weights")
 
 
 def require_all(needed: Iterable[RequiredWeights]) -> None:
-    """Check that all files of weights are there.
+    """Check that all files of weights are there, and fetch what ``download`` asks for, which may not work later either.
 
     Parameters
     ----------
@@ -115,13 +113,15 @@ def require_all(needed: Iterable[RequiredWeights]) -> None:
     Raises
     ------
     WeightsError
-        Naming every missing file at once, each with its digest, size and remedies.
+        Naming every missing file at once, each with its setting, digest, size and remedies.
     """
     problems = []
     for weights in dict.fromkeys(needed):
         try:
             require_weights(weights.source, weights.where)
+            if weights.where == DOWNLOAD:
+                find_weights(weights.source, weights.where)
         except WeightsError as error:
-            problems.append(str(error))
+            problems.append(f"{weights.setting}: {error}")
     if problems:
         raise WeightsError("\n".join(["the run cannot start:", *(f"  - {text}" for text in problems), WITHOUT_THEM]))

@@ -8,7 +8,7 @@ from typing import Any
 from seamark.flow import STAGES, work_of
 from seamark.forecast.disk import LEFT_BY
 from seamark.forecast.machine import memory_mb
-from seamark.forecast.memory import requested_mb
+from seamark.forecast.memory import requested_mb, uses_network
 from seamark.forecast.photographs import NONE, DataSetSizes, PhotographSizes
 from seamark.forecast.refusals import MemoryLimit, ResourceError, room_problems
 from seamark.forecast.work import Work
@@ -177,6 +177,11 @@ class PlannedForecast:
         ]
         limit = memory_limit(resources) if local else None
         problems = room_problems(works, limit, resources["_cores"].value or 1, gpu_mb=None)
+        if local and not self._gpus and "gpu" in resources and resources["gpu"].value and any(map(uses_network, works)):
+            problems.append(
+                "GPU: --resources gpu asks for one and none is visible here (SEAMARK_GPUS, CUDA_VISIBLE_DEVICES and "
+                "/dev/nvidia* say which are); leave it out, or set gpu=0, to use the CPU"
+            )
         if problems:
             raise ResourceError("\n".join(["the run does not fit:", *(f"  - {problem}" for problem in problems)]))
 

@@ -53,6 +53,11 @@ def start(workflow: Any, run: Plan) -> None:
     sys.stderr.write("".join(f"warning: {text}\n" for text in run.photographs.warnings))
 
 
+def literally(value: str | None) -> Callable[[Any], str | None]:
+    """Return a params function for a text in which braces are no wildcards, as they are in a text that stands there."""
+    return lambda _wildcards: value
+
+
 def hide_places(workflow: Any) -> None:
     """Hide from the scripts of all rules at which place they work.
 

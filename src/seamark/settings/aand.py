@@ -5,6 +5,7 @@ from pydantic import Field, model_validator
 from seamark.settings.base import Settings
 from seamark.settings.pyramid import PyramidSettings
 from seamark.settings.synthesis import SynthesisSettings
+from seamark.settings.training import Decay
 
 
 class AmplifiedSynthesisSettings(SynthesisSettings):
@@ -47,7 +48,7 @@ class AandSettings(PyramidSettings):
     )
     batch_size: int = Field(16, ge=1, description="tiles per step; never more than there are tiles")
     learning_rate: float = Field(0.005, gt=0.0, description="learning rate of both phases before it decays")
-    adam_betas: tuple[float, float] = Field((0.5, 0.999), description="decay of both moments of both optimisers")
+    adam_betas: tuple[Decay, Decay] = Field((0.5, 0.999), description="decay of both moments of both optimisers")
     decay_at: tuple[float, ...] = Field((0.8, 0.9), description="shares of a phase after which the learning rate falls")
     decay_factor: float = Field(0.2, gt=0.0, le=1.0, description="what the learning rate is multiplied with then")
     synthesis: AmplifiedSynthesisSettings = Field(

@@ -2,9 +2,12 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from seamark.settings.base import Settings
+
+MOST_LOG = 3.0
+"""Largest natural logarithm of a change of light: a factor of 20, beyond which a photograph is black or white."""
 
 
 class WideSettings(Settings):
@@ -29,6 +32,16 @@ class WideSettings(Settings):
     noise_std: float = Field(
         0.0, ge=0.0, le=255.0, description="largest standard deviation of noise in grey values, per pixel and channel"
     )
+
+    @model_validator(mode="after")
+    def _ranges_are_ordered(self) -> "WideSettings":
+        for name in ("log_gamma", "log_gain"):
+            low, high = getattr(self, name)
+            if not -MOST_LOG <= low <= high <= MOST_LOG:
+                raise ValueError(
+                    f"{name} [{low:g}, {high:g}]: expected -{MOST_LOG:g}..{MOST_LOG:g} and the smaller end first"
+                )
+        return self
 
 
 class AugmentationSettings(Settings):

@@ -74,6 +74,15 @@ class EvtSettings(Settings):
         0.1, gt=0.0, lt=1.0, description="share of normal images that it may flag, if their peaks follow the fit"
     )
 
+    def refusal(self, count: int) -> str | None:
+        """Return why so many normal images are too few, or None if they may suffice."""
+        if count >= 2:
+            return None
+        return (
+            f"binarize.evt.enabled: an extreme-value fit needs at least 2 normal images, there is {count}; add some to "
+            "validation, take training photographs too (crossfit.folds, binarize.normal), or use binarize.mean_std"
+        )
+
 
 class ConformalSettings(Settings):
     """Threshold that a further normal image exceeds with a probability of at most alpha, whatever the distribution."""
@@ -164,6 +173,12 @@ class BinarizeSettings(Settings):
     def normal_images(self, train: int, validation: int) -> int:
         """Return how many photographs thresholds come from, of so many for training and validation."""
         return train * (self.normal in CROSSFITTED) + validation * (self.normal != CROSSFIT_TRAIN)
+
+    def images_refusal(self, train: int, validation: int) -> str | None:
+        """Return why so many photographs for training and validation are too few for a rule, None if they suffice."""
+        count = self.normal_images(train, validation)
+        refusals = [rule.refusal(count) for rule in (self.conformal, self.evt) if rule.enabled]
+        return next(filter(None, refusals), None)
 
     @property
     def enabled_rules(self) -> tuple[str, ...]:

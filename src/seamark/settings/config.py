@@ -2,6 +2,7 @@
 
 import difflib
 import reprlib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
@@ -55,6 +56,10 @@ RENAMED = {
 }
 """Keys and values of older configurations, and what they are called now."""
 
+UNUSABLE = {"Cc", "Cs", "Zl", "Zp"}
+"""Kinds of characters that no setting has: control codes, halves of broken UTF-8, line and paragraph breaks."""
+MOST_BYTES, MOST_NAME_BYTES = 4095, 255
+"""Longest path that Linux takes, and longest name in it."""
 MOST_LEVELS = 40
 MOST_ENTRIES = 200_000
 
@@ -188,21 +193,40 @@ def require_bounded(value: Any, what: str) -> None:
     """Refuse settings that are deeper or, with every alias written out, larger than settings can be.
 
     In YAML an alias can stand for a part of any size or for the whole. Raises ConfigError for ``what`` nests more than
-    40 levels or has more than 200 000 entries.
+    40 levels or has more than 200 000 entries, a number that no computer counts to, or a text that can be no path.
     """
-    waiting, entries = [(value, 0)], 0
+    waiting: list[tuple[Any, tuple[str, ...]]] = [(value, ())]
+    entries = 0
     while waiting:
-        part, depth = waiting.pop()
-        inner = [*part.keys(), *part.values()] if isinstance(part, Mapping) else part
-        if not isinstance(inner, list | tuple):
+        part, place = waiting.pop()
+        if refusal := _odd(part):
+            raise ConfigError(f"{what}: {'.'.join(place) or 'unknown key'}: {refusal}")
+        if isinstance(part, Mapping):
+            inner = [(entry, (*place, str(key))) for key, entry in part.items()] + [(key, place) for key in part]
+        elif isinstance(part, list | tuple):
+            inner = [(entry, (*place, str(number))) for number, entry in enumerate(part)]
+        else:
             continue
         entries += len(inner)
-        if depth == MOST_LEVELS or entries > MOST_ENTRIES:
+        if len(place) == MOST_LEVELS or entries > MOST_ENTRIES:
             raise ConfigError(
                 f"{what}: more than {MOST_LEVELS} levels or {MOST_ENTRIES} entries; does an alias (*name) of the YAML "
                 "file stand within itself, or for too much? Write the settings out"
             )
-        waiting += [(entry, depth + 1) for entry in inner]
+        waiting += inner
+
+
+def _odd(part: Any) -> str | None:
+    """Say why a number or a text can be no setting, None if it can."""
+    if isinstance(part, int) and abs(part) >= 1 << 63:
+        return f"a number of {part.bit_length()} bits; expected one below 2^63"
+    if not isinstance(part, str):
+        return None
+    if any(unicodedata.category(character) in UNUSABLE for character in part):
+        return f"{reprlib.repr(part)}: expected no line breaks, control codes and broken UTF-8"
+    if len(part) > MOST_BYTES or max(len(name.encode()) for name in part.split("/")) > MOST_NAME_BYTES:
+        return f"{reprlib.repr(part)}: expected at most {MOST_BYTES} bytes, {MOST_NAME_BYTES} between slashes"
+    return None
 
 
 def deep_merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> Raw:

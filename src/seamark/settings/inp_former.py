@@ -2,8 +2,11 @@
 
 from pydantic import Field, model_validator
 
+from seamark.errors import ConfigError
 from seamark.settings.augmentation import AugmentationSettings
 from seamark.settings.training import DetectorSettings
+
+HEAD_SIZE = 64
 
 
 class InpFormerSettings(DetectorSettings):
@@ -39,6 +42,41 @@ class InpFormerSettings(DetectorSettings):
         True, description="score with the weights multiplied out along the prototypes: faster, the same up to rounding"
     )
     augmentation: AugmentationSettings = Field(default_factory=AugmentationSettings)
+
+    def head_count(self, dim: int) -> int:
+        """Return the attention heads for a width: as set, or the divisor that brings the head size nearest to 64.
+
+        Raises
+        ------
+        ConfigError
+            If the set number does not divide the width.
+        """
+        if self.heads is None:
+            divisors = [count for count in range(1, dim + 1) if dim % count == 0]
+            return min(divisors, key=lambda count: max(dim / count / HEAD_SIZE, HEAD_SIZE * count / dim))
+        if dim % self.heads:
+            raise ConfigError(f"heads {self.heads} does not divide the backbone's width {dim}; leave it null")
+        return self.heads
+
+    def token_groups(self, layers: int) -> tuple[tuple[int, ...], ...]:
+        """Return which of so many layers form each reconstruction target: as set, or the shallow and the deep half.
+
+        Raises
+        ------
+        ConfigError
+            If a group names a layer that there is not, or the groups do not share the decoder blocks evenly.
+        """
+        half = layers // 2
+        halves = (tuple(range(half)), tuple(range(half, layers))) if half else ((0,),)
+        groups = halves if self.groups is None else self.groups
+        if max(max(group) for group in groups) >= layers:
+            raise ConfigError(
+                f"groups {[list(group) for group in groups]}: the backbone gives {layers} layers, so positions are "
+                f"within 0..{layers - 1}; leave it null for two halves"
+            )
+        if self.decoder_blocks % len(groups):
+            raise ConfigError(f"decoder_blocks {self.decoder_blocks} is not a multiple of the {len(groups)} groups")
+        return groups
 
     @model_validator(mode="after")
     def _groups_divide_blocks(self) -> "InpFormerSettings":

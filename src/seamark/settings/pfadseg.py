@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from seamark.errors import ConfigError
 from seamark.settings.anomalous_pairs import EarlyStopSettings
 from seamark.settings.base import Settings
 from seamark.settings.synthesis import SynthesisSettings
@@ -79,6 +80,14 @@ class PfadsegSettings(DetectorSettings):
         None, description="of the student; null: keep the last step, as the paper does"
     )
     segmentation: GuidedSegmentationSettings = Field(default_factory=GuidedSegmentationSettings)
+
+    def require_turnable(self, tile_shape: tuple[int, int]) -> None:
+        """Refuse quarter turns of tiles, height and width in px, that are not square; raises ConfigError."""
+        if self.quarter_turns and tile_shape[0] != tile_shape[1]:
+            raise ConfigError(
+                f"quarter_turns needs square tiles, these are {tile_shape[1]} x {tile_shape[0]} px; "
+                "set quarter_turns: false or a square input_px"
+            )
 
     @model_validator(mode="after")
     def _levels_are_fixed(self) -> "PfadsegSettings":

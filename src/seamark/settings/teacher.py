@@ -4,11 +4,30 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from seamark.errors import ConfigError
 from seamark.settings.base import Settings
 from seamark.settings.training import DetectorSettings
 
 DISTILLED, RANDOM = "distilled", "random"
 """Values of ``teacher`` that are no path."""
+FIELD_PX = 33
+"""Side of what a cell of a patch description network sees."""
+
+
+def require_field(called: str, shape: tuple[int, int]) -> None:
+    """Refuse tiles, height and width in px, that no cell of a patch description network fits into.
+
+    Raises
+    ------
+    ConfigError
+        With the smallest side that does.
+    """
+    for what, side in zip(("height", "width"), shape, strict=True):
+        if side < FIELD_PX:
+            raise ConfigError(
+                f"{called}: input {what} {side} px; the network sees {FIELD_PX} px at once, "
+                f"so set the grid's input_px to at least {FIELD_PX}"
+            )
 
 
 class DistillSettings(Settings):

@@ -1,6 +1,6 @@
 """Settings that the blocks of all detectors share."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -8,6 +8,10 @@ from seamark.settings.base import Settings
 
 GPU_BATCH = 16
 """Tiles scored at a time on a GPU; on the CPU it is one, so that the bits of a score never depend on other tiles."""
+
+
+Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
+"""Share that a moment of an optimiser keeps at a step."""
 
 
 class DetectorSettings(Settings):

@@ -7,6 +7,7 @@ from pydantic import Field
 from seamark.settings.anomalous_pairs import EarlyStopSettings
 from seamark.settings.pyramid import PyramidSettings
 from seamark.settings.synthesis import SynthesisSettings
+from seamark.settings.training import Decay
 
 InjectionMode = Literal["similarity", "concat", "none"]
 """How the teacher's features get into the student's decoder."""
@@ -27,7 +28,7 @@ class UrdSettings(PyramidSettings):
     batch_size: int = Field(16, ge=1, description="tiles per step; never more than there are tiles")
     student_learning_rate: float = Field(0.005, gt=0.0, description="constant learning rate of the student")
     teacher_learning_rate: float = Field(0.0001, gt=0.0, description="constant learning rate of the teacher")
-    adam_betas: tuple[float, float] = Field((0.5, 0.999), description="decay of both moments of both optimisers")
+    adam_betas: tuple[Decay, Decay] = Field((0.5, 0.999), description="decay of both moments of both optimisers")
     synthesis: SynthesisSettings = Field(default_factory=SynthesisSettings)
     early_stop: EarlyStopSettings | None = Field(
         default_factory=lambda: EarlyStopSettings(patience=20),

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import sys
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -12,6 +13,8 @@ from urllib.request import Request, urlopen
 from seamark.errors import WeightsError
 from seamark.files.atomic import file_digest
 
+DOWNLOAD = "download"
+"""In place of a path: fetch the published file if it is missing."""
 _DIGEST_DIGITS = 64
 _SILENCE_S = 60.0
 """Seconds without a byte after which a download has failed."""
@@ -90,7 +93,7 @@ def find_weights(source: WeightsSource, where: str | Path) -> Path:
     for place in places:
         if place.is_file():
             return place
-    if str(where) == "download" and source.url is not None:
+    if str(where) == DOWNLOAD and source.url is not None:
         return _download(source)
     raise WeightsError(_missing(source, places))
 
@@ -114,7 +117,7 @@ def require_weights(source: WeightsSource, where: str | Path) -> None:
         If the file is in none of the places that :func:`find_weights` looks at, or a published one has another size.
     """
     if str(where) == "random" or (
-        str(where) == "download" and source.url and not any(place.is_file() for place in _places(source, where))
+        str(where) == DOWNLOAD and source.url and not any(place.is_file() for place in _places(source, where))
     ):
         return
     path = find_weights(source, where)
@@ -144,6 +147,7 @@ def _download(source: WeightsSource) -> Path:
     The draft lies in a folder of its own, because several jobs may want the same file at the same time.
     """
     target = hub_file(source)
+    print(f"fetching {source.file} from {source.url} to {target.parent}", file=sys.stderr, flush=True)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=f".{source.file}.", dir=target.parent) as folder:

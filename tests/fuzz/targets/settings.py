@@ -73,8 +73,8 @@ def read_preset(content: bytes, folder: Path) -> None:
     planned(DEMO | {"compare": {"presets": {"varied": [str(path)]}}})
 
 
-def hostile(drawn: random.Random) -> Any:
-    """Return a value that no setting has."""
+def _hostile() -> list[Any]:
+    """Values that no setting has."""
     deep: list[Any] = []
     for _ in range(60):
         deep = [deep]
@@ -95,7 +95,10 @@ def hostile(drawn: random.Random) -> Any:
         "woven/test_public",
         10**300,
     ]
-    return drawn.choice(values)
+    return values
+
+
+HOSTILE = _hostile()
 
 
 def edited(content: bytes, _: Path) -> None:
@@ -106,11 +109,13 @@ def edited(content: bytes, _: Path) -> None:
         place: Any = raw
         while place and (key := drawn.choice(list(place))) is not None:
             if not (isinstance(place[key], dict) and place[key]) or drawn.random() < 0.2:
-                place[key] = hostile(drawn)
+                place[key] = drawn.choice(HOSTILE)
                 break
             place = place[key]
         if drawn.random() < 0.3 and isinstance(place, dict):
-            place[drawn.choice(("../../x", "", 5, None, "woven", "x" * 300, "grid", "*/validation"))] = hostile(drawn)
+            place[drawn.choice(("../../x", "", 5, None, "woven", "x" * 300, "grid", "*/validation"))] = drawn.choice(
+                HOSTILE
+            )
     planned(raw)
 
 

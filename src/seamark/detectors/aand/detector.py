@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from seamark.backbones.registry import Backbone, load_pyramid
-from seamark.backbones.table import PYRAMID_STRIDES
+from seamark.backbones.table import PYRAMID_MULTIPLE, PYRAMID_STRIDES, require_multiple
 from seamark.detectors.aand.losses import amplification_loss, choose_cells, distillation_losses, level_masks
 from seamark.detectors.aand.residual_amplification import LevelAmplification, ResidualAmplification
 from seamark.detectors.feature_distances import DistanceMap, cell_distances
@@ -36,7 +36,7 @@ from seamark.learning.anomalous_pairs import PairBatch, PairMaker
 from seamark.learning.batches import Batch, FeatureCache, TileReader, TrainingTiles, step_count
 from seamark.learning.detector import Detector
 from seamark.learning.phases import GradientPhase, Phase
-from seamark.networks.reverse_distillation import MULTIPLE, ReverseStudent, check_sides, has_negatives
+from seamark.networks.reverse_distillation import ReverseStudent, has_negatives
 from seamark.networks.segmentation_network import focal_loss
 from seamark.settings.aand import AandSettings, AmplificationSettings
 from seamark.settings.training import DetectorSettings
@@ -48,7 +48,7 @@ class Aand(Detector):
     Settings = AandSettings
 
     def __init__(self, settings: AandSettings, tile_shape: tuple[int, int], seed: int) -> None:
-        check_sides("aand", tile_shape)
+        require_multiple("aand: tile", tile_shape, PYRAMID_MULTIPLE)
         super().__init__(settings, tile_shape, seed)
         self.settings = settings
         height, width = tile_shape
@@ -78,7 +78,7 @@ class Aand(Detector):
             If a batch has a single cell at the student's narrowest place, which batch norms cannot train on.
         """
         batch_size = min(self.settings.batch_size, len(tiles.train))
-        if batch_size * self.tile_shape[0] * self.tile_shape[1] < 2 * MULTIPLE**2:
+        if batch_size * self.tile_shape[0] * self.tile_shape[1] < 2 * PYRAMID_MULTIPLE**2:
             raise DataError(
                 f"aand: {batch_size} tile of {self.tile_shape[0]} x {self.tile_shape[1]} px per step is too little; "
                 "add images, raise batch_size or the grid's input_px"

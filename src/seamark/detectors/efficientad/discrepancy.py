@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from seamark.files.images import BoolArray
-from seamark.networks.pdn import CENTRE, FIELD, STRIDE, cell_count
+from seamark.networks.pdn import CENTRE, STRIDE, cell_count
+from seamark.settings.teacher import FIELD_PX
 
 NORMAL, ABNORMAL, IGNORED = 0, 1, 2
 """Labels of cells."""
@@ -127,7 +128,7 @@ def touched_cells(mask: BoolArray, ring: Ring) -> TouchedCells:
     """
     rows, columns = (cell_count(side) for side in mask.shape)
     abnormal = mask[CENTRE::STRIDE, CENTRE::STRIDE][:rows, :columns]
-    seen = functional.max_pool2d(torch.from_numpy(mask)[None].float(), FIELD, STRIDE)[0].numpy() > 0.0
+    seen = functional.max_pool2d(torch.from_numpy(mask)[None].float(), FIELD_PX, STRIDE)[0].numpy() > 0.0
     labels = np.full((rows, columns), NORMAL, dtype=np.int64)
     if ring == "ignored":
         labels[seen] = IGNORED
@@ -140,4 +141,4 @@ def touched_cells(mask: BoolArray, ring: Ring) -> TouchedCells:
 def window_pixels(window: tuple[int, int, int, int]) -> tuple[slice, slice]:
     """Return the rows and columns of pixels that a block of cells sees."""
     top, bottom, left, right = window
-    return slice(STRIDE * top, STRIDE * (bottom - 1) + FIELD), slice(STRIDE * left, STRIDE * (right - 1) + FIELD)
+    return slice(STRIDE * top, STRIDE * (bottom - 1) + FIELD_PX), slice(STRIDE * left, STRIDE * (right - 1) + FIELD_PX)

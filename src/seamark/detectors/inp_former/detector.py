@@ -24,46 +24,12 @@ from torch import Tensor
 from seamark.detectors.inp_former.network import InpNetwork
 from seamark.detectors.inp_former.scoring import reconstruct
 from seamark.detectors.inp_former.stable_adamw import StableAdamW
-from seamark.errors import ConfigError
 from seamark.learning.batches import Batch, FeatureCache, TrainingTiles, step_count
 from seamark.learning.detector import Detector
 from seamark.learning.phases import GradientPhase, Phase, warmup_cosine
 from seamark.settings.inp_former import InpFormerSettings
 
-HEAD_SIZE = 64
 COSINE_EPS = 1e-8
-
-
-def head_count(dim: int, heads: int | None) -> int:
-    """Return the number of attention heads for a width: as set, or the divisor that brings the head size nearest to 64.
-
-    Raises
-    ------
-    ConfigError
-        If the set number does not divide the width.
-    """
-    if heads is None:
-        divisors = [count for count in range(1, dim + 1) if dim % count == 0]
-        return min(divisors, key=lambda count: max(dim / count / HEAD_SIZE, HEAD_SIZE * count / dim))
-    if dim % heads:
-        raise ConfigError(f"inp_former.heads: {heads} does not divide the backbone's width {dim}; leave it null")
-    return heads
-
-
-def token_groups(layers: int, groups: Sequence[Sequence[int]] | None) -> tuple[tuple[int, ...], ...]:
-    """Return which layers form each reconstruction target: as set, or the shallow and the deep half.
-
-    Raises
-    ------
-    ConfigError
-        If a group names a layer that there is not.
-    """
-    if groups is None:
-        half = layers // 2
-        return (tuple(range(half)), tuple(range(half, layers))) if half else ((0,),)
-    if max(max(group) for group in groups) >= layers:
-        raise ConfigError(f"inp_former.groups: {groups} names positions beyond the {layers} layers of the backbone")
-    return tuple(tuple(group) for group in groups)
 
 
 def with_outliers(fused: Tensor, share: float, generators: Sequence[np.random.Generator]) -> Tensor:
@@ -179,18 +145,13 @@ class InpFormer(Detector):
         super().__init__(settings, tile_shape, seed)
         self.settings = settings
         dim = self.backbone.embed_dim
-        self.token_groups = token_groups(self.backbone.layers, settings.groups)
-        if settings.decoder_blocks % len(self.token_groups):
-            raise ConfigError(
-                f"inp_former.decoder_blocks: {settings.decoder_blocks} is not a multiple of the "
-                f"{len(self.token_groups)} groups"
-            )
+        self.token_groups = settings.token_groups(self.backbone.layers)
         self.register_buffer("filled", self._filled(), persistent=False)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network = InpNetwork(
                 dim,
-                head_count(dim, settings.heads),
+                settings.head_count(dim),
                 settings.prototypes,
                 settings.decoder_blocks,
                 len(self.token_groups),

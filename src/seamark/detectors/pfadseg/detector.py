@@ -27,16 +27,17 @@ import torch
 from torch import Tensor
 
 from seamark.backbones.registry import Backbone, load_pyramid
+from seamark.backbones.table import PYRAMID_MULTIPLE, require_multiple
 from seamark.detectors.pfadseg.networks import DenoisingStudent, GuidedSegmentation
 from seamark.detectors.pfadseg.rotated_pairs import RotatedPairMaker
-from seamark.errors import ConfigError, DataError
+from seamark.errors import DataError
 from seamark.learning.anomalous_pairs import PairBatch, PairMaker
 from seamark.learning.batches import Batch, TrainingTiles
 from seamark.learning.best_weights import EarlyStopping
 from seamark.learning.detector import Detector
 from seamark.learning.pair_phase import SummedPairPhase
 from seamark.learning.phases import Arithmetic, Phase
-from seamark.networks.reverse_distillation import check_sides, has_negatives
+from seamark.networks.reverse_distillation import has_negatives
 from seamark.networks.segmentation_network import level_products, resized, segmentation_losses
 from seamark.settings.pfadseg import PfadsegSettings
 from seamark.settings.training import DetectorSettings
@@ -48,12 +49,8 @@ class Pfadseg(Detector):
     Settings = PfadsegSettings
 
     def __init__(self, settings: PfadsegSettings, tile_shape: tuple[int, int], seed: int) -> None:
-        check_sides("pfadseg", tile_shape)
-        if settings.quarter_turns and tile_shape[0] != tile_shape[1]:
-            raise ConfigError(
-                f"pfadseg: quarter_turns needs square tiles, these are {tile_shape[1]} x {tile_shape[0]} px; "
-                "set quarter_turns: false or a square input_px"
-            )
+        require_multiple("pfadseg: tile", tile_shape, PYRAMID_MULTIPLE)
+        settings.require_turnable(tile_shape)
         super().__init__(settings, tile_shape, seed)
         self.settings = settings
         with torch.random.fork_rng(devices=[]):

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from seamark.backbones.registry import Backbone, load_pyramid
+from seamark.backbones.table import PYRAMID_MULTIPLE, require_multiple
 from seamark.detectors.feature_distances import DistanceMap, cell_distances
 from seamark.detectors.urd.guided_injection import Student
 from seamark.detectors.urd.losses import student_loss, teacher_losses
@@ -32,7 +33,7 @@ from seamark.learning.best_weights import EarlyStopping
 from seamark.learning.detector import Detector
 from seamark.learning.pair_phase import PairPhase
 from seamark.learning.phases import Arithmetic, Phase
-from seamark.networks.reverse_distillation import check_sides, has_negatives
+from seamark.networks.reverse_distillation import has_negatives
 from seamark.settings.anomalous_pairs import PairAugmentationSettings
 from seamark.settings.training import DetectorSettings
 from seamark.settings.urd import UrdSettings
@@ -44,7 +45,7 @@ class Urd(Detector):
     Settings = UrdSettings
 
     def __init__(self, settings: UrdSettings, tile_shape: tuple[int, int], seed: int) -> None:
-        check_sides("urd", tile_shape)
+        require_multiple("urd: tile", tile_shape, PYRAMID_MULTIPLE)
         super().__init__(settings, tile_shape, seed)
         self.settings = settings
         with torch.random.fork_rng(devices=[]):
