@@ -1,4 +1,4 @@
-"""Ways to spoil a submission folder, and its archive."""
+"""Ways to spoil a submission folder and its archive, and to look at what the checker says."""
 
 import io
 import struct
@@ -9,6 +9,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 from tests.fuzz.targets.pictures import SIGNATURE, chunk
+
+from seamark.submission.checker import check_submission
 
 MAP = "anomaly_images/felt/test_private/000_regular.tiff"
 MASK = "anomaly_images_thresholded/felt/test_private/000_regular.png"
@@ -164,3 +166,15 @@ def entry(name, content=b"x", **attributes):
     for key, value in attributes.items():
         setattr(member, key, value)
     return member, io.BytesIO(content)
+
+
+def check(folder, expected):
+    return check_submission(folder, expected, lambda function, items, _: [function(item) for item in items])
+
+
+def broken(report):
+    return {rule.rule for rule in report.rules if not rule.passed}
+
+
+def examples(report, rule):
+    return "\n".join(next(result for result in report.rules if result.rule == rule).examples)
