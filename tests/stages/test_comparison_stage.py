@@ -127,6 +127,15 @@ def test_the_same_again_gives_the_same_bytes(compared):
     assert {path: path.read_bytes() for path in page.parent.rglob("*") if path.is_file()} == before
 
 
+def test_a_comparison_that_fails_at_the_end_leaves_the_one_of_before(compared, monkeypatch):
+    folder, entries, run, page = compared
+    before = {path: path.stat().st_mtime_ns for path in page.parent.rglob("*")}
+    monkeypatch.setattr("seamark.report.compare_page.render", None)
+    with pytest.raises(TypeError):
+        compare(folder / "page", entries, run)
+    assert {path: path.stat().st_mtime_ns for path in page.parent.rglob("*")} == before
+
+
 def test_page_names_the_runs_whose_fitted_maps_were_ranked(compared, tmp_path):
     _, entries, run, page = compared
     evaluation = Path(entries[2]["evaluation"][0])

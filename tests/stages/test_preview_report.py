@@ -193,6 +193,18 @@ def test_the_report_is_the_same_each_time(finished):
     assert written() == written()
 
 
+def test_a_report_that_fails_at_the_end_leaves_the_one_of_before(finished, tmp_path):
+    def written():
+        return {path: path.stat().st_mtime_ns for path in finished.out.rglob("*") if path.is_file()}
+
+    finished.report(finished.check())
+    before = written()
+    (tmp_path / "check.json").write_text("{")
+    with pytest.raises(ManifestError, match=r"check\.json: not a CheckReport"):
+        finished.report(tmp_path / "check.json")
+    assert written() == before
+
+
 def test_report_refuses_previews_of_images_that_have_no_mask(tmp_path):
     run = SmallRun(tmp_path, categories=("grey",), images=2)
     run.lists["preview"] = [run.preview("grey", split) for split in SPLITS]
