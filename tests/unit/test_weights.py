@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from seamark.errors import WeightsError
+from seamark.planning.required_weights import RequiredWeights, require_all
 from seamark.weights.finding import WeightsSource, find_weights, hub_file, require_weights, verify_digest
 from seamark.weights.reading import load_strictly, read_state
 
@@ -158,6 +159,21 @@ def test_a_failed_download_names_address_and_page(hub, server):
     with pytest.raises(WeightsError, match=r"/net\.pth failed \(.*refused"):
         find_weights(source(url=server.url("/net.pth")), "download")
     assert list(hub.iterdir()) == []
+
+
+def test_downloads_are_made_before_the_first_job_and_those_that_fail_stop_it(hub, server):
+    wanted = source(url=server.serve("/net.pth", b"fetched"))
+    absent = source(file="absent.pth", url=server.url("/absent.pth"))
+    needed = [
+        RequiredWeights(wanted, "download", "detectors.urd.weights"),
+        RequiredWeights(absent, "download", "refine.sam.weights"),
+    ]
+    with pytest.raises(
+        WeightsError, match=r"refine\.sam\.weights: absent\.pth: the download from .* failed"
+    ) as refusal:
+        require_all(needed)
+    assert "urd" not in str(refusal.value)
+    assert (hub / "net.pth").read_bytes() == b"fetched"
 
 
 def test_a_download_of_another_digest_is_not_kept(hub, server):
