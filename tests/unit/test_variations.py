@@ -166,7 +166,7 @@ def test_another_detector_for_one_category_is_one_line(root):
 @pytest.mark.parametrize("detector", [name for name in DETECTORS if name != "constant"])
 def test_every_detector_can_be_a_member_without_more(root, detector):
     raw = {"fuse": {"members": [detector]}}
-    without = {"data": {"root": str(root), "demo": False}, "grids": {"tile": {}}, **raw}
+    without = {"data": {"root": str(root), "demo": False}, "grids": {"tile": {"input_px": 448}}, **raw}
     own = Plan(without, ROOT).variations[0]
     assert own.grid("bolt", detector) in own.config.grids
     assert plan(root, raw).variations[0].members("bolt") == (detector,)
