@@ -16,11 +16,13 @@ from seamark.planning.refusals import scoring_models
 from seamark.planning.workflow import hide_places, limits, offered_gpus, prepare, start
 
 
+sources = prepare(workflow, PROJECT)
+
+
 configfile: "config.yaml"
 
 
-prepare(workflow, PROJECT)
-run = Plan(config, PROJECT)
+run = Plan(config, PROJECT, sources)
 RUN = run.out
 GPUS = offered_gpus(workflow, run.gpus)
 

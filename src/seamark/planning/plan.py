@@ -17,7 +17,7 @@ from seamark.planning.challenge_rules import challenge_verdicts
 from seamark.planning.code_digest import code_digest
 from seamark.planning.compared_runs import PlannedComparison
 from seamark.planning.jobs import RunJobs, StageJob
-from seamark.planning.refusals import require_photographs
+from seamark.planning.refusals import require_folders, require_photographs
 from seamark.planning.required_weights import (
     RequiredWeights,
     detector_weights,
@@ -36,6 +36,7 @@ from seamark.settings.comparison import ComparisonPageSettings
 from seamark.settings.config import check_overrides, load_config
 from seamark.settings.demo import DEMO_CATEGORIES
 from seamark.settings.teacher import TeacherSettings
+from seamark.settings.written import UNKNOWN, Sources
 from seamark.teachers.naming import wanted_teacher
 
 Params = Callable[[Any], Any]
@@ -51,6 +52,8 @@ class Plan:
         The configuration as Snakemake merged it from files and command line.
     project : Path
         Folder of the Snakefile.
+    sources : Sources
+        The files that the configuration comes from, for messages.
 
     Raises
     ------
@@ -60,10 +63,10 @@ class Plan:
         If the data root is missing or a category lacks images of a split.
     """
 
-    def __init__(self, raw: Mapping[str, Any], project: Path) -> None:
+    def __init__(self, raw: Mapping[str, Any], project: Path, sources: Sources = UNKNOWN) -> None:
         self.raw = dict(raw)
         self._lock: IO[str] | None = None
-        self.config = load_config(self.raw)
+        self.config = load_config(self.raw, sources)
         self.stages = project / "stages"
         self.name = self.config.run
         self.out = f"out/{self.name}"
@@ -72,13 +75,14 @@ class Plan:
         self.splits = self.config.data.splits
         self.categories = self._categories()
         known = (*self._available, *OFFICIAL_COUNTS, *DEMO_CATEGORIES)
-        check_overrides(self.raw, known)
+        check_overrides(self.raw, known, sources)
         self._teaching = PlannedTeachers(self.config)
-        self._own = Variation(self.name, self.name, self.raw, self._teaching)
+        self._own = Variation(self.name, self.name, self.raw, self._teaching, sources=sources)
         self._varied = read_variations(self._own, (Path(), project), known)
         self.variations = (self._own, *self._varied["ablate"], *self._varied["compare"])
         self._by_place = {variation.place: variation for variation in self.variations}
         self.jobs = RunJobs(self.variations, self.categories)
+        require_folders(self.config.data, self.categories, self.variations)
         if self.config.data.demo:
             for category in self.categories:
                 require_photographs(category, self.config.demo.train, self.config.demo.validation, self.variations)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from seamark.settings.base import NAME
-from seamark.settings.written import Keys, Sources, dotted
+from seamark.settings.written import COMMAND_LINE, Keys, Sources, dotted
 
 RENAMED = {
     "relight": "light_variants",
@@ -56,7 +56,7 @@ class Translation:
         lines: dict[str, None] = {}
         for keys, problem in found:
             if problem["type"] == "value_error":
-                where = f"{dotted(keys)}: " if keys else ""
+                where = f"{dotted(keys)}{self._place(keys)}: " if keys else ""
                 lines |= dict.fromkeys(where + line for line in str(problem["ctx"]["error"]).splitlines())
             elif problem["type"] == "extra_forbidden":
                 lines[f"{dotted(keys)}: unknown key{self._place(keys)}{self.advice(keys)}"] = None
@@ -110,17 +110,26 @@ class Translation:
         found = f"found {text or 'nothing'}{self._place(keys)}" + (
             read if text != shown(value) or value is None else ""
         )
-        return f"expected {self._expected(schema)}, {found}{self._remedy(schema, value, text)}"
+        return f"expected {self._expected(schema)}, {found}{self._remedy(keys, schema, value, text)}"
 
-    def _remedy(self, schema: Schema, value: Any, text: str) -> str:
-        scalar = not isinstance(value, str | list | tuple | Mapping)
-        if not text or (value is None and "object" in self._types(schema)):
+    def _remedy(self, keys: Keys, schema: Schema, value: Any, text: str) -> str:
+        kinds = self._types(schema)
+        if value is None and "object" in kinds:
+            return "; write {} for its defaults"
+        if not text:
             return "; leave the key out for its default"
-        if scalar and ("string" in self._types(schema) or text in self._words(schema)):
-            return f'; quote it: "{text}"'
-        if isinstance(value, str) and self._types(schema) & {"integer", "number"} and (number := _whole(value)):
+        if not isinstance(value, str):
+            quoted = not isinstance(value, list | tuple | Mapping) and (
+                "string" in kinds or text in self._words(schema)
+            )
+            place = self.sources.written(keys)
+            shell = place is not None and place.where == COMMAND_LINE and len(keys) == 1
+            return (f"; quote it, for the shell too: '\"{text}\"'" if shell else f'; quote it: "{text}"') * quoted
+        if kinds & {"integer", "number"} and (number := _whole(value)):
             return f"; write {number}"
-        return ""
+        entry = self._schema_at((*keys, 0))
+        listed = "array" in kinds and ("string" in self._types(entry) or value in self._words(entry))
+        return f"; write it as a list: [{value}]" if listed else ""
 
     def _branches(self, schema: Schema) -> Iterator[Schema]:
         """Yield the alternatives of a setting, references resolved."""
@@ -171,7 +180,7 @@ class Translation:
         if likely := _closest(key, valid, SURE):
             return f"; did you mean {likely}?"
         if places := self._places(keys):
-            dots = ", which is a key below another: no dots in keys" if key in places else ""
+            dots = ", which is a key below another: no dots in keys" if "." in key else ""
             return f"; it belongs at {' or '.join(places)}{dots}"
         value = self._value(keys)
         if len(keys) == 1 and isinstance(value, Mapping) and value and set(value) <= set(valid):

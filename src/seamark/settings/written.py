@@ -1,6 +1,7 @@
 """Files of settings as they stand: each key once, every value with its line."""
 
 import json
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from seamark.errors import ConfigError
 Keys = tuple[str | int, ...]
 """The way to a setting: keys of mappings and positions in lists."""
 
+COMMAND_LINE = "--config"
 READ_AS = {
     f"tag:yaml.org,2002:{tag}": kind for tag, kind in (("int", "number"), ("float", "number"), ("timestamp", "date"))
 }
@@ -59,7 +61,7 @@ class SettingsFile:
             raise ConfigError(f"{name}: {_fault(error)}; write it like those in presets/") from error
 
     def settings(self) -> dict[str, Any]:
-        """Return the settings by section, none for a file without any; ConfigError with every fault, if it has some."""
+        """Return the settings by section; ConfigError with every fault, if it has some."""
         if problems := [*self.repeated(), *self._misread()]:
             raise ConfigError("\n".join(problems))
         try:
@@ -67,7 +69,7 @@ class SettingsFile:
         except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
             raise ConfigError(f"{self.name}: {_fault(error)}; write it like those in presets/") from error
         if found is None:
-            return {}
+            raise ConfigError(f"{self.name}: no settings stand in it; write {{}} where it shall have none")
         if not isinstance(found, dict):
             kind = "a list" if isinstance(found, list) else f"{found!s:.40}"
             raise ConfigError(f"{self.name}: expected settings by section, such as `run: demo`, found {kind}")
@@ -100,7 +102,8 @@ class SettingsFile:
         name, node = found
         text = None
         if isinstance(node, yaml.ScalarNode):
-            text = node.value if node.style else self._text[node.start_mark.index : node.end_mark.index]
+            plain = self._text[node.start_mark.index : node.end_mark.index]
+            text = node.value if node.style else re.sub(r"^([&!]\S*\s+)+", "", plain)
         return Written(text, name, self._where(node))
 
     def _below(self, node: yaml.Node, key: str | int) -> tuple[str, yaml.Node] | None:
@@ -183,7 +186,7 @@ UNKNOWN = Sources()
 def command_line_file(entry: str) -> SettingsFile:
     """Return a ``name=value`` of ``--config`` as a file of settings; ConfigError if its value is no YAML."""
     name, _, value = entry.partition("=")
-    return SettingsFile("--config", f"{name}:\n{textwrap.indent(value, '  ')}".encode(), lines=False)
+    return SettingsFile(COMMAND_LINE, f"{name}:\n{textwrap.indent(value, '  ')}".encode(), lines=False)
 
 
 def dotted(keys: Sequence[str | int]) -> str:
