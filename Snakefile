@@ -16,7 +16,7 @@ from seamark.planning.refusals import scoring_models
 from seamark.planning.workflow import hide_places, limits, offered_gpus, prepare, start
 
 
-sources = prepare(workflow, PROJECT)
+sources = prepare(workflow, PROJECT, "config.yaml")
 
 
 configfile: "config.yaml"

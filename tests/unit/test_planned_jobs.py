@@ -55,7 +55,7 @@ def test_folds_are_trained_and_their_photographs_get_maps_and_no_masks():
         ),
         ({"crossfit": {"folds": 2}, "demo": {"train": 1}}, "there are 1; add some, or choose 0 for none"),
         ({"crossfit": {"folds": 1}}, "crossfit.folds: a single fold leaves nothing to train with"),
-        ({"crossfit": {"folds": 11}}, "crossfit.folds: .* less than or equal to 10"),
+        ({"crossfit": {"folds": 11}}, "crossfit.folds: expected a whole number, .* at most 10, found 11"),
         ({"binarize": {"normal": "train_crossfit"}}, "normal train_crossfit: needs crossfit.folds of at least 2"),
         ({"binarize": {"normal": "validation_and_crossfit"}}, "needs crossfit.folds of at least 2"),
     ],

@@ -105,7 +105,7 @@ class Variation:
             return [plain(resolved.grids[grid]) for grid in grids]
         return plain(getattr(resolved, name))
 
-    def varied(self, name: str, raw: Mapping[str, Any], changes: str, sources: Sources) -> "Variation":
+    def varied(self, name: str, raw: Mapping[str, Any], changes: str, sources: Sources = UNKNOWN) -> "Variation":
         """Return a variation of this run.
 
         Raises

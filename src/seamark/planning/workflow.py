@@ -11,8 +11,10 @@ from seamark.repair import export_configuration
 from seamark.settings.written import Sources
 
 
-def prepare(workflow: Any, project: Path) -> Sources:
+def prepare(workflow: Any, project: Path, default: str) -> Sources:
     """Set what all jobs inherit, the environment and the options with which Snakemake was called; read its settings.
+
+    ``default`` is the file over which all others are laid.
 
     Returns
     -------
@@ -27,7 +29,7 @@ def prepare(workflow: Any, project: Path) -> Sources:
     prepare_environment(project, on_node=workflow.remote_exec)
     given = workflow.config_settings
     export_configuration(given.configfiles, given.config_args or ())
-    return read_sources(given.configfiles, given.config_args or (), given.overwrite_config, Path("config.yaml"))
+    return read_sources(given.configfiles, given.config_args or (), given.overwrite_config, Path(default))
 
 
 def offered_gpus(workflow: Any, visible: int) -> int:

@@ -92,12 +92,12 @@ class Translation:
 
     def _bad_key(self, keys: Keys, key: Any) -> str:
         """Say what is wrong with a key of a mapping that takes any names."""
-        path = f"{dotted(keys)}: " if keys else ""
         written = self.sources.written((*keys, key))
-        text, place = (written.key, f" ({written.where})") if written else (shown(key), "")
+        text = written.key if written else shown(key)
+        what = f"{dotted((*keys, text))}{self._place((*keys, key))}: "
         if isinstance(key, str):
-            return f"{path}the key {text}{place} is no name; expected {_expected_text({'pattern': NAME})}"
-        return f'{path}the key {text}{place} is read as {_kind(key)}; keys are text: quote it: "{text}"'
+            return f"{what}expected {_expected_text({'pattern': NAME})}, found {text}"
+        return f'{what}expected a key that is text, found {text}, which is read as {_kind(key)}; quote it: "{text}"'
 
     def _mismatch(self, keys: Keys, schema: Schema) -> str:
         """Say what is expected of a setting, what stands there, and what may be meant."""
