@@ -107,27 +107,29 @@ class Translation:
         written = self.sources.written(keys)
         text = shown(value) if written is None or written.text is None else written.text
         read = "" if isinstance(value, str | list | tuple | Mapping) else f", which is read as {_kind(value)}"
-        found = f"found {text or 'nothing'}{self._place(keys)}" + (
-            read if text != shown(value) or value is None else ""
-        )
+        found = f"found {text or 'nothing'}{self._place(keys)}" + (read if text != shown(value) else "")
         return f"expected {self._expected(schema)}, {found}{self._remedy(keys, schema, value, text)}"
 
     def _remedy(self, keys: Keys, schema: Schema, value: Any, text: str) -> str:
-        kinds = self._types(schema)
-        if value is None and "object" in kinds:
-            return "; write {} for its defaults"
+        kinds, words = self._types(schema), self._words(schema)
+        if isinstance(value, str):
+            return self._remedy_of_text(keys, kinds, value)
+        if value is None and ("object" in kinds or "none" in words):
+            return "; write {} for its defaults" if "object" in kinds else "; write none"
         if not text:
             return "; leave the key out for its default"
-        if not isinstance(value, str):
-            quoted = not isinstance(value, list | tuple | Mapping) and (
-                "string" in kinds or text in self._words(schema)
-            )
-            place = self.sources.written(keys)
-            shell = place is not None and place.where == COMMAND_LINE and len(keys) == 1
-            return (f"; quote it, for the shell too: '\"{text}\"'" if shell else f'; quote it: "{text}"') * quoted
+        if isinstance(value, list | tuple | Mapping) or not ("string" in kinds or text in words):
+            return ""
+        place = self.sources.written(keys)
+        shell = place is not None and place.where == COMMAND_LINE and len(keys) == 1
+        return f"; quote it, for the shell too: '\"{text}\"'" if shell else f'; quote it: "{text}"'
+
+    def _remedy_of_text(self, keys: Keys, kinds: set[str], value: str) -> str:
+        entry = self._schema_at((*keys, 0))
+        if value.lower() == "none" and "null" in kinds:
+            return "; write null"
         if kinds & {"integer", "number"} and (number := _whole(value)):
             return f"; write {number}"
-        entry = self._schema_at((*keys, 0))
         listed = "array" in kinds and ("string" in self._types(entry) or value in self._words(entry))
         return f"; write it as a list: [{value}]" if listed else ""
 
