@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKFLOW := Snakefile rules
+PLACES := PYTHONPATH=src $(PYTHON) -m seamark.planning.environment
 
 .PHONY: help submission test lint format docs clean-venv
 
@@ -12,9 +13,11 @@ help: ## list the targets
 	@sed -n 's|^\([a-z-]*\):.*## |\1\t|p' $(MAKEFILE_LIST) | expand -t 14
 
 submission: $(READY) ## draw the demo photographs, run everything, leave a checked archive and a report
+	@$(PLACES)
 	$(BIN)/snakemake --cores $(CORES) submission
 
 test: $(READY) ## run the tests; faults and fuzzing run with: .venv/bin/pytest --slow
+	@$(PLACES)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(READY) ## check style, types, import directions and the workflow's layout
@@ -35,6 +38,7 @@ docs: $(READY) ## write what is generated: config.yaml, config.schema.json and t
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Seamark needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PLACES)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@

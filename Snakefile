@@ -23,11 +23,13 @@ from seamark.planning.workflow import (
 )
 
 
+sources = prepare(workflow, PROJECT, "config.yaml")
+
+
 configfile: "config.yaml"
 
 
-prepare(workflow, PROJECT)
-run = Plan(config, PROJECT)
+run = Plan(config, PROJECT, sources)
 RUN = run.out
 GPUS = offered_gpus(workflow, run.gpus)
 

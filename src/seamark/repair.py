@@ -1,29 +1,27 @@
 """The command that makes an artifact again, with the configuration of the call that is running."""
 
-import json
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 CONFIGURATION = "SEAMARK_CONFIGURATION"
 """Environment variable with the options that name presets and settings; jobs inherit it from the Snakefile."""
 
 
-def export_configuration(presets: Iterable[Path], settings: Mapping[str, Any]) -> None:
+def export_configuration(presets: Iterable[Path], settings: Iterable[str]) -> None:
     """Tell all jobs with which presets and settings Snakemake was called.
 
     Parameters
     ----------
     presets : iterable of Path
         Files of ``--configfile``.
-    settings : mapping
-        Values of ``--config``.
+    settings : iterable of str
+        The ``name=value`` of ``--config``.
     """
     words = [os.path.relpath(path) for path in presets]
     options = ["--configfile", *words] if words else []
-    given = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in settings.items()]
+    given = list(settings)
     os.environ[CONFIGURATION] = shlex.join([*options, *(["--config", *given] if given else [])])
 
 

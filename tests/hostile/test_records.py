@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ def refused(tmp_path, kind, content):
     path.write_bytes(content)
     with pytest.raises(ManifestError, match=r"x\.json: .*rebuild it with: snakemake") as caught:
         read_manifest(path, kind)
+    assert not re.search("Input should|Field required|Value error|[Vv]alid JSON|not permitted", str(caught.value))
     return str(caught.value)
 
 

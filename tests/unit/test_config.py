@@ -1,10 +1,22 @@
 import copy
 import re
+from datetime import date
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
 from seamark.errors import ConfigError
-from seamark.settings.config import check_overrides, deep_merge, load_config, resolve
+from seamark.registry import DETECTORS
+from seamark.settings.config import (
+    Config,
+    check_overrides,
+    deep_merge,
+    detector_settings_class,
+    load_config,
+    resolve,
+)
+from seamark.settings.grid import GridSettings
 
 CATEGORIES = ("rice", "fabric")
 
@@ -55,6 +67,11 @@ def test_defaults_alone_are_valid():
         ({"data": {"demo": True}}, "truth_root"),
         ({"run": "../escape"}, "run:"),
         ({"fuse": {"weights": {"feature_bank": 2.0}}}, "fuse.weights.feature_bank: not a member"),
+        ({"data": {"root": "$NO_SUCH/x"}}, "data.root: $NO_SUCH/x: $NO_SUCH is not set in the environment"),
+        ({"refine": {"sam": {"weights": "${NO_SUCH}/x"}}}, "refine.sam.weights: ${NO_SUCH}/x: $NO_SUCH is not set"),
+        ({"data": {"truth_root": "~no_such_user/x"}}, "data.truth_root: ~no_such_user/x: the home folder of"),
+        ({"data": {"root": ""}}, "data.root: expected a path, found an empty text"),
+        ({"data": {"root": "a\0"}}, "data.root: 'a\\x00': expected no line breaks, control codes"),
     ],
 )
 def test_each_problem_is_named_with_its_path(raw, expected):
@@ -72,6 +89,93 @@ def test_each_problem_is_named_with_its_path(raw, expected):
 def test_a_quantile_stands_in_one_place(raw):
     load_config(raw)
     check_overrides(raw, CATEGORIES)
+
+
+@pytest.mark.parametrize(
+    ("raw", "place"),
+    [
+        ({"train_images": 5}, "data.train_images"),
+        ({"merge": {"Train-Images": 5}}, "data.train_images"),
+        ({"data.train_images": 5}, "data.train_images, which is a key below another: no dots in keys"),
+        ({"data": {"merge": {"scale": 0.5}}}, "merge"),
+        ({"window_px": 5}, "grids.<name>.window_px"),
+        ({"grids": {"fine": {}}, "detectors": {"inp_former": {"window_px": 5}}}, "grids.fine.window_px"),
+        ({"inp_former": {}}, "detectors.inp_former"),
+        ({"detectors": {"inp_former": {}, "epochs": 5}}, "detectors.inp_former.epochs"),
+        ({"binarize": {"k": 2.0}}, "binarize.mean_std.k"),
+        ({"detectors": {"inp_former": {"exposure_stops": 1}}}, "detectors.inp_former.augmentation.exposure_stops"),
+    ],
+)
+def test_a_key_at_the_wrong_level_is_told_where_it_belongs(raw, place):
+    assert f"; it belongs at {place}\n" in problems_of(raw) + "\n"
+
+
+def test_settings_of_a_category_are_told_their_place():
+    assert "woven: unknown key; settings of one category stand below overrides: overrides.woven" in problems_of(
+        {"woven": {"merge": {"scale": 0.5}}}
+    )
+
+
+def test_a_key_at_the_wrong_level_of_an_override_is_told_where_it_belongs():
+    with pytest.raises(ConfigError, match=r"overrides\.rice\.blend: unknown key; it belongs at merge\.blend$"):
+        check_overrides({"overrides": {"rice": {"blend": "mean"}}}, CATEGORIES)
+
+
+def all_settings(model, value):
+    """A block in which every setting has the same value, with the paths of all of them."""
+    block, paths = {}, []
+    for name, field in model.model_fields.items():
+        kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
+        inner = next((kind for kind in kinds if issubclass(kind, BaseModel)), None)
+        block[name], below = all_settings(inner, value) if inner else (value, [""])
+        paths += [f"{name}.{path}".rstrip(".") for path in below]
+    return block, paths
+
+
+def everything(value):
+    raw, paths = all_settings(Config, value)
+    raw["grids"] = {"tile": all_settings(GridSettings, value)[0]}
+    paths = [path for path in paths if path.partition(".")[0] not in ("grids", "detectors")]
+    paths += [f"grids.tile.{path}" for path in all_settings(GridSettings, value)[1]]
+    raw["detectors"] = {}
+    for name in DETECTORS:
+        raw["detectors"][name], below = all_settings(detector_settings_class(name), value)
+        paths += [f"detectors.{name}.{path}" for path in below]
+    return raw, paths
+
+
+FOREIGN = re.compile(
+    r"pydantic|Input should|[Ff]ield required|[Vv]alid (string|integer|number|dictionary|tuple|list|boolean)|<class|"
+    r"\[key\]|function-|literal\[|unable to parse|validation error|pathlib|PosixPath|datetime|"
+    r"\b(str|int|float|dict|tuple|bool|bytes|None|True|False|NoneType)\b"
+)
+WRONG = [None, 7, -1.5, 10**30, float("nan"), True, "x", "1e5", "", b"x", [], [None], ["x", 1], {}, {"x": 1}, {1: 2}]
+
+
+def test_a_date_is_refused_by_every_setting_with_its_name():
+    raw, paths = everything(date(2024, 1, 2))
+    lines = problems_of(raw).splitlines()[1:]
+    assert {line.split(":")[0].removeprefix("  - ") for line in lines} == set(paths)
+    assert all(re.fullmatch(r"  - [\w.]+: expected .+, found 2024-01-02.*", line) for line in lines), lines
+
+
+@pytest.mark.parametrize("value", WRONG, ids=repr)
+def test_messages_are_in_the_words_of_settings(value):
+    for line in problems_of(everything(value)[0]).splitlines()[1:]:
+        assert not FOREIGN.search(line), line
+        assert re.match(r"  - [\w.]+(, entry \d+)*(: expected .+, found |: |\.)", line), line
+
+
+def test_a_path_has_home_and_variables_filled_in(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("PHOTOGRAPHS", "/disk")
+    given = {"~/a": "/home/somebody/a", "$PHOTOGRAPHS/a": "/disk/a", "${PHOTOGRAPHS}s": "/disks", "a$/b": "a$/b"}
+    for text, path in given.items():
+        config = load_config({"data": {"root": text}, "detectors": {"inp_former": {"weights": text}}})
+        assert str(config.data.root) == config.detector_blocks["inp_former"].weights == path
+    (tmp_path / "$MONEY").mkdir()
+    assert str(load_config({"data": {"root": "$MONEY"}}).data.root) == "$MONEY"
 
 
 def test_all_problems_are_reported_at_once():
@@ -133,15 +237,18 @@ def test_deep_merge_replaces_lists_and_leaves_its_inputs_alone():
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ({"relight": {"train_variants": 1}}, "relight: is called light_variants now"),
-        ({"merge": {"released": {}}}, "merge.released: is called robis now"),
+        ({"relight": {"train_variants": 1}}, "relight: unknown key; it is called light_variants now"),
+        ({"merge": {"released": {}}}, "merge.released: unknown key; it is called robis now"),
         ({"merge": {"method": "released"}}, "merge.method: released is called robis now"),
         ({"binarize": {"mebin": {"scores": "released"}}}, "scores: released is called robis now"),
         ({"binarize": {"normal": "validation_relit"}}, "validation_relit is called validation_variants now"),
-        ({"detectors": {"efficientad": {"appearance": ["gamma"]}}}, "appearance: is called colour_jitter now"),
+        (
+            {"detectors": {"efficientad": {"appearance": ["gamma"]}}},
+            "appearance: unknown key; it is called colour_jitter now",
+        ),
         (
             {"detectors": {"efficientad": {"distill": {"appearance_probability": 0.1}}}},
-            "appearance_probability: is called colour_jitter_probability now",
+            "appearance_probability: unknown key; it is called colour_jitter_probability now",
         ),
     ],
 )

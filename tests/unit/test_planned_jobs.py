@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from seamark.errors import ConfigError
+from seamark.errors import ConfigError, DataError
 from seamark.planning.plan import Plan
 from seamark.settings.crossfit import CROSSFIT_TRAIN
 from seamark.settings.light_variants import VALIDATION_VARIANTS
@@ -55,7 +55,7 @@ def test_folds_are_trained_and_their_photographs_get_maps_and_no_masks():
         ),
         ({"crossfit": {"folds": 2}, "demo": {"train": 1}}, "there are 1; add some, or choose 0 for none"),
         ({"crossfit": {"folds": 1}}, "crossfit.folds: a single fold leaves nothing to train with"),
-        ({"crossfit": {"folds": 11}}, "crossfit.folds: .* less than or equal to 10"),
+        ({"crossfit": {"folds": 11}}, "crossfit.folds: expected a whole number, .* at most 10, found 11"),
         ({"binarize": {"normal": "train_crossfit"}}, "normal train_crossfit: needs crossfit.folds of at least 2"),
         ({"binarize": {"normal": "validation_and_crossfit"}}, "needs crossfit.folds of at least 2"),
     ],
@@ -78,3 +78,29 @@ def test_a_promise_counts_the_normal_images_that_thresholds_come_from(normal, im
     plan(1.0 / (images + 1))
     with pytest.raises(ConfigError, match=f"needs at least {images + 1} normal images, there are {images}; add some"):
         plan(1.0 / (images + 2))
+
+
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        ({"data": {"root": "nowhere"}}, r"^nowhere \(looked for in {here}\): the data root does not exist"),
+        ({"data": {"root": "root", "truth_root": "none"}}, r"data.truth_root: no folder none \(looked for in {here}\)"),
+        (
+            {"detectors": {"aand": {"synthesis": {"texture_folder": "dtd"}}}, "fuse": {"members": ["aand"]}},
+            r"detectors.aand.synthesis.texture_folder: no folder dtd \(looked for in {here}\)",
+        ),
+        (
+            {
+                "detectors": {"efficientad": {"distill": {"image_folder": "/none"}}},
+                "fuse": {"members": ["efficientad"]},
+            },
+            r"detectors.efficientad.distill.image_folder: no folder /none; correct the path, or set it to null",
+        ),
+    ],
+)
+def test_a_folder_that_is_missing_is_named_with_the_place_where_it_was_looked_for(overlay, message):
+    for split in ("train/good", "validation/good", "test_public/good", "test_private", "test_private_mixed"):
+        (Path("root/woven") / split).mkdir(parents=True)
+        (Path("root/woven") / split / "000.png").touch()
+    with pytest.raises((ConfigError, DataError), match=message.format(here=Path.cwd())):
+        planned(**overlay)

@@ -61,7 +61,7 @@ def variations(plan):
         ({"ablate": {"a": {}}, "compare": {"runs": ["a"]}}, r"compare\.runs\.a: the name is that of ablate"),
         ({"ablate": {"a/b": {}}}, r"ablate\.a/b"),
         ({"ablate": {"a": 3}}, r"ablate\.a"),
-        ({"ablate": {"a": ["no.yaml"]}}, r"ablate\.a: no preset no\.yaml in "),
+        ({"ablate": {"a": ["no.yaml"]}}, r"ablate\.a: no preset no\.yaml; looked for in /"),
         ({"compare": {"presets": {"a": ["README.md"]}}}, r"compare\.presets\.a: .*README\.md: "),
     ],
 )

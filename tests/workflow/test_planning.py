@@ -52,9 +52,9 @@ def refused(project, target="submission"):
 @pytest.mark.parametrize(
     ("overlay", "message"),
     [
-        ({"merge": {"blnd": "mean"}}, "merge.blnd: unknown key; did you mean blend?"),
+        ({"merge": {"blnd": "mean"}}, "merge.blnd: unknown key (tiny.yaml, line "),
         ({"overrides": {"blot": {"merge": {}}}}, "no category named blot; did you mean bolt?"),
-        ({"data": {"root": "nowhere", "demo": False}}, "nowhere: the data root does not exist"),
+        ({"data": {"root": "nowhere", "demo": False}}, "nowhere (looked for in /"),
         ({"data": {"root": "photographs", "demo": False, "categories": ["nut"]}}, "data.categories: nut not in"),
         ({"grids": {"tile": {"overlap": 1.0}}}, "grids.tile.overlap"),
         (

@@ -18,7 +18,7 @@ from seamark.data.listing import Listing, list_files, meant, naming_unreadable, 
 from seamark.data.passed_over import listed
 from seamark.data.unrecognised import unrecognised
 from seamark.errors import DataError
-from seamark.files.plain import IMAGE_SUFFIXES, shown
+from seamark.files.plain import IMAGE_SUFFIXES, looked_for, shown
 from seamark.settings.base import SPLITS, Split
 
 Layout = Literal["mvtec_ad_2", "mvtec_ad"]
@@ -67,7 +67,9 @@ def category_folders(root: Path, layout: Layout) -> dict[str, Path]:
     category, or the name of one cannot be used.
     """
     if not root.is_dir():
-        raise DataError(f"{root}: the data root does not exist; set data.root to the folder that holds the categories")
+        raise DataError(
+            f"{looked_for(root)}: the data root does not exist; set data.root to the folder that holds the categories"
+        )
     found = {}
     with naming_unreadable(root):
         for folder in sorted(path for path in root.iterdir() if not passed_silently(path.name) and path.is_dir()):

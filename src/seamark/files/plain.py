@@ -73,6 +73,11 @@ def read_plain_file(path: Path, most_bytes: int) -> bytes:
     return path.read_bytes()
 
 
+def looked_for(path: str | os.PathLike[str]) -> str:
+    """Return a path that is missing, a relative one with the folder in which it was looked for."""
+    return shown(path) if Path(path).is_absolute() else f"{shown(path)} (looked for in {shown(Path.cwd())})"
+
+
 def shown(name: str | os.PathLike[str]) -> str:
     """Return a name as it may be printed: with escapes where it holds line breaks, control codes or broken UTF-8."""
     text = os.fspath(name)

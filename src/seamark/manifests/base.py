@@ -40,6 +40,7 @@ class Manifest(Record):
     """
 
 
+FAULTS = {"missing": "is missing", "extra_forbidden": "is unknown", "json_invalid": "is not JSON"}
 AnyManifest = TypeVar("AnyManifest", bound=Manifest)
 
 
@@ -60,6 +61,8 @@ def read_manifest(path: Path, kind: type[AnyManifest]) -> AnyManifest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
+        refused = str(first["ctx"]["error"]) if first["type"] == "value_error" else None
+        what = refused or FAULTS.get(first["type"], "holds a value of the wrong kind or size")
         raise ManifestError(
-            f"{path}: not a {kind.__name__}: {where}: {first['msg']}; rebuild it with: {repair_command(path)}"
+            f"{path}: not a {kind.__name__}: {where}: {what}; rebuild it with: {repair_command(path)}"
         ) from error

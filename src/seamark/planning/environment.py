@@ -1,11 +1,22 @@
-"""The environment that jobs inherit."""
+"""The environment that jobs inherit, and the places outside the project that Snakemake writes to.
+
+``PYTHONPATH=src python -m seamark.planning.environment`` looks at these places before anything is installed.
+"""
 
 import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from seamark.errors import SeamarkError
 
 KEPT_MEMORY = "glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=67108864"
 """What is freed stays with the process for the next tile, up to 64 MiB and in pieces below 32 MiB. Given back to the
 system, the features of every tile would begin with pages that have to be cleared."""
+NEEDED_BYTES = 1 << 20
+"""Room that Snakemake needs for the tables of its scheduler and for copies of the rules."""
 
 
 def prepare_environment(project: Path, on_node: bool = False) -> None:
@@ -22,9 +33,49 @@ def prepare_environment(project: Path, on_node: bool = False) -> None:
     on_node : bool
         Whether a cluster started this process for one job. ``SEAMARK_GPUS`` tells of the machine where it was set, so
         it is dropped here: the cluster has given the job its GPU.
+
+    Raises
+    ------
+    SeamarkError
+        If the folder for temporary files cannot be written.
     """
     if on_node:
         os.environ.pop("SEAMARK_GPUS", None)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(project / "src"), os.environ.get("PYTHONPATH")]))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GLIBC_TUNABLES", KEPT_MEMORY)
+    if problems := list(unusable_places()):
+        raise SeamarkError("\n".join(problems))
+
+
+def unusable_places() -> Iterator[str]:
+    """Yield which folders that Snakemake writes to cannot take a file, each with a remedy."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "snakemake"
+    temporary = {name: Path(os.environ[name]) for name in ("TMPDIR", "TMP", "TEMP") if os.environ.get(name)}
+    if refusal := _refusal(Path.cwd()):
+        yield f"{Path.cwd()}: the project's folder cannot be written ({refusal}); work in a copy of it, or make room"
+        return
+    for variable, folder in ({"XDG_CACHE_HOME": cache} | (temporary or {"TMPDIR": Path("/tmp")})).items():
+        if refusal := _refusal(folder, make=folder == cache):
+            what = "Snakemake's cache" if folder == cache else "temporary files"
+            instead = shlex.quote(str(Path.cwd() / ".snakemake" / "places"))
+            yield (
+                f"{folder}: {what} cannot be written there ({refusal}); make room, or choose another folder: "
+                f"mkdir -p {instead}; export {variable}={instead}"
+            )
+
+
+def _refusal(folder: Path, make: bool = False) -> str | None:
+    """Say why a folder takes no file, None if it takes one."""
+    try:
+        if make:
+            folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(NEEDED_BYTES))
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit("\n".join(unusable_places()) or None)

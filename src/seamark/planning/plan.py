@@ -19,6 +19,7 @@ from seamark.planning.compared_runs import PlannedComparison
 from seamark.planning.jobs import RunJobs, StageJob
 from seamark.planning.notes import settings_notes
 from seamark.planning.photographs import PlannedPhotographs
+from seamark.planning.refusals import require_folders
 from seamark.planning.required_weights import (
     RequiredWeights,
     detector_weights,
@@ -37,6 +38,7 @@ from seamark.settings.comparison import ComparisonPageSettings
 from seamark.settings.config import check_overrides, load_config
 from seamark.settings.demo import DEMO_CATEGORIES
 from seamark.settings.teacher import TeacherSettings
+from seamark.settings.written import UNKNOWN, Sources
 from seamark.teachers.naming import wanted_teacher
 
 Params = Callable[[Any], Any]
@@ -52,6 +54,8 @@ class Plan:
         The configuration as Snakemake merged it from files and command line.
     project : Path
         Folder of the Snakefile.
+    sources : Sources
+        The files that the configuration comes from, for messages.
 
     Raises
     ------
@@ -61,11 +65,11 @@ class Plan:
         If the data root is missing or a category lacks images of a split.
     """
 
-    def __init__(self, raw: Mapping[str, Any], project: Path) -> None:
+    def __init__(self, raw: Mapping[str, Any], project: Path, sources: Sources = UNKNOWN) -> None:
         self.raw = dict(raw)
         self._lock: IO[str] | None = None
         completed, self._from_presets = with_member_presets(self.raw, (Path(), project))
-        self.config = load_config(completed)
+        self.config = load_config(completed, sources)
         self.stages = project / "stages"
         self.name = self.config.run
         self.out = f"out/{self.name}"
@@ -75,13 +79,14 @@ class Plan:
         self.photographs = PlannedPhotographs(self.config)
         self.categories = self.photographs.categories
         known = (*self.photographs.available, *OFFICIAL_COUNTS, *DEMO_CATEGORIES)
-        check_overrides(completed, known)
+        check_overrides(completed, known, sources)
         self._teaching = PlannedTeachers(self.config)
-        self._own = Variation(self.name, self.name, completed, self._teaching)
+        self._own = Variation(self.name, self.name, completed, self._teaching, sources=sources)
         self._varied = read_variations(self._own, (Path(), project), known)
         self.variations = (self._own, *self._varied["ablate"], *self._varied["compare"])
         self._by_place = {variation.place: variation for variation in self.variations}
         self.jobs = RunJobs(self.variations, self.categories)
+        require_folders(self.config.data, self.categories, self.variations)
         require_buildable(self.categories, self.variations)
         self.photographs.require(self.variations)
 

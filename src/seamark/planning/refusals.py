@@ -1,11 +1,15 @@
 """What a run lacks that its settings need, before anything runs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from seamark.errors import ConfigError
+from seamark.files.plain import looked_for
 from seamark.planning.buildable import too_few_tiles
 from seamark.planning.variations import Variation
+from seamark.settings.base import Settings
+from seamark.settings.data import DataSettings
 
 
 def require_photographs(category: str, train: int, validation: int, variations: Iterable[Variation]) -> None:
@@ -34,6 +38,44 @@ def require_photographs(category: str, train: int, validation: int, variations: 
         refusals += [binarize.images_refusal(used, validation) for binarize in thresholds]
         for refusal in filter(None, refusals):
             raise ConfigError(f"category {category}: {refusal}")
+
+
+def require_folders(data: DataSettings, categories: Sequence[str], variations: Iterable[Variation]) -> None:
+    """Refuse folders that settings name and that are not there; detectors that are not trained need none.
+
+    Parameters
+    ----------
+    data : DataSettings
+        Of the run.
+    categories : sequence of str
+        Those of the run.
+    variations : iterable of Variation
+        The run and its variations.
+
+    Raises
+    ------
+    ConfigError
+        Naming each setting and the place where its folder was looked for.
+    """
+    problems = []
+    if not data.demo and data.truth_root is not None and not data.truth_root.is_dir():
+        problems.append(
+            f"data.truth_root: no folder {looked_for(data.truth_root)}; set it to null if no private truth is known"
+        )
+    for variation in variations:
+        for category in categories:
+            for member in variation.members(category):
+                problems += _missing_folders(variation.detector(category, member), f"detectors.{member}")
+    if problems:
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
+
+
+def _missing_folders(block: Settings, at: str) -> Iterator[str]:
+    for name, value in block:
+        if isinstance(value, Settings):
+            yield from _missing_folders(value, f"{at}.{name}")
+        elif name.endswith("_folder") and value is not None and not Path(value).is_dir():
+            yield f"{at}.{name}: no folder {looked_for(value)}; correct the path, or set it to null"
 
 
 def scoring_models(*sources: Callable[[Any], list[str]]) -> Callable[[Any], list[str]]:

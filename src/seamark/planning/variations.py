@@ -7,10 +7,10 @@ from typing import Any
 import yaml
 
 from seamark.errors import ConfigError
-from seamark.files.plain import UNREADABLE, read_plain_file
+from seamark.planning.settings_files import read_settings_file
 from seamark.planning.teachers import PlannedTeachers
 from seamark.registry import DETECTORS
-from seamark.settings.base import Settings, Split
+from seamark.settings.base import Settings, Split, expanded
 from seamark.settings.comparison import Overlay
 from seamark.settings.config import (
     Config,
@@ -24,13 +24,12 @@ from seamark.settings.config import (
 )
 from seamark.settings.crossfit import CROSSFIT_TRAIN
 from seamark.settings.light_variants import VALIDATION_VARIANTS
+from seamark.settings.written import UNKNOWN, Keys, SettingsFile, Sources
 
 OF_THE_RUN = ("run", "seed", "data", "demo", "keep_tiles", "package", "report", "compare", "ablate")
 """Sections that all variations have in common; a variation cannot change them."""
 FOR_THRESHOLDS: tuple[Split, ...] = (VALIDATION_VARIANTS, CROSSFIT_TRAIN)
 """Splits that are none of the data set and get maps and statistics only."""
-PRESET_BYTES = 1 << 20
-"""Largest preset file that is read."""
 
 
 class Variation:
@@ -48,6 +47,8 @@ class Variation:
         Teachers of the plan.
     changes : str
         What the variation changes, as YAML; empty for the run itself.
+    sources : Sources
+        The files that the configuration comes from, for messages.
 
     Raises
     ------
@@ -56,13 +57,21 @@ class Variation:
     """
 
     def __init__(
-        self, name: str, place: str, raw: Mapping[str, Any], teachers: PlannedTeachers, changes: str = ""
+        self,
+        name: str,
+        place: str,
+        raw: Mapping[str, Any],
+        teachers: PlannedTeachers,
+        changes: str = "",
+        *,
+        sources: Sources = UNKNOWN,
     ) -> None:
         self.name = name
         self.place = place
         self.raw = raw
-        self.config: Config = load_config(raw)
+        self.config: Config = load_config(raw, sources)
         self.changes = changes
+        self.sources = sources
         self._teachers = teachers
         self._resolutions: dict[tuple[str, ...], Config] = {}
 
@@ -106,7 +115,7 @@ class Variation:
             return [plain(resolved.grids[grid]) for grid in grids]
         return plain(getattr(resolved, name))
 
-    def varied(self, name: str, raw: Mapping[str, Any], changes: str) -> "Variation":
+    def varied(self, name: str, raw: Mapping[str, Any], changes: str, sources: Sources = UNKNOWN) -> "Variation":
         """Return a variation of this run.
 
         Raises
@@ -114,7 +123,7 @@ class Variation:
         ConfigError
             Listing every problem of its configuration.
         """
-        return Variation(name, f"{self.name}+{name}", raw, self._teachers, changes)
+        return Variation(name, f"{self.name}+{name}", raw, self._teachers, changes, sources=sources)
 
     def members(self, category: str) -> tuple[str, ...]:
         """Return the detectors of a category that are trained and fused."""
@@ -177,7 +186,8 @@ def with_member_presets(raw: Mapping[str, Any], folders: Sequence[Path]) -> tupl
         if not isinstance(name, str) or name not in DETECTORS or name in mapping_at(found, "detectors"):
             continue
         file = f"presets/{DETECTORS[name].preset or name}.yaml"
-        preset = _read_preset(file, folders) if any((folder / file).is_file() for folder in folders) else {}
+        there = any((folder / file).is_file() for folder in folders)
+        preset = _preset_settings(_found_preset(file, folders)) if there else {}
         if name in mapping_at(preset, "detectors"):
             found = deep_merge(_of_detector(preset, name, mapping_at(found, "grids")), found)
             files[name] = file
@@ -232,7 +242,8 @@ def read_variations(run: Variation, folders: Sequence[Path], categories: Sequenc
         for name, overlay in overlays.items():
             try:
                 if overlay is not None:
-                    found[section].append(_laid_over(run, name, overlay, folders, categories))
+                    at = (*where.split("."), name)
+                    found[section].append(_laid_over(run, at, overlay, folders, categories))
             except ConfigError as error:
                 problems.append(f"{where}.{name}: {error}")
     if problems:
@@ -253,15 +264,22 @@ def _repeated_names(run: Variation) -> Iterator[str]:
 
 
 def _laid_over(
-    run: Variation, name: str, overlay: Overlay, folders: Sequence[Path], categories: Sequence[str]
+    run: Variation, at: Keys, overlay: Overlay, folders: Sequence[Path], categories: Sequence[str]
 ) -> Variation:
     parts = [overlay] if isinstance(overlay, dict) else overlay
     raw = {key: value for key, value in run.raw.items() if key not in ("ablate", "compare")}
-    for part in parts:
-        raw = laid_over(raw, _own_settings(part) if isinstance(part, dict) else _read_preset(part, folders))
+    sources = run.sources
+    for position, part in enumerate(parts):
+        if isinstance(part, dict):
+            sources += run.sources.below(*at) if part is overlay else run.sources.below(*at, position)
+            raw = laid_over(raw, _own_settings(part))
+        else:
+            file = _found_preset(part, folders)
+            sources += Sources(((file, ()),))
+            raw = laid_over(raw, _preset_settings(file))
     raw, _ = with_member_presets(raw, folders)
-    variation = run.varied(name, raw, _as_text(parts))
-    check_overrides(raw, categories)
+    variation = run.varied(str(at[-1]), raw, _as_text(parts), sources)
+    check_overrides(raw, categories, sources)
     return variation
 
 
@@ -272,18 +290,22 @@ def _own_settings(overlay: Mapping[str, Any]) -> Mapping[str, Any]:
     return overlay
 
 
-def _read_preset(file: str, folders: Sequence[Path]) -> dict[str, Any]:
-    """Return the settings of a preset file, without those that a run and its variations have in common."""
-    path = next((folder / file for folder in folders if (folder / file).is_file()), None)
-    if path is None:
-        raise ConfigError(f"no preset {file} in {' or '.join(str(folder) for folder in folders)}")
+def _found_preset(file: str, folders: Sequence[Path]) -> SettingsFile:
     try:
-        settings = yaml.safe_load(read_plain_file(path, PRESET_BYTES)) or {}
-    except (yaml.YAMLError, *UNREADABLE) as error:
-        raise ConfigError(f"{path}: not a YAML file ({error}); write it like those in presets/") from error
-    require_bounded(settings, str(path))
-    if not isinstance(settings, dict):
-        raise ConfigError(f"{path}: expected settings by section, found {type(settings).__name__}")
+        paths = [folder / expanded(file) for folder in folders]
+    except ValueError as error:
+        raise ConfigError(f"preset {error}") from error
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        places = dict.fromkeys(str(path.absolute().parent) for path in paths)
+        raise ConfigError(f"no preset {file}; looked for in {' and '.join(places)}")
+    return read_settings_file(path)
+
+
+def _preset_settings(file: SettingsFile) -> dict[str, Any]:
+    """Return the settings of a preset file, without those that a run and its variations have in common."""
+    settings = file.settings()
+    require_bounded(settings, file.name)
     return {key: value for key, value in settings.items() if key not in OF_THE_RUN}
 
 

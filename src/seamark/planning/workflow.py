@@ -11,19 +11,34 @@ from snakemake.logging import logger
 
 from seamark.planning.environment import prepare_environment
 from seamark.planning.plan import Plan
+from seamark.planning.settings_files import read_sources
 from seamark.repair import export_configuration
+from seamark.settings.written import Sources
 
 _postprocess = Job.postprocess
 
 
-def prepare(workflow: Any, project: Path) -> None:
-    """Set what all jobs inherit: the environment, and the options with which Snakemake was called.
+def prepare(workflow: Any, project: Path, default: str) -> Sources:
+    """Set what all jobs inherit, the environment and the options with which Snakemake was called; read its settings.
 
-    From here on Snakemake leaves an earlier result in its place until a job has renamed its own there.
+    From here on Snakemake leaves an earlier result in its place until a job has renamed its own there. ``default`` is
+    the file over which all others are laid.
+
+    Returns
+    -------
+    Sources
+        The files of settings, for messages.
+
+    Raises
+    ------
+    ConfigError
+        If a key stands twice, or a file of settings is not what it should be.
     """
     Job.remove_existing_output, Job.postprocess = _empty_logs, _keep_results_of_failed
     prepare_environment(project, on_node=workflow.remote_exec)
-    export_configuration(workflow.config_settings.configfiles, workflow.config_settings.config)
+    given = workflow.config_settings
+    export_configuration(given.configfiles, given.config_args or ())
+    return read_sources(given.configfiles, given.config_args or (), given.overwrite_config, Path(default))
 
 
 def offered_gpus(workflow: Any, visible: int) -> int:

@@ -1,14 +1,13 @@
 """The configuration: one schema, every problem reported at once, overrides resolved per category and split."""
 
-import difflib
 import reprlib
 import unicodedata
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from typing import Any, Self
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from seamark.errors import ConfigError
 from seamark.registry import DETECTORS
@@ -26,9 +25,11 @@ from seamark.settings.light_variants import LightVariantsSettings
 from seamark.settings.merge import MergeSettings
 from seamark.settings.package import PackageSettings
 from seamark.settings.preview import PreviewSettings
+from seamark.settings.problems import Translation, nearest
 from seamark.settings.ranking import RankingSettings
 from seamark.settings.refine import RefineSettings
 from seamark.settings.report import ReportSettings
+from seamark.settings.written import UNKNOWN, Sources
 
 CATEGORY_SECTIONS = (
     "light_variants",
@@ -45,16 +46,6 @@ CATEGORY_SECTIONS = (
 """Sections that an override of a category may change."""
 SPLIT_SECTIONS = ("binarize", "refine")
 """Sections that an override of a split may change; earlier ones keep one score scale for all splits."""
-
-RENAMED = {
-    "relight": "light_variants",
-    "released": "robis",
-    "validation_relit": "validation_variants",
-    "appearance": "colour_jitter",
-    "appearance_strength": "colour_jitter_strength",
-    "appearance_probability": "colour_jitter_probability",
-}
-"""Keys and values of older configurations, and what they are called now."""
 
 UNUSABLE = {"Cc", "Cs", "Zl", "Zp"}
 """Kinds of characters that no setting has: control codes, halves of broken UTF-8, line and paragraph breaks."""
@@ -126,17 +117,17 @@ class Config(Settings):
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:
         problems = [
-            f"fuse.members: {name} has no block under detectors{_nearest(name, self.detectors)}"
+            f"fuse.members: {name} has no block under detectors{nearest(name, self.detectors)}"
             for name in self.fuse.members
             if name not in self.detectors
         ]
         problems += [
-            f"detectors.{name}.grid: no grid named {asked}{_nearest(asked, self.grids)}"
+            f"detectors.{name}.grid: no grid named {asked}{nearest(asked, self.grids)}"
             for name, block in self.detectors.items()
             if name in DETECTORS and (asked := _grid_of(block)) is not None and asked not in self.grids
         ]
         problems += [
-            f"fuse.weights.{name}: not a member{_nearest(name, self.fuse.members)}"
+            f"fuse.weights.{name}: not a member{nearest(name, self.fuse.members)}"
             for name in self.fuse.weights
             if name not in self.fuse.members
         ]
@@ -156,8 +147,26 @@ class Config(Settings):
         return self
 
 
-def load_config(raw: Mapping[str, Any]) -> Config:
+@cache
+def configuration_schema() -> Raw:
+    """Return the JSON schema of the configuration, with the block of every detector."""
+    schema = Config.model_json_schema()
+    blocks = {name: detector_settings_class(name).model_json_schema() for name in DETECTORS}
+    for block in blocks.values():
+        schema["$defs"] |= block.pop("$defs", {})
+    schema["properties"]["detectors"] = {
+        "description": schema["properties"]["detectors"]["description"],
+        "type": "object",
+        "properties": blocks,
+        "additionalProperties": False,
+    }
+    return schema
+
+
+def load_config(raw: Mapping[str, Any], sources: Sources = UNKNOWN) -> Config:
     """Validate a configuration as read from YAML; missing keys take their defaults, overrides are not yet applied.
+
+    Errors quote the files of ``sources``, from which the configuration comes.
 
     Raises
     ------
@@ -165,7 +174,7 @@ def load_config(raw: Mapping[str, Any]) -> Config:
         Listing every problem with its path; an unknown key comes with the nearest valid one.
     """
     require_bounded(raw, "the configuration")
-    problems = _problems(dict(raw))
+    problems = _problems(dict(raw), sources)
     if problems:
         raise ConfigError("the configuration has problems:\n" + "\n".join(f"  - {problem}" for problem in problems))
     return Config.model_validate(raw)
@@ -185,7 +194,7 @@ def resolve(raw: Mapping[str, Any], category: str, split: str | None = None) -> 
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
-        lines = "\n".join(f"  - {line}" for line in _described(error, Config, ()))
+        lines = "\n".join(f"  - {line}" for line in _translation(merged, UNKNOWN).lines(error))
         raise ConfigError(f"the overrides {' and '.join(keys)} do not go together:\n{lines}") from error
 
 
@@ -263,11 +272,12 @@ def mapping_at(raw: Any, *keys: str) -> Mapping[str, Any]:
     return raw if isinstance(raw, Mapping) else {}
 
 
-def check_overrides(raw: Mapping[str, Any], categories: Sequence[str]) -> None:
+def check_overrides(raw: Mapping[str, Any], categories: Sequence[str], sources: Sources = UNKNOWN) -> None:
     """Check that overrides name known categories and splits, sections that may be overridden, and valid settings.
 
     ``categories`` are those of the data root, and well-known ones that it may lack, so that a preset for a well-known
-    data set serves a part of it, or another data set. Raises ConfigError, listing every problem.
+    data set serves a part of it, or another data set. ``sources`` are the files of the configuration. Raises
+    ConfigError, listing every problem.
     """
     splits = [name for name in SPLITS if name != "train"]
     problems: list[str] = []
@@ -276,20 +286,21 @@ def check_overrides(raw: Mapping[str, Any], categories: Sequence[str]) -> None:
         category, slash, split = key.partition("/")
         if category != "*" and category not in categories:
             problems.append(
-                f"overrides.{key}: no category named {category}{_nearest(category, categories)} (null drops it)"
+                f"overrides.{key}: no category named {category}{nearest(category, categories)} (null drops it)"
             )
         if slash and split not in splits:
-            problems.append(f"overrides.{key}: no split named {split}{_nearest(split, splits)}")
+            problems.append(f"overrides.{key}: no split named {split}{nearest(split, splits)}")
         if category == "*" and not slash:
             problems.append(f"overrides.{key}: settings for all categories belong into the sections themselves")
         allowed = SPLIT_SECTIONS if slash else CATEGORY_SECTIONS
         problems += [
             f"overrides.{key}.{section}: cannot be overridden here; possible: {', '.join(allowed)}"
             for section in block
-            if section not in allowed and section not in RENAMED
+            if section not in allowed and section in Config.model_fields
         ]
         merged = laid_over({name: value for name, value in raw.items() if name != "overrides"}, block)
-        problems += [f"overrides.{key}.{problem}" for problem in _problems(merged)]
+        found = _problems(merged, sources + sources.below("overrides", key))
+        problems += [f"overrides.{key}.{problem}" for problem in found]
     if problems:
         raise ConfigError("the overrides have problems:\n" + "\n".join(f"  - {problem}" for problem in problems))
 
@@ -300,60 +311,25 @@ def _grid_of(block: Mapping[str, Any]) -> str | None:
     return grid if isinstance(grid, str) else None
 
 
-def _problems(raw: Raw) -> list[str]:
-    problems = []
+def _translation(raw: Raw, sources: Sources) -> Translation:
+    return Translation(configuration_schema(), raw, sources)
+
+
+def _problems(raw: Raw, sources: Sources) -> list[str]:
+    problems: list[str] = []
     try:
         Config.model_validate(raw)
     except ValidationError as error:
-        problems += _described(error, Config, ())
+        problems += _translation(raw, sources).lines(error)
     detectors = raw.get("detectors")
     for name, block in detectors.items() if isinstance(detectors, dict) else ():
         if name not in DETECTORS:
-            problems.append(f"detectors.{name}: no such detector{_nearest(str(name), DETECTORS)}")
+            if isinstance(name, str):
+                advice = _translation(raw, sources).advice(("detectors", name))
+                problems.append(f"detectors.{name}: no such detector{advice}")
             continue
-        kind = detector_settings_class(name)
         try:
-            kind.model_validate({} if block is None else block)
+            detector_settings_class(name).model_validate(block)
         except ValidationError as error:
-            problems += _described(error, kind, ("detectors", name))
-    return problems
-
-
-def _described(error: ValidationError, model: type[BaseModel], prefix: tuple[str, ...]) -> list[str]:
-    """One line per problem, with the path of the key and the nearest valid name of an unknown one."""
-    lines = []
-    for problem in error.errors():
-        location = [*prefix, *(str(part) for part in problem["loc"])]
-        path = ".".join(location) or "the file"
-        if problem["type"] == "extra_forbidden":
-            if location[-1] in RENAMED:
-                lines.append(f"{path}: is called {RENAMED[location[-1]]} now")
-                continue
-            valid = _keys_at(model, [str(part) for part in problem["loc"][:-1]])
-            lines.append(f"{path}: unknown key{_nearest(location[-1], valid)}")
-        elif problem["type"] == "value_error":
-            where = f"{path}: " if location else ""
-            lines += [where + line for line in str(problem["ctx"]["error"]).splitlines()]
-        elif problem["type"] == "literal_error" and problem["input"] in RENAMED:
-            lines.append(f"{path}: {problem['input']} is called {RENAMED[problem['input']]} now")
-        else:
-            lines.append(f"{path}: {problem['msg']} (found {reprlib.repr(problem['input'])})")
-    return lines
-
-
-def _keys_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """Return the valid keys of the section that a path of keys leads to."""
-    for key in path:
-        field = model.model_fields.get(key)
-        if field is None:
-            continue
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        model = next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)), model)
-    return list(model.model_fields)
-
-
-def _nearest(name: str, valid: Sequence[str] | Mapping[str, Any]) -> str:
-    """Say which valid name is the nearest, or list them when none is near."""
-    by_lower_case = {candidate.lower(): candidate for candidate in valid}
-    close = difflib.get_close_matches(name.lower(), list(by_lower_case), n=1, cutoff=0.5)
-    return f"; did you mean {by_lower_case[close[0]]}?" if close else f"; possible: {', '.join(valid) or 'none'}"
+            problems += _translation(raw, sources).lines(error, ("detectors", name))
+    return list(dict.fromkeys(problems))

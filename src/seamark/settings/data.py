@@ -5,14 +5,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from seamark.settings.base import SPLITS, Settings, Split
+from seamark.settings.base import SPLITS, PathSetting, Settings, Split
 
 
 class DataSettings(Settings):
     """Where the images are and which of them are used."""
 
-    root: Path = Field(Path("data/demo"), description="folder with one sub-folder per category")
-    truth_root: Path | None = Field(
+    root: PathSetting = Field(Path("data/demo"), description="folder with one sub-folder per category")
+    truth_root: PathSetting | None = Field(
         None,
         description="folder with the private ground truth, <category>/<split>/NNN_mask.png; null when it is not known",
     )

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from seamark.settings.base import PathText
 from seamark.settings.synthesis import NoisePatchSettings
 from seamark.settings.teacher import TeacherSettings
 
@@ -13,7 +14,7 @@ ColourJitter = Literal["brightness", "contrast", "saturation", "sharpness", "gam
 class EfficientAdSettings(TeacherSettings):
     """EfficientAD; the defaults are those of the thesis that adds collaborative discrepancy optimisation."""
 
-    teacher: str = Field(
+    teacher: PathText = Field(
         "distilled",
         min_length=1,
         description="distilled: by the distill stage, once for all categories; a path: a published teacher (.pth or "
@@ -35,7 +36,7 @@ class EfficientAdSettings(TeacherSettings):
         description="what keeps the student from copying the teacher everywhere. cdo: noise patches; images: the "
         "student gives 0 on other photographs, as in EfficientAD; none",
     )
-    penalty_folder: str | None = Field(
+    penalty_folder: PathText | None = Field(
         None, min_length=1, description="penalty images: folder of photographs, such as ImageNet; null draws textures"
     )
     cdo_gamma: float = Field(2.0, ge=0.0, description="cdo: exponent of the weights; 0 weighs all cells alike")

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from seamark.settings.base import Settings
+from seamark.settings.base import PathText, Settings
 from seamark.settings.binarize import BinarizeSettings
 from seamark.settings.merge import MergeSettings
 
@@ -26,7 +26,7 @@ class SamSettings(Settings):
     model: Literal["vit_b", "vit_l", "vit_h"] = Field(
         "vit_b", description="size of the image encoder; RoBiS takes vit_b for test_private_mixed and vit_h otherwise"
     )
-    weights: str = Field(
+    weights: PathText = Field(
         "pretrained", description="pretrained (torch's download cache), download, random (tests) or the path of a file"
     )
     masks: Literal["single", "best_of_three", "union_of_three"] = Field(

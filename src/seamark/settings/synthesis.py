@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from seamark.settings.base import Settings
+from seamark.settings.base import PathText, Settings
 
 
 class ForegroundSettings(Settings):
@@ -37,7 +37,7 @@ class SynthesisSettings(Settings):
     beta: tuple[float, float] = Field(
         (0.2, 1.0), description="range of the weight of the texture; the tile has the rest. PFADSeg: [0.15, 1.0]"
     )
-    texture_folder: str | None = Field(
+    texture_folder: PathText | None = Field(
         None, min_length=1, description="folder of photographs of textures, such as DTD; null for drawn textures"
     )
     texture_cache_mb: int = Field(

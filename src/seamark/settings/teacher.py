@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from seamark.errors import ConfigError
-from seamark.settings.base import Settings
+from seamark.settings.base import PathText, Settings
 from seamark.settings.training import DetectorSettings
 
 DISTILLED, RANDOM = "distilled", "random"
@@ -33,7 +33,7 @@ def require_field(called: str, shape: tuple[int, int]) -> None:
 class DistillSettings(Settings):
     """How a pretrained backbone's features get into a patch description network; the defaults are the paper's."""
 
-    image_folder: str | None = Field(
+    image_folder: PathText | None = Field(
         None,
         min_length=1,
         description="folder of photographs, such as ImageNet's training images; null for the training photographs of "

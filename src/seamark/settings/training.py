@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from seamark.settings.base import Settings
+from seamark.settings.base import PathText, Settings
 
 GPU_BATCH = 16
 """Tiles scored at a time on a GPU; on the CPU it is one, so that the bits of a score never depend on other tiles."""
@@ -19,7 +19,7 @@ class DetectorSettings(Settings):
 
     grid: str = Field("tile", min_length=1, description="name of the grid whose tiles it works on")
     backbone: str = Field("dinov2_vitb14_reg", min_length=1, description="pretrained network that gives the features")
-    weights: str = Field(
+    weights: PathText = Field(
         "pretrained",
         min_length=1,
         description="pretrained: the published file; download: fetch it if missing; a path; random: for tests only",

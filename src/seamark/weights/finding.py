@@ -192,7 +192,7 @@ def _missing(source: WeightsSource, places: list[Path]) -> str:
     if source.sha256 and len(source.sha256) < _DIGEST_DIGITS:
         digest += "..."
     facts = f"{digest}, {source.size} bytes" if source.size else digest
-    looked = ", ".join(str(place) for place in places)
+    looked = ", ".join(str(place.absolute()) for place in places)
     return f"pretrained weights {source.file} ({facts}) are missing; looked at: {looked}. Either " + "; or ".join(
         remedies
     )
