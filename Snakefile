@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from snakemake.jobs import Job
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -13,13 +14,14 @@ sys.path.insert(0, str(PROJECT / "src"))
 from seamark.planning.outcome import print_outcome
 from seamark.planning.plan import Plan
 from seamark.planning.refusals import scoring_models
-from seamark.planning.workflow import hide_places, limits, offered_gpus, prepare, start
+from seamark.planning.workflow import hide_places, keep_results, limits, offered_gpus, prepare, start
 
 
 configfile: "config.yaml"
 
 
 prepare(workflow, PROJECT)
+keep_results(Job)
 run = Plan(config, PROJECT)
 RUN = run.out
 GPUS = offered_gpus(workflow, run.gpus)
