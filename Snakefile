@@ -14,7 +14,14 @@ sys.path.insert(0, str(PROJECT / "src"))
 from seamark.planning.outcome import print_outcome
 from seamark.planning.plan import Plan
 from seamark.planning.refusals import scoring_models
-from seamark.planning.workflow import hide_places, keep_results, limits, offered_gpus, prepare, start
+from seamark.planning.workflow import (
+    hide_places,
+    keep_results,
+    limits,
+    offered_gpus,
+    prepare,
+    start,
+)
 
 
 configfile: "config.yaml"
