@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from snakemake.jobs import Job
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -15,6 +16,7 @@ from seamark.planning.plan import Plan
 from seamark.planning.refusals import scoring_models
 from seamark.planning.workflow import (
     hide_places,
+    keep_results,
     limits,
     literally,
     offered_gpus,
@@ -29,6 +31,7 @@ sources = prepare(workflow, PROJECT, "config.yaml")
 configfile: "config.yaml"
 
 
+keep_results(Job)
 run = Plan(config, PROJECT, sources)
 RUN = run.out
 GPUS = offered_gpus(workflow, run.gpus)

@@ -10,10 +10,10 @@ import pytest
 from tests.workflow.project import ROOT
 
 SNAKEFILE = textwrap.dedent("""
-    from pathlib import Path
-    from seamark.planning.workflow import prepare
+    from snakemake.jobs import Job
+    from seamark.planning.workflow import keep_results
 
-    prepare(workflow, Path(workflow.basedir))
+    keep_results(Job)
 
     rule work:
         output:

@@ -6,23 +6,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from snakemake.jobs import Job
-from snakemake.logging import logger
-
 from seamark.planning.environment import prepare_environment
 from seamark.planning.plan import Plan
 from seamark.planning.settings_files import read_sources
 from seamark.repair import export_configuration
 from seamark.settings.written import Sources
 
-_postprocess = Job.postprocess
-
 
 def prepare(workflow: Any, project: Path, default: str) -> Sources:
     """Set what all jobs inherit, the environment and the options with which Snakemake was called; read its settings.
 
-    From here on Snakemake leaves an earlier result in its place until a job has renamed its own there. ``default`` is
-    the file over which all others are laid.
+    ``default`` is the file over which all others are laid.
 
     Returns
     -------
@@ -34,7 +28,6 @@ def prepare(workflow: Any, project: Path, default: str) -> Sources:
     ConfigError
         If a key stands twice, or a file of settings is not what it should be.
     """
-    Job.remove_existing_output, Job.postprocess = _empty_logs, _keep_results_of_failed
     prepare_environment(project, on_node=workflow.remote_exec)
     given = workflow.config_settings
     export_configuration(given.configfiles, given.config_args or ())
@@ -94,26 +87,35 @@ def _without_place(run: Callable[..., None]) -> Callable[..., None]:
     return run_anywhere
 
 
-async def _empty_logs(job: Any) -> None:
-    """Do before a job what Snakemake does, but delete no output, nor a log that an orphaned job may hold locked."""
-    for log in _there(job.log):
-        os.truncate(log, 0)
-
-
-async def _keep_results_of_failed(job: Any, *arguments: Any, error: bool = False, **others: Any) -> None:
-    """Do after a job what Snakemake does, but let one that failed keep outputs and mark.
+def keep_results(job_class: Any) -> None:
+    """Let earlier results stay in their place until a job has renamed its own there, and let one that failed keep them.
 
     Snakemake marks the outputs of a job that it starts as incomplete, and whatever bears that mark is made again by the
-    next call. After an error it would record them as made by this job, wipe the mark out and delete the files.
+    next call. It would delete them before the job; after an error it would record them as made by it, wipe the mark out
+    and delete them.
+
+    Parameters
+    ----------
+    job_class : type
+        Snakemake's class of jobs, which changes for all of this process.
     """
-    if not error:
-        await _postprocess(job, *arguments, **others)
-        return
-    job.dag.workflow.persistence.started(job)
-    await job.dag.handle_log(job)
-    await job.dag.handle_storage(job, store_only_log=True)
-    if kept := _there(job.output):
-        logger.info(f"{job} failed; as earlier jobs left them, and to be made again: {', '.join(kept)}")
+    finish = job_class.postprocess
+
+    async def empty_logs(job: Any) -> None:
+        for log in _there(job.log):  # not deleted, as an orphaned job may hold its lock
+            os.truncate(log, 0)
+
+    async def keep_those_of_failed(job: Any, *arguments: Any, error: bool = False, **others: Any) -> None:
+        if not error:
+            await finish(job, *arguments, **others)
+            return
+        job.dag.workflow.persistence.started(job)
+        await job.dag.handle_log(job)
+        await job.dag.handle_storage(job, store_only_log=True)
+        if kept := _there(job.output):
+            sys.stderr.write(f"{job} failed; as earlier jobs left them, and to be made again: {', '.join(kept)}\n")
+
+    job_class.remove_existing_output, job_class.postprocess = empty_logs, keep_those_of_failed
 
 
 def _there(files: Iterable[str]) -> list[str]:
