@@ -17,7 +17,7 @@ FOREIGN = re.compile(
     r"|(?:Wildcard|Key|Index|Type|Value|Attribute|OS|Unicode\w+|Overflow)Error|<class|NoneType|\[key\]|(?:tuple|dict)\["
 )
 """Words of pydantic, Snakemake and Python."""
-NAMED = re.compile(rf"\b(?:{'|'.join(Config.model_fields)})(?:\.\S|: )|unknown key|more than 40 levels")
+NAMED = re.compile(rf"\b(?:{'|'.join(Config.model_fields)})(?:\.\S|: )|unknown key|^the configuration: ")
 """A setting with its section, or what is no setting at all."""
 
 
