@@ -24,7 +24,6 @@ from seamark.planning.workflow import (
     start,
 )
 
-
 sources = prepare(workflow, PROJECT, "config.yaml")
 
 
