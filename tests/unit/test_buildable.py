@@ -66,6 +66,7 @@ def of(member, **settings):
         (None, {"ablate": {"deep": of("inp_former", layers=[9])}}, "deep: detectors.inp_former.layers: "),
         (None, {"data": {"root": "data/{demo}"}}, "choose a folder without braces"),
         (None, {"calibrate": {"quantiles": [0.5, 0.99999999]}}, "0.99999999 would be 1: round it"),
+        ("feature_bank", of("feature_bank", candidates_per_vector=1e308), "feature_bank.candidates_per_vector: "),
         ("urd", of("urd", adam_betas=[0.9, 1.0]), "adam_betas"),
         (None, {"light_variants": {"wide": {"log_gain": [1.0, -1.0]}}}, "log_gain [1, -1]"),
         (None, of("inp_former", max_steps=10**400), "a number of 1329 bits; expected one below 2^63"),

@@ -15,7 +15,10 @@ class FeatureBankSettings(DetectorSettings):
     wide: WideSettings = Field(default_factory=WideSettings)
     bank_size: int = Field(10_000, ge=2, description="vectors kept in the bank")
     candidates_per_vector: float = Field(
-        4.0, ge=1.0, description="vectors drawn at random from all tiles for each one kept, before thinning"
+        4.0,
+        ge=1.0,
+        le=10_000.0,
+        description="vectors drawn at random from all tiles for each one kept, before thinning",
     )
     projection_dim: int = Field(
         32, ge=1, description="dimensions of the random projection in which the bank is thinned"
