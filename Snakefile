@@ -22,6 +22,7 @@ from seamark.planning.workflow import (
     offered_gpus,
     prepare,
     start,
+    tell_refusals,
 )
 
 sources = prepare(workflow, PROJECT, "config.yaml")
@@ -66,3 +67,4 @@ include: "rules/results.smk"
 
 
 hide_places(workflow)
+tell_refusals(workflow)

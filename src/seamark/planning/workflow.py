@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from seamark.errors import SeamarkError
 from seamark.planning.environment import prepare_environment
 from seamark.planning.plan import Plan
 from seamark.planning.settings_files import read_sources
@@ -64,6 +65,24 @@ def start(workflow: Any, run: Plan) -> None:
 def literally(value: str | None) -> Callable[[Any], str | None]:
     """Return a params function for a text in which braces are no wildcards, as they are in a text that stands there."""
     return lambda _wildcards: value
+
+
+def tell_refusals(workflow: Any) -> None:
+    """Let what the functions of all rules refuse end the call with its message alone, without Snakemake's trace."""
+    for rule in workflow.rules:
+        rule.apply_input_function = _telling(rule.apply_input_function)
+
+
+def _telling(apply: Callable[..., Any]) -> Callable[..., Any]:
+    def told(*arguments: Any, **others: Any) -> Any:
+        try:
+            return apply(*arguments, **others)
+        except Exception as error:
+            if isinstance(error.__context__, SeamarkError):
+                sys.exit(str(error.__context__))
+            raise
+
+    return told
 
 
 def hide_places(workflow: Any) -> None:
