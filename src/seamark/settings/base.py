@@ -64,8 +64,10 @@ class Settings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+    def _kinds_are_kept_apart(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true for 1, and binary data for text."""
         field = cls.model_fields[str(info.field_name)]
-        if isinstance(value, bool) and {int, float} & {field.annotation, *get_args(field.annotation)}:
-            raise PydanticCustomError("truth_for_number", "expected a number")
+        number = {int, float} & {field.annotation, *get_args(field.annotation)}
+        if isinstance(value, bytes) or (isinstance(value, bool) and number):
+            raise PydanticCustomError("other_kind", "expected another kind of value")
         return value

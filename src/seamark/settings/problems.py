@@ -197,7 +197,8 @@ class Translation:
                 value: Any = self.raw
                 for key in keys:
                     value = value.get(key) if isinstance(value, Mapping) else None
-                yield from (name for name in value or ("<name>",) if isinstance(name, str))
+                names = value if isinstance(value, Mapping) and value else ("<name>",)
+                yield from (name for name in names if isinstance(name, str))
 
     def _places(self, keys: Keys) -> list[str]:
         """Return where a key that is unknown at its place is known, likeliest first, misspelt ones after all."""
@@ -206,7 +207,8 @@ class Translation:
         if not (found := [path for path in known if _plain(path[-len(tail) :]) == _plain(tail)]):
             likely = _closest(key, [str(path[-1]) for path in known], SURE)
             found = [path for path in known if path[-1] == likely]
-        blocks = self.raw.get("detectors") or ()
+        given = self.raw.get("detectors")
+        blocks = given if isinstance(given, Mapping) else ()
         used = [path for path in found if path[0] != "detectors" or len(path) == 2 or path[1] in blocks]
         if keys[0] != "detectors" or len(keys) == 2:
             used = used or found
