@@ -25,6 +25,12 @@ from seamark.settings.config import load_config, resolve
         ("merge: {smooth_sigma_px: .inf}", "merge.smooth_sigma_px: expected a number, .*, found inf"),
         ("data: {categories: []}", "name at least one"),
         ("data: {categories: [woven, woven]}", "none twice"),
+        (
+            "detectors: {feature_bank: {grid: !!binary eA==}}",
+            "grid: expected text that is not empty, found binary data",
+        ),
+        ("grids: 5\nwindow: 1", "window: unknown key"),
+        ("detectors: 5\nepochs: 1", "epochs: unknown key"),
         (BOMB, "more than 40 levels or 200000 entries"),
         ("merge: &a {scale: *a}", "more than 40 levels or 200000 entries"),
         ("overrides: {woven: " + "[" * 50 + "]" * 50 + "}", "more than 40 levels"),

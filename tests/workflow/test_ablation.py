@@ -175,7 +175,7 @@ def test_compare_puts_presets_and_finished_runs_beside_the_run(project):
 @pytest.mark.parametrize(
     ("ablate", "message"),
     [
-        ({"a": {"merge": {"blnd": "mean"}}}, "merge.blnd: unknown key; did you mean blend?"),
+        ({"a": {"merge": {"blnd": "mean"}}}, "merge.blnd: unknown key (tiny.yaml, line "),
         ({}, "ablate: this section is empty"),
     ],
 )

@@ -118,7 +118,7 @@ class Translation:
             return "; write {} for its defaults" if "object" in kinds else "; write none"
         if not text:
             return "; leave the key out for its default"
-        if isinstance(value, list | tuple | Mapping) or not ("string" in kinds or text in words):
+        if isinstance(value, list | tuple | Mapping | bytes) or not ("string" in kinds or text in words):
             return ""
         place = self.sources.written(keys)
         shell = place is not None and place.where == COMMAND_LINE and len(keys) == 1
