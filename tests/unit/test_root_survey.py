@@ -57,7 +57,7 @@ def test_what_else_lies_in_a_data_root_is_no_error(tmp_path):
     )
     survey = survey_root(tmp_path, AD2)
     survey.require_all()
-    assert [line.partition(":")[0] for line in survey.warnings] == [
+    assert [str(record).partition(":")[0] for record in survey.unrecognised.values()] == [
         "mvtec_ad_2.tar.gz",
         "1 image beside the categories (overview.jpg)",
     ]

@@ -9,7 +9,7 @@ import pytest
 from tests.workflow.project import CATEGORIES, CONFIG, ROOT, draw_data
 
 from seamark.data.layout import OFFICIAL_COUNTS
-from seamark.errors import SubmissionError
+from seamark.errors import DataError, SubmissionError
 from seamark.planning.plan import Plan
 
 
@@ -93,11 +93,29 @@ def test_an_empty_split_is_refused_before_anything_runs(project):
 )
 def test_a_partial_submission_is_refused_unless_it_is_wanted(tmp_path, part, missing):
     draw_data(tmp_path)
-    raw = CONFIG | {"data": CONFIG["data"] | {"root": str(tmp_path / "photographs")} | part}
+    raw = CONFIG | {
+        "data": CONFIG["data"] | {"root": str(tmp_path / "photographs"), "truth_root": str(tmp_path / "truth")} | part
+    }
     with pytest.raises(SubmissionError, match=f"{missing} add them to .*, or set package.allow_partial: true"):
         Plan(raw, ROOT).within_rules(lambda _: ["maps"])(None)
     raw |= {"package": {"allow_partial": True}}
     assert Plan(raw, ROOT).within_rules(lambda _: ["maps"])(None) == ["maps"]
+
+
+def test_an_unrecognised_category_is_refused_or_left_out_with_a_warning(tmp_path):
+    draw_data(tmp_path)
+    (tmp_path / "photographs/cloth/train").rename(tmp_path / "photographs/cloth/Training")
+    raw = CONFIG | {
+        "data": CONFIG["data"] | {"root": str(tmp_path / "photographs"), "truth_root": str(tmp_path / "truth")}
+    }
+    with pytest.raises(DataError, match=r"folder cloth/ .*rename .*cloth/Training to .*cloth/train"):
+        Plan(raw, ROOT)
+    for named in ({"data": raw["data"] | {"categories": ["bolt"]}}, {"package": {"allow_partial": True}}):
+        planned = Plan(raw | named, ROOT)
+        assert planned.categories == ("bolt",)
+        assert ["cloth" in text for text in planned.photographs.warnings] == [True] * ("package" in named)
+    with pytest.raises(SubmissionError, match="also holds cloth"):
+        Plan(raw | {"data": raw["data"] | {"categories": ["bolt"]}}, ROOT).within_rules(lambda _: ["maps"])(None)
 
 
 def test_a_partial_submission_is_refused_before_anything_runs_or_is_deleted(project):

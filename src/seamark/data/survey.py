@@ -55,11 +55,6 @@ class RootSurvey:
         """Names of what looks like a category and is not read."""
         return tuple(name for name, record in self.unrecognised.items() if record.looks_like_data)
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What may be meant, one sentence each."""
-        return tuple(str(record) for record in self.unrecognised.values() if not record.looks_like_data)
-
     def require_all(self) -> None:
         """Raise a DataError if something looks like a category and is not read."""
         if self.missing:

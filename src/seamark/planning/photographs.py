@@ -50,8 +50,12 @@ class PlannedPhotographs:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What lies beside the categories and may be meant, one sentence each."""
-        return () if self._demo else self._root.warnings
+        """What lies beside the categories and is not read, one sentence each; of others none, if some are named."""
+        if self._demo:
+            return ()
+        every = self._data.categories == "all"
+        records = self._root.unrecognised.values()
+        return tuple(str(record) for record in records if every or not record.looks_like_data)
 
     @cached_property
     def _surveys(self) -> dict[str, CategorySurvey]:
@@ -60,7 +64,7 @@ class PlannedPhotographs:
 
     def _categories(self) -> tuple[str, ...]:
         if self._data.categories == "all":
-            if not self._demo:
+            if not self._demo and not self._config.package.allow_partial:
                 self._root.require_all()
             return self.available
         missing = [name for name in self._data.categories if name not in self.available]

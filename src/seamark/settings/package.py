@@ -19,7 +19,9 @@ class PackageSettings(Settings):
     rules: Literal["none"] | Challenge = Field(
         "none", description="challenge whose rules the settings must keep, or nothing is planned: none, vand3 or vand4"
     )
-    allow_partial: bool = Field(False, description="package although categories of the data root are left out")
+    allow_partial: bool = Field(
+        False, description="package although categories of the data root are left out, or not recognised as such"
+    )
     image_scale: float = Field(
         1.0,
         gt=0.0,
