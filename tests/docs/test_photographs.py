@@ -107,7 +107,8 @@ TWICE = {
 
 
 @pytest.mark.parametrize(
-    ("heading", "ways"), [("in the folder of a category", CATEGORY), ("in the data root", ROOT), ("a photograph", TWICE)]
+    ("heading", "ways"),
+    [("in the folder of a category", CATEGORY), ("in the data root", ROOT), ("a photograph", TWICE)],
 )
 def test_each_row_is_brought_about(heading, ways):
     assert len(rows(heading)) == len(ways) == len({id(row_of(cells[0], ways)) for cells in rows(heading)})
