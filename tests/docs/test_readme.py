@@ -7,10 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from seamark.flow import STAGES
+
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 TARGETS = ("submissions/demo.tar.gz", "out/demo/report/index.html")
 GRAPH = re.compile(r"```mermaid\n.*?```", re.DOTALL)
+TREE = re.compile(r"## What comes out\n\n```\n(.*?)```", re.DOTALL)
+BESIDE = {
+    "merge": ["<image>.tiff"],
+    "fuse": ["<image>.tiff"],
+    "binarize": ["<image>.png"],
+    "refine": ["<image>.png"],
+    "preview": ["<image>.jpg", "contact_sheet.jpg", "layers/<image>/"],
+}
+"""What stages write into the folder that has the name of their manifest."""
+OTHERS = {"out/demo/logs/", "out/demo/benchmarks/", "submissions/demo/"}
 
 
 def rule_graph():
@@ -75,3 +87,29 @@ def test_named_files_exist(document):
 def test_the_map_has_every_room():
     rooms = {path.name for path in (ROOT / "src/seamark").iterdir() if (path / "__init__.py").is_file()}
     assert not {room for room in rooms if room not in (ROOT / "docs/architecture.md").read_text().split("```")[1]}
+
+
+def drawn_paths():
+    """Paths of the tree of outputs, each with the line that draws it."""
+    above = ""
+    for line in TREE.search(README.read_text())[1].splitlines():
+        names = line.split("  ")[0] if line[0] != " " else line.strip().split("  ")[0]
+        if line == names:
+            above = line
+            continue
+        yield from ((above if line[0] == " " else "") + name for name in names.split(", "))
+
+
+def paths_of(name):
+    """What a stage makes, as the tree would draw it: its files, what lies beside them, and the folders of both."""
+    stage = STAGES[name]
+    files = [f"{stage.manifest.removesuffix('.json')}/{beside}" for beside in BESIDE.get(name, ())]
+    files += stage.outputs.values()
+    drawn = [re.sub(r"{(\w+)}", r"<\1>", re.sub("{(run|place)}", "demo", path)) for path in files]
+    return {*drawn, *(f"{Path(path).parent}/" for path in drawn)}
+
+
+def test_the_tree_of_outputs_is_that_of_the_stages():
+    drawn, made = {*drawn_paths()}, {name: paths_of(name) for name in STAGES if name != "demo"}
+    assert drawn - OTHERS <= set().union(*made.values())
+    assert [name for name, paths in made.items() if not drawn & paths] == ["train_fold", "verify"]
