@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from seamark.data.places import PLACES
 from seamark.flow import STAGES
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +56,17 @@ def test_rule_graph_is_in_step(fix):
     assert GRAPH.search(README.read_text())[0] == graph, "run: pytest tests/docs --fix"
 
 
+def test_the_layouts_are_drawn_as_they_are_read():
+    blocks = re.findall(r"```\n<data.root>/<category>/\n(.*?)```", README.read_text(), re.DOTALL)
+    for layout, block in zip(("mvtec_ad_2", "mvtec_ad"), blocks, strict=True):
+        places, drawn = (
+            PLACES[layout],
+            re.findall(r"^  (\S.*?/)  ", block.partition("<data.truth_root>")[0], re.MULTILINE),
+        )
+        assert all(places.reads(folder.rstrip("/")) for folder in drawn)
+        assert {*drawn} == {places.truth, *" and ".join(places.homes.values()).split(" and ")}
+
+
 def test_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text()
     named = set(re.findall(r"^make (\w+)", README.read_text(), re.MULTILINE))
@@ -82,11 +94,6 @@ def test_named_files_exist(document):
         assert (document.parent / link).exists(), link
     for path in paths:
         assert (ROOT / path).exists(), path
-
-
-def test_the_map_has_every_room():
-    rooms = {path.name for path in (ROOT / "src/seamark").iterdir() if (path / "__init__.py").is_file()}
-    assert not {room for room in rooms if room not in (ROOT / "docs/architecture.md").read_text().split("```")[1]}
 
 
 def drawn_paths():
