@@ -57,12 +57,10 @@ def test_rule_graph_is_in_step(fix):
 
 
 def test_the_layouts_are_drawn_as_they_are_read():
-    blocks = re.findall(r"```\n<data.root>/<category>/\n(.*?)```", README.read_text(), re.DOTALL)
-    for layout, block in zip(("mvtec_ad_2", "mvtec_ad"), blocks, strict=True):
-        places, drawn = (
-            PLACES[layout],
-            re.findall(r"^  (\S.*?/)  ", block.partition("<data.truth_root>")[0], re.MULTILINE),
-        )
+    blocks = re.findall(r"^<data.root>/<category>/ +layout: (\w+).*\n((?:  .*\n)+)", README.read_text(), re.MULTILINE)
+    assert [layout for layout, _ in blocks] == [*PLACES]
+    for layout, block in blocks:
+        places, drawn = PLACES[layout], re.findall(r"^  (\S.*?/)  ", block, re.MULTILINE)
         assert all(places.reads(folder.rstrip("/")) for folder in drawn)
         assert {*drawn} == {places.truth, *" and ".join(places.homes.values()).split(" and ")}
 
