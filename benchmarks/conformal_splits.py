@@ -59,7 +59,7 @@ def calibrations(folder: Path, overlay: dict[str, object], cores: int) -> Iterat
     """Take the statistics of all normal photographs through Snakemake."""
     preset = folder / "conformal_splits.yaml"
     preset.write_text(yaml.safe_dump(overlay), encoding="utf-8")
-    targets = [f"out/conformal_splits/50_calibration/{category}.json" for category in ("washers", "woven")]
+    targets = [f"out/conformal_splits/50_calibration/{category}/validation.json" for category in ("washers", "woven")]
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
     command += ["--cores", str(cores), "--configfile", str(ROOT / "config.yaml"), str(preset), "--", *targets]
     subprocess.run(command, check=True)
@@ -91,7 +91,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         overlay = settings(Path(name), arguments.images, arguments.scale, arguments.seed)
         for calibration in calibrations(Path(name), overlay, arguments.cores):
-            pool = calibration.of("validation")
+            pool = calibration.statistics
             for alpha, count in CASES:
                 found = flagged(pool, alpha, count, np.random.default_rng((arguments.seed, count)))
                 bound = int(binom.ppf(BOUND, SPLITS, alpha))

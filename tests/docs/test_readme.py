@@ -7,10 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from seamark.data.places import PLACES
+from seamark.flow import STAGES
+
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 TARGETS = ("submissions/demo.tar.gz", "out/demo/report/index.html")
 GRAPH = re.compile(r"```mermaid\n.*?```", re.DOTALL)
+TREE = re.compile(r"## What comes out\n\n```\n(.*?)```", re.DOTALL)
+BESIDE = {
+    "merge": ["<image>.tiff"],
+    "fuse": ["<image>.tiff"],
+    "binarize": ["<image>.png"],
+    "refine": ["<image>.png"],
+    "preview": ["<image>.jpg", "contact_sheet.jpg", "layers/<image>/"],
+}
+"""What stages write into the folder that has the name of their manifest."""
+OTHERS = {"out/demo/logs/", "out/demo/benchmarks/", "submissions/demo/"}
 
 
 def rule_graph():
@@ -43,6 +56,15 @@ def test_rule_graph_is_in_step(fix):
     assert GRAPH.search(README.read_text())[0] == graph, "run: pytest tests/docs --fix"
 
 
+def test_the_layouts_are_drawn_as_they_are_read():
+    blocks = re.findall(r"^<data.root>/<category>/ +layout: (\w+).*\n((?:  .*\n)+)", README.read_text(), re.MULTILINE)
+    assert [layout for layout, _ in blocks] == [*PLACES]
+    for layout, block in blocks:
+        places, drawn = PLACES[layout], re.findall(r"^  (\S.*?/)  ", block, re.MULTILINE)
+        assert all(places.reads(folder.rstrip("/")) for folder in drawn)
+        assert {*drawn} == {places.truth, *" and ".join(places.homes.values()).split(" and ")}
+
+
 def test_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text()
     named = set(re.findall(r"^make (\w+)", README.read_text(), re.MULTILINE))
@@ -72,6 +94,27 @@ def test_named_files_exist(document):
         assert (ROOT / path).exists(), path
 
 
-def test_the_map_has_every_room():
-    rooms = {path.name for path in (ROOT / "src/seamark").iterdir() if (path / "__init__.py").is_file()}
-    assert not {room for room in rooms if room not in (ROOT / "docs/architecture.md").read_text().split("```")[1]}
+def drawn_paths():
+    """Paths of the tree of outputs, each with the line that draws it."""
+    above = ""
+    for line in TREE.search(README.read_text())[1].splitlines():
+        names = line.split("  ")[0] if line[0] != " " else line.strip().split("  ")[0]
+        if line == names:
+            above = line
+            continue
+        yield from ((above if line[0] == " " else "") + name for name in names.split(", "))
+
+
+def paths_of(name):
+    """What a stage makes, as the tree would draw it: its files, what lies beside them, and the folders of both."""
+    stage = STAGES[name]
+    files = [f"{stage.manifest.removesuffix('.json')}/{beside}" for beside in BESIDE.get(name, ())]
+    files += stage.outputs.values()
+    drawn = [re.sub(r"{(\w+)}", r"<\1>", re.sub("{(run|place)}", "demo", path)) for path in files]
+    return {*drawn, *(f"{Path(path).parent}/" for path in drawn)}
+
+
+def test_the_tree_of_outputs_is_that_of_the_stages():
+    drawn, made = {*drawn_paths()}, {name: paths_of(name) for name in STAGES if name != "demo"}
+    assert drawn - OTHERS <= set().union(*made.values())
+    assert [name for name, paths in made.items() if not drawn & paths] == ["train_fold", "verify"]
