@@ -11,7 +11,7 @@ Source: docs/photographs.md#what-is-passed-over.
 from pathlib import Path
 
 from seamark.data.inventory import category_inventory
-from seamark.data.layout import category_folders
+from seamark.data.root import category_folders
 from seamark.data.survey import survey_category
 from seamark.errors import DataError
 from seamark.manifests.base import read_manifest, write_manifest

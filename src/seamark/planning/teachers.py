@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
 
-from seamark.data.layout import category_folders
+from seamark.data.root import category_folders
 from seamark.settings.base import Settings
 from seamark.settings.config import Config
 from seamark.settings.teacher import TeacherSettings
