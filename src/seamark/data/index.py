@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
-from seamark.data.channels import require_one_kind
+from seamark.data.inventory import require_one_kind
 from seamark.data.layout import FoundImage, Layout, limited, truth_file
 from seamark.data.root import category_folders
 from seamark.data.survey import missing_masks, survey_category
