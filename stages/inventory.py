@@ -1,7 +1,7 @@
 """Take stock of a category: what it has, what was passed over, and photographs that stand in several places.
 
 **Inputs** ``index``: IndexManifests of all splits of the category.
-**Outputs** ``manifest``: InventoryManifest, JSON; in a line photographs per split and label and what was passed over; warnings.
+**Outputs** ``manifest``: InventoryManifest, JSON; photographs per split and what was passed over in one line, warnings.
 **Params** ``root``: data root; ``layout``: folder layout, ``mvtec_ad_2`` or ``mvtec_ad``; ``rules``: challenge whose
 rules hold, or ``none``.
 

@@ -17,12 +17,10 @@ from typing import Literal, cast
 from seamark.data.listing import Listing, list_files, meant, stem, suffix
 from seamark.errors import DataError
 from seamark.files.plain import IMAGE_SUFFIXES, shown
-from seamark.settings.base import SPLITS, Split
+from seamark.settings.base import SPLITS, UNUSABLE, Split
 
 Layout = Literal["mvtec_ad_2", "mvtec_ad"]
 Label = Literal["good", "bad"]
-UNUSABLE = {"Cc", "Cs", "Zl", "Zp"}
-"""Kinds of characters that no name may have: control codes, halves of broken UTF-8, line and paragraph breaks."""
 MOST_NAME_BYTES = 200
 """Longest part of a name; file systems take 255 bytes, of which results need some for prefixes and suffixes."""
 HELD_OUT_EVERY = 10
