@@ -15,6 +15,7 @@ import hashlib
 from pathlib import Path
 
 from seamark.backbones.pdn import write_teacher
+from seamark.data.layout import listing_digest
 from seamark.files.atomic import atomic_write, file_digest
 from seamark.learning.checkpoints import Checkpoint
 from seamark.learning.detector import count_numbers
@@ -25,7 +26,6 @@ from seamark.running.job import Job, run
 from seamark.settings.seed import job_seed
 from seamark.settings.teacher import TeacherSettings
 from seamark.teachers.distillation import Distiller
-from seamark.teachers.naming import files_digest
 from seamark.teachers.photographs import find_photographs, split_photographs
 
 
@@ -38,7 +38,7 @@ def main(job: Job) -> None:
     )
     key = {
         "settings": hashlib.sha256(settings.model_dump_json().encode()).hexdigest(),
-        "photographs": files_digest(files),
+        "photographs": listing_digest(Path(), map(str, files)),
         "code": str(job.params["code"]),
         "seed": str(seed),
     }

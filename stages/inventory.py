@@ -1,7 +1,7 @@
 """Take stock of a category: what it has, what was passed over, and photographs that stand in several places.
 
 **Inputs** ``index``: IndexManifests of all splits of the category.
-**Outputs** ``manifest``: InventoryManifest, JSON; photographs per split and label, what was passed over, warnings.
+**Outputs** ``manifest``: InventoryManifest, JSON; photographs per split and what was passed over in one line, warnings.
 **Params** ``root``: data root; ``layout``: folder layout, ``mvtec_ad_2`` or ``mvtec_ad``; ``rules``: challenge whose
 rules hold, or ``none``.
 
@@ -11,7 +11,7 @@ Source: docs/photographs.md#what-is-passed-over.
 from pathlib import Path
 
 from seamark.data.inventory import category_inventory
-from seamark.data.layout import category_folders
+from seamark.data.root import category_folders
 from seamark.data.survey import survey_category
 from seamark.errors import DataError
 from seamark.manifests.base import read_manifest, write_manifest

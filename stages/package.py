@@ -28,7 +28,7 @@ from collections import Counter
 from pathlib import Path
 
 from seamark.data.layout import find_images
-from seamark.data.survey import survey_root
+from seamark.data.root import survey_root
 from seamark.errors import SubmissionError
 from seamark.files.atomic import atomic_siblings, file_digest
 from seamark.manifests.base import read_manifest, write_manifest

@@ -6,7 +6,8 @@ import pytest
 from tests.fuzz.targets.folders import IMAGE
 from tests.indexes import index_category
 
-from seamark.data.layout import category_folders, find_images, listing_digest
+from seamark.data.layout import find_images, listing_digest
+from seamark.data.root import category_folders
 from seamark.errors import DataError
 
 

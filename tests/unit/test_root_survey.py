@@ -4,7 +4,8 @@ import pytest
 from tests.data_trees import AD2, add, both, build, hide, make, move, remove, rename
 
 from seamark.data.layout import OFFICIAL_COUNTS
-from seamark.data.survey import survey_category, survey_root
+from seamark.data.root import survey_root
+from seamark.data.survey import survey_category
 from seamark.errors import DataError
 
 

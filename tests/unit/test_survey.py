@@ -279,7 +279,6 @@ def test_what_may_be_meant_is_a_warning_and_the_rest_is_counted(tmp_path, layout
     spoil(part)
     survey = survey_category(tmp_path, part, layout)
     assert [(record.what, record.verdict) for record in survey.passed_over] == [(passed, verdict)]
-    assert len(survey.warnings) == (verdict == "warning")
     assert survey.line("part").endswith(f"; passed over: {passed}")
 
 

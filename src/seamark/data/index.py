@@ -6,10 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
-from seamark.data.channels import require_one_kind
-from seamark.data.layout import FoundImage, Layout, category_folders, limited, truth_file
-from seamark.data.masks import missing_masks
-from seamark.data.survey import survey_category
+from seamark.data.inventory import require_one_kind
+from seamark.data.layout import FoundImage, Layout, limited, truth_file
+from seamark.data.root import category_folders
+from seamark.data.survey import missing_masks, survey_category
 from seamark.errors import DataError
 from seamark.files.atomic import file_digest
 from seamark.files.image_checks import MAX_PIXELS, orientation_note, read_image_file

@@ -1,16 +1,21 @@
-"""The inventory of a category: how much of what it has, and the same photograph in several places."""
+"""The inventory of a category: how much of what it has, photographs in several places, and grey beside RGB ones."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
-from seamark.data.channels import require_one_kind
 from seamark.data.passed_over import PassedOver, category_line
+from seamark.errors import DataError
+from seamark.files.plain import examples
 from seamark.manifests.index import ImageRecord, IndexManifest
-from seamark.manifests.inventory import InventoryManifest, SplitCount
-from seamark.settings.base import SPLITS
+from seamark.manifests.inventory import InventoryManifest
 
-MOST_NAMED = 5
-"""Repeated photographs that a warning names; the others are counted."""
+LEARNED_DEFECT = "a bad one among those that the model learns from; take it out of train and validation"
+LEARNED_TEST = "a test photograph among those that the model learns from, so its scores mean nothing; keep it in one"
+HELD_OUT = "in train and in validation, which thresholds need unseen; keep it in one of them"
+TWICE = "and count as often; keep one of each"
+CONSEQUENCES = (LEARNED_DEFECT, LEARNED_TEST, HELD_OUT, TWICE)
+"""What repeated photographs do, worst first."""
 
 
 def category_inventory(indexes: Sequence[IndexManifest], passed_over: Sequence[PassedOver] = ()) -> InventoryManifest:
@@ -28,68 +33,26 @@ def category_inventory(indexes: Sequence[IndexManifest], passed_over: Sequence[P
     DataError
         If grey and RGB are mixed between splits.
     """
-    records = [image for index in indexes for image in index.images]
-    require_one_kind(indexes[0].category, ((image.channels, image.file) for image in records))
-    first, labels = indexes[0], Counter((image.split, image.label) for image in records)
-    counts = tuple(
-        SplitCount(
-            split=index.split,
-            images=len(index.images),
-            good=labels[index.split, "good"],
-            bad=labels[index.split, "bad"],
-        )
-        for index in sorted(indexes, key=lambda index: SPLITS.index(index.split))
-    )
+    category, records = indexes[0].category, [image for index in indexes for image in index.images]
+    require_one_kind(category, ((image.channels, image.file) for image in records))
+    warnings = [str(record) for record in passed_over if record.verdict == "warning"]
     return InventoryManifest(
-        category=first.category,
-        layout=first.layout,
-        line=category_line(first.category, labels, passed_over),
-        splits=counts,
-        passed_over=tuple(record.what for record in passed_over),
-        warnings=(
-            *(f"{first.category}: {record}" for record in passed_over if record.verdict == "warning"),
-            *repetition_warnings(first.category, repeated_photographs(indexes)),
-        ),
+        category=category,
+        line=category_line(category, Counter((image.split, image.label) for image in records), passed_over),
+        warnings=tuple(f"{category}: {text}" for text in (*warnings, *_repetitions(records))),
     )
 
 
-def repeated_photographs(indexes: Iterable[IndexManifest]) -> list[tuple[ImageRecord, ...]]:
-    """Find photographs whose files have equal bytes, within and across the splits of a category.
-
-    Parameters
-    ----------
-    indexes : iterable of IndexManifest
-        One per split.
-
-    Returns
-    -------
-    list of tuple of ImageRecord
-        Groups of at least two, in the order of the indexes.
-    """
-    groups: dict[str, list[ImageRecord]] = {}
-    for index in indexes:
-        for image in index.images:
-            groups.setdefault(image.sha256, []).append(image)
-    return [tuple(group) for group in groups.values() if len(group) > 1]
-
-
-def repetition_warnings(category: str, repeated: Sequence[Sequence[ImageRecord]]) -> list[str]:
-    """Say which photographs stand in several places and what that does, worst first."""
-    kinds: dict[str, list[str]] = {}
-    for group in repeated:
-        kinds.setdefault(_consequence(group), []).append(" = ".join(image.file for image in group))
-    return [
-        f"{category}: {len(pairs)} photograph(s) stand in several places, {consequence}: {_named(pairs)}"
-        for consequence, pairs in sorted(kinds.items(), key=lambda kind: CONSEQUENCES.index(kind[0]))
-    ]
-
-
-LEARNED_DEFECT = "a bad one among those that the model learns from; take it out of train and validation"
-LEARNED_TEST = "a test photograph among those that the model learns from, so its scores mean nothing; keep it in one"
-HELD_OUT = "in train and in validation, which thresholds need unseen; keep it in one of them"
-TWICE = "and count as often; keep one of each"
-CONSEQUENCES = (LEARNED_DEFECT, LEARNED_TEST, HELD_OUT, TWICE)
-"""What repeated photographs do, worst first."""
+def _repetitions(images: Iterable[ImageRecord]) -> Iterator[str]:
+    """Say which photographs, by the bytes of their files, stand in several places and what that does, worst first."""
+    groups = defaultdict[str, list[ImageRecord]](list)
+    for image in images:
+        groups[image.sha256].append(image)
+    repeated = [group for group in groups.values() if len(group) > 1]
+    for consequence in CONSEQUENCES:
+        equal = [" = ".join(image.file for image in group) for group in repeated if _consequence(group) == consequence]
+        if equal:
+            yield f"{len(equal)} photograph(s) stand in several places, {consequence}: {'; '.join(examples(equal))}"
 
 
 def _consequence(group: Sequence[ImageRecord]) -> str:
@@ -102,6 +65,31 @@ def _consequence(group: Sequence[ImageRecord]) -> str:
     return HELD_OUT if len(learned) > 1 else TWICE
 
 
-def _named(pairs: Sequence[str]) -> str:
-    more = f" and {len(pairs) - MOST_NAMED} more" if len(pairs) > MOST_NAMED else ""
-    return "; ".join(pairs[:MOST_NAMED]) + more
+def require_one_kind(what: str, photographs: Iterable[tuple[Literal[1, 3], str]]) -> None:
+    """Refuse grey and RGB photographs side by side, as a network sees other features in the one than in the other.
+
+    Parameters
+    ----------
+    what : str
+        What the photographs are, for the message.
+    photographs : iterable of (int, str)
+        Channels, 1 or 3, and file of each, of one split or of all that are learned from and scored together.
+
+    Raises
+    ------
+    DataError
+        If there are both, with their numbers and examples.
+    """
+    kinds: dict[int, list[str]] = {1: [], 3: []}
+    for channels, file in photographs:
+        kinds[channels].append(file)
+    if all(kinds.values()):
+        fewer, more = ("grey", "RGB") if len(kinds[1]) < len(kinds[3]) else ("RGB", "grey")
+        raise DataError(
+            f"{what}: {_listed('grey', kinds[1])} and {_listed('RGB', kinds[3])}, expected one kind in all splits; "
+            f"convert the {fewer} ones to {more}, or all to grey"
+        )
+
+
+def _listed(kind: str, files: Sequence[str]) -> str:
+    return f"{len(files)} {kind} photograph(s) ({', '.join(examples(files))})"

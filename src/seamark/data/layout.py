@@ -1,4 +1,4 @@
-"""Folder layouts of data sets: where images, masks and categories are, without opening a single image.
+"""Folder layouts of data sets: where images and masks are, and where those belong that lie elsewhere; none is opened.
 
 Sources: docs/methods/mvtec_ad2.md#tree-and-names and docs/methods/mvtec_ad2.md#counts; MVTec AD's published tree.
 """
@@ -12,20 +12,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
-from seamark.data.listing import Listing, list_files, meant, naming_unreadable, passed_silently, stem, suffix
-from seamark.data.passed_over import listed
-from seamark.data.unrecognised import unrecognised
+from seamark.data.listing import Listing, list_files, meant, stem, suffix
 from seamark.errors import DataError
-from seamark.files.plain import IMAGE_SUFFIXES, looked_for, shown
-from seamark.settings.base import SPLITS, Split
+from seamark.files.plain import IMAGE_SUFFIXES, shown
+from seamark.settings.base import SPLITS, UNUSABLE, Split
 
 Layout = Literal["mvtec_ad_2", "mvtec_ad"]
 Label = Literal["good", "bad"]
-LABELS: tuple[Label, ...] = ("good", "bad")
-UNUSABLE = {"Cc", "Cs", "Zl", "Zp"}
-"""Kinds of characters that no name may have: control codes, halves of broken UTF-8, line and paragraph breaks."""
 MOST_NAME_BYTES = 200
 """Longest part of a name; file systems take 255 bytes, of which results need some for prefixes and suffixes."""
 HELD_OUT_EVERY = 10
@@ -59,41 +54,85 @@ class FoundImage:
     mask: str | None
 
 
-def category_folders(root: Path, layout: Layout) -> dict[str, Path]:
-    """Find the folders of the categories of a data root, by name and sorted by it.
+@dataclass(frozen=True)
+class Places:
+    """Folders of a layout, below that of a category."""
 
-    A category is a folder that holds ``train``, perhaps below one extra nesting (``can/can/train``); hidden folders are
-    drafts of a stage that is still writing. Raises DataError if the root does not exist, cannot be read or holds no
-    category, or the name of one cannot be used.
-    """
-    if not root.is_dir():
-        raise DataError(
-            f"{looked_for(root)}: the data root does not exist; set data.root to the folder that holds the categories"
-        )
-    found = {}
-    with naming_unreadable(root):
-        for folder in sorted(path for path in root.iterdir() if not passed_silently(path.name) and path.is_dir()):
-            nested = folder / folder.name
-            for candidate in (folder, nested):
-                if (candidate / "train").is_dir():
-                    if problem := _name_problem(folder, folder.name):
-                        raise DataError(problem)
-                    found[folder.name] = candidate
-                    break
-    if not found:
-        raise DataError(_no_category(root, layout))
-    return found
+    photographs: re.Pattern[str]
+    tests: str
+    """Folder of the public test photographs, which lie in it by label or kind of defect."""
+    ground_truth: str
+    """Folder of their masks, likewise."""
+    branches: frozenset[str]
+    """Folders that hold nothing but folders."""
+    homes: dict[str, str]
+    """Where the photographs of a split belong, by the name of its folder."""
+    bad: str
+    """Where photographs of defects belong."""
+    truth: str
+    """Where their masks belong."""
+
+    def masked(self, folder: str) -> str | None:
+        """Return the folder of the photographs that those masks belong to which lie in a folder; None for others."""
+        kind = folder.removeprefix(f"{self.ground_truth}/")
+        photographs = f"{self.tests}/{kind}"
+        return photographs if kind != folder and self.photographs.fullmatch(photographs) else None
+
+    def reads(self, folder: str) -> bool:
+        """Whether the layout has photographs or masks in a folder."""
+        return bool(self.photographs.fullmatch(folder) or self.masked(folder))
+
+    def unread(self, folder: str) -> str | None:
+        """Return the first folder on the way to one that the layout does not have; None if it has them all."""
+        parts = folder.split("/")
+        ways = ("/".join(parts[: number + 1]) for number in range(len(parts)))
+        return next((way for way in ways if way not in self.branches and not self.reads(way)), None)
+
+    def home(self, folder: str) -> str | None:
+        """Return where the photographs of a folder belong that the layout does not have; None where nothing tells."""
+        parent, _, name = folder.rpartition("/")
+        if self.photographs.fullmatch(parent):
+            return f"{parent}/" + ("" if "/" in parent else " itself (its labels are those of data.truth_root)")
+        if parent:
+            return f"{parent}/good/" if self.reads(f"{parent}/good") and meant(name, ("good",)) else self.bad
+        if split := meant(name, self.homes):
+            return self.homes[split]
+        if meant(name, ("bad",)):
+            return self.bad
+        return self.any_home if meant(name, ("good", "train", "validation", "test")) else None
+
+    @property
+    def any_home(self) -> str:
+        """All places of photographs."""
+        return ", ".join(dict.fromkeys(self.homes.values()))
 
 
-def _no_category(root: Path, layout: Layout) -> str:
-    if any(meant(path.name, ("train", "good")) for path in root.iterdir() if path.is_dir()):
-        return (
-            f"{shown(root)}: no category found, but it looks like the folder of one; set data.root to "
-            f"{shown(root.resolve().parent)} and data.categories to [{shown(root.resolve().name)}]"
-        )
-    heading = f"{shown(root)}: no category found; expected <category>/train/good in the layout {layout}"
-    others = [str(record) for record in unrecognised(root, (), ()).values()]
-    return listed(heading, others or ["no folder with photographs is there; check data.root"])
+PLACES: dict[Layout, Places] = {
+    "mvtec_ad_2": Places(
+        photographs=re.compile("(train|validation)/good|test_public/(good|bad)|test_private(_mixed)?"),
+        tests="test_public",
+        ground_truth="test_public/ground_truth",
+        branches=frozenset({"", "train", "validation", "test_public", "test_public/ground_truth"}),
+        homes={
+            "train": "train/good/",
+            "validation": "validation/good/",
+            "test_public": "test_public/good/ and test_public/bad/",
+            "test_private": "test_private/",
+            "test_private_mixed": "test_private_mixed/",
+        },
+        bad="test_public/bad/",
+        truth="test_public/ground_truth/bad/",
+    ),
+    "mvtec_ad": Places(
+        photographs=re.compile("train/good|test/[^/]+"),
+        tests="test",
+        ground_truth="ground_truth",
+        branches=frozenset({"", "train", "test", "ground_truth"}),
+        homes={"train": "train/good/", "validation": "train/good/", "test": "test/good/ and test/<kind of defect>/"},
+        bad="test/<kind of defect>/",
+        truth="ground_truth/<kind of defect>/",
+    ),
+}
 
 
 def find_images(root: Path, folder: Path, layout: Layout) -> tuple[FoundImage, ...]:
@@ -111,14 +150,13 @@ def find_images(root: Path, folder: Path, layout: Layout) -> tuple[FoundImage, .
 
 def listed_images(root: Path, folder: Path, layout: Layout, listing: Listing) -> tuple[FoundImage, ...]:
     """List the images among the files of a category as :func:`find_images`, whatever their names and however few."""
-    walk = _walk_mvtec_ad_2 if layout == "mvtec_ad_2" else _walk_mvtec_ad
-    images = walk(listing, folder.relative_to(root).as_posix())
+    images = _walk(listing, folder.relative_to(root).as_posix(), layout)
     return tuple(sorted(images, key=lambda image: (SPLITS.index(image.split), image.id)))
 
 
 def image_problems(root: Path, folder: Path, layout: Layout, images: Sequence[FoundImage]) -> list[str]:
     """Say what keeps the images of a category, as listed, from being used: their names, and splits without any."""
-    problems = [problem for image in images if (problem := _name_problem(root / image.file, image.id))]
+    problems = [problem for image in images if (problem := name_problem(root / image.file, image.id))]
     problems += [
         f"{shown(root / after.file)}: same name as {shown(before.file)} with another suffix; remove one"
         for before, after in pairwise(images)
@@ -134,7 +172,7 @@ def image_problems(root: Path, folder: Path, layout: Layout, images: Sequence[Fo
     else:
         problems += [
             f"{shown(folder)}: no image for the split {split}; add good images as {split}/good/*.png"
-            for split in _GOOD_SPLITS
+            for split in ("train", "validation")
             if not counts[split]
         ]
     return problems
@@ -164,7 +202,7 @@ def limited(images: Sequence[FoundImage], train_images: int | None, seed: int) -
     return tuple(image for image in images if image.split != "train" or image.id in kept)
 
 
-def _name_problem(path: Path, name: str) -> str | None:
+def name_problem(path: Path, name: str) -> str | None:
     """Refuse names that cannot be part of the names of results and of the lines of logs and reports."""
     odd = []
     if not name.isprintable() or "{" in name or "}" in name:
@@ -205,10 +243,6 @@ def truth_file(truth_folder: Path, image_id: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-_GOOD_SPLITS: tuple[Split, ...] = ("train", "validation")
-_PRIVATE_SPLITS: tuple[Split, ...] = ("test_private", "test_private_mixed")
-
-
 def _images(listing: Listing, folder: str) -> Iterator[tuple[str, str]]:
     """Give the images of a folder: what each is called without its suffix, and its path below the category."""
     for name in listing.get(folder, ()):
@@ -226,34 +260,23 @@ def _has_masks(listing: Listing) -> bool:
     return any("ground_truth" in folder.split("/") and names for folder, names in listing.items())
 
 
-def _mask_of(listing: Listing, base: str, folder: str, name: str, *, expected: bool) -> str | None:
-    """Return where the mask of an image is or should be; of a good image only one that is there counts."""
-    file = f"{name}_mask.png"
-    return f"{base}/{folder}/{file}" if expected or file in listing.get(folder, ()) else None
-
-
-def _walk_mvtec_ad_2(listing: Listing, base: str) -> Iterator[FoundImage]:
-    for split in _GOOD_SPLITS:
-        for name, file in _images(listing, f"{split}/good"):
-            yield FoundImage(name, split, f"{base}/{file}", "good", _light(name), None)
-    masked = _has_masks(listing)
-    for label in LABELS:
-        for name, file in _images(listing, f"test_public/{label}"):
-            folder = f"test_public/ground_truth/{label}"
-            mask = _mask_of(listing, base, folder, name, expected=masked and label == "bad")
-            yield FoundImage(f"{label}/{name}", "test_public", f"{base}/{file}", label, _light(name), mask)
-    for private in _PRIVATE_SPLITS:
-        for name, file in _images(listing, private):
-            yield FoundImage(name, private, f"{base}/{file}", None, _light(name), None)
-
-
-def _walk_mvtec_ad(listing: Listing, base: str) -> Iterator[FoundImage]:
-    for number, (name, file) in enumerate(_images(listing, "train/good")):
-        split: Split = "validation" if number % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 else "train"
-        yield FoundImage(name, split, f"{base}/{file}", "good", "regular", None)
-    masked = _has_masks(listing)
-    for kind in sorted(folder.removeprefix("test/") for folder in listing if re.fullmatch("test/[^/]+", folder)):
-        label: Label = "good" if kind == "good" else "bad"
-        for name, file in _images(listing, f"test/{kind}"):
-            mask = _mask_of(listing, base, f"ground_truth/{kind}", name, expected=masked and label == "bad")
-            yield FoundImage(f"{kind}/{name}", "test_public", f"{base}/{file}", label, "regular", mask)
+def _walk(listing: Listing, base: str, layout: Layout) -> Iterator[FoundImage]:
+    places, masked = PLACES[layout], _has_masks(listing)
+    for folder in filter(places.photographs.fullmatch, listing):
+        top, _, kind = folder.partition("/")
+        tested = top == places.tests
+        label: Label | None = None if not kind else "good" if kind == "good" else "bad"
+        masks = f"{places.ground_truth}/{kind}"
+        for number, (name, file) in enumerate(_images(listing, folder)):
+            held_out = layout == "mvtec_ad" and not tested and number % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
+            mask = f"{name}_mask.png"
+            # The mask of a good image counts only where it is there.
+            has_mask = tested and ((masked and label == "bad") or mask in listing.get(masks, ()))
+            yield FoundImage(
+                id=f"{kind}/{name}" if tested else name,
+                split="test_public" if tested else "validation" if held_out else cast("Split", top),
+                file=f"{base}/{file}",
+                label=label,
+                light=_light(name) if layout == "mvtec_ad_2" else "regular",
+                mask=f"{base}/{masks}/{mask}" if has_mask else None,
+            )

@@ -4,18 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from seamark.files.plain import shown
 from seamark.settings.base import SPLITS, Split
 
 Verdict = Literal["error", "warning", "counted"]
 Counts = Mapping[tuple[Split, Literal["good", "bad"] | None], int]
-MOST_EXAMPLES = 3
-
-
-def examples(names: Sequence[str]) -> tuple[str, ...]:
-    """Return at most three of many names as they may be printed, and how many more there are."""
-    more = (f"{len(names) - MOST_EXAMPLES} more",) if len(names) > MOST_EXAMPLES else ()
-    return (*map(shown, names[:MOST_EXAMPLES]), *more)
 
 
 def numbered(number: int, what: str, behind: str = "") -> str:

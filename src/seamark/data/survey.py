@@ -6,17 +6,15 @@ Source: docs/photographs.md#what-is-passed-over.
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-from seamark.data.layout import OFFICIAL_COUNTS, FoundImage, Layout, category_folders, image_problems, listed_images
+from seamark.data.layout import PLACES, FoundImage, Layout, Places, image_problems, listed_images
 from seamark.data.listing import ARCHIVES, Listing, is_image, is_mask, list_files, meant, stem, suffix
-from seamark.data.masks import missing_masks
-from seamark.data.passed_over import PassedOver, Verdict, category_line, examples, listed, numbered
-from seamark.data.places import OR_HIDE, PLACES, Places
-from seamark.data.unrecognised import unrecognised
+from seamark.data.passed_over import PassedOver, Verdict, category_line, listed, numbered
 from seamark.errors import DataError
-from seamark.files.plain import IMAGE_SUFFIXES, RENAMED_SUFFIXES, shown
+from seamark.files.plain import IMAGE_SUFFIXES, RENAMED_SUFFIXES, examples, shown
+
+OR_HIDE = "or leave it out with a dot before its name"
 
 
 @dataclass(frozen=True)
@@ -30,53 +28,6 @@ class CategorySurvey:
     def line(self, category: str) -> str:
         """Say in one line what is read and what is passed over, see :func:`category_line`."""
         return category_line(category, Counter((image.split, image.label) for image in self.images), self.passed_over)
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What may be meant, one sentence each."""
-        return tuple(str(record) for record in self.passed_over if record.verdict == "warning")
-
-
-@dataclass(frozen=True)
-class RootSurvey:
-    """What a data root holds."""
-
-    root: Path
-    folders: dict[str, Path]
-    """The categories that are read, as :func:`category_folders` gives them."""
-
-    @cached_property
-    def unrecognised(self) -> dict[str, PassedOver]:
-        """What lies beside them, by the name of the category that it may be; images without a folder under no name."""
-        return unrecognised(self.root, self.folders, OFFICIAL_COUNTS)
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """Names of what looks like a category and is not read."""
-        return tuple(name for name, record in self.unrecognised.items() if record.looks_like_data)
-
-    def require_all(self) -> None:
-        """Raise a DataError if something looks like a category and is not read."""
-        if self.missing:
-            heading = (
-                f"{shown(self.root)}: found {', '.join(self.folders)}; what else looks like a category must become "
-                "one, get a dot before its name, or the wanted ones must be named in data.categories"
-            )
-            raise DataError(listed(heading, [str(self.unrecognised[name]) for name in self.missing]))
-
-    def not_found(self, names: Sequence[str]) -> str:
-        """Say that categories are not there, which ones are, and what would make them so."""
-        hints = [str(self.unrecognised[name]) for name in names if name in self.unrecognised]
-        text = f"{', '.join(names)} not in {shown(self.root)}; found: {', '.join(self.folders)}"
-        return "\n  ".join([text, *hints])
-
-
-def survey_root(root: Path, layout: Layout) -> RootSurvey:
-    """Find the categories of a data root; what lies beside them is looked at when it is asked for.
-
-    Raises DataError as :func:`category_folders`; what is not recognised is left to the caller.
-    """
-    return RootSurvey(root, category_folders(root, layout))
 
 
 def survey_category(root: Path, folder: Path, layout: Layout) -> CategorySurvey:
@@ -109,7 +60,7 @@ def survey_category(root: Path, folder: Path, layout: Layout) -> CategorySurvey:
     survey = CategorySurvey(found.images, tuple(records))
     problems = [str(record) for record in records if record.verdict == "error"]
     problems += [*_misnamed_good(listing, layout), *_masks_among_photographs(listing, places)]
-    if lacking and any(places.masks.fullmatch(folder) and names for folder, names in listing.items()):
+    if lacking and any(places.masked(folder) and names for folder, names in listing.items()):
         problems.append(missing_masks(root, lacking))
     problems += image_problems(root, folder, layout, survey.images)
     if other := _fitting_layout(listing, layout):
@@ -118,6 +69,27 @@ def survey_category(root: Path, folder: Path, layout: Layout) -> CategorySurvey:
         heading = f"{survey.line(shown(folder))}; in the layout {layout}"
         raise DataError(listed(heading, problems))
     return survey
+
+
+def missing_masks(root: Path, lacking: Sequence[FoundImage]) -> str:
+    """Say which defect photographs have no mask, what lies where the first is expected, and what to do.
+
+    Parameters
+    ----------
+    root : Path
+        Data root.
+    lacking : sequence of FoundImage
+        Defect photographs, at least one, whose files of masks are not there.
+    """
+    mask = root / (lacking[0].mask or "")
+    there = list_files(mask.parent, 1)[""] if mask.parent.is_dir() else ()
+    holds = f"holds {', '.join(examples(there))}" if there else "is empty" if mask.parent.is_dir() else "does not exist"
+    more = f" and of {len(lacking) - 1} more" if len(lacking) > 1 else ""
+    return (
+        f"{shown(mask)}: the mask of {shown(root / lacking[0].file)}{more} is missing; {shown(mask.parent)} {holds}; "
+        "a mask is called as its photograph with _mask.png behind: give masks to all defect photographs of the "
+        "category, or none at all for image scores only"
+    )
 
 
 def _has_mask(root: Path, image: FoundImage) -> bool:
@@ -223,9 +195,8 @@ def _stray_masks(listing: Listing, places: Places, *, masks_lack: bool) -> Itera
     """Files among the masks that belong to no photograph."""
     stray = []
     for folder, names in listing.items():
-        if places.masks.fullmatch(folder):
-            photographs = listing.get(places.masks.sub(places.masked, folder), ())
-            wanted = {f"{stem(name)}_mask.png" for name in photographs}
+        if photographs := places.masked(folder):
+            wanted = {f"{stem(name)}_mask.png" for name in listing.get(photographs, ())}
             stray += [_inside(folder, name) for name in names if is_image(name) and name not in wanted]
     if stray:
         yield _stray(numbered(len(stray), "mask", "without a photograph"), stray, places, masks_lack=masks_lack)

@@ -5,6 +5,7 @@ import os
 import stat
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
@@ -33,6 +34,7 @@ OTHER_IMAGE_SUFFIXES = {
     *(".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"),
 }
 """Suffixes of images that are not read."""
+MOST_EXAMPLES = 3
 MANIFEST_BYTES = 1 << 28
 """Largest JSON or YAML file that is read; manifests of a thousand images with a hundred tiles each have 10 MB."""
 
@@ -82,3 +84,9 @@ def shown(name: str | os.PathLike[str]) -> str:
     """Return a name as it may be printed: with escapes where it holds line breaks, control codes or broken UTF-8."""
     text = os.fspath(name)
     return text if text.isprintable() else ascii(text)
+
+
+def examples(names: Sequence[str]) -> tuple[str, ...]:
+    """Return at most three of many names as they may be printed, and how many more there are."""
+    more = (f"{len(names) - MOST_EXAMPLES} more",) if len(names) > MOST_EXAMPLES else ()
+    return (*map(shown, names[:MOST_EXAMPLES]), *more)

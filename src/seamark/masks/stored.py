@@ -1,20 +1,14 @@
 """Binary masks on disk as manifests list them."""
 
-import os
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from seamark.errors import DataError, ManifestError
 from seamark.files.images import BoolArray, array_digest, read_mask, write_mask
-from seamark.files.plain import UNREADABLE
 from seamark.manifests.masks import MaskRecord, ThresholdRecord
 from seamark.masks.components import count_components
 from seamark.repair import repair_command
-
-PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
-"""The last part of every PNG."""
 
 
 def save_mask(
@@ -96,21 +90,3 @@ def load_mask(manifest_path: Path, record: MaskRecord) -> BoolArray:
             f"rebuild it with: {repair_command(manifest_path)}"
         )
     return mask
-
-
-def is_whole_png(path: Path) -> bool:
-    """Say whether a file is a PNG with all its parts and right check sums; decoders take pixels from less.
-
-    Parameters
-    ----------
-    path : Path
-        Any file, or none.
-    """
-    try:
-        with Image.open(path, formats=["PNG"]) as picture:
-            picture.verify()
-        with path.open("rb") as stream:
-            stream.seek(-len(PNG_END), os.SEEK_END)
-            return stream.read() == PNG_END
-    except UNREADABLE:
-        return False

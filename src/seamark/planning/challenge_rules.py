@@ -118,15 +118,16 @@ def _test_folders(config: Config) -> Iterator[Finding]:
     """Yield the folders of further training photographs that hold images of a test split."""
     roots = [folder for folder in (config.data.root, config.data.truth_root) if folder is not None]
     for member in config.fuse.members:
-        for path, folder in _folders(config.detector_blocks[member].model_dump(mode="json"), f"detectors.{member}"):
+        for path, folder in folders_of(config.detector_blocks[member].model_dump(mode="json"), f"detectors.{member}"):
             if any(_holds_test_images(Path(folder).expanduser(), root) for root in roots):
                 yield path, folder, "name a folder without test images of the data root"
 
 
-def _folders(block: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
+def folders_of(block: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    """Yield the folders that a block ready for JSON names, with their settings; the block stands at ``path``."""
     for key, value in block.items():
         if isinstance(value, Mapping):
-            yield from _folders(value, f"{path}.{key}")
+            yield from folders_of(value, f"{path}.{key}")
         elif key.endswith("_folder") and value is not None:
             yield f"{path}.{key}", value
 

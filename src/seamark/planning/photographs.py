@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from seamark.data.layout import OFFICIAL_COUNTS, listing_digest, require_official_counts
-from seamark.data.survey import CategorySurvey, RootSurvey, survey_category, survey_root
+from seamark.data.root import RootSurvey, survey_root
+from seamark.data.survey import CategorySurvey, survey_category
 from seamark.errors import ConfigError
 from seamark.planning.refusals import require_photographs
 from seamark.planning.variations import Variation

@@ -1,14 +1,14 @@
 """What a run lacks that its settings need, before anything runs."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from seamark.errors import ConfigError
 from seamark.files.plain import looked_for
 from seamark.planning.buildable import too_few_tiles
-from seamark.planning.variations import Variation
-from seamark.settings.base import Settings
+from seamark.planning.challenge_rules import folders_of
+from seamark.planning.variations import Variation, plain
 from seamark.settings.data import DataSettings
 
 
@@ -65,17 +65,14 @@ def require_folders(data: DataSettings, categories: Sequence[str], variations: I
     for variation in variations:
         for category in categories:
             for member in variation.members(category):
-                problems += _missing_folders(variation.detector(category, member), f"detectors.{member}")
+                block = plain(variation.detector(category, member))
+                problems += [
+                    f"{setting}: no folder {looked_for(folder)}; correct the path, or set it to null"
+                    for setting, folder in folders_of(block, f"detectors.{member}")
+                    if not Path(folder).is_dir()
+                ]
     if problems:
         raise ConfigError("\n".join(dict.fromkeys(problems)))
-
-
-def _missing_folders(block: Settings, at: str) -> Iterator[str]:
-    for name, value in block:
-        if isinstance(value, Settings):
-            yield from _missing_folders(value, f"{at}.{name}")
-        elif name.endswith("_folder") and value is not None and not Path(value).is_dir():
-            yield f"{at}.{name}: no folder {looked_for(value)}; correct the path, or set it to null"
 
 
 def scoring_models(*sources: Callable[[Any], list[str]]) -> Callable[[Any], list[str]]:

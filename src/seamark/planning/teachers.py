@@ -4,18 +4,12 @@ from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
 
-from seamark.data.layout import category_folders
+from seamark.data.layout import listing_digest
+from seamark.data.root import category_folders
 from seamark.settings.base import Settings
 from seamark.settings.config import Config
 from seamark.settings.teacher import TeacherSettings
-from seamark.teachers.naming import (
-    files_digest,
-    folder_digest,
-    teacher_key,
-    training_photographs,
-    wanted_teacher,
-    with_teacher,
-)
+from seamark.teachers.naming import folder_digest, teacher_key, training_photographs, wanted_teacher, with_teacher
 
 
 class PlannedTeachers:
@@ -55,6 +49,7 @@ class PlannedTeachers:
             if data.demo:
                 return f"{data.root} {self._config.demo.model_dump_json()} {data.train_images}"
             folders = category_folders(data.root, data.layout)
-            return files_digest(training_photographs(data.root, folders, data.layout, data.train_images, seed))
+            files = training_photographs(data.root, folders, data.layout, data.train_images, seed)
+            return listing_digest(Path(), map(str, files))
 
         return cache(digest)

@@ -20,6 +20,9 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test_public", "test_private
 PHOTOGRAPHED: Mapping[str, Split] = {"train_crossfit": "train", "validation_variants": "validation"}
 """Of whose photographs the splits are that only thresholds see."""
 
+UNUSABLE = {"Cc", "Cs", "Zl", "Zp"}
+"""Kinds of characters that no setting and no name has: control codes, halves of broken UTF-8, breaks of lines."""
+
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 """What the name of a run, of a variation of it and of a grid looks like; each is the name of a folder."""
 Name = Annotated[str, Field(pattern=NAME, max_length=100)]

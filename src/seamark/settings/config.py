@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from seamark.errors import ConfigError
 from seamark.registry import DETECTORS
-from seamark.settings.base import SPLITS, Name, Settings
+from seamark.settings.base import SPLITS, UNUSABLE, Name, Settings
 from seamark.settings.binarize import BinarizeSettings
 from seamark.settings.calibrate import CalibrateSettings
 from seamark.settings.comparison import CompareSettings, Variations
@@ -47,8 +47,6 @@ CATEGORY_SECTIONS = (
 SPLIT_SECTIONS = ("binarize", "refine")
 """Sections that an override of a split may change; earlier ones keep one score scale for all splits."""
 
-UNUSABLE = {"Cc", "Cs", "Zl", "Zp"}
-"""Kinds of characters that no setting has: control codes, halves of broken UTF-8, line and paragraph breaks."""
 MOST_BYTES, MOST_NAME_BYTES = 4095, 255
 """Longest path that Linux takes, and longest name in it."""
 MOST_LEVELS = 40

@@ -42,7 +42,7 @@ from seamark.submission.inspection import (
     inspect_file,
     most_bytes,
 )
-from seamark.submission.members import archive_violations, judged_members, place_fault
+from seamark.submission.members import Places, archive_violations, judged_members
 from seamark.submission.tree import Tree, folder_tree, member_tree, tree_violations
 
 FEW_LEVELS = 256
@@ -136,27 +136,24 @@ def check_archive(archive: Path, expected: ExpectedSubmission) -> CheckReport:
     found = list(judged_members(archive, sizes, members.judge))
     tree = member_tree(members.names, members.folders)
     report = _report(
-        shown(members.prefix or archive.name), expected, tree, members.facts, tree_violations(tree, expected)
+        shown(members.places.prefix or archive.name), expected, tree, members.facts, tree_violations(tree, expected)
     )
-    return with_archive_rule(report, found, archive.stat().st_size)
+    return with_archive(report, found, archive.stat().st_size)
 
 
 class _Members:
     """What is learnt from the members of an archive, one after the other."""
 
     def __init__(self, files: Mapping[str, CheckedFile]) -> None:
-        self.files, self.prefix = files, ""
+        self.files, self.places = files, Places()
         self.names: set[str] = set()
         self.folders: set[str] = set()
         self.facts: dict[str, InspectedFile] = {}
-        self._seen: set[str] = set()
 
     def judge(self, member: TarInfo, content: IO[bytes] | None) -> str:
-        parts = PurePosixPath(member.name).parts
-        self.prefix = self.prefix or "".join(parts[:1])
-        if fault := place_fault(member, self.prefix, self._seen):
+        if fault := self.places.fault(member):
             return fault
-        name = "/".join(parts[1:])
+        name = "/".join(PurePosixPath(member.name).parts[1:])
         if content is None:
             self.folders |= {name} - {""}
             return ""
@@ -260,29 +257,8 @@ def _tally(what: str, flags: Mapping[str, bool]) -> Iterator[str]:
         yield f"{len(flagged)} of {len(flags)} {what}; first {flagged[0]}"
 
 
-def with_archive(report: CheckReport, archive: Path, folder: Path) -> CheckReport:
-    """Add the check of the archive to the report on its folder.
-
-    Parameters
-    ----------
-    report : CheckReport
-        On the folder.
-    archive : Path
-        The .tar.gz file.
-    folder : Path
-        The folder that it must hold.
-
-    Returns
-    -------
-    CheckReport
-        With the rule ``archive``, the archive's size, and a verdict over both.
-    """
-    found = archive_violations(archive, folder.name, submission_files(folder))
-    return with_archive_rule(report, found, archive.stat().st_size)
-
-
-def with_archive_rule(report: CheckReport, found: Iterable[str], size_bytes: int) -> CheckReport:
-    """Add what was found in an archive of a known size, like :func:`with_archive`, to the report on its folder."""
+def with_archive(report: CheckReport, found: Iterable[str], size_bytes: int) -> CheckReport:
+    """Add the rule ``archive`` to the report on a folder: what was found in its archive of a known size."""
     violations = [Violation(ARCHIVE_RULE, text) for text in found]
     warnings = report.warnings
     if size_bytes > LARGE_ARCHIVE_BYTES:
@@ -370,7 +346,10 @@ def _checked(submission: Path, archive: Path | None, expected: ExpectedSubmissio
     if submission.is_file() and not archive:
         return check_archive(submission, expected)
     report = check_submission(submission, expected, _threaded)
-    return with_archive(report, archive, submission) if archive else report
+    if not archive:
+        return report
+    found = archive_violations(archive, submission.name, submission_files(submission))
+    return with_archive(report, found, archive.stat().st_size)
 
 
 def _threaded(function: Callable[[Any], Any], items: Sequence[Any], _: str) -> list[Any]:

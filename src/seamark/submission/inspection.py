@@ -18,9 +18,9 @@ from PIL import Image, UnidentifiedImageError
 from seamark.files.image_checks import MAX_PIXELS, MOST_BYTES_PER_PIXEL, SPARE_BYTES
 from seamark.files.images import array_digest
 from seamark.files.plain import UNREADABLE, read_plain_file, shown
+from seamark.files.wholeness import opened_tiff, require_whole_png, require_whole_tiff
 from seamark.submission.expected import MAPS_FOLDER, MASKS_FOLDER, ExpectedSubmission, scaled_size
 from seamark.submission.rounding import count_patterns
-from seamark.submission.wholeness import opened_tiff, require_whole_png, require_whole_tiff
 
 Read = Callable[[int], bytes]
 """Returns the bytes of a file, or raises an error where they are more than so many."""

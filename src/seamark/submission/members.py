@@ -125,31 +125,23 @@ def _most_bytes(sizes: list[int]) -> int:
     return contents + (len(sizes) + 1) * (MOST_HEADER_BYTES + 2 * tarfile.BLOCKSIZE) + 2 * tarfile.RECORDSIZE
 
 
-def place_fault(member: tarfile.TarInfo, prefix: str, seen: set[str]) -> str:
-    """Say what is wrong with the kind or the place of a member.
+class Places:
+    """Where the members of an archive lie: each once, and in one folder; that of the first one where none is given."""
 
-    Parameters
-    ----------
-    member : TarInfo
-        Any member.
-    prefix : str
-        Name of the submission folder, which it must lie in.
-    seen : set of str
-        Names until now; this one is added.
+    def __init__(self, prefix: str = "") -> None:
+        self.prefix, self.seen = prefix, set[str]()
 
-    Returns
-    -------
-    str
-        What is wrong; empty for a plain file or folder that is in its place.
-    """
-    path = PurePosixPath(member.name)
-    name, known = path.as_posix(), path.as_posix() in seen
-    seen.add(name)
-    if member.issparse() or not (member.isreg() or member.isdir()):
-        return "not a plain file; links, devices and the like have no place in a submission"
-    if path.parts[:1] != (prefix,) or ".." in path.parts or (member.isreg() and name == prefix):
-        return f"does not lie in {shown(prefix)}/"
-    return "stored twice" if known else ""
+    def fault(self, member: tarfile.TarInfo) -> str:
+        """Say what is wrong with the kind or the place of the next member; empty if nothing is."""
+        path = PurePosixPath(member.name)
+        self.prefix = self.prefix or "".join(path.parts[:1])
+        name, known = path.as_posix(), path.as_posix() in self.seen
+        self.seen.add(name)
+        if member.issparse() or not (member.isreg() or member.isdir()):
+            return "not a plain file; links, devices and the like have no place in a submission"
+        if path.parts[:1] != (self.prefix,) or ".." in path.parts or (member.isreg() and name == self.prefix):
+            return f"does not lie in {shown(self.prefix)}/"
+        return "stored twice" if known else ""
 
 
 def archive_violations(archive: Path, prefix: str, files: Mapping[str, Path]) -> Iterator[str]:
@@ -169,10 +161,10 @@ def archive_violations(archive: Path, prefix: str, files: Mapping[str, Path]) ->
     str
         One sentence per violation, naming the archive and the member.
     """
-    seen: set[str] = set()
+    places = Places(prefix)
     sizes = (path.stat().st_size for path in files.values())
-    yield from judged_members(archive, sizes, partial(_difference, prefix, files, seen))
-    yield from _missing(archive.name, files, seen)
+    yield from judged_members(archive, sizes, partial(_difference, places, files))
+    yield from _missing(archive.name, files, places)
 
 
 def member_violations(
@@ -196,22 +188,20 @@ def member_violations(
     str
         One sentence per violation, naming the archive and the member.
     """
-    seen: set[str] = set()
+    places = Places(prefix)
     for member in members:
-        if fault := _difference(prefix, files, seen, member, None):
+        if fault := _difference(places, files, member, None):
             yield f"{archive}: {shown(member.name)}: {fault}"
-    yield from _missing(archive, files, seen)
+    yield from _missing(archive, files, places)
 
 
-def _missing(archive: str, files: Iterable[str], seen: set[str]) -> Iterator[str]:
-    yield from (f"{archive}: {name}: missing in the archive" for name in files if name not in seen)
+def _missing(archive: str, files: Iterable[str], places: Places) -> Iterator[str]:
+    yield from (f"{archive}: {name}: missing in the archive" for name in files if name not in places.seen)
 
 
-def _difference(
-    prefix: str, files: Mapping[str, Path], seen: set[str], member: tarfile.TarInfo, content: IO[bytes] | None
-) -> str:
+def _difference(places: Places, files: Mapping[str, Path], member: tarfile.TarInfo, content: IO[bytes] | None) -> str:
     """Say how a member differs from the file of its name; without content by its size only."""
-    if fault := place_fault(member, prefix, seen):
+    if fault := places.fault(member):
         return fault
     name = PurePosixPath(member.name).as_posix()
     if member.isdir():

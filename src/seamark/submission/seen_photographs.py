@@ -1,6 +1,6 @@
 """Test photographs that were learned from: the same file in train or validation and in a test split."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from seamark.manifests.index import ImageRecord
 from seamark.manifests.submission import RuleBreach
@@ -33,12 +33,8 @@ def seen_test_photographs(images: Iterable[ImageRecord]) -> RuleBreach | None:
     }
     if not seen:
         return None
+    values = {name: seen[name] for name in sorted(seen)[:MOST_NAMED]}
+    if more := len(seen) - len(values):
+        values[f"{more} more"] = "likewise"
     remedy = "take each out of train and validation, or out of its test split, and run again"
-    return RuleBreach(rule="unseen_test_images", setting="data.root", values=_first(seen), remedy=remedy)
-
-
-def _first(seen: dict[str, str]) -> dict[str, str]:
-    """Keep the first photographs, and the number of the others."""
-    named: Collection[str] = sorted(seen)[:MOST_NAMED]
-    rest = len(seen) - len(named)
-    return {name: seen[name] for name in named} | ({f"{rest} more": "likewise"} if rest else {})
+    return RuleBreach(rule="unseen_test_images", setting="data.root", values=values, remedy=remedy)

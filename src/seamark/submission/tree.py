@@ -10,7 +10,7 @@ from pathlib import Path
 
 from seamark.files.plain import shown
 from seamark.submission.expected import MAPS_FOLDER, MASKS_FOLDER, ExpectedSubmission
-from seamark.submission.inspection import Violation
+from seamark.submission.inspection import Violation, expected_files
 
 DEPTH = 4
 """Kind, category, split, file; what lies deeper lies in a folder that has no place here itself."""
@@ -83,25 +83,15 @@ def tree_violations(tree: Tree, expected: ExpectedSubmission) -> Iterator[Violat
         yield Violation("top_level", f"{MASKS_FOLDER}: not a folder")
     for name in tree.links:
         yield Violation("plain_files", f"{shown(name)}: a link; put the file itself there")
-    for kind, suffix in ((MAPS_FOLDER, ".tiff"), (MASKS_FOLDER, ".png")):
-        if kind in tree.folders:
-            yield from _kind_violations(tree, kind, suffix, expected)
+    wanted = member_tree(expected_files(expected), ()).names
+    for below in sorted({MAPS_FOLDER, MASKS_FOLDER, *wanted}.intersection(tree.folders)):
+        yield from _difference(below, tree, wanted.get(below, set()))
 
 
-def _kind_violations(tree: Tree, kind: str, suffix: str, expected: ExpectedSubmission) -> Iterator[Violation]:
-    yield from _difference("tree", tree, kind, set(expected.images), "category folder")
-    for category, splits in expected.images.items():
-        if f"{kind}/{category}" not in tree.folders:
-            continue
-        yield from _difference("tree", tree, f"{kind}/{category}", {str(split) for split in splits}, "split folder")
-        for split, images in splits.items():
-            if f"{kind}/{category}/{split}" in tree.folders:
-                names = {image.name + suffix for image in images}
-                yield from _difference("names", tree, f"{kind}/{category}/{split}", names, "file")
-
-
-def _difference(rule: str, tree: Tree, below: str, wanted: set[str], what: str) -> Iterator[Violation]:
-    found = tree.names[below]
+def _difference(below: str, tree: Tree, wanted: set[str]) -> Iterator[Violation]:
+    """Compare what lies in a folder of a kind, a category or a split with what should."""
+    what, found = ("category folder", "split folder", "file")[below.count("/")], tree.names[below]
+    rule = "names" if what == "file" else "tree"
     for name in sorted(wanted - found):
         yield Violation(rule, f"{below}/{name}: this {what} is missing")
     for name in sorted(found - wanted):

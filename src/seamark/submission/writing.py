@@ -28,11 +28,7 @@ from seamark.maps.quantile_fit import ranked_map
 from seamark.maps.stored import load_map
 from seamark.masks.stored import load_mask
 from seamark.submission.archive import submission_files, write_archive
-from seamark.submission.checker import (
-    check_submission,
-    report_lines,
-    with_archive_rule,
-)
+from seamark.submission.checker import check_submission, report_lines, with_archive
 from seamark.submission.expected import MAPS_FOLDER, MASKS_FOLDER, ExpectedSubmission, scaled_size
 from seamark.submission.images import SubmittedImage
 from seamark.submission.inspection import CheckedFile, InspectedFile, expected_files, inspect_file
@@ -249,7 +245,7 @@ def pack_submission(
     with atomic_write(archive) as draft:
         written = write_archive(draft, submission_files(folder), threads)
         found = member_violations(archive.name, written.members, folder.name, submission_files(folder))
-        report = with_archive_rule(report, found, written.size_bytes)
+        report = with_archive(report, found, written.size_bytes)
         _require_accepted(report, refused)
         write_manifest(check, report)
     return report, written.sha256

@@ -7,7 +7,7 @@ digest of them.
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic.main import IncEx
@@ -60,15 +60,6 @@ def training_photographs(
         for image in limited(find_images(root, folder, layout), limit, seed)
         if image.split == "train"
     ]
-
-
-def files_digest(files: Iterable[Path]) -> str:
-    """Return a digest of paths, sizes and times of files."""
-    digest = hashlib.sha256()
-    for path in files:
-        status = path.stat()
-        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]
 
 
 def folder_digest(folder: Path) -> str:

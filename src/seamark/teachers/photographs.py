@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from seamark.data.layout import Layout, category_folders
+from seamark.data.layout import Layout
+from seamark.data.root import category_folders
 from seamark.errors import DataError
 from seamark.files.plain import IMAGE_SUFFIXES
 from seamark.learning.batches import counted_random

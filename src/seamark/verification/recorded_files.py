@@ -11,6 +11,7 @@ from PIL import Image
 from seamark.errors import ManifestError
 from seamark.files.atomic import file_digest
 from seamark.files.images import array_digest, read_map, read_mask
+from seamark.files.wholeness import require_whole_png
 from seamark.manifests.base import Manifest
 from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.demo import DemoManifest
@@ -25,7 +26,6 @@ from seamark.manifests.preview import PreviewManifest
 from seamark.manifests.teacher import TeacherManifest
 from seamark.manifests.tilemaps import TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
-from seamark.masks.stored import is_whole_png
 
 Digest = Callable[[Path], str]
 Roots = Mapping[str, Path | None]
@@ -50,8 +50,7 @@ def map_digest(path: Path) -> str:
 
 def mask_digest(path: Path) -> str:
     """Return the digest of a mask, bool (H, W), whose file is whole."""
-    if not is_whole_png(path):
-        raise ManifestError(f"{path}: parts of the PNG file are missing or changed")
+    require_whole_png(path.read_bytes())
     return array_digest(read_mask(path))
 
 

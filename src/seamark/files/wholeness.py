@@ -1,4 +1,4 @@
-"""Whether a submitted PNG or TIFF file is there to its last byte and means the same to every decoder.
+"""Whether a PNG or TIFF file is there to its last byte and means the same to every decoder.
 
 Decoders stop where they have their pixels, and some fill what is missing: Pillow looks at no check sum of the pixels,
 tifffile reads an absent strip as zeros. Source: PNG specification, 3rd edition, sections 5, 8 and 10; TIFF 6.0.
@@ -15,6 +15,7 @@ import tifffile
 from PIL import Image
 
 from seamark.files.image_checks import PNG_SIGNATURE
+from seamark.files.image_kinds import ORIENTATION
 
 KNOWN_CHUNKS = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
 """All that a decoder of PNG must know; others whose names begin with a capital letter are essential too."""
@@ -25,8 +26,6 @@ AMBIGUOUS_CHUNKS = {b"acTL": "several pictures", b"tRNS": "transparency"}
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """Passes of an interlaced PNG: first column and row, steps between columns and between rows."""
 
-ORIENTATION = 274
-"""Number of the tag of TIFF and EXIF."""
 UPRIGHT = 1
 COMPRESSIONS = (tifffile.COMPRESSION.NONE, tifffile.COMPRESSION.ADOBE_DEFLATE, tifffile.COMPRESSION.DEFLATE)
 
