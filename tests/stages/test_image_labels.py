@@ -30,7 +30,7 @@ CASES = {
 def finished(folder, masks):
     """A run of one category: its truth is gathered, scored, drawn and reported by the stages."""
     run = SmallRun(folder, categories=("grey",))
-    path = run.out / "00_index/grey.json"
+    path = run.out / "00_index/grey/test_public.json"
     index = read_manifest(path, IndexManifest)
     images = [add_mask(run, image, masks) for image in index.images]
     write_manifest(path, index.model_copy(update={"images": tuple(images)}))
@@ -51,7 +51,7 @@ def add_mask(run, image, masks):
     file = f"grey/test_public/ground_truth/{image.id}_mask.png"
     (run.data / file).parent.mkdir(parents=True, exist_ok=True)
     write_mask(run.data / file, mask)
-    return image.model_copy(update={"mask": file, "mask_sha256": "0"})
+    return image.model_copy(update={"mask": file})
 
 
 @pytest.mark.parametrize("case", CASES)

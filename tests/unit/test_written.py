@@ -57,6 +57,10 @@ def test_a_key_that_stands_twice_is_refused_with_both_lines(text, message):
         ("run: 2024-02-30", "m.yaml, line 1: run: 2024-02-30 is no date that can be read; quote it"),
         ("seed: 010", 'm.yaml, line 1: seed: 010 is read as the number 8; write 8, or quote it: "010"'),
         ("run: 1:30", "m.yaml, line 1: run: 1:30 is read as the number 90"),
+        (
+            "run: 2024-01-02T03:04:05",
+            "m.yaml, line 1: run: 2024-01-02T03:04:05 is read as the date 2024-01-02 03:04:05; qu",
+        ),
         ("merge: {scale: 1:30.5}", "m.yaml, line 1: merge.scale: 1:30.5 is read as the number 90.5"),
     ],
 )

@@ -153,9 +153,11 @@ class SettingsFile:
             if node.tag in READ_AS and isinstance(value, str):
                 yield f"{self._where(node)}: {path}: {node.value} is no {READ_AS[node.tag]} that can be read; quote it"
             elif node.tag in READ_AS and (":" in digits or (digits.isdigit() and int(digits) != abs(value))):
+                kind = READ_AS[node.tag]
+                write = f"write {value}, or " if kind == "number" else ""
                 yield (
-                    f"{self._where(node)}: {path}: {node.value} is read as the number {value}; write {value}, or quote "
-                    f'it: "{node.value}"'
+                    f"{self._where(node)}: {path}: {node.value} is read as the {kind} {value}; {write}quote it: "
+                    f'"{node.value}"'
                 )
 
 
