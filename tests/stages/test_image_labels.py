@@ -56,7 +56,7 @@ def add_mask(run, image, masks):
 
 @pytest.mark.parametrize("case", CASES)
 def test_labels_decide_image_scores_and_only_masks_that_agree_decide_the_others(case, tmp_path, monkeypatch, caplog):
-    caplog.set_level(logging.WARNING, "seamark")
+    caplog.set_level(logging.INFO, "seamark")
     run, left_out = finished(tmp_path, case == "odd masks"), CASES[case]
     found = read_manifest(run.out / "90_eval/grey.json", EvaluationManifest)
     assert {image.id: image.left_out for image in found.images if image.left_out} == left_out
