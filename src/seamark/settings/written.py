@@ -62,7 +62,7 @@ class SettingsFile:
 
     def settings(self) -> dict[str, Any]:
         """Return the settings by section; ConfigError with every fault, if it has some."""
-        if problems := [*self.repeated(), *self._misread()]:
+        if problems := [*self._without_value()] or [*self.repeated(), *self._misread()]:
             raise ConfigError("\n".join(problems))
         try:
             found = yaml.safe_load(self._text)
@@ -142,6 +142,18 @@ class SettingsFile:
                 waiting += [((*keys, getattr(key, "value", "?")), value) for key, value in node.value]
             elif isinstance(node, yaml.SequenceNode):
                 waiting += [((*keys, position), value) for position, value in enumerate(node.value)]
+
+    def _without_value(self) -> Iterator[str]:
+        """Yield words between commas that YAML takes for keys: of a list without brackets, a number with commas."""
+        for keys, node in self._nodes():
+            for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+                between = self._text[key.end_mark.index : value.start_mark.index]
+                if isinstance(value, yaml.ScalarNode) and not value.value and ":" not in between:
+                    path = dotted((*keys, getattr(key, "value", "?")))
+                    yield (
+                        f"{self._where(key)}: {path}: stands between commas without a value; write a list as [a, b], "
+                        "a number without commas, as 2.5 or 1000000"
+                    )
 
     def _misread(self) -> Iterator[str]:
         """Yield scalars that are no value at all, and numbers that YAML reads as others than they look like."""
