@@ -23,6 +23,7 @@ from seamark.planning.workflow import (
     prepare,
     start,
     tell_refusals,
+    without_effect,
 )
 
 sources = prepare(workflow, PROJECT, "config.yaml")

@@ -16,7 +16,7 @@ rule index:
         root=literally(run.root),
         layout=run.config.data.layout,
         chosen=run.photographs.chosen,
-        image_px_max=run.config.data.image_px_max,
+        image_px_max=without_effect(run.config.data.image_px_max),
         files=run.photographs.listing,
         code=run.code("index"),
     message:

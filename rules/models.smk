@@ -21,7 +21,7 @@ rule distill:
         root=literally(run.root),
         layout=run.config.data.layout,
         train_images=run.config.data.train_images,
-        image_px_max=run.config.data.image_px_max,
+        image_px_max=without_effect(run.config.data.image_px_max),
         seed=run.config.seed,
         code=run.code("distill"),
     message:

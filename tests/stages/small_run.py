@@ -154,7 +154,6 @@ class SmallRun:
                 channels=photograph.shape[2],
                 sha256=file_digest(self.data / file),
                 mask=None,
-                mask_sha256=None,
             )
         )
         if known:

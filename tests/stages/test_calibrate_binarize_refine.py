@@ -60,7 +60,7 @@ def tree(tmp_path):
             Image.fromarray(photograph).save(tmp_path / "data" / file)
             facts = {"width": 80, "height": 60, "channels": 1, "sha256": file_digest(tmp_path / "data" / file)}
             label, light = image_id[: image_id.index("/")], "regular"
-            masks = {"mask": None, "mask_sha256": None}
+            masks = {"mask": None}
             images.append(ImageRecord(id=image_id, file=file, split=split, label=label, light=light, **facts, **masks))
             target = tmp_path / "fused" / split / f"{image_id}.tiff"
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -50,7 +50,6 @@ def build_index(root):
                 channels=1,
                 sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
                 mask=None,
-                mask_sha256=None,
             )
         )
     (manifest,), _ = write_lists(root / "out" / "00_index", "can", records)

@@ -48,7 +48,7 @@ class Flow:
                 (folder / split).mkdir(exist_ok=True)
                 Image.fromarray(np.full((SIZE, SIZE), grey, np.uint8)).save(folder / file)
                 facts = {"file": str(file), "sha256": file_digest(folder / file), "light": "regular", "label": "good"}
-                sizes = {"width": SIZE, "height": SIZE, "channels": 1, "mask": None, "mask_sha256": None}
+                sizes = {"width": SIZE, "height": SIZE, "channels": 1, "mask": None}
                 images.append(ImageRecord(id=f"{number:03d}", split=split, **facts, **sizes))
         write_lists(folder, "nut", images)
 

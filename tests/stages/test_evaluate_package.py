@@ -128,7 +128,6 @@ class Run:
             channels=1,
             sha256="0",
             mask=None,
-            mask_sha256=None,
         )
 
     def target(self, suffix):

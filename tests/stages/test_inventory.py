@@ -40,7 +40,6 @@ def test_what_is_read_and_what_is_passed_over_stand_in_one_line(part, capsys):
     (part / "train/good/readme.txt").touch()
     found = take_stock(part)
     assert found.line == f"{LINE}; passed over: folder notes/, 1 .txt"
-    assert found.passed_over == ("folder notes/", "1 .txt")
     (warning,) = found.warnings
     assert warning.startswith("bolt: folder notes/ (notes/overview.png): not read; ")
     assert capsys.readouterr().err == f"{found.line}\nwarning: {warning}\n"

@@ -51,7 +51,7 @@ def tree(tmp_path):
         (tmp_path / "data" / file).parent.mkdir(parents=True, exist_ok=True)
         pixels = cv2.resize(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8), SHAPE[::-1])
         Image.fromarray(pixels).save(tmp_path / "data" / file)
-        facts = {"width": SHAPE[1], "height": SHAPE[0], "channels": 3, "mask": None, "mask_sha256": None}
+        facts = {"width": SHAPE[1], "height": SHAPE[0], "channels": 3, "mask": None}
         facts |= {"split": "test_public", "label": image_id.split("/")[0], "light": "regular"}
         digest = file_digest(tmp_path / "data" / file)
         images.append(ImageRecord(id=image_id, file=file, sha256=digest, **facts))

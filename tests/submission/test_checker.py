@@ -93,7 +93,6 @@ def index(category, sizes, splits=("test_private", "test_private_mixed")):
             channels=1,
             sha256="0",
             mask=None,
-            mask_sha256=None,
         )
         for split in splits
         for number, (width, height) in enumerate(sizes)

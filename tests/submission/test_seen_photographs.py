@@ -10,7 +10,7 @@ from seamark.submission.seen_photographs import seen_test_photographs
 def image(category, split, name, digest):
     facts = {"label": None, "light": "regular", "width": 4, "height": 3, "channels": 1, "mask": None}
     file = f"{category}/{split}/{name}.png"
-    return ImageRecord(id=name, file=file, split=split, sha256=digest, mask_sha256=None, **facts)
+    return ImageRecord(id=name, file=file, split=split, sha256=digest, **facts)
 
 
 @pytest.mark.parametrize("learned", ["train", "validation"])

@@ -54,7 +54,7 @@ class Example:
 
     @property
     def record(self):
-        shared = {"label": None, "channels": 1, "mask": None, "mask_sha256": None}
+        shared = {"label": None, "channels": 1, "mask": None}
         size = {"width": SHAPE[1], "height": SHAPE[0]}
         return ImageRecord(
             id=self.id, file=self.id, split=self.split, light=self.light, sha256=self.id, **shared, **size

@@ -81,7 +81,6 @@ class World:
             channels=1,
             sha256="0",
             mask=None,
-            mask_sha256=None,
         )
 
     def _add_truth(self, split, name, truth, bad):

@@ -212,3 +212,27 @@ def test_the_other_remedy_for_few_photographs_in_mvtec_ad(tmp_path):
     (tmp_path / "bolt/validation/good").mkdir(parents=True)
     shutil.move(tmp_path / "bolt/train/good/006.png", tmp_path / "bolt/validation/good/006.png")
     plan(tmp_path, {"splits": AD["splits"]}, {})
+
+
+@pytest.mark.parametrize(
+    ("found", "read", "right"),
+    [
+        ("Bolt/test_private", "", "bolt/test_private"),
+        ("bolt/private", "", "bolt/test_private"),
+        ("bolt/test_private", "bolt", ""),
+        ("bolt/test_private", "..", ""),
+    ],
+)
+def test_a_truth_root_of_which_nothing_is_read_is_refused(tmp_path, found, read, right):
+    build(tmp_path / "photographs", IN_AD2, "bolt", "nut")
+    truth = tmp_path / "truth"
+    (truth / found).mkdir(parents=True)
+    with pytest.raises(
+        SeamarkError, match=r"data\.truth_root: .* has no folder bolt/test_private, nor .*correct the path"
+    ):
+        plan(tmp_path / "photographs", AD2 | {"truth_root": str(truth / read)}, {})
+    if right:
+        (truth / right).parent.mkdir(exist_ok=True)
+        (truth / found).rename(truth / right)
+    (warning,) = plan(tmp_path / "photographs", AD2 | {"truth_root": str(truth)}, {}).photographs.warnings
+    assert re.match(r"data\.truth_root: .* has no folder nut/test_private;", warning)

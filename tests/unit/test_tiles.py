@@ -51,7 +51,6 @@ def add_image(root, name, size=(50, 40), mode="RGB", split="train", seed=0):
         channels=channels,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         mask=None,
-        mask_sha256=None,
     )
 
 

@@ -57,6 +57,16 @@ def test_a_key_that_stands_twice_is_refused_with_both_lines(text, message):
         ("run: 2024-02-30", "m.yaml, line 1: run: 2024-02-30 is no date that can be read; quote it"),
         ("seed: 010", 'm.yaml, line 1: seed: 010 is read as the number 8; write 8, or quote it: "010"'),
         ("run: 1:30", "m.yaml, line 1: run: 1:30 is read as the number 90"),
+        (
+            "run: 2024-01-02T03:04:05",
+            "m.yaml, line 1: run: 2024-01-02T03:04:05 is read as the date 2024-01-02 03:04:05; qu",
+        ),
+        (
+            "data: {categories: woven, washers}",
+            "m.yaml, line 1: data.washers: stands between commas without a value; write a list as [a, b], a number",
+        ),
+        ("merge:\n  {scale: 0,5}", "m.yaml, line 2: merge.5: stands between commas without a value"),
+        ("data: {image_px_max: 1,000,000}", "m.yaml, line 1: data.000: stands between commas"),
         ("merge: {scale: 1:30.5}", "m.yaml, line 1: merge.scale: 1:30.5 is read as the number 90.5"),
     ],
 )
@@ -86,9 +96,13 @@ def test_what_is_plain_is_read(content, settings):
          'quote it: "2024_01"'),
         ("run: 007", f'run: {NAME}, found 007 (m.yaml, line 1), which is read as the number 7; quote it: "007"'),
         ("run: 7", f'run: {NAME}, found 7 (m.yaml, line 1); quote it: "7"'),
+        ("run: .5", f"run: {NAME}, found .5 (m.yaml, line 1), which is read as the number 0.5\n"),
+        ("run: -1", f"run: {NAME}, found -1 (m.yaml, line 1)\n"),
+        ("merge: {5: 1}", "merge.5 (m.yaml, line 1): expected a key that is text, found 5, which is read as the number "
+         "5\n"),
         ("run: no", f'run: {NAME}, found no (m.yaml, line 1), which is read as false; quote it: "no"'),
         ("run: 2024-01-02", f'run: {NAME}, found 2024-01-02 (m.yaml, line 1); quote it: "2024-01-02"'),
-        ("run: ~", f'run: {NAME}, found ~ (m.yaml, line 1), which is read as null; quote it: "~"'),
+        ("run: ~", f'run: {NAME}, found ~ (m.yaml, line 1), which is read as null\n'),
         ("run:", f"run: {NAME}, found nothing (m.yaml, line 1), which is read as null; leave the key out"),
         ("run: &name 1.0", f'run: {NAME}, found 1.0 (m.yaml, line 1); quote it: "1.0"'),
         ("merge:", "merge: expected settings by name, found nothing (m.yaml, line 1), which is read as null; write {}"),
@@ -113,7 +127,7 @@ def test_a_message_quotes_what_stands_in_the_file(text, message):
     file = SettingsFile("m.yaml", text.encode())
     with pytest.raises(ConfigError) as caught:
         load_config(file.settings(), Sources(((file, ()),)))
-    assert f"  - {message}" in str(caught.value)
+    assert f"  - {message}" in f"{caught.value}\n"
 
 
 def test_the_last_file_with_a_setting_is_quoted():

@@ -176,6 +176,35 @@ def test_other_photographs_of_a_test_split_are_scored_by_the_model_that_is_there
     assert project.planned() == of_split + late_jobs("bolt", ()) + Counter([("inventory", "bolt", None)])
 
 
+OF_TRUTH = Counter([("evaluate", "bolt", None), ("report", None, None)])
+
+
+@pytest.mark.parametrize(
+    ("change", "jobs"),
+    [
+        (
+            lambda project: draw_mask(
+                project.folder / "photographs/bolt/test_public/ground_truth/bad/000_regular_mask.png", defect=False
+            ),
+            OF_TRUTH + Counter([("truth", "bolt", "test_public"), ("preview", "bolt", "test_public")]),
+        ),
+        (
+            lambda project: draw_mask(project.folder / "truth/bolt/test_private/001_mask.png", defect=False),
+            OF_TRUTH + Counter([("truth", "bolt", "test_private"), ("preview", "bolt", "test_private")]),
+        ),
+        (lambda project: project.configure({"data": {"image_px_max": 10**6}}), Counter()),
+        (
+            lambda project: project.configure({"package": {"map_scale": 0.5}}),
+            Counter([("package", None, None), ("report", None, None)]),
+        ),
+    ],
+    ids=["public mask", "private mask", "limit", "package"],
+)
+def test_only_what_reads_a_thing_is_made_again(project, change, jobs):
+    change(project)
+    assert project.planned() == jobs
+
+
 def test_identical_manifests_stop_the_next_call(project):
     """An early stage made again with the same result: what follows is up to date in the next call."""
     project.snakemake("out/tiny/00_index/bolt/train.json", options=("--force",))

@@ -35,7 +35,7 @@ def photographs(tmp_path_factory):
             place = folder / "own/{photographs}" / category / split
             place.mkdir()
             (place / "000_regular.png").touch()
-    (folder / "own/{truth}").mkdir()
+    (folder / "own/{truth}/woven/test_private").mkdir(parents=True)
     (folder / "own/file").touch()
     return folder
 

@@ -94,20 +94,17 @@ def _record(root: Path, image: FoundImage, most_pixels: int) -> ImageRecord:
     path = root / image.file
     content = read_image_file(path, most_pixels)
     width, height, channels = photograph_header(content, path, most_pixels)
-    mask_digest = None
     if image.mask is not None:
         mask_path = root / image.mask
         if not mask_path.is_file():
             raise DataError(missing_masks(root, [image]))
         _checked_defect_px(mask_path, path, width, height)
-        mask_digest = file_digest(mask_path)
     return ImageRecord(
         **asdict(image),
         width=width,
         height=height,
         channels=channels,
         sha256=hashlib.sha256(content).hexdigest(),
-        mask_sha256=mask_digest,
     )
 
 

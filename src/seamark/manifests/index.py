@@ -30,7 +30,6 @@ class ImageRecord(Record):
     mask: Inside | None
     """Path of the truth mask relative to the data root; None for private images, for good ones without a mask, and for
     all of a category without masks."""
-    mask_sha256: str | None
 
 
 class IndexManifest(Manifest):

@@ -8,10 +8,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from seamark.data.layout import OFFICIAL_COUNTS, listing_digest, require_official_counts
+from seamark.data.layout import OFFICIAL_COUNTS, FoundImage, listing_digest, require_official_counts
 from seamark.data.root import RootSurvey, survey_root
 from seamark.data.survey import CategorySurvey, survey_category
 from seamark.errors import ConfigError
+from seamark.files.plain import looked_for, shown
 from seamark.planning.refusals import require_photographs
 from seamark.planning.variations import Variation
 from seamark.settings.config import Config
@@ -51,12 +52,25 @@ class PlannedPhotographs:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What lies beside the categories and is not read, one sentence each; of others none, if some are named."""
+        """What is not read, one sentence each: beside the categories, unless some are named, and no private truth."""
         if self._demo:
             return ()
         every = self._data.categories == "all"
         records = self._root.unrecognised.values()
-        return tuple(str(record) for record in records if every or not record.looks_like_data)
+        unread = [str(record) for record in records if every or not record.looks_like_data]
+        unknown = [place for place, known in self._truth.items() if not known]
+        where = f"{self._data.truth_root} has no folder {', '.join(map(shown, unknown))}"
+        warning = f"data.truth_root: {where}; what is good and bad there counts as unknown"
+        return (*unread, *([warning] if unknown else []))
+
+    @cached_property
+    def _truth(self) -> dict[str, bool]:
+        """Whether the private truth of a category's split has a folder, by its place below ``data.truth_root``."""
+        root = self._data.truth_root
+        if self._demo or root is None:
+            return {}
+        pairs = product(self.categories, (split for split in self._data.splits if split in PRIVATE_SPLITS))
+        return {place: (root / place).is_dir() for place in map("/".join, pairs)}
 
     @cached_property
     def _surveys(self) -> dict[str, CategorySurvey]:
@@ -83,8 +97,15 @@ class PlannedPhotographs:
         Raises
         ------
         ConfigError, DataError
-            Naming the category and what it lacks.
+            Naming the category and what it lacks, or the truth root if nothing in it is read.
         """
+        truth_root = self._data.truth_root
+        if truth_root is not None and self._truth and not any(self._truth.values()):
+            raise ConfigError(
+                f"data.truth_root: {looked_for(truth_root)} has no folder {next(iter(self._truth))}, nor that of "
+                "another category and private split; correct the path, or the names in it, or set it to null if no "
+                "private truth is known"
+            )
         listed = list(variations)
         for category in self.categories:
             if self._demo:
@@ -122,11 +143,15 @@ class PlannedPhotographs:
         return {} if limit is None else {"train_images": limit, "seed": self._config.seed}
 
     def listing(self, wildcards: Any) -> str | None:
-        """Return a digest of the files of a category's split, or None for the demo, whose manifest is an input."""
+        """Return a digest of the photographs of a category's split, or None for the demo, whose manifest is an input.
+
+        Of masks only their names count: what is in them is read by the truth alone.
+        """
         if self._demo:
             return None
-        images = [image for image in self._surveys[wildcards.category].images if image.split == wildcards.split]
-        return listing_digest(self._data.root, [name for image in images for name in (image.file, image.mask) if name])
+        images = self._images(wildcards)
+        names = hashlib.sha256("\n".join(image.mask or "" for image in images).encode()).hexdigest()[:16]
+        return f"{listing_digest(self._data.root, [image.file for image in images])} {names}"
 
     def passed_over(self, wildcards: Any) -> str | None:
         """Return a digest of what a category has that nothing reads, None for the demo."""
@@ -136,8 +161,14 @@ class PlannedPhotographs:
         return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
     def truth_listing(self, wildcards: Any) -> str | None:
-        """Return a digest of the private truth files of a category's split, None where there are none."""
-        if self._demo or self._data.truth_root is None:
+        """Return digests of the masks of a category's split and of its private truth, None for the demo."""
+        if self._demo:
             return None
-        folder = self._data.truth_root / wildcards.category / wildcards.split
-        return listing_digest(folder, sorted(path.name for path in folder.iterdir())) if folder.is_dir() else None
+        digests = [listing_digest(self._data.root, [image.mask for image in self._images(wildcards) if image.mask])]
+        if self._truth.get(f"{wildcards.category}/{wildcards.split}") and self._data.truth_root is not None:
+            folder = self._data.truth_root / wildcards.category / wildcards.split
+            digests.append(listing_digest(folder, sorted(path.name for path in folder.iterdir())))
+        return " ".join(digests)
+
+    def _images(self, wildcards: Any) -> list[FoundImage]:
+        return [image for image in self._surveys[wildcards.category].images if image.split == wildcards.split]

@@ -67,6 +67,14 @@ def literally(value: str | None) -> Callable[[Any], str | None]:
     return lambda _wildcards: value
 
 
+def without_effect(value: Any) -> Callable[..., Any]:
+    """Return a params function for what only decides whether there is a result: changed, it makes nothing again.
+
+    Snakemake's documentation promises so of functions that ask for more than wildcards.
+    """
+    return lambda _wildcards, threads: value  # noqa: ARG005  # its name is what counts
+
+
 def tell_refusals(workflow: Any) -> None:
     """Let what the functions of all rules refuse end the call with its message alone, without Snakemake's trace."""
     for rule in workflow.rules:

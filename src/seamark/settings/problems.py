@@ -1,6 +1,7 @@
 """What is wrong with a configuration, in the words of its files: every error of the schema is translated here."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -97,7 +98,11 @@ class Translation:
         what = f"{dotted((*keys, text))}{self._place((*keys, key))}: "
         if isinstance(key, str):
             return f"{what}expected {_expected_text({'pattern': NAME})}, found {text}"
-        return f'{what}expected a key that is text, found {text}, which is read as {_kind(key)}; quote it: "{text}"'
+        parts = list(self._branches(self._schema_at(keys)))
+        names = not any("patternProperties" in part for part in parts) or re.match(NAME, text)
+        quoted = names and not any("properties" in part for part in parts)
+        remedy = f'; quote it: "{text}"' if quoted else ""
+        return f"{what}expected a key that is text, found {text}, which is read as {_kind(key)}{remedy}"
 
     def _mismatch(self, keys: Keys, schema: Schema) -> str:
         """Say what is expected of a setting, what stands there, and what may be meant."""
@@ -118,7 +123,9 @@ class Translation:
             return "; write {} for its defaults" if "object" in kinds else "; write none"
         if not text:
             return "; leave the key out for its default"
-        if isinstance(value, list | tuple | Mapping | bytes) or not ("string" in kinds or text in words):
+        patterns = [part.get("pattern", "") for part in self._branches(schema) if part.get("type") == "string"]
+        quoted = text in words or any(re.match(pattern, text) for pattern in patterns)
+        if isinstance(value, list | tuple | Mapping | bytes) or not quoted:
             return ""
         place = self.sources.written(keys)
         shell = place is not None and place.where == COMMAND_LINE and len(keys) == 1

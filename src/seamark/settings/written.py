@@ -62,7 +62,7 @@ class SettingsFile:
 
     def settings(self) -> dict[str, Any]:
         """Return the settings by section; ConfigError with every fault, if it has some."""
-        if problems := [*self.repeated(), *self._misread()]:
+        if problems := [*self._without_value()] or [*self.repeated(), *self._misread()]:
             raise ConfigError("\n".join(problems))
         try:
             found = yaml.safe_load(self._text)
@@ -143,6 +143,18 @@ class SettingsFile:
             elif isinstance(node, yaml.SequenceNode):
                 waiting += [((*keys, position), value) for position, value in enumerate(node.value)]
 
+    def _without_value(self) -> Iterator[str]:
+        """Yield words between commas that YAML takes for keys: of a list without brackets, a number with commas."""
+        for keys, node in self._nodes():
+            for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+                between = self._text[key.end_mark.index : value.start_mark.index]
+                if isinstance(value, yaml.ScalarNode) and not value.value and ":" not in between:
+                    path = dotted((*keys, getattr(key, "value", "?")))
+                    yield (
+                        f"{self._where(key)}: {path}: stands between commas without a value; write a list as [a, b], "
+                        "a number without commas, as 2.5 or 1000000"
+                    )
+
     def _misread(self) -> Iterator[str]:
         """Yield scalars that are no value at all, and numbers that YAML reads as others than they look like."""
         for keys, node in self._nodes():
@@ -153,9 +165,11 @@ class SettingsFile:
             if node.tag in READ_AS and isinstance(value, str):
                 yield f"{self._where(node)}: {path}: {node.value} is no {READ_AS[node.tag]} that can be read; quote it"
             elif node.tag in READ_AS and (":" in digits or (digits.isdigit() and int(digits) != abs(value))):
+                kind = READ_AS[node.tag]
+                write = f"write {value}, or " if kind == "number" else ""
                 yield (
-                    f"{self._where(node)}: {path}: {node.value} is read as the number {value}; write {value}, or quote "
-                    f'it: "{node.value}"'
+                    f"{self._where(node)}: {path}: {node.value} is read as the {kind} {value}; {write}quote it: "
+                    f'"{node.value}"'
                 )
 
 

@@ -150,8 +150,6 @@ def _index(_: Path, manifest: Any, roots: Roots) -> Listed:
     root = roots["data"] or Path()
     for image in manifest.images:
         yield root / image.file, image.sha256, file_digest
-        if image.mask is not None:
-            yield root / image.mask, image.mask_sha256, file_digest
 
 
 def _truth(_: Path, manifest: Any, roots: Roots) -> Listed:
