@@ -20,6 +20,7 @@ from seamark.planning.workflow import (
     limits,
     literally,
     offered_gpus,
+    pin,
     prepare,
     start,
 )
@@ -35,6 +36,7 @@ keep_results(Job)
 run = Plan(config, PROJECT, sources)
 RUN = run.out
 GPUS = offered_gpus(workflow, run.gpus)
+pin(run)
 
 
 wildcard_constraints:
