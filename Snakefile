@@ -20,6 +20,7 @@ from seamark.planning.workflow import (
     limits,
     literally,
     offered_gpus,
+    pin,
     prepare,
     start,
     tell_refusals,
@@ -36,6 +37,7 @@ keep_results(Job)
 run = Plan(config, PROJECT, sources)
 RUN = run.out
 GPUS = offered_gpus(workflow, run.gpus)
+pin(run)
 
 
 wildcard_constraints:

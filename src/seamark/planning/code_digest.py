@@ -37,7 +37,12 @@ PROGRESS_CALLS = {"map", "map_items", "track"}
 
 
 @cache
-def code_digest(script: Path, modules: tuple[str, ...] = (), weights: tuple[WeightsSource, ...] = ()) -> str:
+def code_digest(
+    script: Path,
+    modules: tuple[str, ...] = (),
+    weights: tuple[WeightsSource, ...] = (),
+    loops: tuple[tuple[str, str], ...] = (),
+) -> str:
     """Return a digest that changes when code changes that can decide what a stage writes.
 
     Comments, docstrings, layout, annotations of functions, texts of errors, logs and progress, and descriptions of
@@ -52,6 +57,8 @@ def code_digest(script: Path, modules: tuple[str, ...] = (), weights: tuple[Weig
         Modules that the job gets by name, such as its detector.
     weights : tuple of WeightsSource
         Published weights that the job reads: their digests count, and the networks that they belong to.
+    loops : tuple of (str, str)
+        Variables that pin the loops of libraries, and their values.
 
     Returns
     -------
@@ -69,6 +76,7 @@ def code_digest(script: Path, modules: tuple[str, ...] = (), weights: tuple[Weig
         digest.update(f"\n{module}\n{source}".encode())
     for file in sorted({file for path, source in sources.values() for file in _named_files(path, source)}):
         digest.update(file.read_bytes())
+    digest.update("".join(f"\n{name}={value}" for name, value in loops).encode())
     return digest.hexdigest()[:16]
 
 

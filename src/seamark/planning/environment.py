@@ -10,7 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from seamark.errors import SeamarkError
+from seamark.errors import ConfigError, SeamarkError
+from seamark.running.processor import FREE, NEEDED, pinned_variables, processor_facts
 
 KEPT_MEMORY = "glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=67108864"
 """What is freed stays with the process for the next tile, up to 64 MiB and in pieces below 32 MiB. Given back to the
@@ -46,6 +47,46 @@ def prepare_environment(project: Path, on_node: bool = False) -> None:
     os.environ.setdefault("GLIBC_TUNABLES", KEPT_MEMORY)
     if problems := list(unusable_places()):
         raise SeamarkError("\n".join(problems))
+
+
+def pin_loops(reproducible: str) -> list[str]:
+    """Let all jobs take the loops that every x86-64 processor with AVX2 has, if that is asked for.
+
+    Parameters
+    ----------
+    reproducible : str
+        ``this_cpu`` leaves the choice to the libraries and the user's variables, ``any_cpu`` sets these.
+
+    Returns
+    -------
+    list of str
+        What the user had set otherwise, one line each.
+
+    Raises
+    ------
+    ConfigError
+        If this processor lacks the instructions.
+    """
+    if reproducible != "any_cpu":
+        return []
+    name, instructions = processor_facts()
+    if missing := [needed for needed in NEEDED if needed not in instructions]:
+        raise ConfigError(
+            f"reproducible: any_cpu needs an x86-64 processor with {' and '.join(NEEDED)}, and {name} lacks "
+            f"{' and '.join(missing)}; run on another machine, or set reproducible: this_cpu"
+        )
+    wanted = dict.fromkeys(FREE, "") | pinned_variables(instructions)
+    if "hwcaps" in os.environ.get("GLIBC_TUNABLES", ""):
+        wanted["GLIBC_TUNABLES"] = KEPT_MEMORY
+    told = []
+    for variable, value in wanted.items():
+        if (given := os.environ.get(variable, "")) not in ("", value):
+            told.append(f"reproducible: any_cpu: jobs have {variable}={value}, not {given} as it was set")
+        if value:
+            os.environ[variable] = value
+        else:
+            os.environ.pop(variable, None)
+    return told
 
 
 def unusable_places() -> Iterator[str]:

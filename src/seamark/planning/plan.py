@@ -33,6 +33,7 @@ from seamark.planning.teachers import PlannedTeachers
 from seamark.planning.variations import FOR_THRESHOLDS, Variation, plain, read_variations, with_member_presets
 from seamark.registry import DETECTORS
 from seamark.running.devices import visible_gpus
+from seamark.running.processor import PINNED
 from seamark.settings.base import Settings
 from seamark.settings.comparison import ComparisonPageSettings
 from seamark.settings.config import check_overrides, load_config
@@ -166,12 +167,14 @@ class Plan:
         return DETECTORS[wildcards.detector].target
 
     def code(self, rule: str) -> Params:
-        """Return a params function that gives the digest of the code that a rule's jobs run."""
+        """Return a params function that gives the digest of the code that a rule's jobs run, pinned loops included."""
         script = self.stages / f"{work_of(rule)}.py"
+        loops = tuple(PINNED.items()) if self.config.reproducible == "any_cpu" else ()
 
         def digest(wildcards: Any) -> str:
             detector = (DETECTORS[wildcards.detector].module,) if script.stem in ("train", "infer") else ()
-            return code_digest(script, detector, tuple(needed.source for needed in self._weights_of(rule, wildcards)))
+            weights = tuple(needed.source for needed in self._weights_of(rule, wildcards))
+            return code_digest(script, detector, weights, loops)
 
         return digest
 

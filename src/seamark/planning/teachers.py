@@ -26,7 +26,8 @@ class PlannedTeachers:
 
     def key(self, settings: TeacherSettings) -> str:
         """Return the name of a teacher's folder."""
-        return teacher_key(settings, self._photographs(settings.distill.image_folder), self._config.seed)
+        photographs = self._photographs(settings.distill.image_folder)
+        return teacher_key(settings, photographs, self._config.seed, self._config.reproducible)
 
     def of(self, block: Settings) -> str | None:
         """Return the name of the teacher that a detector needs distilled, None for other detectors."""

@@ -26,7 +26,7 @@ from seamark.settings.crossfit import CROSSFIT_TRAIN
 from seamark.settings.light_variants import VALIDATION_VARIANTS
 from seamark.settings.written import UNKNOWN, Keys, SettingsFile, Sources
 
-OF_THE_RUN = ("run", "seed", "data", "demo", "keep_tiles", "package", "report", "compare", "ablate")
+OF_THE_RUN = ("run", "seed", "reproducible", "data", "demo", "keep_tiles", "package", "report", "compare", "ablate")
 """Sections that all variations have in common; a variation cannot change them."""
 FOR_THRESHOLDS: tuple[Split, ...] = (VALIDATION_VARIANTS, CROSSFIT_TRAIN)
 """Splits that are none of the data set and get maps and statistics only."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seamark.errors import SeamarkError
-from seamark.planning.environment import prepare_environment
+from seamark.planning.environment import pin_loops, prepare_environment
 from seamark.planning.plan import Plan
 from seamark.planning.settings_files import read_sources
 from seamark.repair import export_configuration
@@ -42,6 +42,17 @@ def offered_gpus(workflow: Any, visible: int) -> int:
     return int(workflow.global_resources["gpu"].value)
 
 
+def pin(run: Plan) -> None:
+    """Name the loops that jobs take where the run is to be the same on other processors.
+
+    Raises
+    ------
+    ConfigError
+        If this processor lacks them.
+    """
+    sys.stderr.write("".join(f"warning: {text}\n" for text in pin_loops(run.config.reproducible)))
+
+
 def limits(workflow: Any, run: Plan) -> dict[str, Any]:
     """Return what Snakemake may use, ready for JSON."""
     return run.forecast.limits(workflow.global_resources, local=workflow.local_exec)
@@ -59,7 +70,10 @@ def start(workflow: Any, run: Plan) -> None:
     run.require_weights(jobs)
     run.forecast.require_room(jobs, workflow.global_resources, local=workflow.local_exec)
     run.claim_run_folder()
-    sys.stderr.write("".join(f"warning: {text}\n" for text in run.photographs.warnings))
+    warnings = list(run.photographs.warnings)
+    if run.config.reproducible == "any_cpu" and workflow.global_resources["gpu"].value:
+        warnings.append("reproducible: any_cpu holds for no network on a GPU; --resources gpu=0 keeps to the CPU")
+    sys.stderr.write("".join(f"warning: {text}\n" for text in warnings))
 
 
 def literally(value: str | None) -> Callable[[Any], str | None]:

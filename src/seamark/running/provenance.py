@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from seamark.running.processor import loops
+
 PACKAGES = ("seamark", "snakemake", "numpy", "scipy", "opencv-python-headless", "pillow", "tifffile", "torch", "timm")
 
 
@@ -85,6 +87,7 @@ def provenance(params: Mapping[str, Any], wildcards: Mapping[str, str], stopwatc
         "host": platform.node(),
         "platform": platform.platform(),
         "processors": os.cpu_count(),
+        **loops(),
         "executable": sys.executable,
         "versions": package_versions(),
         "git_commit": git_commit(),

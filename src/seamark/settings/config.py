@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from importlib import import_module
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -67,6 +67,11 @@ class Config(Settings):
 
     run: Name = Field("demo", description="name of the output folder out/<run>")
     seed: int = Field(1, ge=0, le=2**31 - 1, description="seed from which the seed of every job is derived")
+    reproducible: Literal["this_cpu", "any_cpu"] = Field(
+        "this_cpu",
+        description="where the same seed gives the same bytes without a GPU: this_cpu: on processors of the same kind; "
+        "any_cpu: on every x86-64 one with AVX2, in more time. Changed, it makes everything anew",
+    )
     data: DataSettings = Field(default_factory=DataSettings, description="where the images are")
     demo: DemoSettings = Field(
         default_factory=DemoSettings, description="the generated data set, drawn when data.demo is true"

@@ -34,9 +34,13 @@ def wanted_teacher(block: Settings) -> TeacherSettings | None:
     return None
 
 
-def teacher_key(settings: TeacherSettings, photographs: str, seed: int) -> str:
-    """Return the name of a teacher's folder, 16 hexadecimal digits, by settings, digest of the photographs and seed."""
-    facts = [settings.model_dump(mode="json", exclude=WITHOUT_EFFECT), photographs, seed]
+def teacher_key(settings: TeacherSettings, photographs: str, seed: int, reproducible: str = "this_cpu") -> str:
+    """Return the name of a teacher's folder, 16 hexadecimal digits, by settings, digest of the photographs and seed.
+
+    With ``reproducible`` as ``any_cpu`` a teacher has other bits, and a folder of its own.
+    """
+    facts: list[object] = [settings.model_dump(mode="json", exclude=WITHOUT_EFFECT), photographs, seed]
+    facts += [] if reproducible == "this_cpu" else [reproducible]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
