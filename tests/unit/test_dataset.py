@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from tests.indexes import index_category, truth_of_category
 
-from seamark.data.index import left_out_lines
-from seamark.data.inventory import category_inventory, require_one_kind
+from seamark.data.index import left_out_lines, require_one_kind
+from seamark.data.inventory import category_inventory
 from seamark.data.layout import OFFICIAL_COUNTS, find_images, listing_digest, require_official_counts
 from seamark.data.root import category_folders
 from seamark.errors import DataError

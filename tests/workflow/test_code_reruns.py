@@ -59,7 +59,7 @@ ROWS = [
     ("src/seamark/masks/binarize.py", '"""', '"""Said differently: ', set()),
     ("src/seamark/manifests/masks.py", '"""', '"""Said differently: ', set()),
     ("src/seamark/settings/binarize.py", 'description="', 'description="Said differently: ', set()),
-    ("src/seamark/data/layout.py", "UNUSABLE = {", "# Refused in names.\nUNUSABLE = {", set()),
+    ("src/seamark/data/layout.py", "MOST_NAME_BYTES = 2", "# Refused in names.\nMOST_NAME_BYTES = 2", set()),
     ("src/seamark/maps/merging.py", "blend: str) -> Float64Array", "blend: object) -> object", set()),
     ("stages/merge.py", '"images merged"', '"maps"', set()),
     # what decides results
@@ -67,7 +67,7 @@ ROWS = [
     ("src/seamark/learning/batches.py", "zlib.crc32", "zlib.adler32", TRAINED | {"distill"}),
     ("src/seamark/tiles/light_variants.py", "crc32(category", "adler32(category", TRAINED | {"crop", "binarize"}),
     ("src/seamark/demo/woven.py", "PITCH_PX = (14.0", "PITCH_PX = (13.0", {"demo"}),
-    ("src/seamark/data/layout.py", "EVERY = 10", "EVERY = 9", {"index", "truth", "distill", "package"}),
+    ("src/seamark/data/layout.py", "EVERY = 10", "EVERY = 9", {"index", "inventory", "truth", "distill", "package"}),
     ("src/seamark/detectors/inp_former/network.py", "MLP_RATIO = 4", "MLP_RATIO = 3", of("inp_former")),
     ("src/seamark/detectors/feature_bank.py", "VECTORS = 16", "VECTORS = 8", of("feature_bank")),
     ("src/seamark/detectors/efficientad/winograd.py", "\nimport", "\nNEW = 1\nimport", of("efficientad")),

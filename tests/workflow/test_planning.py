@@ -73,7 +73,7 @@ def test_folders_with_braces_simply_work(project):
     (project.folder / "photographs").rename(project.folder / "{a/{category},{0}")
     (project.folder / "truth").rename(project.folder / "{truth}")
     project.configure({"data": {"root": "{a/{category},{0}", "truth_root": "{truth}", "demo": False}, "run": "b"})
-    project.snakemake("out/b/00_index/bolt/test_public.truth.json")
+    project.snakemake("out/b/00_index/bolt/test_private.truth.json")
     assert "train" in project.snakemake("submission", "out/b/plan.json", options=("-n",)).stdout
 
 

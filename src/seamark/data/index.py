@@ -1,12 +1,11 @@
 """The index of a category and split: every image checked before hours are spent on it."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
-from seamark.data.inventory import require_one_kind
 from seamark.data.layout import FoundImage, Layout, limited, truth_file
 from seamark.data.root import category_folders
 from seamark.data.survey import missing_masks, survey_category
@@ -15,6 +14,7 @@ from seamark.files.atomic import file_digest
 from seamark.files.image_checks import MAX_PIXELS, orientation_note, read_image_file
 from seamark.files.images import photograph_header, read_mask
 from seamark.files.parallel import MapItems
+from seamark.files.plain import examples
 from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
 from seamark.settings.base import Split
 
@@ -59,6 +59,36 @@ def index_split(
     records = tuple(cast("list[ImageRecord]", mapped))
     require_one_kind(f"{root / category} {split}", ((record.channels, record.file) for record in records))
     return IndexManifest(category=category, split=split, layout=layout, images=records)
+
+
+def require_one_kind(what: str, photographs: Iterable[tuple[Literal[1, 3], str]]) -> None:
+    """Refuse grey and RGB photographs side by side, as a network sees other features in the one than in the other.
+
+    Parameters
+    ----------
+    what : str
+        What the photographs are, for the message.
+    photographs : iterable of (int, str)
+        Channels, 1 or 3, and file of each, of one split or of all that are learned from and scored together.
+
+    Raises
+    ------
+    DataError
+        If there are both, with their numbers and examples.
+    """
+    kinds: dict[int, list[str]] = {1: [], 3: []}
+    for channels, file in photographs:
+        kinds[channels].append(file)
+    if all(kinds.values()):
+        fewer, more = ("grey", "RGB") if len(kinds[1]) < len(kinds[3]) else ("RGB", "grey")
+        raise DataError(
+            f"{what}: {_listed('grey', kinds[1])} and {_listed('RGB', kinds[3])}, expected one kind in all splits; "
+            f"convert the {fewer} ones to {more}, or all to grey"
+        )
+
+
+def _listed(kind: str, files: Sequence[str]) -> str:
+    return f"{len(files)} {kind} photograph(s) ({', '.join(examples(files))})"
 
 
 def find_truth(index: IndexManifest, root: Path, truth_root: Path | None, map_images: MapItems) -> TruthManifest:

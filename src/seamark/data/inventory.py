@@ -2,10 +2,9 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
 
+from seamark.data.index import require_one_kind
 from seamark.data.passed_over import PassedOver, category_line
-from seamark.errors import DataError
 from seamark.files.plain import examples
 from seamark.manifests.index import ImageRecord, IndexManifest
 from seamark.manifests.inventory import InventoryManifest
@@ -63,33 +62,3 @@ def _consequence(group: Sequence[ImageRecord]) -> str:
     if learned and tested:
         return LEARNED_TEST
     return HELD_OUT if len(learned) > 1 else TWICE
-
-
-def require_one_kind(what: str, photographs: Iterable[tuple[Literal[1, 3], str]]) -> None:
-    """Refuse grey and RGB photographs side by side, as a network sees other features in the one than in the other.
-
-    Parameters
-    ----------
-    what : str
-        What the photographs are, for the message.
-    photographs : iterable of (int, str)
-        Channels, 1 or 3, and file of each, of one split or of all that are learned from and scored together.
-
-    Raises
-    ------
-    DataError
-        If there are both, with their numbers and examples.
-    """
-    kinds: dict[int, list[str]] = {1: [], 3: []}
-    for channels, file in photographs:
-        kinds[channels].append(file)
-    if all(kinds.values()):
-        fewer, more = ("grey", "RGB") if len(kinds[1]) < len(kinds[3]) else ("RGB", "grey")
-        raise DataError(
-            f"{what}: {_listed('grey', kinds[1])} and {_listed('RGB', kinds[3])}, expected one kind in all splits; "
-            f"convert the {fewer} ones to {more}, or all to grey"
-        )
-
-
-def _listed(kind: str, files: Sequence[str]) -> str:
-    return f"{len(files)} {kind} photograph(s) ({', '.join(examples(files))})"

@@ -243,39 +243,30 @@ def truth_file(truth_folder: Path, image_id: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _images(listing: Listing, folder: str) -> Iterator[tuple[str, str]]:
-    """Give the images of a folder: what each is called without its suffix, and its path below the category."""
-    for name in listing.get(folder, ()):
-        if suffix(name) in IMAGE_SUFFIXES:
-            yield stem(name), f"{folder}/{name}"
-
-
 def _light(name: str) -> str:
     numbered = re.fullmatch(r"\d+_(.+)", name)
     return numbered[1] if numbered else "regular"
 
 
-def _has_masks(listing: Listing) -> bool:
-    """Whether anything lies where masks do, be it a dangling link; where nothing does, images have labels alone."""
-    return any("ground_truth" in folder.split("/") and names for folder, names in listing.items())
-
-
 def _walk(listing: Listing, base: str, layout: Layout) -> Iterator[FoundImage]:
-    places, masked = PLACES[layout], _has_masks(listing)
+    places = PLACES[layout]
+    # Where nothing lies where masks do, not even a dangling link, images have labels alone.
+    masked = any("ground_truth" in folder.split("/") and names for folder, names in listing.items())
     for folder in filter(places.photographs.fullmatch, listing):
         top, _, kind = folder.partition("/")
         tested = top == places.tests
         label: Label | None = None if not kind else "good" if kind == "good" else "bad"
         masks = f"{places.ground_truth}/{kind}"
-        for number, (name, file) in enumerate(_images(listing, folder)):
+        for number, file in enumerate(file for file in listing[folder] if suffix(file) in IMAGE_SUFFIXES):
             held_out = layout == "mvtec_ad" and not tested and number % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
+            name = stem(file)
             mask = f"{name}_mask.png"
             # The mask of a good image counts only where it is there.
             has_mask = tested and ((masked and label == "bad") or mask in listing.get(masks, ()))
             yield FoundImage(
                 id=f"{kind}/{name}" if tested else name,
                 split="test_public" if tested else "validation" if held_out else cast("Split", top),
-                file=f"{base}/{file}",
+                file=f"{base}/{folder}/{file}",
                 label=label,
                 light=_light(name) if layout == "mvtec_ad_2" else "regular",
                 mask=f"{base}/{masks}/{mask}" if has_mask else None,

@@ -18,33 +18,10 @@ LONG = 5
 ARCHIVES = re.compile(r"(.+?)\.(zip|7z|rar|tgz|txz|tbz2?|tar|tar\.(gz|xz|bz2|zst))", re.IGNORECASE)
 """Names of archives; the first group is what it is an archive of."""
 MEANINGS = {
-    "validation": {"val", "valid", "validate", "dev", "eval"},
-    "good": {"ok", "normal", "nominal", "defectfree", "faultless"},
-    "bad": {
-        "ng",
-        "ko",
-        "nok",
-        "notok",
-        "defect",
-        "defects",
-        "defective",
-        "anomaly",
-        "anomalies",
-        "anomalous",
-        "abnormal",
-        "faulty",
-    },
-    "ground_truth": {
-        "gt",
-        "groundtruths",
-        "mask",
-        "masks",
-        "label",
-        "labels",
-        "annotation",
-        "annotations",
-        "segmentation",
-    },
+    "validation": "val valid validate dev eval",
+    "good": "ok normal nominal defectfree faultless",
+    "bad": "ng ko nok notok defect defects defective anomaly anomalies anomalous abnormal faulty",
+    "ground_truth": "gt groundtruths mask masks label labels annotation annotations segmentation",
 }
 """Other names of the folders of data sets."""
 
@@ -133,7 +110,7 @@ def meant(name: str, names: Iterable[str]) -> str | None:
     plain = re.sub(r"[^a-z]", "", name.casefold())
     by_plain = {re.sub(r"[^a-z]", "", known): known for known in names}
     for known, others in MEANINGS.items():
-        if known in by_plain.values() and plain in others:
+        if known in by_plain.values() and plain in others.split():
             return known
     for beginning in ("train", "test"):
         if plain.startswith(beginning):

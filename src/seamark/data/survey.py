@@ -48,7 +48,8 @@ def survey_category(root: Path, folder: Path, layout: Layout) -> CategorySurvey:
     """
     listing, places = list_files(folder), PLACES[layout]
     found = CategorySurvey(listed_images(root, folder, layout, listing), ())
-    lacking = [image for image in found.images if image.label == "bad" and not _has_mask(root, image)]
+    bad = [image for image in found.images if image.label == "bad"]
+    lacking = [image for image in bad if image.mask is None or not (root / image.mask).is_file()]
     records = [
         *_other_suffixes(listing, places),
         *_unread_folders(listing, places, masks_lack=bool(lacking)),
@@ -90,10 +91,6 @@ def missing_masks(root: Path, lacking: Sequence[FoundImage]) -> str:
         "a mask is called as its photograph with _mask.png behind: give masks to all defect photographs of the "
         "category, or none at all for image scores only"
     )
-
-
-def _has_mask(root: Path, image: FoundImage) -> bool:
-    return image.mask is not None and (root / image.mask).is_file()
 
 
 def _inside(folder: str, name: str) -> str:

@@ -57,8 +57,8 @@ def opened_image(content: bytes, path: Path, most_pixels: int = MAX_PIXELS) -> I
     Raises
     ------
     DataError
-        If it is of another format, animated, has several pages, more than 8 bits per channel, or too many pixels, or
-        is of a kind of which decoders make different pixels.
+        If it is of another format, animated, has several pages, more than 8 bits per channel, or too many pixels, is
+        of a kind of which decoders make different pixels, or a PNG with a wrong check sum.
     """
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
@@ -83,6 +83,8 @@ def opened_image(content: bytes, path: Path, most_pixels: int = MAX_PIXELS) -> I
     if getattr(image, "is_animated", False) and image.format != "MPO":  # of which the first is the photograph
         raise DataError(f"{shown(path)}: several pictures in one file, expected one; save the wanted one alone")
     require_one_meaning(image, content, path)
+    if image.format == "PNG":
+        _verify_png(content, path)
     return image
 
 
@@ -120,7 +122,7 @@ def orientation_note(path: Path, most_pixels: int = MAX_PIXELS) -> str:
     )
 
 
-def verify_png(content: bytes, path: Path) -> None:
+def _verify_png(content: bytes, path: Path) -> None:
     """Check the sums of a PNG without decoding it; DataError if one is wrong or the file ends too early."""
     try:
         with Image.open(io.BytesIO(content), formats=("PNG",)) as image:

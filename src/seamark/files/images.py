@@ -20,7 +20,6 @@ from seamark.files.image_checks import (
     decoded,
     opened_image,
     read_image_file,
-    verify_png,
 )
 from seamark.files.image_kinds import stored_size
 from seamark.files.plain import UNREADABLE, require_plain_file, shown
@@ -72,9 +71,7 @@ def photograph_header(content: bytes, path: Path, most_pixels: int = MAX_PIXELS)
     """
     with opened_image(content, path, most_pixels) as image:
         channels = _channels(image, path)
-        if image.format == "PNG":
-            verify_png(content, path)
-        else:
+        if image.format != "PNG":
             decoded(image, path)
         return *stored_size(image), channels
 
@@ -93,8 +90,6 @@ def decode_image(content: bytes, path: Path, most_pixels: int = MAX_PIXELS) -> U
     """
     with opened_image(content, path, most_pixels) as image:
         shape = (*stored_size(image)[::-1], _channels(image, path))
-        if image.format == "PNG":
-            verify_png(content, path)
         pixels = _decode_plain_png(content, path) if _is_plain_png(content) else decoded(image, path)
     if pixels.size != math.prod(shape):
         raise DataError(f"{shown(path)}: the image has two headers that do not agree; replace the file")
@@ -122,8 +117,6 @@ def read_mask(path: Path, most_pixels: int = MAX_PIXELS) -> BoolArray:
             raise DataError(
                 f"{shown(path)}: mode {image.mode}, expected one channel with values 0 and 255; convert the file"
             )
-        if image.format == "PNG":
-            verify_png(content, path)
         pixels = decoded(image, path)
         if image.mode == "1":
             return pixels.view(np.uint8) > 0  # Pillow's True is 255, whose digest would be another one

@@ -13,26 +13,11 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 IMAGE_SUFFIXES = {".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff"}
 RENAMED_SUFFIXES = {".jfif": ".jpg", ".jif": ".jpg", ".jpe": ".jpg", ".pjpeg": ".jpg", ".mpo": ".jpg", ".dib": ".bmp"}
 """Suffixes that are not looked for although the content is read; renamed, such a file is."""
-OTHER_IMAGE_SUFFIXES = {
-    *(
-        ".webp",
-        ".heic",
-        ".heif",
-        ".hif",
-        ".avif",
-        ".jxl",
-        ".jp2",
-        ".j2k",
-        ".jpx",
-        ".gif",
-        ".apng",
-        ".tga",
-        ".ico",
-        ".psd",
-    ),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".exr", ".hdr", ".npy", ".npz", ".dcm", ".fits"),
-    *(".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"),
-}
+OTHER_KINDS = (
+    "webp heic heif hif avif jxl jp2 j2k jpx gif apng tga ico psd ppm pgm pbm pnm pfm exr hdr npy npz dcm fits "
+    "raw dng cr2 cr3 nef arw orf rw2 raf pef srw"
+)
+OTHER_IMAGE_SUFFIXES = {f".{kind}" for kind in OTHER_KINDS.split()}
 """Suffixes of images that are not read."""
 MOST_EXAMPLES = 3
 MANIFEST_BYTES = 1 << 28

@@ -119,7 +119,7 @@ def _test_folders(config: Config) -> Iterator[Finding]:
     roots = [folder for folder in (config.data.root, config.data.truth_root) if folder is not None]
     for member in config.fuse.members:
         for path, folder in folders_of(config.detector_blocks[member].model_dump(mode="json"), f"detectors.{member}"):
-            if any(_holds_test_images(Path(folder).expanduser(), root) for root in roots):
+            if any(_holds_test_images(Path(folder), root) for root in roots):
                 yield path, folder, "name a folder without test images of the data root"
 
 

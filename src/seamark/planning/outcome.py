@@ -51,10 +51,8 @@ def print_outcome(run: Plan, stream: TextIO = sys.stderr) -> None:
     if lines := list(_score_lines(run.made("evaluate")(None), staleness)):
         stream.write("\n".join(["", *lines, ""]))
     stream.write("\n")
-    for name, result in RESULTS.items():
-        if (path := Path(result.path.format(run.name))).is_file():
-            stale = _stale(staleness.reason(_log(run, result)), result.target)
-            stream.write(f"{name:8} {path}{stale and f'  {stale}'}\n")
+    for name, path, stale in _results(run, staleness):
+        stream.write(f"{name:8} {path}{stale and f'  {stale}'}\n")
     mark_pages(run)
 
 
@@ -66,10 +64,9 @@ def mark_pages(run: Plan) -> None:
     run : Plan
         The run.
     """
-    staleness = Staleness(_expected(run))
-    for result in RESULTS.values():
-        if (page := Path(result.path.format(run.name))).suffix == ".html" and page.is_file():
-            mark_page(page, _stale(staleness.reason(_log(run, result)), result.target))
+    for _, path, stale in _results(run, Staleness(_expected(run))):
+        if path.suffix == ".html":
+            mark_page(path, stale)
 
 
 def _expected(run: Plan) -> dict[str, dict[str, Any]]:
@@ -83,8 +80,12 @@ def _expected(run: Plan) -> dict[str, dict[str, Any]]:
     return run.expected() | last
 
 
-def _log(run: Plan, result: _Result) -> Path:
-    return Path(run.out, "logs", f"{result.rule}.prov.json")
+def _results(run: Plan, staleness: Staleness) -> Iterator[tuple[str, Path, str]]:
+    """Yield name and path of the results that are there, and why they are stale, if they are."""
+    for name, result in RESULTS.items():
+        if (path := Path(result.path.format(run.name))).is_file():
+            reason = staleness.reason(Path(run.out, "logs", f"{result.rule}.prov.json"))
+            yield name, path, _stale(reason, result.target)
 
 
 def _stale(reason: str | None, target: str) -> str:

@@ -46,7 +46,7 @@ class PlannedTeachers:
 
         def digest(folder: str | None) -> str:
             if folder is not None:
-                return folder_digest(Path(folder).expanduser())
+                return folder_digest(Path(folder))
             if data.demo:
                 return f"{data.root} {self._config.demo.model_dump_json()} {data.train_images}"
             folders = category_folders(data.root, data.layout)

@@ -18,13 +18,12 @@ from seamark.settings.config import (
     deep_merge,
     laid_over,
     load_config,
-    mapping_at,
     require_bounded,
     resolve,
 )
 from seamark.settings.crossfit import CROSSFIT_TRAIN
 from seamark.settings.light_variants import VALIDATION_VARIANTS
-from seamark.settings.written import UNKNOWN, Keys, SettingsFile, Sources
+from seamark.settings.written import UNKNOWN, Keys, SettingsFile, Sources, mapping_at
 
 OF_THE_RUN = ("run", "seed", "reproducible", "data", "demo", "keep_tiles", "package", "report", "compare", "ablate")
 """Sections that all variations have in common; a variation cannot change them."""

@@ -1,6 +1,7 @@
 """What jobs leave in their provenance about the files they read and wrote, and what it says about them later."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ class JobProvenance(Manifest):
     params: dict[str, Any]
     inputs: dict[str, FileRecord] = Field(default_factory=dict)
     outputs: dict[str, FileRecord] = Field(default_factory=dict)
+
+    def differing(self, wanted: Mapping[str, Any]) -> list[str]:
+        """Return the names of params that the job would be given with other values now."""
+        now = json.loads(json.dumps({name: wanted[name] for name in wanted if name in self.params}))
+        return [name for name, value in now.items() if self.params[name] != value]
 
 
 def recorded(paths: Iterable[Path]) -> dict[str, dict[str, int | str]]:

@@ -29,7 +29,7 @@ from seamark.settings.problems import Translation, nearest
 from seamark.settings.ranking import RankingSettings
 from seamark.settings.refine import RefineSettings
 from seamark.settings.report import ReportSettings
-from seamark.settings.written import UNKNOWN, Sources
+from seamark.settings.written import UNKNOWN, Sources, mapping_at
 
 CATEGORY_SECTIONS = (
     "light_variants",
@@ -266,13 +266,6 @@ def laid_over(raw: Mapping[str, Any], block: Mapping[str, Any]) -> Raw:
     if "efficientad" not in members and mapping_at(merged, "merge").get("alpha") is not None:
         merged["merge"] = {**merged["merge"], "alpha": mapping_at(block, "merge").get("alpha")}
     return merged
-
-
-def mapping_at(raw: Any, *keys: str) -> Mapping[str, Any]:
-    """Return what stands below some keys of a configuration that was not validated; empty if that is no mapping."""
-    for key in keys:
-        raw = raw.get(key) if isinstance(raw, Mapping) else None
-    return raw if isinstance(raw, Mapping) else {}
 
 
 def check_overrides(raw: Mapping[str, Any], categories: Sequence[str], sources: Sources = UNKNOWN) -> None:

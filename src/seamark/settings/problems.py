@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from seamark.settings.base import NAME
-from seamark.settings.written import COMMAND_LINE, Keys, Sources, dotted
+from seamark.settings.written import COMMAND_LINE, Keys, Sources, dotted, mapping_at
 
 RENAMED = {
     "relight": "light_variants",
@@ -201,10 +201,7 @@ class Translation:
         for part in self._branches(schema):
             yield from part.get("properties", ())
             if "patternProperties" in part:
-                value: Any = self.raw
-                for key in keys:
-                    value = value.get(key) if isinstance(value, Mapping) else None
-                names = value if isinstance(value, Mapping) and value else ("<name>",)
+                names = mapping_at(self.raw, *keys) or ("<name>",)
                 yield from (name for name in names if isinstance(name, str))
 
     def _places(self, keys: Keys) -> list[str]:
@@ -214,8 +211,7 @@ class Translation:
         if not (found := [path for path in known if _plain(path[-len(tail) :]) == _plain(tail)]):
             likely = _closest(key, [str(path[-1]) for path in known], SURE)
             found = [path for path in known if path[-1] == likely]
-        given = self.raw.get("detectors")
-        blocks = given if isinstance(given, Mapping) else ()
+        blocks = mapping_at(self.raw, "detectors")
         used = [path for path in found if path[0] != "detectors" or len(path) == 2 or path[1] in blocks]
         if keys[0] != "detectors" or len(keys) == 2:
             used = used or found

@@ -3,7 +3,7 @@
 import json
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -207,6 +207,13 @@ def dotted(keys: Sequence[str | int]) -> str:
     """Return the way to a setting as messages show it: ``data.categories, entry 2``."""
     words = [f", entry {key + 1}" if isinstance(key, int) else f".{key}" for key in keys]
     return "".join(words).removeprefix(".").removeprefix(", ")
+
+
+def mapping_at(raw: Any, *keys: str | int) -> Mapping[str, Any]:
+    """Return what stands below some keys of a configuration that was not validated; empty if that is no mapping."""
+    for key in keys:
+        raw = raw.get(key) if isinstance(raw, Mapping) else None
+    return raw if isinstance(raw, Mapping) else {}
 
 
 def _is_json(text: str) -> bool:

@@ -53,7 +53,7 @@ def judged_members(archive: Path, sizes: Iterable[int], judge: Judge) -> Iterato
             stream = _Unpacked(packed, _most_bytes(sizes))
             with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK_BYTES, tarinfo=_BoundedMember) as members:
                 for number, member in enumerate(members):
-                    if number > _most_members(len(sizes)):
+                    if number > 5 * len(sizes):  # tarfile keeps them all: every file and the four folders it lies in
                         raise tarfile.ReadError("it has many more members than there are files")
                     if fault := judge(member, members.extractfile(member) if member.isreg() else None):
                         yield f"{archive.name}: {shown(member.name)}: {fault}"
@@ -112,11 +112,6 @@ class _BoundedMember(tarfile.TarInfo):
             raise tarfile.ReadError(f"a header of {self.size} bytes, expected at most {MOST_HEADER_BYTES}")
         member: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]  # the hook for own members
         return member
-
-
-def _most_members(files: int) -> int:
-    """Return how many members are read, which tarfile keeps all: every file and the four folders it lies in."""
-    return 5 * files
 
 
 def _most_bytes(sizes: list[int]) -> int:

@@ -57,4 +57,4 @@ def texture_source(settings: SynthesisSettings) -> TextureSource:
     """Return the source of textures that the settings name: a folder of photographs, or drawn ones."""
     if settings.texture_folder is None:
         return draw_texture
-    return FolderTextures(Path(settings.texture_folder).expanduser(), settings.texture_cache_mb)
+    return FolderTextures(Path(settings.texture_folder), settings.texture_cache_mb)

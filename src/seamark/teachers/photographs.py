@@ -29,7 +29,7 @@ def find_photographs(
         files = training_photographs(root, category_folders(root, layout), layout, train_images, seed)
         where = root
     else:
-        where = Path(settings.image_folder).expanduser()
+        where = Path(settings.image_folder)
         files = sorted(path for path in where.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     if len(files) < 2:
         raise DataError(f"{where}: {len(files)} photographs to distil the teacher on; it takes at least 2")

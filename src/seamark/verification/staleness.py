@@ -51,17 +51,13 @@ class Staleness:
             facts = read_manifest(provenance, JobProvenance)
         except ManifestError:
             return None
-        if self._other_settings(facts):
+        wanted = next((self.expected[name] for name in facts.outputs if name in self.expected), {})
+        if {*facts.differing(wanted)} - {"code"}:
             return f"made before the settings of {facts.rule} changed"
         sources = {Path(name): record for name, record in facts.inputs.items()}
         behind = (self.reason(_provenance_of(path)) for path in sources)
         changed = (_changed(path, record) for path, record in sources.items())
         return next((reason for reasons in (behind, changed) for reason in reasons if reason), None)
-
-    def _other_settings(self, facts: JobProvenance) -> bool:
-        wanted = next((self.expected[name] for name in facts.outputs if name in self.expected), {})
-        compared = [name for name in wanted if name in facts.params and name != "code"]
-        return any(facts.params[name] != json.loads(json.dumps(wanted[name])) for name in compared)
 
 
 def mark_page(page: Path, why: str) -> None:

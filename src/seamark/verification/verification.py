@@ -1,6 +1,5 @@
 """Comparing the artifacts of a run with their manifests and their provenance; what is wrong comes with its repair."""
 
-import json
 import os
 import re
 import shlex
@@ -159,10 +158,8 @@ class Verification:
                 self.add(declared, f"made from another {name}", repair_command(declared))
 
     def _params(self, path: Path, facts: JobProvenance) -> None:
-        wanted = self.expected.get(str(path), {})
-        for name in wanted:
-            if name in facts.params and facts.params[name] != json.loads(json.dumps(wanted[name])):
-                self.add(path, f"made with other {name} than it would be now", snakemake_command(str(path)))
+        for name in facts.differing(self.expected.get(str(path), {})):
+            self.add(path, f"made with other {name} than it would be now", snakemake_command(str(path)))
 
     def _files(self, path: Path, kind: type[Manifest]) -> Iterator[RecordedFile]:
         try:

@@ -14,9 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from seamark.errors import WeightsError
-from seamark.files.plain import UNREADABLE, require_plain_file, shown
+from seamark.files.plain import UNREADABLE, examples, require_plain_file, shown
 
-_NAMES_SHOWN = 6
 HEADER = "seamark"
 """The only key of a header of ours, because safetensors writes several keys in any order."""
 ZIP_SIGNATURE = b"PK\x03\x04"
@@ -110,14 +109,9 @@ def require_finite(state: Mapping[str, Tensor], path: Path) -> None:
     strange = [name for name, tensor in state.items() if not bool(torch.isfinite(tensor).all())]
     if strange:
         raise WeightsError(
-            f"{path}: weights that are infinite or not a number in {_listed(strange)}; fetch the file again, or train "
-            "it again"
+            f"{path}: weights that are infinite or not a number in {', '.join(examples(strange))}; fetch the file "
+            "again, or train it again"
         )
-
-
-def _listed(names: list[str]) -> str:
-    first = ", ".join(map(shown, names[:_NAMES_SHOWN]))
-    return first + (f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else "")
 
 
 def state_differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
@@ -133,7 +127,7 @@ def state_differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor
         if name in found and expected[name].shape != found[name].shape
     ]
     groups = {"missing": missing, "unexpected": unexpected, "misshaped": misshaped}
-    return [f"{what}: {_listed(names)}" for what, names in groups.items() if names]
+    return [f"{what}: {', '.join(examples(names))}" for what, names in groups.items() if names]
 
 
 def load_strictly(
