@@ -28,9 +28,11 @@ OTHER_IMAGE_SUFFIXES = {
         ".tga",
         ".ico",
         ".psd",
+        ".jxr",
     ),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".exr", ".hdr", ".npy", ".npz", ".dcm", ".fits"),
-    *(".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".pcx", ".sgi", ".rgb", ".dds", ".exr", ".hdr", ".npy", ".npz"),
+    *(".dcm", ".fits", ".nrrd", ".mhd", ".nii", ".czi"),
+    *(".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".sr2", ".orf", ".rw2", ".raf", ".pef", ".srw", ".3fr", ".x3f"),
 }
 """Suffixes of images that are not read."""
 MANIFEST_BYTES = 1 << 28
