@@ -168,6 +168,13 @@ def test_command_line_without_an_index_wants_the_whole_data_set(submission, caps
     assert "anomaly_images/walnuts: this category folder is missing" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("arguments", [["none.tar.gz"], ["none"], [".", "--archive", "none"]])
+def test_command_line_names_what_is_not_there_and_where_it_was_looked_for(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert checker.main(arguments) == 1
+    assert capsys.readouterr().out == f"{arguments[-1]} (looked for in {tmp_path}): does not exist; correct the path\n"
+
+
 def test_command_line_names_a_folder_without_indexes(submission, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert checker.main([str(submission), "--index", str(tmp_path / "empty")]) == 1

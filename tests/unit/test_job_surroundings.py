@@ -75,6 +75,26 @@ def test_a_project_that_cannot_be_written_is_refused(monkeypatch):
         prepare_environment(Path("project"))
 
 
+@pytest.mark.parametrize(
+    ("spoil", "refusal"),
+    [
+        (lambda folder: folder.touch(), "Not a directory"),
+        (lambda folder: folder.symlink_to("nowhere"), "No such file or directory"),
+        (lambda folder: folder.symlink_to("/proc"), ""),
+    ],
+    ids=["file", "dangling", "unwritable"],
+)
+@pytest.mark.parametrize("name", ["out", "submissions"])
+def test_a_folder_of_results_that_takes_none_is_refused(tmp_path, monkeypatch, name, spoil, refusal):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    spoil(tmp_path / name)
+    (problem,) = unusable_places()
+    assert problem.startswith(f"{tmp_path / name}: results cannot be written there ({refusal}")
+    (tmp_path / name).rename(tmp_path / "away")
+    assert not list(unusable_places())
+
+
 @pytest.mark.parametrize(("on_node", "left"), [(True, None), (False, "0,1")])
 def test_gpus_of_the_machine_that_submits_are_not_those_of_a_node(monkeypatch, on_node, left):
     monkeypatch.setenv("SEAMARK_GPUS", "0,1")

@@ -28,7 +28,7 @@ OTHER_SUFFIXES = (
         "raw",
         "cr2",
     ),
-    *("NEF", "psd"),
+    *("NEF", "psd", "pcx", "sgi", "dds", "jxr", "nrrd", "3FR", "x3f"),
 )
 
 ERRORS = [
@@ -79,6 +79,15 @@ ERRORS = [
         add("train/bad/x.png"),
         "folder train/bad/ .*test_public/bad/ and their masks into",
         masked("train/bad/x.png"),
+    ),
+    *(
+        (
+            AD2,
+            add(f"{place}/x.png"),
+            f"folder {place}/ .*into {split}/good/, or where they show defects into test_public/bad/ and their masks",
+            rename(f"{place}/x.png", f"{split}/good/x.png"),
+        )
+        for place, split in (("train/goood", "train"), ("validation/val", "validation"), ("train/scratch", "train"))
     ),
     (
         AD2,

@@ -192,7 +192,7 @@ OF_TRUTH = Counter([("evaluate", "bolt", None), ("report", None, None)])
             lambda project: draw_mask(project.folder / "truth/bolt/test_private/001_mask.png", defect=False),
             OF_TRUTH + Counter([("truth", "bolt", "test_private"), ("preview", "bolt", "test_private")]),
         ),
-        (lambda project: project.configure({"data": {"image_px_max": 10**6}}), Counter()),
+        (lambda project: project.configure({"data": {"image_px_max": 10**6}}), Counter([("report", None, None)])),
         (
             lambda project: project.configure({"package": {"map_scale": 0.5}}),
             Counter([("package", None, None), ("report", None, None)]),

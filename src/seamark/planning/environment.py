@@ -18,6 +18,8 @@ KEPT_MEMORY = "glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=
 system, the features of every tile would begin with pages that have to be cleared."""
 NEEDED_BYTES = 1 << 20
 """Room that Snakemake needs for the tables of its scheduler and for copies of the rules."""
+RESULTS = ("out", "submissions")
+"""Folders of the project that take what is made; they may be links to other disks."""
 
 
 def prepare_environment(project: Path, on_node: bool = False) -> None:
@@ -96,6 +98,9 @@ def unusable_places() -> Iterator[str]:
     if refusal := _refusal(Path.cwd()):
         yield f"{Path.cwd()}: the project's folder cannot be written ({refusal}); work in a copy of it, or make room"
         return
+    for folder in map(Path.cwd().joinpath, RESULTS):
+        if os.path.lexists(folder) and (refusal := _refusal(folder)):
+            yield f"{folder}: results cannot be written there ({refusal}); move it away, or make it a folder with room"
     for variable, folder in ({"XDG_CACHE_HOME": cache} | (temporary or {"TMPDIR": Path("/tmp")})).items():
         if refusal := _refusal(folder, make=folder == cache):
             what = "Snakemake's cache" if folder == cache else "temporary files"

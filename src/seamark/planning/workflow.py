@@ -84,7 +84,7 @@ def literally(value: str | None) -> Callable[[Any], str | None]:
 def without_effect(value: Any) -> Callable[..., Any]:
     """Return a params function for what only decides whether there is a result: changed, it makes nothing again.
 
-    Snakemake's documentation promises so of functions that ask for more than wildcards.
+    Snakemake compares no params that a function gives which asks for threads too.
     """
     return lambda _wildcards, threads: value  # noqa: ARG005  # its name is what counts
 

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import IO, Any
 
 from seamark.errors import SeamarkError, SubmissionError
-from seamark.files.plain import shown
+from seamark.files.plain import looked_for, shown
 from seamark.manifests.base import read_manifest
 from seamark.manifests.index import IndexManifest
 from seamark.manifests.submission import CheckReport, FolderCounts, RuleResult
@@ -328,6 +328,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 when accepted, 1 when refused or not checkable.
     """
     options = _arguments(arguments)
+    missing = [path for path in (options.submission, options.archive) if path is not None and not path.exists()]
+    if missing:
+        print("\n".join(f"{looked_for(path)}: does not exist; correct the path" for path in missing))
+        return 1
     try:
         expected = (
             expected_submission(read_indexes(options.index), options.splits, options.map_scale, options.image_scale)
