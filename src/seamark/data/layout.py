@@ -94,12 +94,19 @@ class Places:
         if self.photographs.fullmatch(parent):
             return f"{parent}/" + ("" if "/" in parent else " itself (its labels are those of data.truth_root)")
         if parent:
-            return f"{parent}/good/" if self.reads(f"{parent}/good") and meant(name, ("good",)) else self.bad
+            return self._beside_good(parent, meant(name, ("good", "bad")))
         if split := meant(name, self.homes):
             return self.homes[split]
         if meant(name, ("bad",)):
             return self.bad
         return self.any_home if meant(name, ("good", "train", "validation", "test")) else None
+
+    def _beside_good(self, parent: str, label: str | None) -> str:
+        """Return where the photographs of a folder beside ``good`` belong: in a split without defects, who knows."""
+        good = f"{parent}/good/" if self.reads(f"{parent}/good") else None
+        if good and label is None and parent in ("train", "validation"):
+            return f"{good}, or where they show defects into {self.bad} and their masks into {self.truth}"
+        return good if good and label == "good" else self.bad
 
     @property
     def any_home(self) -> str:
