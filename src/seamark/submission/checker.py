@@ -42,7 +42,7 @@ from seamark.submission.inspection import (
     inspect_file,
     most_bytes,
 )
-from seamark.submission.members import Places, archive_violations, judged_members
+from seamark.submission.members import MemberPlaces, archive_violations, judged_members
 from seamark.submission.tree import Tree, folder_tree, member_tree, tree_violations
 
 FEW_LEVELS = 256
@@ -145,7 +145,7 @@ class _Members:
     """What is learnt from the members of an archive, one after the other."""
 
     def __init__(self, files: Mapping[str, CheckedFile]) -> None:
-        self.files, self.places = files, Places()
+        self.files, self.places = files, MemberPlaces()
         self.names: set[str] = set()
         self.folders: set[str] = set()
         self.facts: dict[str, InspectedFile] = {}

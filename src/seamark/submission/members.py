@@ -120,7 +120,7 @@ def _most_bytes(sizes: list[int]) -> int:
     return contents + (len(sizes) + 1) * (MOST_HEADER_BYTES + 2 * tarfile.BLOCKSIZE) + 2 * tarfile.RECORDSIZE
 
 
-class Places:
+class MemberPlaces:
     """Where the members of an archive lie: each once, and in one folder; that of the first one where none is given."""
 
     def __init__(self, prefix: str = "") -> None:
@@ -156,7 +156,7 @@ def archive_violations(archive: Path, prefix: str, files: Mapping[str, Path]) ->
     str
         One sentence per violation, naming the archive and the member.
     """
-    places = Places(prefix)
+    places = MemberPlaces(prefix)
     sizes = (path.stat().st_size for path in files.values())
     yield from judged_members(archive, sizes, partial(_difference, places, files))
     yield from _missing(archive.name, files, places)
@@ -183,18 +183,20 @@ def member_violations(
     str
         One sentence per violation, naming the archive and the member.
     """
-    places = Places(prefix)
+    places = MemberPlaces(prefix)
     for member in members:
         if fault := _difference(places, files, member, None):
             yield f"{archive}: {shown(member.name)}: {fault}"
     yield from _missing(archive, files, places)
 
 
-def _missing(archive: str, files: Iterable[str], places: Places) -> Iterator[str]:
+def _missing(archive: str, files: Iterable[str], places: MemberPlaces) -> Iterator[str]:
     yield from (f"{archive}: {name}: missing in the archive" for name in files if name not in places.seen)
 
 
-def _difference(places: Places, files: Mapping[str, Path], member: tarfile.TarInfo, content: IO[bytes] | None) -> str:
+def _difference(
+    places: MemberPlaces, files: Mapping[str, Path], member: tarfile.TarInfo, content: IO[bytes] | None
+) -> str:
     """Say how a member differs from the file of its name; without content by its size only."""
     if fault := places.fault(member):
         return fault
