@@ -43,6 +43,14 @@ def test_names_that_results_cannot_have_are_refused_for_images_and_categories(pa
         category_folders(part.parent, "mvtec_ad_2")
 
 
+def test_names_that_snakemake_takes_for_patterns_are_refused_for_categories_alone(part):
+    (part / "train/good/<i>.png").write_bytes(IMAGE)
+    assert "<i>" in {image.id for image in index(part).images}
+    part.rename(part.with_name("a<i>"))
+    with pytest.raises(DataError, match=r"has '<', '>'; .* any of \{\}<>: rename it"):
+        category_folders(part.parent, "mvtec_ad_2")
+
+
 def test_names_that_differ_in_case_are_two_images_and_in_their_suffix_one(part):
     (part / "train" / "good" / "A.png").write_bytes(IMAGE)
     (part / "train" / "good" / "a.png").write_bytes(IMAGE)

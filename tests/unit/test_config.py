@@ -55,7 +55,11 @@ def test_defaults_alone_are_valid():
             {"binarize": {"mebin": {"enabled": True, "scores": "robis"}}},
             "binarize.mebin.scores robis: takes maps on 0..255, which merge.method robis",
         ),
-        ({"fuse": {"members": ["feature_bank"]}}, "fuse.members: feature_bank has no block under detectors"),
+        (
+            {"fuse": {"members": ["feature_bank"]}},
+            "fuse.members: feature_bank has no block under detectors; possible: inp_former",
+        ),
+        ({"fuse": {"members": ["efficientad_cdo"]}}, "under detectors; did you mean efficientad?"),
         (
             {"detectors": {"inp_former": {"grid": "tiles"}}},
             "detectors.inp_former.grid: no grid named tiles; did you mean tile?",

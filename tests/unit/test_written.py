@@ -111,6 +111,13 @@ def test_what_is_plain_is_read(content, settings):
         ("seed: yes", "seed: expected a whole number, at least 0 and at most 2147483647, found yes (m.yaml, line 1)"),
         ("refine:\n  method: null", "refine.method: expected one of none, grabcut, sam, found null (m.yaml, line 2); "
          "write none"),
+        ("refine: {method: off}", "refine.method: expected one of none, grabcut, sam, found off (m.yaml, line 1), "
+         "which is read as false; write none"),
+        ("refine: {method: 5}", "refine.method: expected one of none, grabcut, sam, found 5 (m.yaml, line 1)\n"),
+        ("demo: true", "demo: expected settings by name, found true (m.yaml, line 1); the setting is data.demo"),
+        ("binarize: {quantile: yes}", "binarize.quantile: expected settings by name, found yes (m.yaml, line 1), which "
+         "is read as true; write {enabled: yes}"),
+        ("refine: off", "refine: expected settings by name, found off (m.yaml, line 1), which is read as false\n"),
         ("refine: {top_n: none}", "refine.top_n: expected a whole number, at least 1 or null, found none (m.yaml, "
          "line 1); write null"),
         ("data:\n  categories: [a, 001]", "data.categories, entry 2: expected text, found 001 (m.yaml, line 2), which "

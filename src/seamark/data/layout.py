@@ -21,6 +21,8 @@ from seamark.settings.base import SPLITS, UNUSABLE, Split
 
 Layout = Literal["mvtec_ad_2", "mvtec_ad"]
 Label = Literal["good", "bad"]
+OF_PATTERNS = "{}<>"
+"""Letters that no name of a category may have: in names of files Snakemake takes words between them for wildcards."""
 MOST_NAME_BYTES = 200
 """Longest part of a name; file systems take 255 bytes, of which results need some for prefixes and suffixes."""
 HELD_OUT_EVERY = 10
@@ -209,18 +211,18 @@ def limited(images: Sequence[FoundImage], train_images: int | None, seed: int) -
     return tuple(image for image in images if image.split != "train" or image.id in kept)
 
 
-def name_problem(path: Path, name: str) -> str | None:
+def name_problem(path: Path, name: str, marks: str = "{}") -> str | None:
     """Refuse names that cannot be part of the names of results and of the lines of logs and reports."""
     odd = []
-    if not name.isprintable() or "{" in name or "}" in name:
-        odd = [character for character in name if unicodedata.category(character) in UNUSABLE or character in "{}"]
+    if not name.isprintable() or set(marks) & set(name):
+        odd = [character for character in name if unicodedata.category(character) in UNUSABLE or character in marks]
     longest = max(len(os.fsencode(part)) for part in name.split("/"))
     if not odd and longest <= MOST_NAME_BYTES:
         return None
     what = f"the name has {', '.join(map(ascii, odd))}" if odd else f"the name has {longest} bytes"
     return (
         f"{shown(path)}: {what}; results take over the name, so expected at most {MOST_NAME_BYTES} bytes of UTF-8 "
-        "without line breaks, control codes and braces: rename it"
+        f"without line breaks, control codes and any of {marks}: rename it"
     )
 
 

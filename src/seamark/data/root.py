@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from seamark.data.layout import OFFICIAL_COUNTS, Layout, name_problem
+from seamark.data.layout import OF_PATTERNS, OFFICIAL_COUNTS, Layout, name_problem
 from seamark.data.listing import (
     ARCHIVES,
     Listing,
@@ -86,7 +86,7 @@ def category_folders(root: Path, layout: Layout) -> dict[str, Path]:
             nested = folder / folder.name
             for candidate in (folder, nested):
                 if (candidate / "train").is_dir():
-                    if problem := name_problem(folder, folder.name):
+                    if problem := name_problem(folder, folder.name, OF_PATTERNS):
                         raise DataError(problem)
                     found[folder.name] = candidate
                     break

@@ -120,7 +120,8 @@ class Config(Settings):
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:
         problems = [
-            f"fuse.members: {name} has no block under detectors{nearest(name, self.detectors)}"
+            f"fuse.members: {name} has no block under detectors"
+            + nearest(name, self.detectors if name in DETECTORS else DETECTORS)
             for name in self.fuse.members
             if name not in self.detectors
         ]

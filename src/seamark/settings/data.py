@@ -48,9 +48,9 @@ class DataSettings(Settings):
             raise ValueError(f"categories {list(self.categories)}: name at least one and none twice, or write all")
         if self.demo and self.truth_root is None:
             raise ValueError("demo: true also needs truth_root, the folder for the private ground truth of the demo")
-        if self.demo and {"{", "}"} & set(str(self.root)):
+        if self.demo and set("{}<>") & set(str(self.root)):
             raise ValueError(
                 f"root {self.root}: the manifest of the demo is named after it, and in names of files Snakemake "
-                "takes words in braces for wildcards; choose a folder without braces"
+                "takes words in {} and <> for wildcards; choose a folder without these"
             )
         return self

@@ -119,17 +119,28 @@ class Translation:
         kinds, words = self._types(schema), self._words(schema)
         if isinstance(value, str):
             return self._remedy_of_text(keys, kinds, value)
-        if value is None and ("object" in kinds or "none" in words):
-            return "; write {} for its defaults" if "object" in kinds else "; write none"
+        if "object" in kinds and (value is None or isinstance(value, bool)):
+            return self._remedy_of_section(keys, schema, value, text)
+        if (value is None or value is False) and "none" in words:
+            return "; write none"
         if not text:
             return "; leave the key out for its default"
-        patterns = [part.get("pattern", "") for part in self._branches(schema) if part.get("type") == "string"]
-        quoted = text in words or any(re.match(pattern, text) for pattern in patterns)
+        texts = [part for part in self._branches(schema) if part.get("type") == "string" and not _choices(part)]
+        quoted = text in words or any(re.match(part.get("pattern", ""), text) for part in texts)
         if isinstance(value, list | tuple | Mapping | bytes) or not quoted:
             return ""
         place = self.sources.written(keys)
         shell = place is not None and place.where == COMMAND_LINE and len(keys) == 1
         return f"; quote it, for the shell too: '\"{text}\"'" if shell else f'; quote it: "{text}"'
+
+    def _remedy_of_section(self, keys: Keys, schema: Schema, value: bool | None, text: str) -> str:
+        """Say how a section is left out or switched, or which setting of the same name is."""
+        if value is None:
+            return "; write {} for its defaults"
+        if "enabled" in self._names(schema, keys):
+            return f"; write {{enabled: {text}}}"
+        others = [path for path in self._places(keys) if path != dotted(keys)]
+        return f"; the setting is {others[0]}" if others else ""
 
     def _remedy_of_text(self, keys: Keys, kinds: set[str], value: str) -> str:
         entry = self._schema_at((*keys, 0))
