@@ -26,6 +26,7 @@ QUICK: dict[str, str] = {
     "efficientad_speed": "--repeats 2",
     "inp_former_speed": "--repeats 2",
     "vit_speed": "",
+    "reproducible_speed": "--repeats 2",
     "conformal_splits": "",
     "report_first_paint": "--images 200 --repeat 2",
     "package_speed": "--folder {folder}/package_speed --maps 3 --repeat 1",

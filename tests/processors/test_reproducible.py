@@ -10,10 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.workflow.project import CONFIG, draw_data
 
 from seamark.errors import ConfigError
 from seamark.planning import environment as module
 from seamark.planning.environment import pin_loops
+from seamark.planning.plan import Plan
 from seamark.running.processor import FREE, NEEDED, PINNED, PINNED_WITH_AVX512, loops, processor_facts
 
 ROOT = Path(__file__).parents[2]
@@ -98,3 +100,14 @@ def test_provenance_tells_processor_and_loops(unpinned, setting):
     assert bool(facts["variables"]) == (setting == "any_cpu")
     assert facts["processor"]
     assert set(NEEDED) <= set(facts["instructions"])
+
+
+def test_the_setting_makes_everything_anew_and_no_variation_differs_in_it(tmp_path, monkeypatch):
+    draw_data(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    free, pinned = (Plan(CONFIG | {"reproducible": setting}, ROOT).expected() for setting in ("this_cpu", "any_cpu"))
+    assert Plan(CONFIG, ROOT).expected() == free
+    assert free.keys() == pinned.keys()
+    assert not [path for path in free if free[path]["code"] == pinned[path]["code"]]
+    with pytest.raises(ConfigError, match="reproducible"):
+        Plan(CONFIG | {"ablate": {"pinned": {"reproducible": "any_cpu"}}}, ROOT)
