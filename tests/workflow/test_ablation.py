@@ -76,10 +76,11 @@ def project(ablated, tmp_path):
 def test_one_flow_shares_every_stage_that_a_variation_does_not_touch(fresh):
     planned = jobs(fresh, "ablate")
     assert planned["crop"] == 1 + PER_SPLIT
-    assert planned["index"] == planned["truth"] == planned["train"] == planned["ablation"] == 1
+    assert planned["index"] == 1 + PER_SPLIT
+    assert planned["inventory"] == planned["train"] == planned["ablation"] == 1
     assert planned["infer"] == PER_SPLIT
-    assert planned["merge"] == planned["fuse"] == planned["binarize"] == 2 * PER_SPLIT, "the run and rougher"
-    assert planned["calibrate"] == 2
+    for stage in ("merge", "fuse", "calibrate", "binarize"):
+        assert planned[stage] == 2 * PER_SPLIT, "the run and rougher"
     assert planned["refine"] == 4 * PER_SPLIT
     assert planned["evaluate"] == 4, "nothing is the run itself"
 

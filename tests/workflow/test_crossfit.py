@@ -24,7 +24,8 @@ def test_folds_add_their_trainings_and_one_split_and_nothing_else(tmp_path):
     assert plain["train_fold"] == 0
     project.configure({"crossfit": {"folds": 3}, "binarize": {"normal": "validation_and_crossfit"}})
     more = len(CATEGORIES)
-    added = Counter(train_fold=3 * more, crop=more, infer=more, merge=more, fuse=more, total=7 * more)
+    once = dict.fromkeys(("crop", "infer", "merge", "fuse", "calibrate"), more)
+    added = Counter(train_fold=3 * more, **once, total=8 * more)
     assert jobs(project) == plain + added
     assert plain["binarize"] == more * len(SPLITS)
     project.snakemake("out/tiny/20_models/constant/bolt/fold_2/fit.json")

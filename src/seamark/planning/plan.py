@@ -271,7 +271,7 @@ class Plan:
 
     def behind_rows(self, target: str) -> Callable[[Any], list[str]]:
         """Return an input function that gives every manifest on the way to the rows of ``compare`` or ``ablate``."""
-        return lambda _wildcards: self._comparison(target).behind()
+        return lambda _wildcards: [*self.on_the_way(), *self._comparison(target).behind()]
 
     def _comparison(self, target: str) -> PlannedComparison:
         """Rows of a target: those of its own section only."""
