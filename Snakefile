@@ -18,7 +18,6 @@ from seamark.planning.workflow import (
     hide_places,
     keep_results,
     limits,
-    literally,
     offered_gpus,
     pin,
     prepare,

@@ -13,7 +13,7 @@ rule index:
     resources:
         mem_mb=run.memory("index"),
     params:
-        root=literally(run.root),
+        root=without_effect(run.root),
         layout=run.config.data.layout,
         chosen=run.photographs.chosen,
         image_px_max=without_effect(run.config.data.image_px_max),
@@ -38,7 +38,7 @@ rule inventory:
     resources:
         mem_mb=run.memory("inventory"),
     params:
-        root=literally(run.root),
+        root=without_effect(run.root),
         layout=run.config.data.layout,
         files=run.photographs.passed_over,
         rules=run.config.package.rules,
@@ -61,8 +61,8 @@ rule truth:
     resources:
         mem_mb=run.memory("truth"),
     params:
-        root=literally(run.root),
-        truth_root=literally(run.truth_root),
+        root=without_effect(run.root),
+        truth_root=without_effect(run.truth_root),
         files=run.photographs.truth_listing,
         code=run.code("truth"),
     message:
@@ -89,7 +89,7 @@ rule crop:
     params:
         settings=run.settings("grid"),
         light_variants=run.settings("light_variants"),
-        root=literally(run.root),
+        root=without_effect(run.root),
         code=run.code("crop"),
     message:
         "Cutting {wildcards.category} {wildcards.split} into tiles ({wildcards.grid})"

@@ -13,8 +13,8 @@ rule demo:
         mem_mb=run.memory("demo"),
     params:
         settings=run.settings("demo"),
-        root=literally(run.root),
-        truth_root=literally(run.truth_root),
+        root=without_effect(run.root),
+        truth_root=without_effect(run.truth_root),
         code=run.code("demo"),
     message:
         "Drawing the demo photographs"

@@ -40,7 +40,7 @@ rule refine:
         mem_mb=run.memory("refine"),
     params:
         settings=run.settings("refine"),
-        root=literally(run.root),
+        root=without_effect(run.root),
         code=run.code("refine"),
     message:
         "Refining the masks of {wildcards.category} {wildcards.split}"

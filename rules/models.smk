@@ -18,7 +18,7 @@ rule distill:
         mem_mb=run.memory("distill"),
     params:
         settings=run.teacher_settings,
-        root=literally(run.root),
+        root=without_effect(run.root),
         layout=run.config.data.layout,
         train_images=run.config.data.train_images,
         image_px_max=without_effect(run.config.data.image_px_max),

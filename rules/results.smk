@@ -19,8 +19,8 @@ rule preview:
         mem_mb=run.memory("preview"),
     params:
         settings=run.settings("preview"),
-        root=literally(run.root),
-        truth_root=literally(run.truth_root),
+        root=without_effect(run.root),
+        truth_root=without_effect(run.truth_root),
         code=run.code("preview"),
     message:
         "Drawing previews of {wildcards.category} {wildcards.split}"
@@ -49,8 +49,8 @@ rule evaluate:
         settings=run.settings("evaluate"),
         grids=run.settings("grids"),
         ranking=run.settings("ranking"),
-        root=literally(run.root),
-        truth_root=literally(run.truth_root),
+        root=without_effect(run.root),
+        truth_root=without_effect(run.truth_root),
         code=run.code("evaluate"),
     message:
         "Scoring {wildcards.category} against the known truth"
@@ -79,7 +79,7 @@ rule package:
         settings=run.settings("package"),
         ranking=run.settings("ranking"),
         run=run.name,
-        root=literally(run.root),
+        root=without_effect(run.root),
         challenges=run.challenges,
         code=run.code("package"),
     message:
@@ -140,8 +140,8 @@ rule comparison:
         settings=run.comparison_settings(),
         title=f"{run.name} and others",
         runs=run.compared_rows("compare"),
-        root=literally(run.root),
-        truth_root=literally(run.truth_root),
+        root=without_effect(run.root),
+        truth_root=without_effect(run.truth_root),
         code=run.code("comparison"),
     message:
         "Writing the comparison {output.page}"
@@ -164,8 +164,8 @@ use rule comparison as ablation with:
         settings=run.comparison_settings(),
         title=f"{run.name}: ablation",
         runs=run.compared_rows("ablate"),
-        root=literally(run.root),
-        truth_root=literally(run.truth_root),
+        root=without_effect(run.root),
+        truth_root=without_effect(run.truth_root),
         code=run.code("comparison"),
     message:
         "Writing the ablation {output.page}"

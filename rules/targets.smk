@@ -104,7 +104,7 @@ rule plan:
         mem_mb=run.forecast.measuring,
     params:
         config=run.raw,
-        project=literally(str(PROJECT)),
+        project=without_effect(str(PROJECT)),
         limits=limits(workflow, run),
         asked_at=time(),
         code=run.code("plan"),
@@ -123,8 +123,8 @@ rule verify:
         mem_mb=run.memory("verify"),
     params:
         run=run.name,
-        root=literally(run.root),
-        truth_root=literally(run.truth_root),
+        root=without_effect(run.root),
+        truth_root=without_effect(run.truth_root),
         demo=run.made("demo"),
         expected=run.expected,
     message:

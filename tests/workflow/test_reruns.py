@@ -176,6 +176,11 @@ def test_other_photographs_of_a_test_split_are_scored_by_the_model_that_is_there
     assert project.planned() == of_split + late_jobs("bolt", ()) + Counter([("inventory", "bolt", None)])
 
 
+def move_photographs(project):
+    (project.folder / "photographs").rename(project.folder / "moved")
+    project.configure({"data": {"root": "moved"}})
+
+
 OF_TRUTH = Counter([("evaluate", "bolt", None), ("report", None, None)])
 
 
@@ -192,13 +197,14 @@ OF_TRUTH = Counter([("evaluate", "bolt", None), ("report", None, None)])
             lambda project: draw_mask(project.folder / "truth/bolt/test_private/001_mask.png", defect=False),
             OF_TRUTH + Counter([("truth", "bolt", "test_private"), ("preview", "bolt", "test_private")]),
         ),
+        (move_photographs, Counter([("report", None, None)])),
         (lambda project: project.configure({"data": {"image_px_max": 10**6}}), Counter([("report", None, None)])),
         (
             lambda project: project.configure({"package": {"map_scale": 0.5}}),
             Counter([("package", None, None), ("report", None, None)]),
         ),
     ],
-    ids=["public mask", "private mask", "limit", "package"],
+    ids=["public mask", "private mask", "place", "limit", "package"],
 )
 def test_only_what_reads_a_thing_is_made_again(project, change, jobs):
     change(project)

@@ -76,15 +76,12 @@ def start(workflow: Any, run: Plan) -> None:
     sys.stderr.write("".join(f"warning: {text}\n" for text in warnings))
 
 
-def literally(value: str | None) -> Callable[[Any], str | None]:
-    """Return a params function for a text in which braces are no wildcards, as they are in a text that stands there."""
-    return lambda _wildcards: value
-
-
 def without_effect(value: Any) -> Callable[..., Any]:
-    """Return a params function for what only decides whether there is a result: changed, it makes nothing again.
+    """Return a params function for what decides no result: changed, it makes nothing again.
 
-    Snakemake compares no params that a function gives which asks for threads too.
+    Where photographs and masks lie is such a thing, as jobs have a digest of their names, sizes and times besides; so
+    is a limit beyond which they are refused. Braces in a text are no wildcards. Snakemake compares no params of a
+    function that asks for threads.
     """
     return lambda _wildcards, threads: value  # noqa: ARG005  # its name is what counts
 
