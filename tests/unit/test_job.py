@@ -146,12 +146,15 @@ def debugged(folder, *arguments, says):
     )
 
 
-def test_a_job_runs_again_in_the_debugger_and_leaves_its_outputs_alone(workflow):
+def test_a_job_runs_again_in_the_debugger_and_leaves_its_outputs_alone(workflow, monkeypatch):
     folder, snakemake = workflow
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
     snakemake("good.json", "--resources", "gpu=0")
+    monkeypatch.delenv("ATEN_CPU_CAPABILITY")
     made = (folder / "good.json").stat()
-    result = debugged(folder, "good.json", "--break", says="p job.label, job.params['settings']\nc\n")
-    assert "('work good', {'scale': 0.5})" in result.stdout, result.stderr
+    says = "p job.label, job.params['settings'], __import__('os').environ['ATEN_CPU_CAPABILITY']\nc\n"
+    result = debugged(folder, "good.json", "--break", says=says)
+    assert "('work good', {'scale': 0.5}, 'default')" in result.stdout, result.stderr
     (copy,) = folder.glob("seamark-debug-*/good.json")
     assert copy.read_text() == "cpu"
     assert (folder / "good.json").stat() == made

@@ -133,7 +133,7 @@ class PrecisionRecord(Record):
 
 
 class SubmissionProvenance(Manifest):
-    """Where an archive came from; equal input and equal package versions give equal bytes."""
+    """Where an archive came from; equal input, package versions and loops give equal bytes."""
 
     run: str
     archive: str

@@ -29,6 +29,7 @@ def _job_of(artifact: Path, folder: Path, device: str) -> tuple[Path, Job]:
         outputs = {name: _below(folder, file) for name, file in facts["named_outputs"].items()}
         script, rule, params, command = Path(facts["script"]), facts["rule"], facts["params"], facts["command"]
         wildcards, threads = facts["wildcards"], int(facts["threads"])
+        os.environ |= facts.get("variables", {})  # libraries read them when the stage imports them
     except (OSError, ValueError, KeyError) as error:
         raise ManifestError(f"{path}: no provenance of a job ({error}); make the artifact again") from error
     missing = [str(file) for files in inputs.values() for file in files if not file.exists()]
