@@ -171,11 +171,14 @@ def plan(root, *presets):
 
 
 def draw_names(root, categories):
-    """One empty file per split: planning opens no photograph."""
+    """Empty files, as many as MVTec AD 2 has: planning opens no photograph."""
+    folders = ("train/good", "validation/good", "test_public/good", "test_private", "test_private_mixed")
     for category in categories:
-        for folder in ("train/good", "validation/good", "test_public/good", "test_private", "test_private_mixed"):
+        counts = OFFICIAL_COUNTS.get(category, OFFICIAL_COUNTS["vial"])
+        for folder, number in zip(folders, counts.values(), strict=True):
             (root / category / folder).mkdir(parents=True)
-            (root / category / folder / "000_regular.png").touch()
+            for image in range(number):
+                (root / category / folder / f"{image:03d}_regular.png").touch()
 
 
 @pytest.fixture(scope="module")
