@@ -9,7 +9,8 @@ from tests.data_trees import AD, AD2, TRUTH, add, both, build, make, move, renam
 from tests.indexes import indexes
 
 from seamark.data.inventory import category_inventory
-from seamark.data.survey import survey_category, survey_root
+from seamark.data.root import survey_root
+from seamark.data.survey import survey_category
 from seamark.errors import ConfigError, DataError
 from seamark.manifests.index import ImageRecord
 from seamark.planning.photographs import PlannedPhotographs

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from seamark.data.places import PLACES
 
+from seamark.data.layout import PLACES
 from seamark.flow import STAGES
 
 ROOT = Path(__file__).parents[2]
