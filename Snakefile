@@ -23,20 +23,21 @@ from seamark.planning.workflow import (
     prepare,
     start,
     tell_refusals,
+    told,
     without_effect,
 )
 
-sources = prepare(workflow, PROJECT, "config.yaml")
+sources = told(prepare, workflow, PROJECT, "config.yaml")
 
 
 configfile: "config.yaml"
 
 
 keep_results(Job)
-run = Plan(config, PROJECT, sources)
+run = told(Plan, config, PROJECT, sources)
 RUN = run.out
 GPUS = offered_gpus(workflow, run.gpus)
-pin(run)
+told(pin, run)
 
 
 wildcard_constraints:
@@ -44,7 +45,7 @@ wildcard_constraints:
 
 
 onstart:
-    start(workflow, run)
+    told(start, workflow, run)
 
 
 onsuccess:

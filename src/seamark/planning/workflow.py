@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from seamark.errors import SeamarkError
 from seamark.planning.environment import pin_loops, prepare_environment
@@ -12,6 +12,8 @@ from seamark.planning.plan import Plan
 from seamark.planning.settings_files import read_sources
 from seamark.repair import export_configuration
 from seamark.settings.written import Sources
+
+Result = TypeVar("Result")
 
 
 def prepare(workflow: Any, project: Path, default: str) -> Sources:
@@ -84,6 +86,14 @@ def without_effect(value: Any) -> Callable[..., Any]:
     function that asks for threads.
     """
     return lambda _wildcards, threads: value  # noqa: ARG005  # its name is what counts
+
+
+def told(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Call a function of the Snakefile; what it refuses ends the call with its message alone, without a trace."""
+    try:
+        return function(*arguments)
+    except SeamarkError as error:
+        sys.exit(f"\n{error}")
 
 
 def tell_refusals(workflow: Any) -> None:
