@@ -28,6 +28,8 @@ PINNED_WITH_AVX512: Mapping[str, str] = {"OPENCV_CPU_DISABLE": "AVX512-SKX"}
 """Further ones where the processor has AVX-512; elsewhere OpenCV would complain in every job."""
 
 FREE = (
+    "DNNL_CPU_ISA_HINTS",
+    "DNNL_DEFAULT_FPMATH_MODE",
     "MKL_ENABLE_INSTRUCTIONS",
     "NPY_ENABLE_CPU_FEATURES",
     "ONEDNN_CPU_ISA_HINTS",
