@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from tests.indexes import index_category, truth_of_category
 
-from seamark.data.index import left_out_lines, require_one_kind
+from seamark.data.index import left_out_lines, require_one_kind, surplus_lines
 from seamark.data.inventory import category_inventory
 from seamark.data.layout import OFFICIAL_COUNTS, find_images, listing_digest, require_official_counts
 from seamark.data.root import category_folders
@@ -264,6 +264,18 @@ def test_private_truth_is_found_by_number_or_full_name(root, tmp_path):
     }
     assert truth["test_private_mixed"].by_id == {}
     assert len(truth["test_public"].images) == 8
+
+
+def test_private_truth_of_no_photograph_is_named(root, tmp_path):
+    folder = tmp_path / "truth" / "part" / "test_private"
+    for name in ("000_mask.png", "001_regular_mask.png", "007_mask.png", "notes.txt", ".hidden"):
+        save_mask(folder / "000_mask.png") if name == "000_mask.png" else (folder / name).touch()
+    save_mask(folder / "001_regular_mask.png", value=0)
+    truth = truth_of_category(index(root), root, tmp_path / "truth")
+    (line,) = surplus_lines(truth["test_private"], tmp_path / "truth")
+    assert line.startswith("part test_private: 2 files in ")
+    assert "(007_mask.png, notes.txt)" in line
+    assert not [*surplus_lines(truth["test_private_mixed"], tmp_path / "truth")]
 
 
 def test_incomplete_private_truth_is_refused(root, tmp_path):

@@ -14,7 +14,7 @@ from seamark.files.atomic import file_digest
 from seamark.files.image_checks import MAX_PIXELS, orientation_note, read_image_file
 from seamark.files.images import photograph_header, read_mask
 from seamark.files.parallel import MapItems
-from seamark.files.plain import examples
+from seamark.files.plain import examples, shown
 from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
 from seamark.settings.base import Split
 
@@ -103,6 +103,19 @@ def find_truth(index: IndexManifest, root: Path, truth_root: Path | None, map_im
     records = map_images(lambda image: _truth(index, image, root, truth_root), known, "masks")
     images = tuple(cast("list[TruthRecord]", records))
     return TruthManifest(category=index.category, split=index.split, images=images)
+
+
+def surplus_lines(truth: TruthManifest, truth_root: Path) -> Iterator[str]:
+    """Name files of the private truth of a split that belong to none of its photographs."""
+    folder = truth_root / truth.category / truth.split
+    used = {record.mask for record in truth.images if record.root == "truth"}
+    present = sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+    surplus = [path.name for path in present if str(path.relative_to(truth_root)) not in used]
+    if surplus:
+        yield (
+            f"{truth.category} {truth.split}: {len(surplus)} files in {shown(folder)} belong to no photograph of the "
+            f"split ({', '.join(examples(surplus))}); a mask is called <name>_mask.png, after its photograph"
+        )
 
 
 def left_out_lines(truth: TruthManifest) -> Iterator[str]:
