@@ -55,6 +55,8 @@ class Stage:
     """Threads with a network beside a GPU; 0 for stages that never have one."""
     script: str = ""
     """The stage whose script it runs, if that is not its own."""
+    covers: str = ""
+    """Splits that it has files of: ``photographs`` for those of the data set, ``tests`` for test splits, else all."""
 
     @cached_property
     def sources(self) -> tuple[Source, ...]:
@@ -118,6 +120,7 @@ STAGES: Mapping[str, Stage] = {
         _files("out/{run}/00_index/{category}/{split}.json"),
         kind="index:IndexManifest",
         reads="demo",
+        covers="photographs",
         memory=StageMemory(80.0, per_megapixel=3.0),
     ),
     "inventory": Stage(
@@ -130,6 +133,7 @@ STAGES: Mapping[str, Stage] = {
         _files("out/{run}/00_index/{category}/{split}.truth.json"),
         kind="index:TruthManifest",
         reads="index",
+        covers="tests",
         memory=StageMemory(80.0, per_megapixel=3.0),
     ),
     "crop": Stage(

@@ -46,7 +46,9 @@ def test_the_full_challenge_is_planned_without_torch_or_opencv(project):
 def refused(project, target="submission"):
     result = project.snakemake(target, options=("-n",), check=False)
     assert result.returncode != 0
-    return result.stdout + result.stderr
+    text = result.stdout + result.stderr
+    assert not re.search(r'Traceback|Exception|  File "', text)
+    return text
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Runs that cannot fit are refused before their first job."""
 
+import re
+
 import pytest
 from tests.workflow.project import Project
 
@@ -14,7 +16,9 @@ def refused(project, *options):
     result = project.snakemake("submission", options=options, check=False)
     assert result.returncode != 0
     assert not project.out.exists() or not list(project.out.rglob("*.json"))
-    return result.stdout + result.stderr
+    text = result.stdout + result.stderr
+    assert not re.search(r'Traceback|Exception|  File "', text)
+    return text
 
 
 def test_too_little_memory_is_refused_with_the_setting_that_would_do(project):

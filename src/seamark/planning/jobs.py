@@ -177,11 +177,11 @@ class RunJobs:
         ]
 
     def _with_files(self, variation: Variation, source: Source, category: str, own: str | None) -> list[str | None]:
-        """Return the splits that the source has files of: photographs are indexed once, and only tests have a truth."""
-        splits = self._chosen(variation, source, category, own)
-        if source.stage == "index":
+        """Return the chosen splits as far as the source's stage has files of them, each once."""
+        splits, covers = self._chosen(variation, source, category, own), STAGES[source.stage].covers
+        if covers == "photographs":
             return list(dict.fromkeys(PHOTOGRAPHED.get(str(split), split) for split in splits))
-        return [split for split in splits if source.stage != "truth" or str(split).startswith("test")]
+        return [split for split in splits if covers != "tests" or str(split).startswith("test")]
 
     def _chosen(self, variation: Variation, source: Source, category: str, own: str | None) -> Sequence[str | None]:
         if source.split == OWN:
