@@ -61,12 +61,17 @@ def test_white_balance_scales_colours_and_leaves_grey_photographs_alone():
     assert np.array_equal(wide_variant(grey, settings, np.random.default_rng(2)), grey)
 
 
-def test_noise_has_the_strength_it_was_given():
-    noisy = wide_variant(np.full((200, 200, 1), 128, np.uint8), still(noise_std=8.0), np.random.default_rng(2))
-    strength = np.random.default_rng(2)
-    for _ in range(4):  # gamma, gain, slope and angle come first
-        strength.uniform()
-    assert noisy.std() == pytest.approx(strength.uniform(0.0, 8.0), rel=0.03)
+@pytest.mark.parametrize("gain", [0.5, 1.0, 1.6])
+@pytest.mark.parametrize("seed", [0, 2])
+def test_noise_has_the_strength_it_was_given_times_the_gain(gain, seed):
+    flat = np.full((200, 200, 1), 80, np.uint8)
+    settings = WideSettings(log_gamma=(0.0, 0.0), log_gain=(np.log(gain),) * 2, gradient=0.0, noise_std=8.0)
+    noisy = wide_variant(flat, settings, np.random.default_rng(seed)).astype(float)
+    strength = np.random.default_rng(seed)
+    strength.uniform(size=4)  # gamma, gain, slope and angle come first
+    assert noisy.mean() == pytest.approx(80 * gain, abs=0.2)
+    rounding = 1 / 12
+    assert noisy.var() == pytest.approx((gain * strength.uniform(0.0, 8.0)) ** 2 + rounding, rel=0.03)
 
 
 def test_wide_gradient_is_symmetric_about_the_middle():

@@ -30,7 +30,11 @@ class WideSettings(Settings):
         description="largest natural logarithm of the gain of each colour, either way; not for grey",
     )
     noise_std: float = Field(
-        0.0, ge=0.0, le=255.0, description="largest standard deviation of noise in grey values, per pixel and channel"
+        0.0,
+        ge=0.0,
+        le=255.0,
+        description="largest standard deviation of noise in grey values, per pixel and channel, at a gain of 1; the gain "
+        "that is drawn amplifies it",
     )
 
     @model_validator(mode="after")

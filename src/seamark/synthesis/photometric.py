@@ -40,7 +40,9 @@ def wide_variant(picture: UInt8Array, settings: WideSettings, random: np.random.
 
     The families, each drawn uniformly from its range: gamma and gain (of their logarithms), a linear gradient of the
     light in any direction, a vignette that falls with the squared distance from the middle, gains of the colours, and
-    Gaussian noise. A family whose range is 0 draws nothing. Zeros (padding) stay zeros but for noise.
+    Gaussian noise. As of a sensor, noise is amplified with the picture: its standard deviation, drawn in grey values at
+    a gain of 1, is multiplied by the gain. A family whose range is 0 draws nothing. Zeros (padding) stay zeros but for
+    noise.
     """
     gamma = float(np.exp(random.uniform(*settings.log_gamma)))
     gain = float(np.exp(random.uniform(*settings.log_gain)))
@@ -51,7 +53,7 @@ def wide_variant(picture: UInt8Array, settings: WideSettings, random: np.random.
         light = light * np.exp(logarithms).astype(np.float32)
     lit: Float32Array = curve[picture] * light
     if settings.noise_std:
-        std = float(random.uniform(0.0, settings.noise_std))
+        std = gain * float(random.uniform(0.0, settings.noise_std))
         lit += random.standard_normal(lit.shape, dtype=np.float32) * np.float32(std)
     return np.asarray(np.clip(lit + np.float32(0.5), 0.0, 255.0).astype(np.uint8), np.uint8)
 
