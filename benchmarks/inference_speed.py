@@ -30,14 +30,14 @@ from seamark.manifests.base import read_manifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.tilemaps import TilemapsManifest
-from seamark.registry import DETECTORS
 
 SPLIT = "test_public"
 
 
 def load(model: Path, side: int) -> Detector:
     """Return the detector of a model file; settings that are younger than the run have their defaults."""
-    kind = load_detector_class(DETECTORS[model.parent.parent.name].target)
+    trained = json.loads(model.with_name("fit.prov.json").read_bytes())
+    kind = load_detector_class(trained["params"]["detector"])
     with safe_open(model, framework="pt") as stream:
         facts = json.loads(stream.metadata()[HEADER])
     detector = kind(kind.Settings.model_validate(facts["settings"]), (side, side), facts["seed"])

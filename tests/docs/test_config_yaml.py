@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from seamark.settings.config import Config, deep_merge, detector_settings_class, load_config
+from seamark.settings.config import Config, deep_merge, load_config
 
 ROOT = Path(__file__).parents[2]
 HEADER = """\
@@ -30,13 +30,15 @@ def rendered(model, indent=""):
         value = getattr(model, name)
         comment = f"  # {field.description}" if field.description else ""
         if name == "detectors":
-            value = {key: detector_settings_class(key).model_validate(block) for key, block in value.items()}
+            types = {key: block["type"] for key, block in value.items() if "type" in block}
+            value = model.detector_blocks
         if isinstance(value, BaseModel):
             lines += [f"{indent}{name}:{comment}", *rendered(value, indent + "  ")]
         elif isinstance(value, dict) and value and all(isinstance(part, BaseModel) for part in value.values()):
             lines.append(f"{indent}{name}:{comment}")
             for key, part in value.items():
-                lines += [f"{indent}  {key}:", *rendered(part, indent + "    ")]
+                kind = [f"{indent}    type: {types[key]}  # detector"] if name == "detectors" and key in types else []
+                lines += [f"{indent}  {key}:", *kind, *rendered(part, indent + "    ")]
         else:
             plain = model.model_dump(mode="json")[name]
             lines.append(f"{indent}{name}: {scalar(plain)}{comment}")

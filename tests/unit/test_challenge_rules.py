@@ -8,7 +8,8 @@ from pydantic import BaseModel
 from seamark.manifests.submission import ChallengeVerdict
 from seamark.planning.challenge_rules import COST_ONLY, challenge_verdicts
 from seamark.registry import DETECTORS
-from seamark.settings.config import Config, detector_settings_class, resolve
+from seamark.settings.config import Config, resolve
+from seamark.settings.detectors import detector_settings_class
 
 CATEGORIES, SPLITS = ("can", "rice"), ("test_private", "test_private_mixed")
 

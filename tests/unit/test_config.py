@@ -12,10 +12,10 @@ from seamark.settings.config import (
     Config,
     check_overrides,
     deep_merge,
-    detector_settings_class,
     load_config,
     resolve,
 )
+from seamark.settings.detectors import detector_settings_class
 from seamark.settings.grid import GridSettings
 
 CATEGORIES = ("rice", "fabric")
@@ -45,6 +45,43 @@ def test_defaults_alone_are_valid():
         (
             {"detectors": {"inp_formr": {}, "inp_former": {}}},
             "detectors.inp_formr: no such detector; did you mean inp_former?",
+        ),
+        (
+            {"detectors": {"bank": {"bank_size": 9}}},
+            "detectors.bank: no such detector; did you mean feature_bank? (a name",
+        ),
+        (
+            {"detectors": {"bank": {"type": "feature_bnk"}}},
+            "detectors.bank.type: expected the name of a detector, found feature_bnk; did you mean feature_bank?",
+        ),
+        (
+            {"detectors": {"bank": {"type": None}}},
+            "detectors.bank.type: expected the name of a detector, found null; possible: inp_former, feature_bank,",
+        ),
+        (
+            {"detectors": {"inp_former": {"type": "urd"}}},
+            "detectors.inp_former.type: inp_former is a detector itself; give a block of type urd a name of its own",
+        ),
+        ({"detectors": {"a/b": {"type": "urd"}}}, "detectors.a/b: expected a name of at most 100 letters, digits, _"),
+        (
+            {"detectors": {"bank": {"type": "feature_bank", "bank_sze": 9}}},
+            "detectors.bank.bank_sze: unknown key; did you mean bank_size?",
+        ),
+        (
+            {"detectors": {"bank": {"type": "feature_bank", "bank_size": "x"}}},
+            "detectors.bank.bank_size: expected a whole number, at least 2, found x",
+        ),
+        (
+            {"detectors": {"bank": {"type": "feature_bank", "grid": "tiles"}}},
+            "detectors.bank.grid: no grid named tiles; did you mean tile?",
+        ),
+        (
+            {"detectors": {"bank_whole": {"type": "feature_bank"}}, "fuse": {"members": ["bank_whoel"]}},
+            "fuse.members: bank_whoel has no block under detectors; did you mean bank_whole?",
+        ),
+        (
+            {"detectors": {"student": {"type": "urd"}}, "fuse": {"members": ["student"]}, "merge": {"alpha": 0.3}},
+            "merge.alpha: weighs the maps of efficientad, which is not among fuse.members",
         ),
         (
             {"refine": {"method": "sam", "sam": {"image_scale": 0.25}}, "merge": {"scale": 0.5}},
@@ -105,6 +142,7 @@ def test_a_quantile_stands_in_one_place(raw):
         ({"window_px": 5}, "grids.<name>.window_px"),
         ({"grids": {"fine": {}}, "detectors": {"inp_former": {"window_px": 5}}}, "grids.fine.window_px"),
         ({"inp_former": {}}, "detectors.inp_former"),
+        ({"bank_size": 5, "detectors": {"inp_former": {}, "b": {"type": "feature_bank"}}}, "detectors.b.bank_size"),
         ({"detectors": {"inp_former": {}, "epochs": 5}}, "detectors.inp_former.epochs"),
         ({"binarize": {"k": 2.0}}, "binarize.mean_std.k"),
         ({"detectors": {"inp_former": {"exposure_stops": 1}}}, "detectors.inp_former.augmentation.exposure_stops"),
@@ -187,6 +225,50 @@ def test_all_problems_are_reported_at_once():
     assert "merge.blnd" in text
     assert "refine.method" in text
     assert "detectors.inp_former.epochs" in text
+
+
+TWO_BANKS = {
+    "grids": {"tile": {}, "whole": {"layout": "whole"}},
+    "detectors": {
+        "bank_whole": {"type": "feature_bank", "grid": "whole", "bank_size": 7},
+        "bank_tile": {"type": "feature_bank"},
+        "student": {"type": "efficientad"},
+        "urd": {"type": "urd", "steps": 3},
+        "aand": {},
+    },
+    "fuse": {"members": ["bank_whole", "bank_tile", "student"], "weights": {"bank_whole": 2.0}},
+    "merge": {"alpha": 0.7},
+}
+
+
+def test_a_block_under_a_name_of_its_own_is_of_its_type():
+    config = load_config(TWO_BANKS)
+    blocks = config.detector_blocks
+    assert list(config.detector_types.values()) == ["feature_bank", "feature_bank", "efficientad", "urd", "aand"]
+    assert all(type(blocks[name]) is detector_settings_class(kind) for name, kind in config.detector_types.items())
+    assert [(blocks[name].grid, blocks[name].bank_size) for name in ("bank_whole", "bank_tile")] == [
+        ("whole", 7),
+        ("tile", 10_000),
+    ]
+    unnamed = {**TWO_BANKS, "detectors": TWO_BANKS["detectors"] | {"urd": {"steps": 3}}}
+    assert load_config(unnamed).detector_blocks == blocks
+
+
+@pytest.mark.parametrize(
+    ("block", "size", "alpha"),
+    [
+        ({"detectors": {"bank_tile": {"bank_size": 9}}}, 9, 0.7),
+        ({"fuse": {"members": ["bank_tile", "student"]}}, 10_000, 0.7),
+        ({"fuse": {"members": ["bank_tile"]}}, 10_000, None),
+    ],
+)
+def test_a_category_changes_blocks_by_name(block, size, alpha):
+    raw = {**TWO_BANKS, "overrides": {"rice": block}}
+    check_overrides(raw, CATEGORIES)
+    rice, fabric = resolve(raw, "rice"), resolve(raw, "fabric")
+    assert (rice.detector_blocks["bank_tile"].bank_size, rice.merge.alpha) == (size, alpha)
+    assert (fabric.detector_blocks, fabric.merge.alpha) == (load_config(TWO_BANKS).detector_blocks, 0.7)
+    assert "bank_tile" in rice.fuse.members
 
 
 def test_overrides_are_merged_in_order_of_precision():

@@ -310,9 +310,8 @@ def test_variants_count_as_photographs_where_they_are_tiles():
         "light_variants": {"train_variants": 2, "validation_variants": 3},
     }
     config = load_config(raw)
-    teaching = PlannedTeachers(config)
-    places = {"demo": Variation("demo", "demo", raw, teaching)}
-    planned = PlannedForecast(places, ("woven", "washers"), DataSetSizes(config, {}), teaching, 0)
+    places = {"demo": Variation("demo", "demo", raw, PlannedTeachers(config))}
+    planned = PlannedForecast(places, ("woven", "washers"), DataSetSizes(config, {}), 0)
 
     def count(rule, split="", detector=""):
         place = SimpleNamespace(place="demo", category="woven", split=split, detector=detector)

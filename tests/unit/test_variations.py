@@ -11,7 +11,8 @@ from seamark.errors import ConfigError, WeightsError
 from seamark.planning.jobs import StageJob
 from seamark.planning.plan import Plan
 from seamark.registry import DETECTORS
-from seamark.settings.config import deep_merge, detector_settings_class
+from seamark.settings.config import deep_merge
+from seamark.settings.detectors import detector_settings_class
 from seamark.settings.promises import promises_of, promises_text
 
 ROOT = Path(__file__).parents[2]

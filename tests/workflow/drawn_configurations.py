@@ -16,7 +16,8 @@ from seamark.flow import STAGES
 from seamark.planning.plan import Plan
 from seamark.registry import DETECTORS
 from seamark.settings.base import SPLITS
-from seamark.settings.config import Config, deep_merge, detector_settings_class
+from seamark.settings.config import Config, deep_merge
+from seamark.settings.detectors import detector_settings_class
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())

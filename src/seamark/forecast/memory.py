@@ -130,7 +130,7 @@ def _stage_memory(work: Work) -> StageMemory:
 def _detector_memory(work: Work) -> _DetectorMemory:
     if isinstance(work.block, PfadsegSettings) and not (work.block.attention.pcar or work.block.attention.aff):
         return _DESTSEG
-    return _DETECTORS[work.detector]
+    return _DETECTORS[work.detector_type]
 
 
 def _train(work: Work) -> Memory:

@@ -173,7 +173,7 @@ def _memory_steps(work: Work) -> Iterator[dict[str, Any]]:
         yield {"refine": {"method": "grabcut"}}
     elif work.stage == "train":
         yield {"detectors": {work.detector: {"feature_cache_mb": 0}}}
-        least = 2 if work.detector == "pfadseg" else 1
+        least = 2 if work.detector_type == "pfadseg" else 1
         batch = batch_size(work.block) // 2
         while batch >= least:
             yield {"detectors": {work.detector: {"feature_cache_mb": 0, "batch_size": batch}}}

@@ -56,7 +56,7 @@ def measured_seconds(works: Sequence[Work], device: str) -> list[float | None]:
     alike: dict[tuple[str, str, tuple[int, int]], list[int]] = {}
     for place, work in enumerate(works):
         if work.stage in ("train", "infer"):
-            key = work.detector, _measured_block(work).model_dump_json(), work.grid.input_shape
+            key = work.detector_type, _measured_block(work).model_dump_json(), work.grid.input_shape
             alike.setdefault(key, []).append(place)
     for places in alike.values():
         measured = _MeasuredDetector(works[places[0]], device)
@@ -80,7 +80,7 @@ class _MeasuredDetector:
 
     def __init__(self, work: Work, device: str) -> None:
         self.device, block = device, _measured_block(work)
-        self.detector = _built(load_detector_class(DETECTORS[work.detector].target), block, work.grid.input_shape)
+        self.detector = _built(load_detector_class(DETECTORS[work.detector_type].target), block, work.grid.input_shape)
         self.detector.to(device)
         self.few = max(4, batch_size(block))
         self.step_s: dict[str, float] = {}

@@ -24,6 +24,7 @@ class Work:
     category: str = ""
     split: str = ""
     detector: str = ""
+    """Name of its block."""
     grid_name: str = ""
     """Grid of ``crop``; the other stages have their detector's."""
     threads: int = 1
@@ -44,6 +45,11 @@ class Work:
         if not isinstance(block, DetectorSettings):
             raise TypeError(f"{self.detector}: its settings class is no DetectorSettings")
         return block
+
+    @property
+    def detector_type(self) -> str:
+        """The registered detector that its block is of."""
+        return self.config.detector_types[self.detector]
 
     @property
     def grid(self) -> GridSettings:

@@ -175,7 +175,9 @@ def _effective(config: Config) -> dict[str, Any]:
     grids = {block["grid"]: config.grids[block["grid"]].model_dump(mode="json") for block in blocks.values()}
     return {
         "grids": grids,
-        "detectors": {member: _without_cost(block) for member, block in blocks.items()},
+        "detectors": {
+            member: {"type": config.detector_types[member], **_without_cost(block)} for member, block in blocks.items()
+        },
         "merge": _effective_merge(config),
         "fuse": _effective_fuse(config),
         "binarize": _effective_binarize(config),

@@ -214,9 +214,11 @@ class RunJobs:
         """
         known = self._signatures.get((place, job))
         if known is None:
-            settings = [self._variations[place].settings(name, job) for name in STAGES[job.stage].settings]
+            variation = self._variations[place]
+            settings = [variation.settings(name, job) for name in STAGES[job.stage].settings]
+            kind = variation.detector_type(job.category, job.detector) if job.category and job.detector else None
             behind = [self.signature(place, upstream) for upstream in self.read_by(place, job)]
-            facts = json.dumps([job, settings, behind], sort_keys=True)
+            facts = json.dumps([job, kind, settings, behind], sort_keys=True)
             known = self._signatures[place, job] = hashlib.sha256(facts.encode()).hexdigest()
         return known
 

@@ -30,13 +30,20 @@ from seamark.planning.required_weights import (
 from seamark.planning.resources import PlannedForecast
 from seamark.planning.run_lock import claimed
 from seamark.planning.teachers import PlannedTeachers
-from seamark.planning.variations import FOR_THRESHOLDS, Variation, plain, read_variations, with_member_presets
-from seamark.registry import DETECTORS
+from seamark.planning.variations import (
+    FOR_THRESHOLDS,
+    Variation,
+    learners,
+    plain,
+    read_variations,
+    with_member_presets,
+)
+from seamark.registry import DETECTORS, DetectorEntry
 from seamark.running.devices import visible_gpus
 from seamark.running.processor import PINNED
 from seamark.settings.base import Settings
 from seamark.settings.comparison import ComparisonPageSettings
-from seamark.settings.config import check_overrides, load_config
+from seamark.settings.config import Config, check_overrides, load_config
 from seamark.settings.demo import DEMO_CATEGORIES
 from seamark.settings.teacher import TeacherSettings
 from seamark.settings.written import UNKNOWN, Sources
@@ -115,7 +122,7 @@ class Plan:
     def forecast(self) -> PlannedForecast:
         """What jobs will take."""
         sizes = DataSetSizes(self.config, self.photographs.folders)
-        return PlannedForecast(self._by_place, self.categories, sizes, self._teaching, self.gpus)
+        return PlannedForecast(self._by_place, self.categories, sizes, self.gpus)
 
     def memory(self, rule: str) -> Callable[[Any], int]:
         """Return a resource function that gives the memory in MB that a rule's jobs ask for."""
@@ -164,7 +171,7 @@ class Plan:
 
     def detector_class(self, wildcards: Any) -> str:
         """Return ``module:Class`` of a job's detector."""
-        return DETECTORS[wildcards.detector].target
+        return self._registered(wildcards).target
 
     def code(self, rule: str) -> Params:
         """Return a params function that gives the digest of the code that a rule's jobs run, pinned loops included."""
@@ -172,7 +179,7 @@ class Plan:
         loops = tuple(PINNED.items()) if self.config.reproducible == "any_cpu" else ()
 
         def digest(wildcards: Any) -> str:
-            detector = (DETECTORS[wildcards.detector].module,) if script.stem in ("train", "infer") else ()
+            detector = (self._registered(wildcards).module,) if script.stem in ("train", "infer") else ()
             weights = tuple(needed.source for needed in self._weights_of(rule, wildcards))
             return code_digest(script, detector, weights, loops)
 
@@ -299,7 +306,8 @@ class Plan:
     def resolved_config(self) -> dict[str, Any]:
         """Return the whole configuration of the run with defaults filled in, ready for JSON."""
         own = self.config.model_dump(mode="json", exclude={"compare", "ablate"})
-        blocks = {name: plain(block) for name, block in self.config.detector_blocks.items()}
+        types = self.config.detector_types
+        blocks = {name: {"type": types[name], **plain(block)} for name, block in self.config.detector_blocks.items()}
         return {**own, "detectors": blocks, "categories": list(self.categories)}
 
     def notes(self) -> list[str]:
@@ -330,7 +338,8 @@ class Plan:
 
     def _weights_of(self, rule: str, wildcards: Any) -> Iterable[RequiredWeights]:
         if rule == "distill":
-            return distill_weights(self.teachers[wildcards.teacher])
+            _, learner = self._learners[wildcards.teacher]
+            return distill_weights(learner, self.teachers[wildcards.teacher])
         if work_of(rule) in ("train", "infer"):
             return detector_weights(wildcards.detector, self._detector(wildcards))
         if rule == "refine":
@@ -341,13 +350,12 @@ class Plan:
     @cached_property
     def teachers(self) -> dict[str, TeacherSettings]:
         """Teachers of the members of all categories and variations by key."""
-        blocks = [
-            variation.detector(category, member)
-            for variation in self.variations
-            for category in self.categories
-            for member in variation.members(category)
-        ]
-        return {self._teaching.key(wanted): wanted for block in blocks if (wanted := wanted_teacher(block))}
+        blocks = {key: config.detector_blocks[member] for key, (config, member) in self._learners.items()}
+        return {key: wanted for key, block in blocks.items() if (wanted := wanted_teacher(block))}
+
+    @cached_property
+    def _learners(self) -> dict[str, tuple[Config, str]]:
+        return learners(self.variations, self.categories)
 
     def _variation(self, wildcards: Any) -> Variation:
         """Variation whose job has such wildcards; rules without a place work for the run itself."""
@@ -355,3 +363,7 @@ class Plan:
 
     def _detector(self, wildcards: Any) -> Settings:
         return self._variation(wildcards).detector(wildcards.category, wildcards.detector)
+
+    def _registered(self, wildcards: Any) -> DetectorEntry:
+        """Row of the registry for the block of a job's detector."""
+        return DETECTORS[self._variation(wildcards).detector_type(wildcards.category, wildcards.detector)]

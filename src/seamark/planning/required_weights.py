@@ -46,7 +46,7 @@ def detector_weights(name: str, settings: Settings) -> Iterator[RequiredWeights]
     Parameters
     ----------
     name : str
-        Name of the detector, for the message.
+        Name of the block, for the message.
     settings : Settings
         Its block.
 
@@ -69,15 +69,15 @@ def detector_weights(name: str, settings: Settings) -> Iterator[RequiredWeights]
     yield _backbone_weights(name, settings)
 
 
-def distill_weights(settings: TeacherSettings) -> Iterator[RequiredWeights]:
-    """Yield the weights of the backbone that a teacher is distilled from.
+def distill_weights(name: str, settings: TeacherSettings) -> Iterator[RequiredWeights]:
+    """Yield the weights of the backbone that a teacher is distilled from for the block of a name.
 
     Raises
     ------
     ConfigError
         If the backbone does not exist.
     """
-    yield _backbone_weights("efficientad", settings)
+    yield _backbone_weights(name, settings)
 
 
 def _backbone_weights(name: str, settings: DetectorSettings) -> RequiredWeights:

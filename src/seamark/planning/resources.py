@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,11 @@ from seamark.forecast.photographs import NONE, DataSetSizes, PhotographSizes
 from seamark.forecast.refusals import MemoryLimit, ResourceError, room_problems
 from seamark.forecast.work import Work
 from seamark.planning.jobs import RunJobs
-from seamark.planning.teachers import PlannedTeachers
-from seamark.planning.variations import FOR_THRESHOLDS, Variation
+from seamark.planning.variations import FOR_THRESHOLDS, Variation, learners
 from seamark.settings.base import Split
+from seamark.settings.config import Config
 from seamark.settings.crossfit import CROSSFIT_TRAIN
 from seamark.settings.light_variants import VALIDATION_VARIANTS
-from seamark.teachers.naming import wanted_teacher
 
 EVERYTHING: tuple[Split, ...] = ("train", "validation", "test_public", "test_private", "test_private_mixed")
 PRIVATE: tuple[Split, ...] = ("test_private", "test_private_mixed")
@@ -37,8 +37,6 @@ class PlannedForecast:
         Categories of the run.
     sizes : DataSetSizes
         Its photographs.
-    teaching : PlannedTeachers
-        Its teachers.
     gpus : int
         GPUs that jobs may use.
     """
@@ -48,10 +46,9 @@ class PlannedForecast:
         variations: Mapping[str, Variation],
         categories: Sequence[str],
         sizes: DataSetSizes,
-        teaching: PlannedTeachers,
         gpus: int,
     ) -> None:
-        self._variations, self._categories, self._sizes, self._teaching = variations, categories, sizes, teaching
+        self._variations, self._categories, self._sizes = variations, categories, sizes
         self._own, self._gpus = next(iter(variations.values())), gpus
 
     def memory(self, rule: str) -> Callable[[Any], int]:
@@ -80,12 +77,12 @@ class PlannedForecast:
             str(getattr(wildcards, name, None) or "") for name in ("category", "split", "detector", "grid")
         )
         variation = self._variations[getattr(wildcards, "place", self._own.place)]
+        config, learning = variation.resolved(category or None, split or None), detector and category
         if rule == "distill":
-            variation, detector = self._taught_by(str(wildcards.teacher)), "efficientad"
-        learning = detector and category
+            config, detector = self._learners[str(wildcards.teacher)]
         return Work(
             stage=rule,
-            config=variation.resolved(category or None, split or None),
+            config=config,
             photographs=self._photographs(variation, rule, category, split),
             training=self._shown(variation, category, ("train",)) if learning else NONE,
             category=category,
@@ -146,14 +143,9 @@ class PlannedForecast:
                 total += self._sizes.of(category, (split,)).times(1 + variants)
         return total
 
-    def _taught_by(self, teacher: str) -> Variation:
-        """Return the first variation with a detector that learns from a teacher."""
-        for variation in self._variations.values():
-            block = variation.config.detector_blocks.get("efficientad")
-            wanted = None if block is None else wanted_teacher(block)
-            if wanted and self._teaching.key(wanted) == teacher:
-                return variation
-        return self._own
+    @cached_property
+    def _learners(self) -> dict[str, tuple[Config, str]]:
+        return learners(self._variations.values(), self._categories)
 
     def require_room(self, jobs: Iterable[Any], resources: Mapping[str, Any], *, local: bool) -> None:
         """Check, before the first job runs, that nothing is started that cannot fit.

@@ -1,6 +1,6 @@
 """The variations of a run: settings laid over its own, validated and resolved. Free of NumPy, as planning is."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from seamark.settings.config import (
     resolve,
 )
 from seamark.settings.crossfit import CROSSFIT_TRAIN
+from seamark.settings.detectors import detector_type
 from seamark.settings.light_variants import VALIDATION_VARIANTS
 from seamark.settings.written import UNKNOWN, Keys, SettingsFile, Sources, mapping_at
 
@@ -138,6 +139,10 @@ class Variation:
         """Return the resolved block of a detector."""
         return self.resolved(category).detector_blocks[detector]
 
+    def detector_type(self, category: str, detector: str) -> str:
+        """Return the registered detector that a block of a category is of."""
+        return self.resolved(category).detector_types[detector]
+
     def teacher(self, category: str, detector: str) -> str | None:
         """Return the name of the teacher that a detector needs distilled, None for other detectors."""
         return self._teachers.of(self.detector(category, detector))
@@ -153,12 +158,24 @@ def plain(block: Settings) -> dict[str, Any]:
     return block.model_dump(mode="json")
 
 
+def learners(variations: Iterable[Variation], categories: Sequence[str]) -> dict[str, tuple[Config, str]]:
+    """Return by the name of a teacher a configuration and the member of it that learns from this teacher."""
+    return {
+        teacher: (variation.resolved(category), member)
+        for variation in variations
+        for category in categories
+        for member in variation.members(category)
+        if (teacher := variation.teacher(category, member))
+    }
+
+
 def with_member_presets(raw: Mapping[str, Any], folders: Sequence[Path]) -> tuple[dict[str, Any], dict[str, str]]:
     """Give members that have no block under ``detectors`` the block of their preset, with the grid that it names.
 
-    Members are those of the run and of every override. What the preset says of this block and grid for single
-    categories comes with it; nothing else does. A grid gets a name of its own where the configuration has another one
-    of that name. A member without such a preset is left as it is.
+    A block of which nothing but the type is given counts as none. Members are those of the run and of every override.
+    What the preset says of this block and grid for single categories comes with it; nothing else does. A grid gets a
+    name of its own where the configuration has another one of that name. A member without such a preset is left as it
+    is.
 
     Parameters
     ----------
@@ -170,7 +187,7 @@ def with_member_presets(raw: Mapping[str, Any], folders: Sequence[Path]) -> tupl
     Returns
     -------
     tuple
-        The configuration, and the preset file of each detector whose block came from one.
+        The configuration, and the preset file of each member whose block came from one.
 
     Raises
     ------
@@ -182,25 +199,29 @@ def with_member_presets(raw: Mapping[str, Any], folders: Sequence[Path]) -> tupl
     places = (raw, *mapping_at(raw, "overrides").values())
     listed = [mapping_at(place, "fuse").get("members") for place in places]
     for name in [name for members in listed if isinstance(members, list | tuple) for name in members]:
-        if not isinstance(name, str) or name not in DETECTORS or name in mapping_at(found, "detectors"):
+        if not isinstance(name, str):
             continue
-        file = f"presets/{DETECTORS[name].preset or name}.yaml"
+        block = mapping_at(found, "detectors").get(name, {"type": name})
+        kind = detector_type(name, block)
+        if block != {"type": kind} or kind not in DETECTORS:
+            continue
+        file = f"presets/{DETECTORS[kind].preset or kind}.yaml"
         there = any((folder / file).is_file() for folder in folders)
         preset = _preset_settings(_found_preset(file, folders)) if there else {}
-        if name in mapping_at(preset, "detectors"):
-            found = deep_merge(_of_detector(preset, name, mapping_at(found, "grids")), found)
+        if kind in mapping_at(preset, "detectors"):
+            found = deep_merge(_of_detector(preset, kind, name, mapping_at(found, "grids")), found)
             files[name] = file
     return found, files
 
 
-def _of_detector(preset: Mapping[str, Any], name: str, grids: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a preset says of a detector and its grid, for all categories and for single ones."""
-    grid = str(mapping_at(preset, "detectors", name).get("grid", "tile"))
+def _of_detector(preset: Mapping[str, Any], kind: str, name: str, grids: Mapping[str, Any]) -> dict[str, Any]:
+    """Return for the block ``name`` what a preset says of a detector and its grid, also for single categories."""
+    grid = str(mapping_at(preset, "detectors", kind).get("grid", "tile"))
     own = mapping_at(preset, "grids").get(grid)
-    kept = grid if own is None or grids.get(grid, own) == own else f"{name}_{grid}"
+    kept = grid if own is None or grids.get(grid, own) == own else f"{kind}_{grid}"
 
     def part(settings: Any) -> dict[str, Any]:
-        sections = {"detectors": (name, name), "grids": (grid, kept)}
+        sections = {"detectors": (kind, name), "grids": (grid, kept)}
         return {
             section: {new: mapping_at(settings, section)[old]}
             for section, (old, new) in sections.items()

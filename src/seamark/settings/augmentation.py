@@ -33,8 +33,8 @@ class WideSettings(Settings):
         0.0,
         ge=0.0,
         le=255.0,
-        description="largest standard deviation of noise in grey values, per pixel and channel, at a gain of 1; the gain "
-        "that is drawn amplifies it",
+        description="largest standard deviation of noise in grey values, per pixel and channel, at a gain of 1; it "
+        "grows with the gain",
     )
 
     @model_validator(mode="after")

@@ -2,9 +2,8 @@
 
 import reprlib
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, cached_property
-from importlib import import_module
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -18,6 +17,7 @@ from seamark.settings.comparison import CompareSettings, Variations
 from seamark.settings.crossfit import CrossfitSettings
 from seamark.settings.data import DataSettings
 from seamark.settings.demo import DemoSettings
+from seamark.settings.detectors import TypeSetting, detector_settings, detector_type, detectors_schema
 from seamark.settings.evaluate import EvaluateSettings
 from seamark.settings.fuse import FuseSettings
 from seamark.settings.grid import GridSettings
@@ -55,13 +55,6 @@ MOST_ENTRIES = 200_000
 Raw = dict[str, Any]
 
 
-def detector_settings_class(name: str) -> type[Settings]:
-    """Return the settings class of a registered detector, without importing the detector itself."""
-    module, _, class_name = DETECTORS[name].settings.partition(":")
-    found: type[Settings] = getattr(import_module(module), class_name)
-    return found
-
-
 class Config(Settings):
     """The whole configuration; sections stand in the order of the stages."""
 
@@ -83,8 +76,10 @@ class Config(Settings):
         default_factory=lambda: {"tile": GridSettings()}, description="named tilings"
     )
     keep_tiles: bool = Field(True, description="false deletes stored tiles as soon as no job needs them any more")
-    detectors: dict[str, dict[str, Any]] = Field(
-        default={"inp_former": {}}, description="one block per detector; only the members of fuse are trained"
+    detectors: dict[Name, dict[str, Any]] = Field(
+        default={"inp_former": {}},
+        description="blocks, each under a detector's name, or under any name with the detector as type; only the "
+        "members of fuse are trained",
     )
     crossfit: CrossfitSettings = Field(
         default_factory=CrossfitSettings, description="training photographs as normal images that thresholds come from"
@@ -113,22 +108,29 @@ class Config(Settings):
     )
 
     @cached_property
+    def detector_types(self) -> dict[str, str]:
+        """Detector of every block of the section by the block's name."""
+        return {name: detector_type(name, block) for name, block in self.detectors.items()}
+
+    @cached_property
     def detector_blocks(self) -> dict[str, Settings]:
-        """Validated settings of every detector of the section."""
-        return {name: detector_settings_class(name).model_validate(block) for name, block in self.detectors.items()}
+        """Validated settings of every block of the section, without its type."""
+        return {name: detector_settings(name, block) for name, block in self.detectors.items()}
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:
         problems = [
             f"fuse.members: {name} has no block under detectors"
-            + nearest(name, self.detectors if name in DETECTORS else DETECTORS)
+            + nearest(name, self.detectors if name in DETECTORS else {**DETECTORS, **self.detectors})
             for name in self.fuse.members
             if name not in self.detectors
         ]
         problems += [
             f"detectors.{name}.grid: no grid named {asked}{nearest(asked, self.grids)}"
             for name, block in self.detectors.items()
-            if name in DETECTORS and (asked := _grid_of(block)) is not None and asked not in self.grids
+            if self.detector_types[name] in DETECTORS
+            and (asked := _grid_of(block)) is not None
+            and asked not in self.grids
         ]
         problems += [
             f"fuse.weights.{name}: not a member{nearest(name, self.fuse.members)}"
@@ -141,7 +143,7 @@ class Config(Settings):
             if (grid := self.grids.get(_grid_of(self.detectors.get(name, {})) or ""))
             and (refusal := self.merge.refusal(grid))
         ]
-        if self.merge.alpha is not None and "efficientad" not in self.fuse.members:
+        if self.merge.alpha is not None and not _weighs(self.fuse.members, self.detectors):
             problems.append("merge.alpha: weighs the maps of efficientad, which is not among fuse.members")
         problems += self.binarize.refusals(self.light_variants, self.crossfit, self.merge, self.fuse)
         if refusal := self.refine.refusal(self.merge, self.binarize):
@@ -155,15 +157,9 @@ class Config(Settings):
 def configuration_schema() -> Raw:
     """Return the JSON schema of the configuration, with the block of every detector."""
     schema = Config.model_json_schema()
-    blocks = {name: detector_settings_class(name).model_json_schema() for name in DETECTORS}
-    for block in blocks.values():
-        schema["$defs"] |= block.pop("$defs", {})
-    schema["properties"]["detectors"] = {
-        "description": schema["properties"]["detectors"]["description"],
-        "type": "object",
-        "properties": blocks,
-        "additionalProperties": False,
-    }
+    section, definitions = detectors_schema(schema["properties"]["detectors"]["description"])
+    schema["properties"]["detectors"] = section
+    schema["$defs"] |= definitions
     return schema
 
 
@@ -264,7 +260,7 @@ def laid_over(raw: Mapping[str, Any], block: Mapping[str, Any]) -> Raw:
     kept = (*members, *mapping_at(block, "fuse", "weights"))
     if any(name not in kept for name in weights):
         merged["fuse"] = {**merged["fuse"], "weights": {name: weights[name] for name in weights if name in kept}}
-    if "efficientad" not in members and mapping_at(merged, "merge").get("alpha") is not None:
+    if not _weighs(members, mapping_at(merged, "detectors")) and mapping_at(merged, "merge").get("alpha") is not None:
         merged["merge"] = {**merged["merge"], "alpha": mapping_at(block, "merge").get("alpha")}
     return merged
 
@@ -308,8 +304,20 @@ def _grid_of(block: Mapping[str, Any]) -> str | None:
     return grid if isinstance(grid, str) else None
 
 
+def _weighs(members: Iterable[Any], blocks: Mapping[str, Any]) -> bool:
+    """Whether a member is an EfficientAD, of whose two maps ``merge.alpha`` weighs the one."""
+    names = [name for name in members if isinstance(name, str)]
+    return any(detector_type(name, blocks.get(name)) == "efficientad" for name in names)
+
+
 def _translation(raw: Raw, sources: Sources) -> Translation:
-    return Translation(configuration_schema(), raw, sources)
+    """Return the translation by a schema in which every block has the settings of its detector."""
+    schema = configuration_schema()
+    section, blocks = schema["properties"]["detectors"], mapping_at(raw, "detectors")
+    types = {name: detector_type(name, block) for name, block in blocks.items() if isinstance(name, str)}
+    named = {name: section["properties"][kind] for name, kind in types.items() if kind in DETECTORS}
+    section = {**section, "properties": section["properties"] | named}
+    return Translation({**schema, "properties": {**schema["properties"], "detectors": section}}, raw, sources)
 
 
 def _problems(raw: Raw, sources: Sources) -> list[str]:
@@ -318,15 +326,21 @@ def _problems(raw: Raw, sources: Sources) -> list[str]:
         Config.model_validate(raw)
     except ValidationError as error:
         problems += _translation(raw, sources).lines(error)
-    detectors = raw.get("detectors")
-    for name, block in detectors.items() if isinstance(detectors, dict) else ():
-        if name not in DETECTORS:
-            if isinstance(name, str):
-                advice = _translation(raw, sources).advice(("detectors", name))
-                problems.append(f"detectors.{name}: no such detector{advice}")
-            continue
-        try:
-            detector_settings_class(name).model_validate(block)
-        except ValidationError as error:
-            problems += _translation(raw, sources).lines(error, ("detectors", name))
+    for name, block in mapping_at(raw, "detectors").items():
+        if isinstance(name, str):
+            problems += _problems_of_block(name, block, raw, sources)
     return list(dict.fromkeys(problems))
+
+
+def _problems_of_block(name: str, block: Any, raw: Raw, sources: Sources) -> list[str]:
+    at = ("detectors", name)
+    try:
+        if "type" in mapping_at(block):
+            TypeSetting.model_validate({"type": block["type"]}, context=name)
+        elif name not in DETECTORS:
+            own = " (a name of its own needs a type)" if isinstance(block, Mapping) else ""
+            return [f"detectors.{name}: no such detector{_translation(raw, sources).advice(at)}{own}"]
+        detector_settings(name, block)
+    except ValidationError as error:
+        return _translation(raw, sources).lines(error, at)
+    return []

@@ -13,13 +13,14 @@ class FuseSettings(Settings):
     members: tuple[str, ...] = Field(
         ("inp_former",),
         min_length=1,
-        description="detectors that are trained and whose maps are fused; one without a block takes that of its preset",
+        description="names of blocks that are trained and whose maps are fused; a detector without one takes its "
+        "preset's",
     )
     weights: dict[str, float] = Field(
         default_factory=dict, description="weight of a member in the fused map; 1 for members that are not named"
     )
     normalise: Literal["none", "validation_z"] = Field(
-        "validation_z", description="validation_z: subtract mean, divide by std of the validation maps, per detector"
+        "validation_z", description="validation_z: subtract mean, divide by std of the validation maps, per member"
     )
     how: Literal["mean", "max"] = Field("mean", description="weighted mean or weighted maximum of the members")
 
