@@ -8,6 +8,7 @@ from seamark.flow import STAGES
 from seamark.planning.jobs import RunJobs, StageJob
 from seamark.planning.teachers import PlannedTeachers
 from seamark.planning.variations import Variation
+from seamark.registry import DETECTORS
 from seamark.settings.config import deep_merge, load_config
 
 CATEGORIES = ("bolt", "cloth")
@@ -124,6 +125,19 @@ def test_a_run_never_owns_the_work_of_a_detector_that_it_does_not_use():
     stages = RunJobs([run, run.varied("v", deep_merge(RUN, overlay), "")], CATEGORIES)
     assert stages.owner("base+v", StageJob("train", "bolt", detector="aurd")) == "base+v"
     assert stages.owner("base+v", StageJob("crop", "bolt", "train", grid="other")) == "base"
+
+
+def test_a_block_of_another_type_is_other_work_even_where_its_settings_are_the_same(monkeypatch):
+    monkeypatch.setitem(DETECTORS, "another_bank", DETECTORS["feature_bank"])
+    raw = deep_merge(RUN, {"detectors": {"bank": {"type": "feature_bank"}}, "fuse": {"members": ["bank"]}})
+    run = Variation("base", "base", raw, PlannedTeachers(load_config(raw)))
+    rows = [
+        run.varied(name, deep_merge(raw, {"detectors": {"bank": {"type": kind}}}), "")
+        for name, kind in {"same": "feature_bank", "other": "another_bank"}.items()
+    ]
+    stages = RunJobs([run, *rows], CATEGORIES)
+    train = StageJob("train", "bolt", detector="bank")
+    assert [stages.owner(row.place, train) for row in rows] == ["base", "base+other"]
 
 
 def test_a_grid_of_the_run_that_only_the_variation_uses_is_cut_at_the_variation():

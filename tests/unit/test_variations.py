@@ -189,6 +189,49 @@ def test_what_a_preset_says_of_a_category_comes_along_and_a_block_of_ones_own_st
     assert (block.steps, block.grid, block.synthesis.foreground.method) == (7, "tile", "none")
 
 
+def test_blocks_of_a_type_and_nothing_else_take_the_preset_of_their_detector(root):
+    types = {"first": "aurd", "second": "aurd", "student": "efficientad", "own": "feature_bank"}
+    blocks = {name: {"type": kind} for name, kind in types.items()} | {"own": {"type": "feature_bank", "bank_size": 9}}
+    planned = plan(root, {"detectors": blocks, "fuse": {"members": ["urd", *types]}})
+    first, second, student, own = (planned.config.detector_blocks[name] for name in types)
+    assert first == second == block_of("aurd", "aurd").model_copy(update={"grid": "aurd_whole"})
+    assert student == block_of("efficientad_cdo", "efficientad").model_copy(update={"grid": student.grid})
+    assert own == detector_settings_class("feature_bank").model_validate({"bank_size": 9})
+    told = [note for note in planned.notes() if note.startswith("detector")]
+    assert [note.split()[1] for note in told] == ["urd", "first", "second", "student"]
+    assert "those of presets/efficientad_cdo.yaml" in told[-1]
+
+
+def test_blocks_of_one_type_are_planned_as_blocks_of_their_detector_are(root):
+    whole = {"layout": "whole", "window_px": 64, "input_px": 64}
+    bank = {"backbone": "efficientnet_lite0", "layers": [2]}
+    blocks = {name: {"type": "feature_bank", "grid": name, **bank} for name in ("tile", "whole")}
+    student = {"student": {"type": "efficientad", "backbone": "wide_resnet50_2"}}
+    both = {"fuse": {"members": ["tile", "whole", "student"]}, "grids": {"whole": whole}, "keep_tiles": True}
+    named = plan(root, {**both, "detectors": blocks | student})
+    jobs = named.jobs.behind("demo", ["report"])
+    assert {job.detector for job in jobs} == {None, "tile", "whole", "student"}
+    assert {job.grid for job in jobs} == {None, "tile", "whole"}
+    assert named.jobs.manifest("demo", StageJob("train", "bolt", detector="whole")) == (
+        "out/demo/20_models/whole/bolt/fit.json"
+    )
+    alone = plan(root, {"fuse": {"members": ["feature_bank"]}, "detectors": {"feature_bank": blocks["tile"]}})
+    own, old = (
+        SimpleNamespace(place="demo", category="bolt", detector=name, split=None, fold=None)
+        for name in ("tile", "feature_bank")
+    )
+    for asked in ("train", "infer"):
+        assert named.code(asked)(own) == alone.code(asked)(old)
+        assert named.memory(asked)(own) == alone.memory(asked)(old)
+    assert named.detector_class(own) == DETECTORS["feature_bank"].target
+    assert named.resolved_config()["detectors"]["whole"]["type"] == "feature_bank"
+    teacher = next(iter(named.teachers))
+    distill = SimpleNamespace(rule=SimpleNamespace(name="distill"), wildcards=SimpleNamespace(teacher=teacher))
+    assert named.memory("distill")(distill.wildcards) > 0
+    with pytest.raises(WeightsError, match=r"detectors\.student\.weights: "):
+        named.require_weights([distill])
+
+
 @pytest.mark.parametrize("where", ["overrides", "ablate"])
 def test_what_weighs_the_former_members_falls_away_with_them(root, where):
     run = {

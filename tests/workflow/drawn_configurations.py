@@ -42,13 +42,16 @@ def fields(model: type[BaseModel], place: Place) -> Iterator[tuple[Place, FieldI
 
 
 SETTINGS = dict(fields(Config, ()))
-for detector in DETECTORS:
-    SETTINGS |= dict(fields(detector_settings_class(detector), ("detectors", detector)))
+BLOCKS = {detector: detector for detector in DETECTORS} | {"own": "feature_bank"}
+"""Detectors by the names of their blocks."""
+for block, detector in BLOCKS.items():
+    SETTINGS |= dict(fields(detector_settings_class(detector), ("detectors", block)))
+    SETTINGS["detectors", block, "type"] = FieldInfo(annotation=str)
 SECTIONS: dict[Place, list[Place]] = {}
 for setting in SETTINGS:
     SECTIONS.setdefault(setting[: 2 if setting[0] == "detectors" else 1], []).append(setting)
 
-WORDS = [*BACKBONES, *DETECTORS, *SPLITS, *CATEGORIES, *PRESETS, "tile", "other"]
+WORDS = [*BACKBONES, *BLOCKS, *SPLITS, *CATEGORIES, *PRESETS, "tile", "other"]
 WORDS += ["random", "download", "pretrained", "distilled", "~", "~nobody/x", "$HOME/{x}", "{x}", "{a/{b}", "}{", "{}"]
 WORDS += ["own/{photographs}", "own/file", "/proc/self/mem", "/dev/zero", "../../x", "'", '"', "ü☃", "C:\\x"]
 WORDS += ["", " ", "{category}", "a b", "a\0b", "a\nb", "\udcff", "x" * 300, "a/" * 3000]
@@ -121,12 +124,12 @@ def changes(draw: st.DrawFn) -> tuple[dict[str, Any], list[Place]]:
 @st.composite
 def configurations(draw: st.DrawFn) -> tuple[dict[str, Any], list[Place]]:
     """A preset over the default, on the demo or on photographs of one's own, with odd values somewhere, and where."""
-    raw = deep_merge(DEFAULT, {"data": draw(st.sampled_from(DATA))})
+    raw = deep_merge(DEFAULT, {"data": draw(st.sampled_from(DATA)), "detectors": {"own": {"type": BLOCKS["own"]}}})
     if draw(st.booleans()):
         preset = yaml.safe_load((ROOT / draw(st.sampled_from(PRESETS))).read_text())
         raw = deep_merge(raw, {key: block for key, block in preset.items() if key not in ("data", "compare")})
     overlay, places = draw(changes())
-    members = [place[1] for place in places if place[0] == "detectors" and place[1:2] and place[1] in DETECTORS]
+    members = [place[1] for place in places if place[0] == "detectors" and place[1:2] and place[1] in BLOCKS]
     for member in members[: draw(st.integers(0, 4))]:
         overlay = deep_merge({"fuse": {"members": [member], "weights": {}}}, overlay)
         raw = deep_merge(raw, {"detectors": {member: {}}})
