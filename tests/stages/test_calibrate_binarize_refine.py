@@ -91,6 +91,7 @@ def binarize_job(tree, settings=None, split="test_public", threads=1, out="coars
 
 def refine_job(tree, settings=None, split="test_public", threads=1, out="refined"):
     inputs = {"index": tree / "index" / "rice" / f"{split}.json", "masks": tree / "coarse" / f"{split}.json"}
+    inputs["maps"] = tree / "fused" / f"{split}.json"
     params = {"settings": settings or {}, "root": str(tree / "data")}
     return Job.for_test("refine", inputs, {"manifest": tree / out / f"{split}.json"}, params, threads=threads)
 
