@@ -49,9 +49,10 @@ def guided_filter(guide: Float32Array, scores: Float32Array, settings: GuidedSet
 
 @dataclass(frozen=True)
 class GuidedFilter:
-    """Draws each component anew from the filtered map, at the level that its outline has there on average.
+    """Draws each component anew from the filtered map, at the level that its outline has in the map itself on average.
 
-    That level is the component's own, whatever rule has drawn it.
+    That level is the component's own, whatever rule has drawn it. Taken from the filtered map it would give the same
+    outline again.
 
     Attributes
     ----------
@@ -82,11 +83,11 @@ class GuidedFilter:
         """
         grey = image[:, :, 0] if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         filtered = guided_filter(grey.astype(np.float32) / np.float32(255), scores, self.settings)
-        return [self._redraw(filtered, coarse, box) for box in boxes]
+        return [self._redraw(filtered, coarse, scores, box) for box in boxes]
 
-    def _redraw(self, filtered: Float32Array, coarse: BoolArray, box: Box) -> Patch:
+    def _redraw(self, filtered: Float32Array, coarse: BoolArray, scores: Float32Array, box: Box) -> Patch:
         x0, y0, x1, y1 = box
-        level = filtered[y0:y1, x0:x1][_outline(coarse[y0:y1, x0:x1])].mean(dtype=np.float64)
+        level = scores[y0:y1, x0:x1][_outline(coarse[y0:y1, x0:x1])].mean(dtype=np.float64)
         reach = 2 * self.settings.radius_px
         left, top = max(0, x0 - reach), max(0, y0 - reach)
         return Patch(left, top, filtered[top : y1 + reach, left : x1 + reach] >= level)
