@@ -26,6 +26,7 @@ rule binarize:
 rule refine:
     input:
         index=run.made("index"),
+        maps=run.made("fuse"),
         masks=run.made("binarize"),
     output:
         manifest="out/{place}/70_refined/{category}/{split}.json",

@@ -202,9 +202,9 @@ STAGES: Mapping[str, Stage] = {
     "refine": Stage(
         _files("out/{place}/70_refined/{category}/{split}.json"),
         kind="masks:MasksManifest",
-        reads="index binarize",
+        reads="index fuse binarize",
         params="refine",
-        memory=StageMemory(85.0, per_megapixel=11.0, per_million_values=0.8),
+        memory=StageMemory(85.0, per_megapixel=15.0, per_million_values=0.8),
         gpu_threads=3,
     ),
     "preview": Stage(

@@ -20,9 +20,12 @@ class Recorder:
     def __init__(self):
         self.calls = []
 
-    def segment(self, image, coarse, boxes):
+    def segment(self, image, coarse, scores, boxes):
         self.calls.append(list(boxes))
         return [Patch(x0, y0, np.ones((y1 - y0, x1 - x0), bool)) for x0, y0, x1, y1 in boxes]
+
+
+FLAT = np.zeros((60, 60), np.float32)
 
 
 def four_components():
@@ -52,7 +55,7 @@ def test_s1_empty_mask_gives_zero_output_without_calling_the_model(compose):
     segmenter = Recorder()
     empty = np.zeros((8, 9), bool)
     settings = RefineSettings(compose=compose)
-    refined, kept_coarse = refine_mask(np.zeros((8, 9, 1), np.uint8), empty, segmenter, settings)
+    refined, kept_coarse = refine_mask(np.zeros((8, 9, 1), np.uint8), empty, FLAT[:8, :9], segmenter, settings)
     assert not refined.any()
     assert kept_coarse == 0
     assert segmenter.calls == []
@@ -60,13 +63,12 @@ def test_s1_empty_mask_gives_zero_output_without_calling_the_model(compose):
 
 def test_s1_replacing_drops_what_is_not_among_the_largest():
     segmenter = Recorder()
-    settings = RefineSettings(compose="replace", top_n=3)
-    refined, _ = refine_mask(np.zeros((60, 60, 3), np.uint8), four_components(), segmenter, settings)
+    settings = RefineSettings(compose="replace", accept="always", top_n=3)
+    refined, _ = refine_mask(np.zeros((60, 60, 3), np.uint8), four_components(), FLAT, segmenter, settings)
     assert segmenter.calls == [[(2, 2, 6, 6), (10, 10, 20, 20), (30, 30, 50, 35)]]
     assert refined.sum() == 16 + 100 + 100
-    kept, _ = refine_mask(
-        np.zeros((60, 60, 3), np.uint8), four_components(), segmenter, RefineSettings(compose="constrained", top_n=3)
-    )
+    settings = RefineSettings(compose="constrained", accept="always", top_n=3)
+    kept, _ = refine_mask(np.zeros((60, 60, 3), np.uint8), four_components(), FLAT, segmenter, settings)
     np.testing.assert_array_equal(kept, four_components())
 
 
@@ -138,16 +140,16 @@ class StubSegmenter(SamSegmenter):
 def released(**changes):
     """Return the settings of the released code, at native scale."""
     sam = SamSettings(channel_order="bgr", masks=changes.pop("masks", "single"))
-    return RefineSettings(
-        method="sam", compose="replace", nothing_found="empty", top_n=3, sam=sam, fill_holes=False, **changes
-    )
+    policy = {"compose": "replace", "accept": "always", "nothing_found": "empty", "top_n": 3, "fill_holes": False}
+    return RefineSettings(method="sam", sam=sam, **policy, **changes)
 
 
 @pytest.mark.parametrize(("masks", "rows"), [("single", [0]), ("union_of_three", [0, 1, 2]), ("best_of_three", [1])])
 def test_s3_one_mask_or_three_together_and_the_union_over_the_boxes_replaces_the_coarse_mask(masks, rows):
     settings, network = released(masks=masks), StubNetwork()
     coarse = four_components()
-    refined, kept = refine_mask(np.zeros((60, 60, 3), np.uint8), coarse, StubSegmenter(network, settings.sam), settings)
+    segmenter = StubSegmenter(network, settings.sam)
+    refined, kept = refine_mask(np.zeros((60, 60, 3), np.uint8), coarse, FLAT, segmenter, settings)
     assert network.decoded == [(2, 2, 6, 6), (10, 10, 20, 20), (30, 30, 50, 35)]
     expected = np.zeros((60, 60), bool)
     for x0, y0, x1, _ in network.decoded:
@@ -159,10 +161,10 @@ def test_s3_one_mask_or_three_together_and_the_union_over_the_boxes_replaces_the
 
 def test_s3_nothing_takes_the_place_of_a_mask_that_the_network_does_not_find():
     class Blind:
-        def segment(self, image, coarse, boxes):
+        def segment(self, image, coarse, scores, boxes):
             return [Patch(0, 0, np.zeros((0, 0), bool)) for _ in boxes]
 
-    refined, kept = refine_mask(np.zeros((60, 60, 3), np.uint8), four_components(), Blind(), released())
+    refined, kept = refine_mask(np.zeros((60, 60, 3), np.uint8), four_components(), FLAT, Blind(), released())
     assert (refined.any(), kept) == (False, 0)
 
 
@@ -229,7 +231,7 @@ def test_s4_at_a_quarter_the_network_sees_the_zoomed_image_in_the_configured_ord
     settings = released()
     segmenter = Watching(StubNetwork(), settings.sam)
     coarse = np.kron(four_components(), np.ones((4, 4), bool))
-    refined, _ = refine_shrunk(image, coarse, segmenter, settings, 0.25)
+    refined, _ = refine_shrunk(image, coarse, FLAT, segmenter, settings, scale=0.25)
     (pixels,) = seen
     np.testing.assert_array_equal(pixels, zoom_image(image, (60, 60))[:, :, ::-1])
     assert refined[8:12, 8:24].all()
@@ -291,7 +293,7 @@ def test_s5_batches_of_1_3_and_50_boxes_and_strange_prompts_with_vit_b(vit_b, mo
     for size in (1, 3, 50):
         segmenter = SamSegmenter(vit_b, SamSettings(boxes_per_batch=size))
         monkeypatch.setattr(segmenter, "embed", lambda _: embedding)
-        found.append(segmenter.segment(image, np.zeros((100, 4000), bool), boxes))
+        found.append(segmenter.segment(image, np.zeros((100, 4000), bool), np.zeros((100, 4000), np.float32), boxes))
     for batched in found[1:]:
         for one, other in zip(found[0], batched, strict=True):
             assert (one.x, one.y) == (other.x, other.y)

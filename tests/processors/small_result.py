@@ -29,7 +29,7 @@ def digests(detectors, folder):
         mask = exceeds(merged, float(np.quantile(merged, 0.9)), shape, native=True)
         rows, columns = np.nonzero(mask)
         box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
-        (patch,) = GrabCut(GrabCutSettings()).segment(variant, mask, [box])
+        (patch,) = GrabCut(GrabCutSettings()).segment(variant, mask, np.zeros(mask.shape, np.float32), [box])
         state = [array_digest(tensor.numpy()) for tensor in detector.state().values()]
         found |= {f"{name}: model": state, f"{name}: scores": array_digest(scores)}
         found |= {f"{name}: map": array_digest(merged), f"{name}: mask": array_digest(mask)}

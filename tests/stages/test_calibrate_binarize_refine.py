@@ -19,6 +19,7 @@ from seamark.manifests.index import ImageRecord
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MasksManifest
 from seamark.maps.float16_scores import score_histogram
+from seamark.maps.stored import save_map
 from seamark.running.job import Job
 
 STAGES = Path(__file__).parents[2] / "stages"
@@ -91,6 +92,7 @@ def binarize_job(tree, settings=None, split="test_public", threads=1, out="coars
 
 def refine_job(tree, settings=None, split="test_public", threads=1, out="refined"):
     inputs = {"index": tree / "index" / "rice" / f"{split}.json", "masks": tree / "coarse" / f"{split}.json"}
+    inputs["maps"] = tree / "fused" / f"{split}.json"
     params = {"settings": settings or {}, "root": str(tree / "data")}
     return Job.for_test("refine", inputs, {"manifest": tree / out / f"{split}.json"}, params, threads=threads)
 
@@ -233,6 +235,25 @@ def test_refine_refuses_masks_of_something_else(coarse_tree):
         stage("refine")(refine_job(coarse_tree))
     write_manifest(path, masks.model_copy(update={"masks": masks.masks[1:]}))
     with pytest.raises(ManifestError, match="1 masks are not those of the 2 images"):
+        stage("refine")(refine_job(coarse_tree))
+
+
+@pytest.mark.parametrize(("accept", "kept"), [("evidence", 1), ("always", 0)])
+def test_refine_hears_the_maps(coarse_tree, accept, kept):
+    """Where the map is high at the rim of the component alone, what GrabCut finds in its middle has no support."""
+    path = coarse_tree / "fused" / "test_public.json"
+    maps = read_manifest(path, MapsManifest)
+    coarse = read_mask(coarse_tree / "coarse" / "test_public" / "bad" / "000_regular.png")
+    rim = coarse & (cv2.erode(coarse.astype(np.uint8), np.ones((7, 7), np.uint8)) == 0)
+    scores = np.where(rim, 9.0, coarse).astype(np.float32)
+    record = save_map(coarse_tree / "fused" / "test_public", "test_public", "bad/000_regular", scores, SHAPE)
+    write_manifest(path, maps.model_copy(update={"maps": (record, *maps.maps[1:])}))
+    stage("refine")(refine_job(coarse_tree, {"accept": accept}))
+    refined = read_manifest(coarse_tree / "refined" / "test_public.json", MasksManifest).masks[0]
+    assert refined.kept_coarse == kept
+    assert (refined.foreground_px == coarse.sum()) == bool(kept)
+    write_manifest(path, maps.model_copy(update={"maps": maps.maps[1:]}))
+    with pytest.raises(ManifestError, match="its 1 maps are not those of the 2 images"):
         stage("refine")(refine_job(coarse_tree))
 
 

@@ -15,7 +15,9 @@ from seamark.files.atomic import file_digest
 from seamark.files.images import read_mask
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import ImageRecord
+from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
+from seamark.maps.stored import save_map
 from seamark.masks import sam
 from seamark.masks.components import resize_mask
 from seamark.masks.stored import save_mask
@@ -23,6 +25,7 @@ from seamark.running.job import Job
 
 STAGE = Path(__file__).parents[2] / "stages" / "refine.py"
 SHAPE = (120, 160)
+FLAT = np.zeros((SHAPE[0] // 4, SHAPE[1] // 4), np.float32)
 IDS = ("bad/000_regular", "bad/001_regular", "good/002_regular")
 
 
@@ -60,6 +63,9 @@ def tree(tmp_path):
         )
     kind = {"category": "rice", "split": "test_public", "stage": "coarse", "method": "mean_std"}
     write_manifest(tmp_path / "coarse" / "test_public.json", MasksManifest(masks=tuple(masks), **kind))
+    maps = [save_map(tmp_path / "fused" / "test_public", "test_public", one, FLAT, SHAPE) for one in IDS]
+    fused = {"category": "rice", "split": "test_public", "detector": "bank"}
+    write_manifest(tmp_path / "fused" / "test_public.json", MapsManifest(maps=tuple(maps), **fused))
     write_lists(tmp_path / "index", "rice", images)
     return tmp_path
 
@@ -80,7 +86,8 @@ def embedded(monkeypatch):
 
 def refine_job(tree, threads=1, out="refined", **settings):
     inputs = {"index": tree / "index" / "rice" / "test_public.json", "masks": tree / "coarse" / "test_public.json"}
-    block = {"method": "sam", "compose": "replace", **settings}
+    inputs["maps"] = tree / "fused" / "test_public.json"
+    block = {"method": "sam", "compose": "replace", "accept": "always", **settings}
     block["sam"] = {"weights": "random", **block.get("sam", {})}
     params = {"settings": block, "root": str(tree / "data")}
     return Job.for_test("refine", inputs, {"manifest": tree / out / "test_public.json"}, params, threads=threads)

@@ -12,7 +12,8 @@ from seamark.masks.refine import compose, refine_mask
 from seamark.masks.segmenter import Patch
 from seamark.settings.refine import GrabCutSettings, RefineSettings
 
-DEFAULT = RefineSettings()
+ALWAYS = {"accept": "always"}
+DEFAULT = RefineSettings(**ALWAYS)
 
 
 def scene(seed, contrast=60, channels=3, size=160):
@@ -28,18 +29,22 @@ def scene(seed, contrast=60, channels=3, size=160):
     return image, truth > 0, heat > 0.15 * heat.max()
 
 
+def flat(shape):
+    return np.zeros(shape, np.float32)
+
+
 def iou(first, second):
     return (first & second).sum() / (first | second).sum()
 
 
 def refined_by(image, coarse, settings=DEFAULT):
-    return refine_mask(image, coarse, GrabCut(settings.grabcut), settings)
+    return refine_mask(image, coarse, flat(coarse.shape), GrabCut(settings.grabcut), settings)
 
 
 @pytest.mark.parametrize("compose_as", ["constrained", "replace"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_too_generous_masks_shrink_onto_the_defect(compose_as, channels):
-    settings = RefineSettings(compose=compose_as)
+    settings = RefineSettings(**ALWAYS, compose=compose_as)
     before, after = [], []
     for seed in range(10):
         image, truth, coarse = scene(seed, channels=channels)
@@ -60,10 +65,10 @@ def test_constrained_stays_near_and_union_contains_the_coarse_mask():
     small = cv2.erode(coarse.astype(np.uint8), np.ones((9, 9))) > 0
     distance = cv2.distanceTransform((~small).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     for reach in (0, 3, 9):
-        refined, _ = refined_by(image, small, RefineSettings(constrain_px=reach, fill_holes=False))
+        refined, _ = refined_by(image, small, RefineSettings(**ALWAYS, constrain_px=reach, fill_holes=False))
         assert refined.any()
         assert distance[refined].max() <= reach + 0.5
-    union, _ = refined_by(image, coarse, RefineSettings(compose="union"))
+    union, _ = refined_by(image, coarse, RefineSettings(**ALWAYS, compose="union"))
     assert not (coarse & ~union).any()
 
 
@@ -86,7 +91,7 @@ def test_no_component_vanishes(name, window, compose_as):
         np.full((90, 100, 1), 77, np.uint8),
         np.random.default_rng(0).integers(0, 256, (90, 100, 3), np.uint8),
     ):
-        refined, kept = refined_by(image, coarse, RefineSettings(compose=compose_as))
+        refined, kept = refined_by(image, coarse, RefineSettings(**ALWAYS, compose=compose_as))
         assert (refined & coarse).any()
         if name in ("one pixel", "corner pixel", "whole image"):
             assert kept == 1
@@ -99,7 +104,7 @@ class Stub:
     def __init__(self, *patches):
         self.patches = list(patches)
 
-    def segment(self, image, coarse, boxes):
+    def segment(self, image, coarse, scores, boxes):
         return self.patches
 
 
@@ -108,8 +113,8 @@ def test_coarse_component_is_kept_and_counted_where_nothing_is_found(compose_as)
     coarse = np.zeros((50, 60), bool)
     coarse[5:8, 5:8] = coarse[20:30, 30:50] = True
     stub = Stub(Patch(0, 0, np.zeros((9, 9), bool)), Patch(32, 22, np.ones((4, 5), bool)))
-    settings = RefineSettings(compose=compose_as, constrain_px=2)
-    refined, kept = refine_mask(np.zeros((50, 60, 1), np.uint8), coarse, stub, settings)
+    settings = RefineSettings(**ALWAYS, compose=compose_as, constrain_px=2)
+    refined, kept = refine_mask(np.zeros((50, 60, 1), np.uint8), coarse, flat((50, 60)), stub, settings)
     assert kept == 1
     assert refined[5:8, 5:8].all()
     assert refined[20:30, 30:50].sum() == (200 if compose_as == "union" else 20)
@@ -119,7 +124,7 @@ def test_constrained_segment_that_misses_its_component_is_replaced_by_it():
     coarse = np.zeros((50, 60), bool)
     coarse[5:8, 5:8] = True
     far = Stub(Patch(40, 40, np.ones((5, 5), bool)))
-    refined, kept = refine_mask(np.zeros((50, 60, 1), np.uint8), coarse, far, DEFAULT)
+    refined, kept = refine_mask(np.zeros((50, 60, 1), np.uint8), coarse, flat((50, 60)), far, DEFAULT)
     assert kept == 1
     np.testing.assert_array_equal(refined, coarse)
 
@@ -130,7 +135,7 @@ def test_constrained_segment_that_misses_its_component_is_replaced_by_it():
 def test_composition_truth_table(compose_as, expected):
     segmented = np.array([[1, 1, 0, 0]], bool)
     component = np.array([[0, 1, 1, 0]], bool)
-    settings = RefineSettings(compose=compose_as, constrain_px=0)
+    settings = RefineSettings(**ALWAYS, compose=compose_as, constrain_px=0)
     assert compose(segmented, component, settings).astype(int).tolist() == [expected]
 
 
@@ -140,8 +145,10 @@ def test_holes_are_filled_only_on_demand():
     coarse = np.zeros((20, 20), bool)
     coarse[4:13, 4:13] = True
     for fill, pixels in ((True, 81), (False, 72)):
-        settings = RefineSettings(compose="replace", fill_holes=fill)
-        refined, _ = refine_mask(np.zeros((20, 20, 1), np.uint8), coarse, Stub(Patch(4, 4, ring)), settings)
+        settings = RefineSettings(**ALWAYS, compose="replace", fill_holes=fill)
+        refined, _ = refine_mask(
+            np.zeros((20, 20, 1), np.uint8), coarse, flat((20, 20)), Stub(Patch(4, 4, ring)), settings
+        )
         assert refined.sum() == pixels
 
 
@@ -166,13 +173,13 @@ def test_large_crops_are_shrunk_and_thin_parts_survive():
     image, truth, coarse = scene(5)
     large = cv2.resize(image, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     truth, coarse = (np.kron(one, np.ones((4, 4))).astype(bool) for one in (truth, coarse))
-    refined, _ = refined_by(large, coarse, RefineSettings(grabcut=GrabCutSettings(crop_max_px=64)))
+    refined, _ = refined_by(large, coarse, RefineSettings(**ALWAYS, grabcut=GrabCutSettings(crop_max_px=64)))
     assert refined.shape == coarse.shape
     assert iou(coarse, truth) < 0.6 < iou(refined, truth)
     line = np.zeros((400, 400), bool)
     line[200, 10:390] = True
     refined, _ = refined_by(
-        np.full((400, 400, 1), 9, np.uint8), line, RefineSettings(grabcut=GrabCutSettings(crop_max_px=64))
+        np.full((400, 400, 1), 9, np.uint8), line, RefineSettings(**ALWAYS, grabcut=GrabCutSettings(crop_max_px=64))
     )
     assert (refined & line).any()
 

@@ -42,6 +42,10 @@ def some_boxes(shape, count, seed=1):
     return [tuple(one) for one in np.concatenate([low, high], axis=1).tolist()]
 
 
+def flat(shape):
+    return np.zeros(shape, np.float32)
+
+
 def on_canvas(patch, shape):
     canvas = np.zeros(shape, bool)
     height, width = patch.mask.shape
@@ -51,7 +55,7 @@ def on_canvas(patch, shape):
 
 def masks_of(network, image, boxes, **settings):
     shape = image.shape[:2]
-    patches = SamSegmenter(network, SamSettings(**settings)).segment(image, np.zeros(shape, bool), boxes)
+    patches = SamSegmenter(network, SamSettings(**settings)).segment(image, np.zeros(shape, bool), flat(shape), boxes)
     return np.stack([on_canvas(patch, shape) for patch in patches])
 
 
@@ -117,8 +121,8 @@ def test_batches_of_1_3_and_50_boxes_give_the_same_masks(masks, prompt_on):
         settings = SamSettings(masks=masks, prompt_on=prompt_on, crop_min_px=96, boxes_per_batch=size)
         segmenter = SamSegmenter(network, settings)
         assert segmenter.boxes_per_pass == 1
-        exact, segmenter.boxes_per_pass = segmenter.segment(image, np.zeros(shape, bool), boxes), size
-        found += [exact, segmenter.segment(image, np.zeros(shape, bool), boxes)]
+        exact, segmenter.boxes_per_pass = segmenter.segment(image, np.zeros(shape, bool), flat(shape), boxes), size
+        found += [exact, segmenter.segment(image, np.zeros(shape, bool), flat(shape), boxes)]
     for patches in found[1:]:
         for one, other in zip(found[0], patches, strict=True):
             np.testing.assert_array_equal(on_canvas(one, shape), on_canvas(other, shape))
@@ -138,11 +142,10 @@ def test_an_empty_mask_does_not_wake_the_network():
     segmenter = SamSegmenter(network, settings.sam)
     empty = np.zeros((50, 60), bool)
     for compose in ("replace", "union", "constrained"):
-        refined, kept = refine_mask(
-            photograph((50, 60)), empty, segmenter, settings.model_copy(update={"compose": compose})
-        )
+        composed = settings.model_copy(update={"compose": compose})
+        refined, kept = refine_mask(photograph((50, 60)), empty, flat((50, 60)), segmenter, composed)
         assert (refined.any(), kept) == (False, 0)
-    assert segmenter.segment(photograph((50, 60)), empty, []) == []
+    assert segmenter.segment(photograph((50, 60)), empty, flat((50, 60)), []) == []
     assert counted.shapes == []
 
 
@@ -161,7 +164,7 @@ def test_strange_images_and_boxes_do_not_break_it(shape, prompt_on, masks):
         (-10, -10, width + 10, height + 10),
     ]
     patches = SamSegmenter(small_sam(), SamSettings(masks=masks, prompt_on=prompt_on, crop_min_px=64)).segment(
-        photograph(shape), np.zeros(shape, bool), boxes
+        photograph(shape), np.zeros(shape, bool), flat(shape), boxes
     )
     assert len(patches) == len(boxes)
     for patch in patches:
@@ -189,7 +192,7 @@ def test_results_depend_neither_on_threads_nor_on_earlier_images():
 
     def segment(scene):
         image, boxes = scene
-        return [on_canvas(patch, image.shape[:2]) for patch in segmenter.segment(image, None, boxes)]
+        return [on_canvas(patch, image.shape[:2]) for patch in segmenter.segment(image, None, None, boxes)]
 
     alone = [segment(scene) for scene in scenes]
     with ThreadPoolExecutor(4) as pool:
@@ -260,7 +263,7 @@ def test_shrinking_a_mask_undoes_its_enlargement():
 class Recorder:
     """Notes what it is shown and answers each box with the box."""
 
-    def segment(self, image, coarse, boxes):
+    def segment(self, image, coarse, scores, boxes):
         self.image, self.coarse, self.boxes = image, coarse, boxes
         return [Patch(x0, y0, np.ones((y1 - y0, x1 - x0), bool)) for x0, y0, x1, y1 in boxes]
 
@@ -269,8 +272,9 @@ def test_at_a_scale_everything_happens_in_map_pixels():
     small = np.zeros((50, 80), bool)
     small[10:14, 20:30] = small[12:18, 22:24] = small[40, 5] = True
     image, segmenter = photograph((200, 320)), Recorder()
-    settings = RefineSettings(method="sam", compose="replace", top_n=1)
-    refined, _ = refine_shrunk(image, resize_mask(small, (200, 320)), segmenter, settings, 0.25)
+    settings = RefineSettings(method="sam", compose="replace", accept="always", top_n=1)
+    coarse = resize_mask(small, (200, 320))
+    refined, _ = refine_shrunk(image, coarse, flat((50, 80)), segmenter, settings, scale=0.25)
     assert segmenter.boxes == ((20, 10, 30, 18),)
     np.testing.assert_array_equal(segmenter.coarse, small)
     np.testing.assert_array_equal(segmenter.image, zoom_image(image, (50, 80)))
@@ -283,7 +287,9 @@ def test_a_mask_with_finer_details_than_the_scale_is_refused():
     coarse = np.zeros((200, 320), bool)
     coarse[40:48, 80:89] = True
     with pytest.raises(ConfigError, match=r"details that 80 x 50 px cannot hold; set binarize\.at to map"):
-        refine_shrunk(photograph((200, 320)), coarse, Recorder(), RefineSettings(method="sam"), 0.25)
+        refine_shrunk(
+            photograph((200, 320)), coarse, flat((50, 80)), Recorder(), RefineSettings(method="sam"), scale=0.25
+        )
 
 
 class Answers(Recorder):
@@ -292,7 +298,7 @@ class Answers(Recorder):
     def __init__(self, patch):
         self.patch = patch
 
-    def segment(self, image, coarse, boxes):
+    def segment(self, image, coarse, scores, boxes):
         return [self.patch] * len(boxes)
 
 
@@ -302,12 +308,13 @@ class Answers(Recorder):
 def test_whole_and_empty_masks_become_what_the_composition_says(compose, whole, empty):
     coarse, image = np.zeros((50, 60), bool), photograph((50, 60))
     coarse[20:22, 30:32] = True
-    settings = RefineSettings(method="sam", compose=compose, constrain_px=1, nothing_found="coarse")
+    settings = RefineSettings(method="sam", compose=compose, accept="always", constrain_px=1, nothing_found="coarse")
+    scores = flat((50, 60))
     frame, nothing = Answers(Patch(0, 0, np.ones((50, 60), bool))), Answers(Patch(0, 0, np.zeros((0, 0), bool)))
-    assert refine_mask(image, coarse, frame, settings)[0].sum() == whole
-    refined, kept = refine_mask(image, coarse, nothing, settings)
+    assert refine_mask(image, coarse, scores, frame, settings)[0].sum() == whole
+    refined, kept = refine_mask(image, coarse, scores, nothing, settings)
     assert kept == 1
     np.testing.assert_array_equal(refined, coarse)
-    dropped, kept = refine_mask(image, coarse, nothing, settings.model_copy(update={"nothing_found": "empty"}))
+    dropped, kept = refine_mask(image, coarse, scores, nothing, settings.model_copy(update={"nothing_found": "empty"}))
     assert kept == 0
     assert not dropped.any()

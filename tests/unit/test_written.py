@@ -109,11 +109,12 @@ def test_what_is_plain_is_read(content, settings):
         ("seed: 1e5", "seed: expected a whole number, at least 0 and at most 2147483647, found 1e5 (m.yaml, line 1); "
          "write 100000"),
         ("seed: yes", "seed: expected a whole number, at least 0 and at most 2147483647, found yes (m.yaml, line 1)"),
-        ("refine:\n  method: null", "refine.method: expected one of none, grabcut, sam, found null (m.yaml, line 2); "
-         "write none"),
-        ("refine: {method: off}", "refine.method: expected one of none, grabcut, sam, found off (m.yaml, line 1), "
-         "which is read as false; write none"),
-        ("refine: {method: 5}", "refine.method: expected one of none, grabcut, sam, found 5 (m.yaml, line 1)\n"),
+        ("refine:\n  method: null", "refine.method: expected one of none, grabcut, guided, sam, found null (m.yaml, "
+         "line 2); write none"),
+        ("refine: {method: off}", "refine.method: expected one of none, grabcut, guided, sam, found off (m.yaml, "
+         "line 1), which is read as false; write none"),
+        ("refine: {method: 5}", "refine.method: expected one of none, grabcut, guided, sam, found 5 (m.yaml, "
+         "line 1)\n"),
         ("demo: true", "demo: expected settings by name, found true (m.yaml, line 1); the setting is data.demo"),
         ("binarize: {quantile: yes}", "binarize.quantile: expected settings by name, found yes (m.yaml, line 1), which "
          "is read as true; write {enabled: yes}"),

@@ -47,7 +47,8 @@ class MaskRecord(Record):
     thresholds: tuple[ThresholdRecord, ...]
     """Empty after refinement."""
     kept_coarse: int = 0
-    """Components that refinement left as they were because the segmenter found nothing in them; 0 for coarse masks."""
+    """Components that refinement left as they were because nothing was found in them, or what the anomaly map did not
+    bear out; 0 for coarse masks."""
 
 
 class MasksManifest(Manifest):

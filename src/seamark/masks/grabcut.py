@@ -13,7 +13,7 @@ from math import ceil, floor
 import cv2
 import numpy as np
 
-from seamark.files.images import BoolArray, UInt8Array
+from seamark.files.images import BoolArray, Float32Array, UInt8Array
 from seamark.masks.segmenter import Patch
 from seamark.settings.refine import GrabCutSettings
 from seamark.tiles.geometry import Box
@@ -159,7 +159,13 @@ class GrabCut:
 
     settings: GrabCutSettings
 
-    def segment(self, image: UInt8Array, coarse: BoolArray, boxes: Sequence[Box]) -> list[Patch]:
+    def segment(
+        self,
+        image: UInt8Array,
+        coarse: BoolArray,
+        scores: Float32Array,  # noqa: ARG002
+        boxes: Sequence[Box],
+    ) -> list[Patch]:
         """Segment one image, box by box; see :class:`seamark.masks.segmenter.Segmenter`.
 
         Parameters
@@ -168,6 +174,8 @@ class GrabCut:
             Grey or RGB photograph.
         coarse : ndarray of bool, shape (H, W)
             Coarse mask.
+        scores : ndarray of float32, shape (H, W)
+            Not looked at: the cut goes by colour.
         boxes : sequence of Box
             Prompts in image px, each with at least one coarse pixel.
 

@@ -12,17 +12,25 @@ import numpy.typing as npt
 
 from seamark.data.photographs import read_indexed
 from seamark.errors import ConfigError, DataError, ManifestError
-from seamark.files.images import BoolArray, UInt8Array
+from seamark.files.images import BoolArray, Float32Array, UInt8Array
 from seamark.manifests.index import IndexManifest
+from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MaskRecord, MasksManifest
+from seamark.maps.stored import load_map
+from seamark.masks.binarize import enlarge_map
 from seamark.masks.components import choose_largest, fill_holes, find_components, resize_mask
+from seamark.masks.evidence import bears_out
 from seamark.masks.grabcut import GrabCut
+from seamark.masks.guided import GuidedFilter
 from seamark.masks.sam_prompts import zoom_image
 from seamark.masks.segmenter import Patch, Segmenter
 from seamark.masks.stored import load_mask, save_mask
 from seamark.repair import repair_command
 from seamark.settings.refine import RefineSettings
 from seamark.tiles.geometry import Box, map_shape
+
+MIN_SURROUNDINGS_PX = 16
+"""Least distance from the box of a component up to which scores count as its surroundings, in px of the image."""
 
 
 def segmenter_for(settings: RefineSettings, device: str = "cpu", seed: int = 0) -> Segmenter | None:
@@ -51,6 +59,8 @@ def segmenter_for(settings: RefineSettings, device: str = "cpu", seed: int = 0) 
         from seamark.masks.sam import SamSegmenter, load_sam  # noqa: PLC0415 (the only segmenter that needs torch)
 
         return SamSegmenter(load_sam(settings.sam, seed), settings.sam, device)
+    if settings.method == "guided":
+        return GuidedFilter(settings.guided)
     return GrabCut(settings.grabcut) if settings.method == "grabcut" else None
 
 
@@ -98,6 +108,11 @@ def _window_around(patch: Patch, box: Box, reach: int, shape: tuple[int, int]) -
     return max(0, x0), max(0, y0), min(shape[1], x1), min(shape[0], y1)
 
 
+def _surroundings_px(box: Box, settings: RefineSettings) -> int:
+    """Return how far around a box the scores are looked at: as far as GrabCut looks by default."""
+    return max(settings.constrain_px, MIN_SURROUNDINGS_PX, (box[2] - box[0]) // 2, (box[3] - box[1]) // 2)
+
+
 def _placed(patch: Patch, window: Box) -> BoolArray:
     x0, y0, x1, y1 = window
     placed = np.zeros((y1 - y0, x1 - x0), dtype=np.bool_)
@@ -136,7 +151,7 @@ def compose(segmented: BoolArray, component: BoolArray, settings: RefineSettings
 
 
 def refine_mask(
-    image: UInt8Array, coarse: BoolArray, segmenter: Segmenter, settings: RefineSettings
+    image: UInt8Array, coarse: BoolArray, scores: Float32Array, segmenter: Segmenter, settings: RefineSettings
 ) -> tuple[BoolArray, int]:
     """Refine one coarse mask.
 
@@ -148,34 +163,47 @@ def refine_mask(
         The photograph.
     coarse : ndarray of bool, shape (H, W)
         Its coarse mask.
+    scores : ndarray of float32, shape (h, w)
+        Its anomaly map, which is brought to the size of the image.
     segmenter : Segmenter
         Called once, and not at all for an empty mask.
     settings : RefineSettings
-        Composition, number of components, what becomes of those in which nothing is found, hole filling.
+        Composition, number of components, what becomes of those in which nothing is found, whether the map has a say in
+        what is found, hole filling.
 
     Returns
     -------
     tuple
-        Refined mask of bool, shape (H, W), and the number of components for which the segmenter found nothing and the
-        coarse component was kept, none with ``nothing_found: empty``.
+        Refined mask of bool, shape (H, W), and the number of components that stay as they are: the segmenter found
+        nothing there (unless with ``nothing_found: empty``) or what the map does not bear out (``accept: evidence``).
     """
     prompts = Prompts.of(coarse, settings.top_n)
     refined = np.zeros_like(coarse) if settings.compose == "replace" else prompts.others()
-    patches = segmenter.segment(image, coarse, prompts.boxes) if prompts.boxes else []
-    keeps, kept_coarse = settings.nothing_found == "coarse", 0
+    scores = enlarge_map(scores, (coarse.shape[0], coarse.shape[1]))
+    patches = segmenter.segment(image, coarse, scores, prompts.boxes) if prompts.boxes else []
+    usual, kept_coarse = float(np.median(scores)), 0
     for number, box, patch in zip(prompts.numbers, prompts.boxes, patches, strict=True):
-        window = _window_around(patch, box, settings.constrain_px, coarse.shape)
+        window = _window_around(patch, box, _surroundings_px(box, settings), coarse.shape)
         inside = np.s_[window[1] : window[3], window[0] : window[2]]
         component = np.asarray(prompts.labels[inside] == number, dtype=np.bool_)
         composed = compose(_placed(patch, window), component, settings)
-        kept = keeps and not composed.any()
+        if composed.any():
+            kept = settings.accept == "evidence" and not bears_out(scores[inside], usual, component, composed)
+        else:
+            kept = settings.nothing_found == "coarse"
         kept_coarse += kept
         refined[inside] |= component if kept else composed
     return (fill_holes(refined) if settings.fill_holes else refined), kept_coarse
 
 
 def refine_shrunk(
-    image: UInt8Array, coarse: BoolArray, segmenter: Segmenter, settings: RefineSettings, scale: float
+    image: UInt8Array,
+    coarse: BoolArray,
+    scores: Float32Array,
+    segmenter: Segmenter,
+    settings: RefineSettings,
+    *,
+    scale: float,
 ) -> tuple[BoolArray, int]:
     """Refine one coarse mask at the scale of the map that it was made from.
 
@@ -188,6 +216,8 @@ def refine_shrunk(
         The photograph.
     coarse : ndarray of bool, shape (H, W)
         Its coarse mask, enlarged to the nearest pixel.
+    scores : ndarray of float32, shape (h, w)
+        Its anomaly map.
     segmenter : Segmenter
         Sees the shrunk image.
     settings : RefineSettings
@@ -212,7 +242,7 @@ def refine_shrunk(
             f"refine.sam.image_scale {scale:g}: the coarse mask has details that {shape[1]} x {shape[0]} px cannot "
             f"hold; set binarize.at to map and merge.scale to {scale:g}, or refine.sam.image_scale to null"
         )
-    refined, kept_coarse = refine_mask(zoom_image(image, shape), shrunk, segmenter, settings)
+    refined, kept_coarse = refine_mask(zoom_image(image, shape), shrunk, scores, segmenter, settings)
     return resize_mask(refined, (coarse.shape[0], coarse.shape[1])), kept_coarse
 
 
@@ -223,10 +253,12 @@ class Refiner:
     ----------
     root : Path
         Data root.
-    index_path, masks_path : Path
-        Where the two manifests lie.
+    index_path, maps_path, masks_path : Path
+        Where the manifests lie.
     index : IndexManifest
         Images of the split.
+    maps : MapsManifest
+        Their fused maps.
     masks : MasksManifest
         Its coarse masks.
     settings : RefineSettings
@@ -241,7 +273,7 @@ class Refiner:
     WeightsError
         If the weights of a network are missing, damaged or of another one.
     ManifestError
-        If the masks are not coarse ones of exactly the images that the index lists for the split.
+        If the masks are not coarse ones, or maps or masks not of exactly the images that the index lists for the split.
     """
 
     def __init__(
@@ -250,6 +282,8 @@ class Refiner:
         root: Path,
         index_path: Path,
         index: IndexManifest,
+        maps_path: Path,
+        maps: MapsManifest,
         masks_path: Path,
         masks: MasksManifest,
         settings: RefineSettings,
@@ -262,13 +296,15 @@ class Refiner:
                 f"{masks_path}: {masks.stage} masks of {masks.category} {masks.split}, expected coarse ones of "
                 f"{' '.join(wanted)}; give the manifest of the binarize stage of this split"
             )
-        if tuple(image.id for image in images) != tuple(mask.id for mask in masks.masks):
-            raise ManifestError(
-                f"{masks_path}: its {len(masks.masks)} masks are not those of the {len(images)} images that "
-                f"{index_path} lists for split {masks.split}; rebuild them with: {repair_command(masks_path)}"
-            )
+        for path, kind, records in ((maps_path, "maps", maps.maps), (masks_path, "masks", masks.masks)):
+            if tuple(image.id for image in images) != tuple(record.id for record in records):
+                raise ManifestError(
+                    f"{path}: its {len(records)} {kind} are not those of the {len(images)} images that "
+                    f"{index_path} lists for split {index.split}; rebuild them with: {repair_command(path)}"
+                )
         self._root, self._index_path = root, index_path
         self._images = {image.id: image for image in images}
+        self._maps_path, self._maps = maps_path, {record.id: record for record in maps.maps}
         self._masks_path = masks_path
         self._settings = settings
         self._scale = settings.sam.image_scale if settings.method == "sam" else None
@@ -297,16 +333,19 @@ class Refiner:
         DataError
             If the photograph cannot be read or has another size than its mask.
         ManifestError
-            If the coarse mask is not the one that its manifest describes.
+            If the coarse mask or the map is not the one that its manifest describes.
         """
         coarse = load_mask(self._masks_path, record)
         if self._segmenter is None or not coarse.any():
             return save_mask(folder, published_as, record.id, coarse)
         image = self._read_photograph(record)
+        scores = load_map(self._maps_path, self._maps[record.id])
         if self._scale is None:
-            refined, kept_coarse = refine_mask(image, coarse, self._segmenter, self._settings)
+            refined, kept_coarse = refine_mask(image, coarse, scores, self._segmenter, self._settings)
         else:
-            refined, kept_coarse = refine_shrunk(image, coarse, self._segmenter, self._settings, self._scale)
+            refined, kept_coarse = refine_shrunk(
+                image, coarse, scores, self._segmenter, self._settings, scale=self._scale
+            )
         return save_mask(folder, published_as, record.id, refined, kept_coarse=kept_coarse)
 
     def _read_photograph(self, record: MaskRecord) -> UInt8Array:

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from seamark.files.atomic import file_digest
-from seamark.files.images import BoolArray, UInt8Array
+from seamark.files.images import BoolArray, Float32Array, UInt8Array
 from seamark.masks.sam_prompts import crop_windows, input_shape, scale_boxes
 from seamark.masks.segmenter import Patch
 from seamark.networks.torchvision_operators import declare_torchvision_operators
@@ -191,14 +191,20 @@ class SamSegmenter:
         enlarged: Tensor = self._network.postprocess_masks(logits[None], embedding.resized, embedding.shape)
         return enlarged[0]
 
-    def segment(self, image: UInt8Array, coarse: BoolArray, boxes: Sequence[Box]) -> list[Patch]:  # noqa: ARG002
+    def segment(
+        self,
+        image: UInt8Array,
+        coarse: BoolArray,  # noqa: ARG002
+        scores: Float32Array,  # noqa: ARG002
+        boxes: Sequence[Box],
+    ) -> list[Patch]:
         """Segment one image; see :class:`seamark.masks.segmenter.Segmenter`.
 
         Parameters
         ----------
         image : ndarray of uint8, shape (H, W, C)
             Grey or RGB photograph.
-        coarse : ndarray of bool, shape (H, W)
+        coarse, scores : ndarray of bool and of float32, shape (H, W)
             Not looked at: the boxes say all.
         boxes : sequence of Box
             Prompts in image px, in ascending order of size; they may be empty or reach beyond the image.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from seamark.files.images import BoolArray, UInt8Array
+from seamark.files.images import BoolArray, Float32Array, UInt8Array
 from seamark.tiles.geometry import Box
 
 
@@ -28,7 +28,7 @@ class Patch:
 class Segmenter(Protocol):
     """Finds the outline of what each box points at."""
 
-    def segment(self, image: UInt8Array, coarse: BoolArray, boxes: Sequence[Box]) -> list[Patch]:
+    def segment(self, image: UInt8Array, coarse: BoolArray, scores: Float32Array, boxes: Sequence[Box]) -> list[Patch]:
         """Segment one image.
 
         Parameters
@@ -37,12 +37,14 @@ class Segmenter(Protocol):
             The photograph, C is 1 for grey and 3 for RGB.
         coarse : ndarray of bool, shape (H, W)
             Coarse mask that the boxes come from.
+        scores : ndarray of float32, shape (H, W)
+            Anomaly map that the mask comes from, at the size of the image.
         boxes : sequence of Box
             Prompts in image px.
 
         Returns
         -------
         list of Patch
-            One per box, in their order; each depends on nothing but this image, the coarse mask and its box.
+            One per box, in their order; each depends on nothing but this image, the coarse mask, the map and its box.
         """
         ...

@@ -35,7 +35,7 @@ def save_mask(
     thresholds : tuple of ThresholdRecord
         Thresholds of a coarse mask.
     kept_coarse : int
-        Components of a refined mask that the segmenter could not improve.
+        Components of a refined mask that stayed coarse.
 
     Returns
     -------

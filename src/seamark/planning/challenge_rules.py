@@ -219,7 +219,7 @@ def _effective_refine(config: Config) -> dict[str, Any]:
     method = config.refine.method
     if method == "none":
         return {"method": method}
-    return config.refine.model_dump(mode="json", exclude={"grabcut", "sam"} - {method})
+    return config.refine.model_dump(mode="json", exclude={"grabcut", "guided", "sam"} - {method})
 
 
 def by_place(values: Mapping[Place, Any], places: Collection[Place]) -> dict[str, Any]:

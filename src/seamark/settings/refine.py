@@ -20,6 +20,15 @@ class GrabCutSettings(Settings):
     )
 
 
+class GuidedSettings(Settings):
+    """Guided filter of the anomaly map by the grey values of the photograph (He, Sun and Tang 2010)."""
+
+    radius_px: int = Field(8, ge=1, le=64, description="radius of the filter's square windows in image pixels")
+    epsilon: float = Field(
+        0.001, gt=0.0, le=1.0, description="variance of grey values, 0 to 1, up to which texture is smoothed over"
+    )
+
+
 class SamSettings(Settings):
     """Segment Anything, prompted with boxes (docs/methods/robis.md#sam-refinement)."""
 
@@ -65,8 +74,13 @@ class SamSettings(Settings):
 class RefineSettings(Settings):
     """How coarse masks are refined with the image at hand."""
 
-    method: Literal["none", "grabcut", "sam"] = Field(
+    method: Literal["none", "grabcut", "guided", "sam"] = Field(
         "grabcut", description="segmenter that is prompted with one box per component"
+    )
+    accept: Literal["evidence", "always"] = Field(
+        "evidence",
+        description="evidence: a component stays coarse where the anomaly map speaks against what was found; "
+        "parity: always takes what was found",
     )
     compose: Literal["replace", "union", "constrained"] = Field(
         "constrained",
@@ -86,6 +100,7 @@ class RefineSettings(Settings):
     )
     fill_holes: bool = Field(True, description="fill holes of the refined mask")
     grabcut: GrabCutSettings = Field(default_factory=GrabCutSettings)
+    guided: GuidedSettings = Field(default_factory=GuidedSettings)
     sam: SamSettings = Field(default_factory=SamSettings)
 
     def refusal(self, merge: MergeSettings, binarize: BinarizeSettings) -> str | None:
