@@ -28,6 +28,7 @@ QUICK: dict[str, str] = {
     "vit_speed": "",
     "reproducible_speed": "--repeats 2",
     "conformal_splits": "",
+    "border_profile": "--folder {folder}/border_profile {runs}",
     "report_first_paint": "--images 200 --repeat 2",
     "package_speed": "--folder {folder}/package_speed --maps 3 --repeat 1",
     "checker_speed": "--folder {folder}/checker_speed --maps 3 --repeat 1",
@@ -35,7 +36,8 @@ QUICK: dict[str, str] = {
     "runtime_and_memory": "--category {category} --warm-up 2 --calls 5 {runs}",
     "beside_anomalib": "--backbone resnet18 --batch 1 --repeats 2",
 }
-"""Options of every script that takes minutes; forecast.py and rehearsal.py need a whole run that is made for them."""
+"""Options of every script that takes minutes; forecast.py, rehearsal.py and small_pictures.py need runs that are made
+for them."""
 
 
 def missing(script: str, options: argparse.Namespace) -> str | None:

@@ -2,27 +2,44 @@
 
 **Inputs** ``maps``: manifests of the merge stage for this split, one per member; ``validation``: the same for the
 validation split, whose maps give every member one scale per category.
-**Outputs** ``manifest``: the fused maps. With several members they lie beside it as ``<split>/<id>.tiff``, float32;
-with a single member the manifest refers to that member's files, whose scores stay as they are.
-**Params** ``settings``: the ``fuse`` block: members with their weights, normalisation, mean or max.
+**Outputs** ``manifest``: the fused maps, which lie beside it as ``<split>/<id>.tiff``, float32; with a single member
+whose borders are not levelled the manifest refers to that member's files, whose scores stay as they are.
+**Params** ``settings``: the ``fuse`` block: members with their weights, normalisation, levelled borders, mean or max.
 
-Source: own; z-scores from validation maps, so that no test image has a part in the scale.
+Source: own; z-scores and borders from validation maps, so that no test image has a part in them.
 """
 
 import shutil
+from functools import partial
 
 from seamark.files.atomic import atomic_folder
+from seamark.files.images import Float64Array
 from seamark.manifests.base import write_manifest
 from seamark.manifests.maps import MapRecord, MapsManifest
+from seamark.maps.borders import border_excess, expected_rise
 from seamark.maps.fusion import Member, Scaling, fuse_maps, moments, read_members, refer, validation_scaling
 from seamark.maps.stored import save_map
 from seamark.running.job import Job, run
 from seamark.settings.fuse import FuseSettings
 
 
+def _levelled(job: Job, validation: list[Member], members: list[Member]) -> tuple[list[Member], list[Member]]:
+    """Return the members of both splits without the rise towards the border that their validation maps have."""
+    rises = []
+    for member in validation:
+        excesses = job.map(partial(_excess, member), member.manifest.maps, "validation borders")
+        rises.append(expected_rise(excesses))
+    first, second = ([m.level(rise) for m, rise in zip(part, rises, strict=True)] for part in (validation, members))
+    return first, second
+
+
+def _excess(member: Member, record: MapRecord) -> Float64Array:
+    return border_excess(member.read(record))
+
+
 def _scaling(job: Job, settings: FuseSettings, member: Member) -> Scaling:
     weight = settings.weight(member.manifest.detector)
-    if settings.normalise == "none":
+    if not settings.scales:
         return Scaling(weight, mean=0.0, std=1.0)
     parts = job.map(lambda record: moments(member.read(record)), member.manifest.maps, "validation maps")
     return validation_scaling(member, parts, weight)
@@ -30,6 +47,8 @@ def _scaling(job: Job, settings: FuseSettings, member: Member) -> Scaling:
 
 def _fused(job: Job, settings: FuseSettings, members: list[Member]) -> tuple[MapRecord, ...]:
     validation = read_members(job.paths("validation"), settings.members)
+    if settings.level_borders:
+        validation, members = _levelled(job, validation, members)
     scalings = [_scaling(job, settings, member) for member in validation]
     records = [{record.id: record for record in member.manifest.maps} for member in members]
     split = members[0].manifest.split
@@ -49,12 +68,11 @@ def main(job: Job) -> None:
     settings = job.settings(FuseSettings)
     target = job.target("manifest")
     members = read_members(job.paths("maps"), settings.members)
-    alone = len(members) == 1
-    maps = refer(members[0], target) if alone else _fused(job, settings, members)
+    maps = refer(members[0], target) if settings.refers else _fused(job, settings, members)
     first = members[0].manifest
     name = "+".join(member.manifest.detector for member in members)
     write_manifest(target, MapsManifest(detector=name, category=first.category, split=first.split, maps=maps))
-    if alone:
+    if settings.refers:
         shutil.rmtree(target.with_suffix(""), ignore_errors=True)
 
 

@@ -192,6 +192,28 @@ def test_coordinates_survive_crop_and_merge(tmp_path, tiles):
         assert (record.minimum, record.maximum) == (scores.min(), scores.max())
 
 
+def test_pictures_smaller_than_the_window_have_even_tiles_without_padding(tmp_path):
+    grid = {"layout": "even", "window_px": 45, "overlap": 0.25, "input_px": 64}
+    job = crop_job(tmp_path, build_index(tmp_path), grid=grid)
+    stage("crop")(job)
+    manifest, first = read_manifest(job.target("manifest"), TilesManifest), 0
+    array = np.load(job.target("manifest").with_suffix(".npy"))
+    for image in manifest.images:
+        side = min(45, image.width, image.height)
+        pixels = read_image(tmp_path / "data" / "can" / "test_public" / f"{image.id}.png")[:, :, 0]
+        for tile, (x0, y0, x1, y1) in zip(array[first:], image.boxes_xyxy, strict=False):
+            shown = pixels[y0:y1, x0:x1]
+            assert shown.shape == (side, side)
+            assert np.array_equal(tile[:, :, 0], Image.fromarray(shown).resize((64, 64), Image.Resampling.BILINEAR))
+        first += len(image.boxes_xyxy)
+    for record in read_manifest(merged(tmp_path, job.target("manifest"), "mock", row_and_column), MapsManifest).maps:
+        scores = read_map(tmp_path / "out" / "40_maps" / "mock" / "can" / record.file)
+        width, height = IMAGES[record.id]
+        expected = (np.arange(height) + 0.5)[:, None] + 1000.0 * (np.arange(width) + 0.5)
+        half_cell_px = 1000.0 * 45 / 32 / 2 + 1
+        assert np.abs(scores - expected).max() < half_cell_px
+
+
 def test_maps_have_the_scale_of_the_settings(tmp_path, tiles):
     path = merged(tmp_path, tiles, "mock", row_and_column, scale=0.25)
     sizes = [(record.map_width, record.map_height) for record in read_manifest(path, MapsManifest).maps]
@@ -291,6 +313,26 @@ def test_a_single_member_is_referred_to_and_replaces_fused_files(tmp_path, tiles
         assert record.file == f"../../40_maps/a/can/test_public/{record.id}.tiff"
         read_map(job.target("manifest").parent / record.file)
     assert not job.target("manifest").with_suffix("").exists()
+
+
+@pytest.mark.parametrize("members", [["a"], ["a", "b"]])
+def test_borders_are_levelled_member_by_member(tmp_path, tiles, members):
+    def rising(image, y, x):
+        """Score 1, and up to 2 at the border of the picture."""
+        border = np.minimum(np.minimum(y, image.height - y), np.minimum(x, image.width - x))
+        return 1.0 + np.maximum(0.0, 1.0 - border / (0.1 * min(image.width, image.height)))
+
+    paths = {"a": merged(tmp_path, tiles, "a", rising), "b": merged(tmp_path, tiles, "b", row_and_column)}
+    chosen = [paths[name] for name in members]
+    job = fuse_job(tmp_path, chosen, chosen, members=members, level_borders=True, normalise="none")
+    stage("fuse")(job)
+    for record in read_manifest(job.target("manifest"), MapsManifest).maps:
+        levelled, other = (
+            read_map(path.parent / f"test_public/{record.id}.tiff") for path in (job.target("manifest"), paths["b"])
+        )
+        first = len(members) * levelled - (other if len(members) == 2 else 0.0)
+        assert np.abs(first[3:-3, 3:-3] - 1.0).max() < 0.35
+        assert read_map(paths["a"].parent / f"test_public/{record.id}.tiff").max() > 1.8
 
 
 @pytest.mark.parametrize("normalise", ["none", "validation_z"])

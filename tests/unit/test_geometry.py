@@ -27,6 +27,20 @@ def advancing(window: int, overlap: float) -> bool:
     return int(window * (1.0 - overlap)) >= 1
 
 
+@given(LENGTHS, LENGTHS, WINDOWS, OVERLAPS)
+def test_even_tiles_are_squares_that_cover_the_image_and_no_more(width, height, window, overlap):
+    grid = GridSettings.model_construct(layout="even", window_px=window, overlap=overlap)
+    if tile_count(width, height, grid) > 2000:
+        return
+    boxes, side = tile_boxes(width, height, grid), min(window, width, height)
+    assert len(boxes) == tile_count(width, height, grid)
+    assert {(x1 - x0, y1 - y0) for x0, y0, x1, y1 in boxes} == {(side, side)}
+    for length, spans in ((width, {box[::2] for box in boxes}), (height, {box[1::2] for box in boxes})):
+        starts = sorted(start for start, _ in spans)
+        assert (starts[0], starts[-1]) == (0, length - side)
+        assert all(later <= earlier + side for earlier, later in pairwise(starts))
+
+
 @given(LENGTHS, WINDOWS, OVERLAPS, st.sampled_from(["padded", "even"]))
 def test_tiles_of_an_axis_cover_it_in_order(length, window, overlap, layout):
     if not advancing(window, overlap):
@@ -54,12 +68,24 @@ def test_even_starts_at_the_official_sizes(length, starts):
     assert tile_starts(length, 1024, 0.1, "even") == starts
 
 
-@pytest.mark.parametrize("layout", ["padded", "even"])
-def test_an_axis_shorter_than_the_window_has_one_padded_tile(layout):
-    grid = GridSettings(layout=layout, window_px=1024)
-    assert tile_boxes(1500, 700, grid) == [
-        (0, 0, 1024, 1024),
-        (921 if layout == "padded" else 476, 0, 1945 if layout == "padded" else 1500, 1024),
+@pytest.mark.parametrize(
+    ("layout", "size", "boxes"),
+    [
+        ("padded", (1500, 700), [(0, 0, 1024, 1024), (921, 0, 1945, 1024)]),
+        ("even", (1500, 700), [(0, 0, 700, 700), (400, 0, 1100, 700), (800, 0, 1500, 700)]),
+        ("even", (700, 1500), [(0, 0, 700, 700), (0, 400, 700, 1100), (0, 800, 700, 1500)]),
+        ("even", (700, 700), [(0, 0, 700, 700)]),
+        ("even", (1, 2), [(0, 0, 1, 1), (0, 1, 1, 2)]),
+    ],
+)
+def test_a_side_shorter_than_the_window(layout, size, boxes):
+    assert tile_boxes(*size, GridSettings(layout=layout, window_px=1024)) == boxes
+
+
+def test_the_largest_window_is_the_shorter_side_of_any_image():
+    assert tile_boxes(1500, 1000, GridSettings(layout="even", window_px=16384)) == [
+        (0, 0, 1000, 1000),
+        (500, 0, 1500, 1000),
     ]
 
 
@@ -91,6 +117,7 @@ def test_sizes_in_bytes():
     assert tile_bytes(9, (518, 518), 3) == 128 + 9 * 518 * 518 * 3
     assert working_bytes(2448, 2048, GridSettings()) == 7 * 2448 * 2048 + 4 * 1024 * 1024
     assert working_bytes(100, 10, GridSettings(layout="whole")) == 11 * 1000
+    assert working_bytes(100, 10, GridSettings(layout="even")) == 7 * 1000 + 4 * 10 * 10
 
 
 def test_map_shapes_are_rounded_and_never_empty():

@@ -67,7 +67,7 @@ def _maps(work: Work) -> float:
 
 
 def _fused(work: Work) -> float:
-    return _maps(work) if len(work.config.fuse.members) > 1 else 0.0
+    return 0.0 if work.config.fuse.refers else _maps(work)
 
 
 def _masks(work: Work) -> float:

@@ -121,7 +121,7 @@ def _segments_anything(work: Work) -> bool:
 def _stage_memory(work: Work) -> StageMemory:
     if work.stage == "crop" and work.config.light_variants.variants(work.split):
         return _LIGHT_VARIANTS
-    if work.stage == "fuse" and len(work.config.fuse.members) > 1:
+    if work.stage == "fuse" and not work.config.fuse.refers:
         return _FUSING
     if work.stage == "binarize" and work.config.binarize.mebin.enabled:
         return _MEBIN

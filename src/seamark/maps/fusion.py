@@ -1,9 +1,9 @@
-"""Fusing the anomaly maps of several detectors; a single detector is referred to, not copied."""
+"""Fusing the anomaly maps of several detectors; a single detector whose maps stay as they are is referred to."""
 
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from seamark.errors import DataError, ManifestError
 from seamark.files.images import Float32Array
 from seamark.manifests.base import read_manifest
 from seamark.manifests.maps import MapRecord, MapsManifest
+from seamark.maps.borders import levelled
 from seamark.maps.stored import load_map
 from seamark.settings.fuse import FuseSettings
 
@@ -23,10 +24,17 @@ class Member:
     path: Path
     """Manifest file; map files are relative to its folder."""
     manifest: MapsManifest
+    rise: Float32Array | None = None
+    """What is taken off its maps towards the border, see :func:`seamark.maps.borders.levelled`."""
 
     def read(self, record: MapRecord) -> Float32Array:
         """Return one of its maps, float32 (h, w); ManifestError if the file is not the one that it describes."""
-        return load_map(self.path, record)
+        scores = load_map(self.path, record)
+        return scores if self.rise is None else levelled(scores, self.rise)
+
+    def level(self, rise: Float32Array) -> "Member":
+        """Return it with maps that are levelled towards the border."""
+        return replace(self, rise=rise)
 
 
 def read_members(paths: Sequence[Path], names: Sequence[str]) -> list[Member]:

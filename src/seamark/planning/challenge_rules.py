@@ -202,7 +202,7 @@ def _effective_merge(config: Config) -> dict[str, Any]:
 def _effective_fuse(config: Config) -> dict[str, Any]:
     members = list(config.fuse.members)
     if len(members) == 1:
-        return {"members": members}
+        return {"members": members, "level_borders": config.fuse.level_borders}
     weights = {member: config.fuse.weight(member) for member in members}
     return {**config.fuse.model_dump(mode="json"), "members": members, "weights": weights}
 

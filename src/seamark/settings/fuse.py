@@ -22,12 +22,25 @@ class FuseSettings(Settings):
     normalise: Literal["none", "validation_z"] = Field(
         "validation_z", description="validation_z: subtract mean, divide by std of the validation maps, per member"
     )
+    level_borders: bool = Field(
+        False, description="take off each detector's maps what its validation maps rise towards the picture's border"
+    )
     how: Literal["mean", "max"] = Field("mean", description="weighted mean or weighted maximum of the members")
 
     @property
     def rescales(self) -> bool:
-        """Whether fused maps lie on another scale than those of the members; a single member's stay as they are."""
+        """Whether fused maps lie on another scale than those of the members."""
+        return self.level_borders or self.scales
+
+    @property
+    def scales(self) -> bool:
+        """Whether the scores of members are brought to a common scale; a single member's are not."""
         return len(self.members) > 1 and self.normalise == "validation_z"
+
+    @property
+    def refers(self) -> bool:
+        """Whether the maps of a single member stay as they are and are referred to."""
+        return len(self.members) == 1 and not self.level_borders
 
     def weight(self, member: str) -> float:
         """Return the weight of one member."""

@@ -15,10 +15,15 @@ class GridSettings(Settings):
 
     layout: Literal["padded", "even", "whole"] = Field(
         "padded",
-        description="padded: fixed stride, zeros beyond; even: spread evenly; whole: one resized tile per image",
+        description="padded: fixed stride, zeros beyond; even: spread evenly, never beyond the image; whole: one tile "
+        "per image, squeezed into the model's input",
     )
     window_px: int = Field(
-        1024, ge=1, le=16384, description="side of the square window in image pixels (not used by whole)"
+        1024,
+        ge=1,
+        le=16384,
+        description="side of the square window in image pixels; even: at most the image's shorter side, which 16384 "
+        "always is (not used by whole)",
     )
     overlap: float = Field(
         0.1, ge=0.0, lt=1.0, description="share of the window that neighbouring tiles have in common"

@@ -36,7 +36,7 @@ def tile_starts(length: int, window: int, overlap: float, layout: Literal["padde
     """Return where the tiles of one axis start, ascending from 0, in px.
 
     Both layouts have ``ceil((length - window) / stride) + 1`` tiles, and one where that is less. An axis that is not
-    longer than the window has one tile at 0 in both layouts, padded along that axis alone.
+    longer than the window has one tile at 0.
 
     Parameters
     ----------
@@ -46,16 +46,16 @@ def tile_starts(length: int, window: int, overlap: float, layout: Literal["padde
         Share of the window that neighbours have in common, in [0, 1).
     layout : {"padded", "even"}
         padded: multiples of the stride, so the last tile may reach beyond the image; even: spread from the first to
-        the last pixel without padding, ``round(i * (length - window) / (n - 1))``.
+        the last pixel without padding, ``round(i * (length - window) / (n - 1))``, with a stride of at least 1.
 
     Raises
     ------
     ConfigError
-        If the tiles would not advance.
+        If the tiles of the padded layout would not advance.
     DataError
         If the axis has no pixel.
     """
-    stride = tile_stride(window, overlap)
+    stride = tile_stride(window, overlap) if layout == "padded" else max(1, int(window * (1.0 - overlap)))
     if length < 1:
         raise DataError(f"an image side of {length} px cannot be tiled; expected 1 px or more")
     tiles = max(1, -((window - length) // stride) + 1)
@@ -64,25 +64,33 @@ def tile_starts(length: int, window: int, overlap: float, layout: Literal["padde
     return tuple(round(tile * (length - window) / (tiles - 1)) for tile in range(tiles))
 
 
-def _axis_spans(length: int, grid: GridSettings) -> list[tuple[int, int]]:
+def _window(width: int, height: int, grid: GridSettings) -> int:
+    return grid.window_px if grid.layout == "padded" else min(grid.window_px, width, height)
+
+
+def _spans(width: int, height: int, grid: GridSettings) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Return starts and ends of the columns and of the rows of tiles."""
     if grid.layout == "whole":
-        return [(0, length)]
-    starts = tile_starts(length, grid.window_px, grid.overlap, grid.layout)
-    return [(start, start + grid.window_px) for start in starts]
+        return [(0, width)], [(0, height)]
+    window = _window(width, height, grid)
+    columns, rows = (tile_starts(length, window, grid.overlap, grid.layout) for length in (width, height))
+    return [(start, start + window) for start in columns], [(start, start + window) for start in rows]
 
 
 def tile_count(width: int, height: int, grid: GridSettings) -> int:
     """Return the number of tiles of an image, its size in px, without listing them."""
-    return len(_axis_spans(width, grid)) * len(_axis_spans(height, grid))
+    columns, rows = _spans(width, height, grid)
+    return len(columns) * len(rows)
 
 
 def tile_boxes(width: int, height: int, grid: GridSettings) -> list[Box]:
     """Return the windows of all tiles of an image, half-open in image px, rows outer, columns inner.
 
-    Together they cover the image; what lies beyond it is padding. Raises ConfigError if the tiles would not advance and
-    DataError if the image has no pixel.
+    Together they cover the image. Of the layout padded they may reach beyond it, and what lies there is padding. Those
+    of the layout even are no larger than the image's shorter side, so a small photograph fills the model's input too.
+    Raises ConfigError if the tiles would not advance and DataError if the image has no pixel.
     """
-    rows, columns = _axis_spans(height, grid), _axis_spans(width, grid)
+    columns, rows = _spans(width, height, grid)
     return [(x0, y0, x1, y1) for (y0, y1), (x0, x1) in product(rows, columns)]
 
 
@@ -96,7 +104,7 @@ def working_bytes(width: int, height: int, grid: GridSettings) -> int:
 
     Bytes are those of three channels, which Pillow keeps in 4 bytes per px.
     """
-    window = width * height if grid.layout == "whole" else grid.window_px**2
+    window = width * height if grid.layout == "whole" else _window(width, height, grid) ** 2
     return 7 * width * height + 4 * window
 
 
