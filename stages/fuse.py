@@ -6,7 +6,7 @@ validation split, whose maps give every member one scale per category.
 with a single member the manifest refers to that member's files, whose scores stay as they are.
 **Params** ``settings``: the ``fuse`` block: members with their weights, normalisation, mean or max.
 
-Source: own; z-scores from validation maps, so that no test image has a part in the scale.
+Source: own; the scale comes from validation maps, so that no test image has a part in it.
 """
 
 import shutil
@@ -14,7 +14,7 @@ import shutil
 from seamark.files.atomic import atomic_folder
 from seamark.manifests.base import write_manifest
 from seamark.manifests.maps import MapRecord, MapsManifest
-from seamark.maps.fusion import Member, Scaling, fuse_maps, moments, read_members, refer, validation_scaling
+from seamark.maps.fusion import NORMALISATIONS, Member, Scaling, fuse_maps, read_members, refer, validation_scaling
 from seamark.maps.stored import save_map
 from seamark.running.job import Job, run
 from seamark.settings.fuse import FuseSettings
@@ -23,9 +23,10 @@ from seamark.settings.fuse import FuseSettings
 def _scaling(job: Job, settings: FuseSettings, member: Member) -> Scaling:
     weight = settings.weight(member.manifest.detector)
     if settings.normalise == "none":
-        return Scaling(weight, mean=0.0, std=1.0)
-    parts = job.map(lambda record: moments(member.read(record)), member.manifest.maps, "validation maps")
-    return validation_scaling(member, parts, weight)
+        return Scaling(weight)
+    normalisation = NORMALISATIONS[settings.normalise]
+    parts = job.map(lambda record: normalisation.of_map(member.read(record)), member.manifest.maps, "validation maps")
+    return validation_scaling(member, normalisation, parts, weight)
 
 
 def _fused(job: Job, settings: FuseSettings, members: list[Member]) -> tuple[MapRecord, ...]:

@@ -18,15 +18,17 @@ class FuseSettings(Settings):
     weights: dict[str, float] = Field(
         default_factory=dict, description="weight of a member in the fused map; 1 for members that are not named"
     )
-    normalise: Literal["none", "validation_z"] = Field(
-        "validation_z", description="validation_z: subtract mean, divide by std of the validation maps, per detector"
+    normalise: Literal["none", "validation_z", "validation_tails"] = Field(
+        "validation_z",
+        description="scale of each detector from its validation maps; validation_z: pooled mean 0, std 1; "
+        "validation_tails: medians over photographs of their median 0, of their 0.99 quantile 1",
     )
     how: Literal["mean", "max"] = Field("mean", description="weighted mean or weighted maximum of the members")
 
     @property
     def rescales(self) -> bool:
         """Whether fused maps lie on another scale than those of the members; a single member's stay as they are."""
-        return len(self.members) > 1 and self.normalise == "validation_z"
+        return len(self.members) > 1 and self.normalise != "none"
 
     def weight(self, member: str) -> float:
         """Return the weight of one member."""
