@@ -6,7 +6,7 @@ validation split, whose maps give every member one scale per category.
 whose borders are not levelled the manifest refers to that member's files, whose scores stay as they are.
 **Params** ``settings``: the ``fuse`` block: members with their weights, normalisation, levelled borders, mean or max.
 
-Source: own; z-scores and borders from validation maps, so that no test image has a part in them.
+Source: own; scales and borders come from validation maps, so that no test image has a part in them.
 """
 
 import shutil
@@ -17,7 +17,7 @@ from seamark.files.images import Float64Array
 from seamark.manifests.base import write_manifest
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.maps.borders import border_excess, expected_rise
-from seamark.maps.fusion import Member, Scaling, fuse_maps, moments, read_members, refer, validation_scaling
+from seamark.maps.fusion import NORMALISATIONS, Member, Scaling, fuse_maps, read_members, refer, validation_scaling
 from seamark.maps.stored import save_map
 from seamark.running.job import Job, run
 from seamark.settings.fuse import FuseSettings
@@ -40,9 +40,10 @@ def _excess(member: Member, record: MapRecord) -> Float64Array:
 def _scaling(job: Job, settings: FuseSettings, member: Member) -> Scaling:
     weight = settings.weight(member.manifest.detector)
     if not settings.scales:
-        return Scaling(weight, mean=0.0, std=1.0)
-    parts = job.map(lambda record: moments(member.read(record)), member.manifest.maps, "validation maps")
-    return validation_scaling(member, parts, weight)
+        return Scaling(weight)
+    normalisation = NORMALISATIONS[settings.normalise]
+    parts = job.map(lambda record: normalisation.of_map(member.read(record)), member.manifest.maps, "validation maps")
+    return validation_scaling(member, normalisation, parts, weight)
 
 
 def _fused(job: Job, settings: FuseSettings, members: list[Member]) -> tuple[MapRecord, ...]:

@@ -5,7 +5,7 @@ tile maps, with the position of their cells in px of the model input; ``tilemaps
 scores, higher is more anomalous; beside it, for a detector with two maps per tile, those maps.
 **Outputs** ``manifest``: size, range and digest of every map; the maps lie beside it as ``<split>/<id>.tiff``, float32,
 raw scores, or scores on the 0..255 scale of the split with the method ``robis``.
-**Params** ``settings``: the ``merge`` block: method, scale, blend, smoothing in image px, quirks of the released merge.
+**Params** ``settings``: the ``merge`` block: method, scale, blend, smoothing, quirks of the released merge.
 
 Source: docs/methods/robis.md#merging, as released (see ``seamark.maps.robis_merging``) or with tiles at their true
 positions and normalised borders (see ``seamark.maps.merging``).

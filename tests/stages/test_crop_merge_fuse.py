@@ -335,7 +335,15 @@ def test_borders_are_levelled_member_by_member(tmp_path, tiles, members):
         assert read_map(paths["a"].parent / f"test_public/{record.id}.tiff").max() > 1.8
 
 
-@pytest.mark.parametrize("normalise", ["none", "validation_z"])
+def tails(maps):
+    """Median over maps of their medians, and how far that of their 0.99 quantiles lies above."""
+    centre, upper = (
+        np.median([np.quantile(scores, share, method="inverted_cdf") for scores in maps]) for share in (0.5, 0.99)
+    )
+    return centre, upper - centre
+
+
+@pytest.mark.parametrize("normalise", ["none", "validation_z", "validation_tails"])
 def test_several_members_are_fused_on_the_scale_of_their_validation_maps(tmp_path, tiles, normalise):
     a = merged(tmp_path, tiles, "a", row_and_column)
     b = merged(tmp_path, tiles, "b", lambda _, y, x: 0.5 * y)
@@ -347,8 +355,11 @@ def test_several_members_are_fused_on_the_scale_of_their_validation_maps(tmp_pat
     expected = [np.zeros_like(scores) for scores in members[0]]
     for weight, maps in zip((1.0, 3.0), members, strict=True):
         pixels = np.concatenate([scores.ravel() for scores in maps]).astype(np.float64)
-        mean, std = (pixels.mean(), pixels.std()) if normalise == "validation_z" else (0.0, 1.0)
-        expected = [total + weight * (scores - mean) / std / 4.0 for total, scores in zip(expected, maps, strict=True)]
+        scales = {"none": (0.0, 1.0), "validation_z": (pixels.mean(), pixels.std()), "validation_tails": tails(maps)}
+        centre, spread = scales[normalise]
+        expected = [
+            total + weight * (scores - centre) / spread / 4.0 for total, scores in zip(expected, maps, strict=True)
+        ]
     for record, wanted in zip(fused.maps, expected, strict=True):
         assert record.file == f"test_public/{record.id}.tiff"
         assert np.allclose(read_map(job.target("manifest").parent / record.file), wanted, rtol=1e-5, atol=1e-5)

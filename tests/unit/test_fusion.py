@@ -3,13 +3,26 @@
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from seamark.errors import DataError, ManifestError
+from seamark.evaluation.metrics import ScoreCounts
 from seamark.manifests.base import write_manifest
 from seamark.manifests.maps import MapsManifest
-from seamark.maps.fusion import Member, Scaling, fuse_maps, moments, pooled, read_members, refer, validation_scaling
+from seamark.maps.fusion import (
+    NORMALISATIONS,
+    Member,
+    Scaling,
+    fuse_maps,
+    moments,
+    pooled,
+    read_members,
+    refer,
+    tail,
+    validation_scaling,
+)
 from seamark.maps.stored import save_map
 from seamark.settings.fuse import FuseSettings
 
@@ -75,13 +88,92 @@ def test_pooled_moments_are_those_of_all_pixels_in_any_order():
     assert (mean, std) == pooled([moments(scores) for scores in maps[::-1]])
 
 
+def scale_of(normalise, maps):
+    """Return centre and spread of some maps."""
+    normalisation = NORMALISATIONS[normalise]
+    return normalisation.of_maps([normalisation.of_map(scores) for scores in maps])
+
+
 def test_validation_scores_become_zero_mean_and_unit_std(tmp_path):
     maps = random_maps(3, scale=7.0)
     (member,) = read_members([write_maps(tmp_path, "a", maps)], ["a"])
-    scaling = validation_scaling(member, [moments(scores) for scores in maps.values()], 1.0)
+    scaling = validation_scaling(
+        member, NORMALISATIONS["validation_z"], [moments(scores) for scores in maps.values()], 1.0
+    )
     fused = [fuse_maps([scores], [scaling], FuseSettings()) for scores in maps.values()]
     assert np.mean(fused) == pytest.approx(0.0, abs=1e-6)
     assert np.std(fused) == pytest.approx(1.0, rel=1e-6)
+
+
+def test_tails_are_medians_over_photographs():
+    ramp = np.random.default_rng(4).permutation(np.arange(1.0, 201.0, dtype=np.float32)).reshape(10, 20)
+    assert (tail(ramp).median, tail(ramp).upper) == (100.0, 198.0)
+    assert scale_of("validation_tails", [ramp]) == (100.0, 98.0)
+    assert scale_of("validation_tails", [ramp, 2 * ramp, 10 * ramp]) == (200.0, 196.0)
+    assert scale_of("validation_tails", [ramp, 2 * ramp]) == (150.0, 147.0)
+
+
+def test_one_odd_photograph_does_not_move_the_tails():
+    maps = [(1.0 + share) * random_maps(7, shape=(40, 50))["good/a.b_c"] for share in (0.0, 0.1, 0.2, 0.3, 0.4)]
+    odd = [*maps[:-1], 1000.0 * maps[-1]]
+    assert scale_of("validation_tails", odd) == scale_of("validation_tails", maps)
+    assert scale_of("validation_z", odd)[1] > 100 * scale_of("validation_z", maps)[1]
+
+
+@pytest.mark.parametrize("normalise", NORMALISATIONS)
+def test_scales_do_not_depend_on_the_order_of_photographs(normalise):
+    maps = [random_maps(seed, shape=(9, 10 + seed))["good/a.b_c"] for seed in range(6)]
+    assert scale_of(normalise, maps) == scale_of(normalise, maps[::-1])
+
+
+STATED = 0.015
+"""Most that a member of pure noise takes from the best member's SegF1 (docs/detectors.md#several-detectors)."""
+
+
+def smooth_noise(rng, grain_px):
+    """Normal noise with variance 1; white for a grain of 0."""
+    noise = rng.standard_normal((160, 200), np.float32)
+    return noise if grain_px == 0 else cv2.GaussianBlur(noise, (0, 0), grain_px) * np.float32(grain_px * 2 * np.pi**0.5)
+
+
+NOISE = {
+    "white": lambda rng: smooth_noise(rng, 0),
+    "smooth": lambda rng: smooth_noise(rng, 8),
+    "heavy tails": lambda rng: rng.exponential(size=(160, 200)).astype(np.float32),
+}
+
+
+def defects(rng):
+    """Three spots that rise 5.6 to 10.4 standard deviations above normal scores, and what of them is defective."""
+    y, x = np.mgrid[:160, :200]
+    radius, row, column = (
+        rng.uniform(4, 16, (3, 1, 1)),
+        rng.uniform(16, 144, (3, 1, 1)),
+        rng.uniform(16, 184, (3, 1, 1)),
+    )
+    distance = ((y - row) ** 2 + (x - column) ** 2) / radius**2
+    height = rng.uniform(5.6, 10.4, (3, 1, 1))
+    return (height * np.exp(-distance / 2)).sum(axis=0), (distance < 1).any(axis=0)
+
+
+def loss(normalise, how, noise, seed):
+    """Draw the maps of a good member and of one that is noise; return how much less their fusion's best SegF1 is."""
+    rng = np.random.default_rng(seed)
+    good, bad = (lambda: 3 + 0.2 * smooth_noise(rng, 4)), (lambda: 1 + 7 * NOISE[noise](rng))
+    scalings = [Scaling(1.0, *scale_of(normalise, [draw() for _ in range(5)])) for draw in (good, bad)]
+    alone, fused = [], []
+    for shot in range(4):
+        height, truth = defects(rng) if shot % 2 else (np.zeros((160, 200)), np.zeros((160, 200), bool))
+        best = (good() + 0.2 * height).astype(np.float32)
+        alone.append(ScoreCounts.of(best, truth))
+        fused.append(ScoreCounts.of(fuse_maps([best, bad()], scalings, FuseSettings(how=how)), truth))
+    return ScoreCounts.pooled(alone).oracle_seg_f1() - ScoreCounts.pooled(fused).oracle_seg_f1()
+
+
+@pytest.mark.parametrize("noise", NOISE)
+def test_a_member_of_pure_noise_takes_no_more_than_is_stated(noise):
+    assert max(loss("validation_tails", "max", noise, seed) for seed in range(5)) < STATED
+    assert max(loss("validation_z", "mean", noise, seed) for seed in range(2)) > 2 * STATED
 
 
 def test_mean_and_max_are_weighted():
@@ -93,11 +185,20 @@ def test_mean_and_max_are_weighted():
     assert mean.dtype == np.float32
 
 
-def test_constant_validation_maps_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("normalise", "tied"),
+    [
+        ("validation_z", r"all validation scores of a are 0\.1"),
+        ("validation_tails", r"median and 0\.99 quantile of most validation maps of a are 0\.1"),
+    ],
+)
+def test_constant_validation_maps_are_refused(tmp_path, normalise, tied):
     maps = {"0": np.full((4, 4), 0.1, np.float32), "1": np.full((4, 4), 0.1, np.float32)}
     (member,) = read_members([write_maps(tmp_path, "a", maps)], ["a"])
-    with pytest.raises(DataError, match=r"validation\.json: all validation scores of a are 0\.1.*leave it out"):
-        validation_scaling(member, [moments(scores) for scores in maps.values()], 1.0)
+    normalisation = NORMALISATIONS[normalise]
+    parts = [normalisation.of_map(scores) for scores in maps.values()]
+    with pytest.raises(DataError, match=rf"validation\.json: {tied}.*leave it out"):
+        validation_scaling(member, normalisation, parts, 1.0)
 
 
 def test_missing_and_foreign_members_are_refused(tmp_path):

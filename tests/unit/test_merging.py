@@ -198,6 +198,33 @@ def test_smoothing_is_a_gaussian_with_normalised_borders(sigma_px):
     assert np.abs(merged(sigma_px) - expected).max() < 1e-5
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+@pytest.mark.parametrize(
+    ("grid", "size", "sigma_px"),
+    [
+        ({"layout": "whole", "input_px": 32}, (96, 160), (8.4, 14.0)),
+        ({"layout": "whole", "input_px": [32, 64]}, (160, 96), (14.0, 8.4)),
+        ({"layout": "even", "window_px": 64, "input_px": 32}, (100, 150), (5.6, 5.6)),
+        ({"layout": "padded", "window_px": 80, "input_px": 32}, (50, 150), (7.0, 7.0)),
+    ],
+)
+def test_smoothing_by_cells_follows_window_and_grid(grid, size, sigma_px, scale):
+    grid = GridSettings.model_validate(grid)
+    boxes = tile_boxes(size[1], size[0], grid)
+    height, width = grid.input_shape
+    cells = CellGeometry(stride_px=(height / 8, width / 8), offset_px=(height / 16, width / 16))
+
+    def merged(tiles, **smoothing):
+        settings = MergeSettings(scale=scale, **smoothing)
+        return merge_tiles(tiles, boxes, cells, grid.input_shape, image_shape=size, settings=settings)
+
+    for coordinates, sigma in zip(coordinate_tiles(boxes, 8), sigma_px, strict=True):
+        waves = np.sin(coordinates / np.float32(9.0))  # along one axis alone
+        in_cells = merged(waves, smooth_sigma_px=None, smooth_sigma_cells=0.7)
+        assert np.abs(in_cells - merged(waves, smooth_sigma_px=sigma)).max() < 1e-6
+        assert np.abs(in_cells - merged(waves, smooth_sigma_px=0.0)).max() > 0.02
+
+
 def test_a_sigma_far_below_a_pixel_does_nothing():
     noise = np.random.default_rng(6).random((1, 8, 8), dtype=np.float32)
     maps = [

@@ -2,9 +2,11 @@
 
 import math
 import os
-from collections.abc import Sequence
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +17,9 @@ from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.maps.borders import levelled
 from seamark.maps.stored import load_map
 from seamark.settings.fuse import FuseSettings
+
+TAIL_SHARE = 0.99
+"""Share of the pixels of a normal photograph that do not exceed 1 on the scale of tails."""
 
 
 @dataclass(frozen=True)
@@ -116,29 +121,86 @@ def pooled(parts: Sequence[Moments]) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
+class Tail:
+    """Median and 0.99 quantile of scores."""
+
+    median: float
+    upper: float
+
+
+def tail(scores: Float32Array) -> Tail:
+    """Return the tail of one map, float32 (h, w), finite scores; both are scores that occur."""
+    median, upper = np.quantile(scores, (0.5, TAIL_SHARE), method="inverted_cdf")
+    return Tail(float(median), float(upper))
+
+
+def typical(parts: Sequence[Tail]) -> tuple[float, float]:
+    """Return the median of the medians of maps, at least one, and how far that of their upper quantiles lies above it.
+
+    Fewer than half of the maps, however odd, take neither beyond what the others have.
+    """
+    centre = statistics.median(part.median for part in parts)
+    return centre, statistics.median(part.upper for part in parts) - centre
+
+
+@dataclass(frozen=True)
 class Scaling:
-    """How a member's scores are brought to a common scale: ``weight * (score - mean) / std``."""
+    """How a member's scores are brought to a common scale: ``weight * (score - centre) / spread``."""
 
     weight: float
-    mean: float
-    std: float
+    centre: float = 0.0
+    spread: float = 1.0
 
 
-def validation_scaling(member: Member, parts: Sequence[Moments], weight: float) -> Scaling:
-    """Return the scaling that gives a member's validation maps, with a moment each, mean 0 and standard deviation 1.
+@dataclass(frozen=True)
+class Normalisation:
+    """How validation maps give a scale."""
+
+    of_map: Callable[[Float32Array], Any]
+    of_maps: Callable[[Sequence[Any]], tuple[float, float]]
+    """Centre and spread from what ``of_map`` gave for each map."""
+    tied: str
+    """What is wrong where the spread is 0."""
+
+
+NORMALISATIONS: Mapping[str, Normalisation] = {
+    "validation_z": Normalisation(
+        moments, pooled, "all validation scores of {} are {}, so they cannot be divided by their standard deviation"
+    ),
+    "validation_tails": Normalisation(
+        tail,
+        typical,
+        f"median and {TAIL_SHARE} quantile of most validation maps of {{}} are {{}}, so scores cannot be divided by "
+        "their difference",
+    ),
+}
+"""By the values of ``fuse.normalise``."""
+
+
+def validation_scaling(member: Member, normalisation: Normalisation, parts: Sequence[Any], weight: float) -> Scaling:
+    """Return the scaling that brings a member's validation maps to centre 0 and spread 1.
+
+    Parameters
+    ----------
+    member : Member
+        Its validation maps.
+    normalisation : Normalisation
+        What centre and spread are.
+    parts : sequence
+        What ``normalisation.of_map`` returns for each of the maps, in any order.
+    weight : float
+        Weight of the member, above 0.
 
     Raises
     ------
     DataError
-        If all validation scores are the same.
+        If the spread is 0.
     """
-    mean, std = pooled(parts)
-    if std == 0.0:
-        raise DataError(
-            f"{member.path}: all validation scores of {member.manifest.detector} are {mean}, so they cannot be "
-            "divided by their standard deviation; train the detector again or leave it out of fuse.members"
-        )
-    return Scaling(weight, mean, std)
+    centre, spread = normalisation.of_maps(parts)
+    if spread == 0.0:
+        tied = normalisation.tied.format(member.manifest.detector, centre)
+        raise DataError(f"{member.path}: {tied}; train the detector again or leave it out of fuse.members")
+    return Scaling(weight, centre, spread)
 
 
 def fuse_maps(maps: Sequence[Float32Array], scalings: Sequence[Scaling], settings: FuseSettings) -> Float32Array:
@@ -149,7 +211,7 @@ def fuse_maps(maps: Sequence[Float32Array], scalings: Sequence[Scaling], setting
     maps : sequence of ndarray of float32, shape (h, w)
         One per member.
     scalings : sequence of Scaling
-        One per member; mean 0 and std 1 leave its scores as they are.
+        One per member; centre 0 and spread 1 leave its scores as they are.
     settings : FuseSettings
         mean: sum of weight times scaled score, divided by the sum of the weights; max: the largest weight times
         scaled score.
@@ -160,7 +222,7 @@ def fuse_maps(maps: Sequence[Float32Array], scalings: Sequence[Scaling], setting
         Fused scores.
     """
     scaled = [
-        (scores - np.float32(scaling.mean)) * np.float32(scaling.weight / scaling.std)
+        (scores - np.float32(scaling.centre)) * np.float32(scaling.weight / scaling.spread)
         for scores, scaling in zip(maps, scalings, strict=True)
     ]
     fused = scaled[0]

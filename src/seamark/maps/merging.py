@@ -57,6 +57,13 @@ class TileAxis:
         """Centres of all map pixels in image px, shape (map_px,)."""
         return np.asarray((np.arange(self.map_px) + 0.5) * (self.image_px / self.map_px), np.float64)
 
+    def sigma_px(self, settings: MergeSettings) -> float:
+        """Gaussian smoothing in image px; the windows of an axis are equally long."""
+        if settings.smooth_sigma_cells is None:
+            return settings.smooth_sigma_px or 0.0
+        start, end = self.spans[0]
+        return settings.smooth_sigma_cells * self.stride_px * (end - start) / self.input_px
+
 
 def _blend_weights(position: Float64Array, blend: str) -> Float64Array:
     """Weight of a tile at relative positions in it; 0 outside [0, 1)."""
@@ -196,9 +203,9 @@ def merge_tiles(
     (stride_y, stride_x), (offset_y, offset_x) = cells.stride_px, cells.offset_px
     down = TileAxis(image_shape[0], height, rows, input_shape[0], h, stride_y, offset_y)
     across = TileAxis(image_shape[1], width, columns, input_shape[1], w, stride_x, offset_x)
-    blend, sigma_px = settings.blend, settings.smooth_sigma_px
-    widened = axis_operator(across, blend, sigma_px) @ np.ascontiguousarray(mosaic.T)
-    merged: Float64Array = axis_operator(down, blend, sigma_px) @ np.ascontiguousarray(widened.T)
+    from_cells = [axis_operator(axis, settings.blend, axis.sigma_px(settings)) for axis in (down, across)]
+    widened = from_cells[1] @ np.ascontiguousarray(mosaic.T)
+    merged: Float64Array = from_cells[0] @ np.ascontiguousarray(widened.T)
     return merged.astype(np.float32)
 
 

@@ -19,11 +19,13 @@ class FuseSettings(Settings):
     weights: dict[str, float] = Field(
         default_factory=dict, description="weight of a member in the fused map; 1 for members that are not named"
     )
-    normalise: Literal["none", "validation_z"] = Field(
-        "validation_z", description="validation_z: subtract mean, divide by std of the validation maps, per member"
+    normalise: Literal["none", "validation_z", "validation_tails"] = Field(
+        "validation_z",
+        description="scale of each member from its validation maps; validation_z: pooled mean 0, std 1; "
+        "validation_tails: medians over photographs of their median 0, of their 0.99 quantile 1",
     )
     level_borders: bool = Field(
-        False, description="take off each detector's maps what its validation maps rise towards the picture's border"
+        False, description="take off each member's maps what its validation maps rise towards the picture's border"
     )
     how: Literal["mean", "max"] = Field("mean", description="weighted mean or weighted maximum of the members")
 
@@ -35,7 +37,7 @@ class FuseSettings(Settings):
     @property
     def scales(self) -> bool:
         """Whether the scores of members are brought to a common scale; a single member's are not."""
-        return len(self.members) > 1 and self.normalise == "validation_z"
+        return len(self.members) > 1 and self.normalise != "none"
 
     @property
     def refers(self) -> bool:
