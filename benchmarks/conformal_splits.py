@@ -72,8 +72,8 @@ def flagged(pool: SplitStatistics, alpha: float, count: int, random: np.random.G
     hits = 0
     for _ in range(SPLITS):
         *chosen, judged = random.permutation(len(pool.images))[: count + 1]
-        normal = pool.model_copy(update={"images": tuple(pool.images[place] for place in chosen)})
-        threshold = conformal_threshold(normal, ConformalSettings(alpha=alpha)).value
+        peaks = [pool.images[place].maximum for place in chosen]
+        threshold = conformal_threshold(peaks, ConformalSettings(alpha=alpha)).value
         hits += threshold is not None and pool.images[judged].maximum > threshold
     return hits
 

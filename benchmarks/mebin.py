@@ -26,6 +26,7 @@ from history import append, history_of
 from seamark.files.images import read_map
 from seamark.manifests.calibration import SplitStatistics
 from seamark.maps.calibration import image_statistics, pooled_moments
+from seamark.maps.float16_scores import score_histogram
 from seamark.masks.binarize import ImageContext, binarize_map
 from seamark.masks.components import erode_scores
 from seamark.masks.mebin import PeakScale, choose_interval, mebin_threshold
@@ -54,7 +55,7 @@ def draw(shape: tuple[int, int], grain_px: float, share: float) -> tuple[Map, Sp
 
 def split_of(maps: list[Map]) -> SplitStatistics:
     """Pool the statistics of the maps of a split."""
-    images = tuple(image_statistics(str(number), one) for number, one in enumerate(maps))
+    images = tuple(image_statistics(str(number), one, score_histogram(one)) for number, one in enumerate(maps))
     mean, std = pooled_moments(images)
     return SplitStatistics(
         split="test_public",
@@ -114,7 +115,7 @@ def extra_bytes(function: Callable[[], Any]) -> int:
 
 def compare(what: str, scores: Map, split: SplitStatistics, repeats: int) -> dict[str, str | float]:
     """Time both on one map, in turn; their results must be equal."""
-    context = ImageContext(split, split, split.images[0], split.mean)
+    context = ImageContext(split, split, split.images[0], split.mean, {})
     functions: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         "mebin": (
             lambda: literal_threshold(scores, split),

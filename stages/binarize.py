@@ -4,8 +4,8 @@
 with their score statistics; ``normal``: those of validation and of the other splits that thresholds come from.
 **Outputs** ``manifest``: MasksManifest, JSON, with the thresholds of every image in raw score units; beside it, in a
 folder of the same name, ``<id>.png``, 8-bit, 0 or 255, at the size of the photograph.
-**Params** ``settings``: the rules that each give a threshold, scale, erosion in map px, growth, trimming, smallest area
-in image px.
+**Params** ``settings``: the rules that each give a threshold, scale, erosion in map px, extent or growth and
+trimming, smallest area in image px.
 
 Source: docs/methods/robis.md#binarisation (mean + k std, MEBin, fusion by union).
 """
@@ -31,9 +31,15 @@ def main(job: Job) -> None:
     with atomic_folder(target.with_suffix("")) as folder:
         masks = job.map(partial(binarizer.write, folder=folder, published_as=target.stem), maps.maps, "masks")
     manifest = MasksManifest(
-        category=maps.category, split=maps.split, stage="coarse", method=binarizer.method, masks=tuple(masks)
+        category=maps.category,
+        split=maps.split,
+        stage="coarse",
+        method=binarizer.method,
+        masks=tuple(masks),
+        warnings=binarizer.warnings(masks),
     )
     write_manifest(target, manifest)
+    job.say(*(f"warning: {warning.text}" for warning in manifest.warnings))
 
 
 run(main, globals())

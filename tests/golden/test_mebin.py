@@ -7,6 +7,7 @@ import pytest
 from seamark.files.images import write_mask
 from seamark.manifests.calibration import SplitStatistics
 from seamark.maps.calibration import image_statistics, pooled_moments
+from seamark.maps.float16_scores import score_histogram
 from seamark.masks.binarize import binarize_map, exceeds
 from seamark.masks.component_tree import component_counts, first_steps
 from seamark.masks.components import count_components, erode_scores, find_components
@@ -40,7 +41,7 @@ def unit_threshold(*runs):
 
 
 def split_of(maps):
-    images = [image_statistics(f"{number:03d}", one) for number, one in enumerate(maps)]
+    images = [image_statistics(f"{number:03d}", one, score_histogram(one)) for number, one in enumerate(maps)]
     mean, std = pooled_moments(images)
     return SplitStatistics(
         split="test_private",
@@ -213,7 +214,7 @@ def test_e8_fused_mask_contains_each_branch():
     strong[30:32, 5:55] = 250  # too thin for MEBin's erosion
     maps = [strong, block((60, 60), (5, 24), (5, 24), 80)]
     split = split_of(maps)
-    context = ImageContext(split, split, split.images[0], split.mean)
+    context = ImageContext(split, split, split.images[0], split.mean, {})
     both = {"mean_std": {"k": 2.5}, "mebin": {"enabled": True}}
     fused, thresholds = binarize_map(strong, (120, 120), context, BinarizeSettings.model_validate(both))
     for single in ({"mebin": {"enabled": False}}, {"mean_std": {"enabled": False}}):
@@ -228,7 +229,7 @@ def test_e8_masks_hold_0_and_255_only(tmp_path):
     maps = [block((72, 88), (5, 24), (5, 24), 200), block((72, 88), (5, 24), (5, 24), 80)]
     split = split_of(maps)
     both = BinarizeSettings.model_validate({"erode_px": 6, "mebin": {"enabled": True}})
-    mask, _ = binarize_map(maps[0], (72, 88), ImageContext(split, split, split.images[0], split.mean), both)
+    mask, _ = binarize_map(maps[0], (72, 88), ImageContext(split, split, split.images[0], split.mean, {}), both)
     write_mask(tmp_path / "mask.png", mask)
     stored = cv2.imread(str(tmp_path / "mask.png"), cv2.IMREAD_UNCHANGED)
     assert (stored.dtype, stored.shape) == (np.uint8, (72, 88))

@@ -181,7 +181,8 @@ class SmallRun:
     def statistics(self, split, maps, histogram):
         shared = {"mean": 0.0, "std": 0.5}
         images = [
-            ImageStatistics(id=one.id, pixels=1, minimum=one.minimum, maximum=one.maximum, **shared) for one in maps
+            ImageStatistics(id=one.id, pixels=1, minimum=one.minimum, maximum=one.maximum, quantiles={}, **shared)
+            for one in maps
         ]
         return SplitStatistics(
             split=split,

@@ -17,9 +17,11 @@ from seamark.masks.thresholds import ImageContext, mean_std_threshold
 from seamark.settings.binarize import BinarizeSettings, MeanStdSettings, MebinSettings
 
 
-def statistics(split, mean=1.0, std=2.0, peaks=(40.0, 200.0)):
+def statistics(split, mean=1.0, std=2.0, peaks=(40.0, 200.0), quantiles=None):
     images = tuple(
-        ImageStatistics(id=str(peak), pixels=100, minimum=0, maximum=peak, mean=mean + 10, std=std + 10)
+        ImageStatistics(
+            id=str(peak), pixels=100, minimum=0, maximum=peak, mean=mean + 10, std=std + 10, quantiles=quantiles or {}
+        )
         for peak in peaks
     )
     return SplitStatistics(
@@ -37,7 +39,7 @@ def statistics(split, mean=1.0, std=2.0, peaks=(40.0, 200.0)):
 def context_for(split, **facts):
     own = statistics(split, mean=5.0, std=3.0, **facts)
     validation = own if split == "validation" else statistics("validation")
-    return ImageContext(validation, own, own.images[-1], validation.mean)
+    return ImageContext(validation, own, own.images[-1], validation.mean, {})
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,9 @@ def of(member, **settings):
             "detectors.pfadseg trains on at least 2 tiles",
         ),
         ("constant", {"demo": {"validation": 1}, "binarize": {"evt": {"enabled": True}}}, "binarize.evt.enabled: "),
+        ("constant", {"demo": {"validation": 2}, "binarize": {"peaks": {"enabled": True}}}, "binarize.peaks.enabled: "),
+        (None, {"binarize": {"extent": {"enabled": True}, "peak_share": 0.5}}, "peak_share to 0, or extent.enabled to"),
+        (None, {"binarize": {"extent": {"floor_quantile": 0.97}}}, "binarize.extent.floor_quantile: 0.97 is not"),
         (
             "constant",
             {"demo": {"validation": 1}, "overrides": {"*/test_public": {"binarize": {"conformal": {"enabled": True}}}}},

@@ -1,5 +1,7 @@
 """Exact statistics of anomaly scores."""
 
+import math
+
 import numpy as np
 import pytest
 from tests.calibrations import write_calibration
@@ -13,7 +15,9 @@ from seamark.maps.calibration import (
     image_statistics,
     pooled_moments,
 )
+from seamark.maps.float16_scores import score_histogram
 from seamark.maps.stored import load_map
+from seamark.settings.calibrate import IMAGE_QUANTILES
 
 
 def save_maps(folder, maps, split="validation", detector="bank", category="rice"):
@@ -52,16 +56,23 @@ def test_pooled_statistics_equal_those_of_all_pixels(tmp_path, random_maps):
     rounded = np.sort(pixels.astype(np.float16))
     assert statistics.quantiles == {"0": rounded[0], "0.5": rounded[(pixels.size + 1) // 2 - 1], "1": rounded[-1]}
     assert [image.maximum for image in statistics.images] == [one.max() for one in random_maps]
+    for image, scores in zip(statistics.images, random_maps, strict=True):
+        rounded = np.sort(scores.ravel().astype(np.float16))
+        exact = {f"{q:g}": rounded[math.ceil(q * scores.size) - 1] for q in IMAGE_QUANTILES}
+        assert image.quantiles == exact
 
 
 def test_a_large_offset_costs_no_digits():
     scores = np.random.default_rng(2).normal(10_000, 0.1, (64, 64)).astype(np.float32)
-    assert image_statistics("a", scores).std == pytest.approx(scores.astype(np.longdouble).std(), rel=1e-9)
+    assert image_statistics("a", scores, score_histogram(scores)).std == pytest.approx(
+        scores.astype(np.longdouble).std(), rel=1e-9
+    )
 
 
 def test_pooling_does_not_depend_on_the_order_of_images():
     rng = np.random.default_rng(0)
-    images = [image_statistics(str(n), rng.normal(10.0 ** (n % 5), 1, (9, 7)).astype(np.float32)) for n in range(60)]
+    maps = [rng.normal(10.0 ** (n % 5), 1, (9, 7)).astype(np.float32) for n in range(60)]
+    images = [image_statistics(str(n), scores, score_histogram(scores)) for n, scores in enumerate(maps)]
     moments = {pooled_moments([images[number] for number in rng.permutation(60)]) for _ in range(20)}
     assert moments == {pooled_moments(images)}
 

@@ -144,10 +144,15 @@ def test_a_rule_that_is_off_sees_nothing():
     assert found(raw) == {}
 
 
-def test_what_the_rules_leave_open_is_a_caution():
-    verdict = verdicts({"binarize": {"peak_share": 0.5}})["vand4"]
+@pytest.mark.parametrize(
+    ("binarize", "setting", "value"),
+    [({"peak_share": 0.5}, "peak_share", 0.5), ({"extent": {"enabled": True}}, "extent.enabled", True)],
+)
+def test_what_the_rules_leave_open_is_a_caution(binarize, setting, value):
+    verdict = verdicts({"binarize": binarize})["vand4"]
     assert verdict.breaches == ()
-    assert [(caution.setting, caution.values) for caution in verdict.cautions] == [("binarize.peak_share", {"*": 0.5})]
+    cautions = [(caution.setting, caution.values) for caution in verdict.cautions]
+    assert cautions == [(f"binarize.{setting}", {"*": value})]
 
 
 @pytest.mark.parametrize("challenge", ["vand3", "vand4"])

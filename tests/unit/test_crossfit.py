@@ -14,8 +14,8 @@ from seamark.manifests.model import ModelManifest
 from seamark.manifests.tiles import TiledImage, TilesManifest
 from seamark.maps.calibration import Calibrations, image_statistics, pooled_moments
 from seamark.maps.float16_scores import quantile, score_histogram
-from seamark.maps.normal_statistics import normal_statistics
-from seamark.masks.thresholds import ImageContext, find_thresholds, normal_peaks
+from seamark.maps.normal_statistics import Photograph, normal_photographs, normal_statistics
+from seamark.masks.thresholds import ImageContext, find_thresholds
 from seamark.settings.binarize import BinarizeSettings
 from seamark.settings.crossfit import CrossfitSettings
 from seamark.settings.grid import GridSettings
@@ -112,13 +112,16 @@ def test_without_folds_no_manifest_mentions_them():
     assert "left_out" not in model(()).model_dump_json()
     assert model(("a",)).model_dump()["left_out"] == ("a",)
     record = ThresholdRecord(rule="evt", value=1.0, sees_test_images=False)
-    assert "crossfitted" not in record.model_dump_json()
+    assert "crossfit" not in record.model_dump_json()
     assert LeftOut().tiles == range(0)
 
 
 def statistics(split, maps):
-    """Statistics and histogram of a split as calibrate takes them; ids are the same in all splits."""
-    images = tuple(image_statistics(f"{number:03d}", scores) for number, scores in enumerate(maps))
+    """Statistics and histogram of a split as calibrate takes them; ids are those of the same photographs."""
+    end = "~1" if split == "validation_variants" else ""
+    images = tuple(
+        image_statistics(f"{number:03d}{end}", scores, score_histogram(scores)) for number, scores in enumerate(maps)
+    )
     histogram = sum(score_histogram(scores) for scores in maps)
     mean, std = pooled_moments(images)
     found = SplitStatistics(
@@ -134,11 +137,18 @@ def statistics(split, maps):
     return found, histogram
 
 
-def test_pooled_normal_images_are_those_of_both_splits_exactly(tmp_path):
+@pytest.mark.parametrize(
+    ("pooled", "other", "shows"),
+    [
+        ("validation_and_crossfit", "train_crossfit", "train"),
+        ("validation_and_variants", "validation_variants", "validation"),
+    ],
+)
+def test_pooled_normal_images_are_those_of_both_splits_exactly(tmp_path, pooled, other, shows):
     random = np.random.default_rng(3)
     maps = {
         split: [random.gamma(2, scale, shape).astype(np.float32) for shape in ((30, 40), (21, 17))]
-        for split, scale in (("validation", 1.0), ("train_crossfit", 1.7))
+        for split, scale in (("validation", 1.0), (other, 1.7))
     }
     found = [statistics(split, of_split) for split, of_split in maps.items()]
     calibrations = Calibrations([write_calibration(tmp_path, "nut", *of_split) for of_split in found])
@@ -149,15 +159,21 @@ def test_pooled_normal_images_are_those_of_both_splits_exactly(tmp_path):
         settings = BinarizeSettings.model_validate({"normal": name, "quantile": quantiles})
         return settings, normal_statistics(test, settings, calibrations)
 
-    assert normal("train_crossfit")[1] == found[1][0]
-    settings, pool = normal("validation_and_crossfit")
-    direct, _ = statistics("train_crossfit", [scores for of_split in maps.values() for scores in of_split])
+    assert normal(other)[1] == found[1][0]
+    settings, pool = normal(pooled)
+    direct, _ = statistics(other, [scores for of_split in maps.values() for scores in of_split])
     images = [image for split, _ in found for image in split.images]
     assert pool == direct.model_copy(update={"images": tuple(images)})
     pixels = np.concatenate([scores.ravel() for of_split in maps.values() for scores in of_split]).astype(np.float64)
     assert (pool.mean, pool.std) == pytest.approx((pixels.mean(), pixels.std()), rel=1e-12)
-    assert normal_peaks(pool) == [scores.max() for of_split in maps.values() for scores in of_split]
-    context = ImageContext(pool, found[0][0], images[0], 0.0)
+    photographs = normal_photographs(test, settings, calibrations)
+    peaks = {}
+    for split, of_split in zip(("validation", shows), maps.values(), strict=True):
+        for number, scores in enumerate(of_split):
+            photograph = Photograph(split, f"{number:03d}")
+            peaks[photograph] = max(scores.max(), peaks.get(photograph, 0.0))
+    assert photographs == peaks
+    context = ImageContext(pool, found[0][0], images[0], 0.0, photographs)
     thresholds = find_thresholds(maps["validation"][0], context, settings)
-    assert {record.crossfitted for record in thresholds} == {"validation_and_crossfit"}
+    assert {record.normal for record in thresholds} == {pooled}
     assert thresholds[0].value == pool.mean + 3.0 * pool.std

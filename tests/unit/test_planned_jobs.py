@@ -58,6 +58,7 @@ def test_folds_are_trained_and_their_photographs_get_maps_and_no_masks():
         ({"crossfit": {"folds": 11}}, "crossfit.folds: expected a whole number, .* at most 10, found 11"),
         ({"binarize": {"normal": "train_crossfit"}}, "normal train_crossfit: needs crossfit.folds of at least 2"),
         ({"binarize": {"normal": "validation_and_crossfit"}}, "needs crossfit.folds of at least 2"),
+        ({"binarize": {"normal": "validation_and_variants"}}, "needs light_variants.validation_variants of at least 1"),
     ],
 )
 def test_folds_that_cannot_be_are_refused_before_anything_runs(overlay, message):
@@ -66,14 +67,16 @@ def test_folds_that_cannot_be_are_refused_before_anything_runs(overlay, message)
 
 
 @pytest.mark.parametrize(
-    ("normal", "images"), [("validation", 5), ("train_crossfit", 7), ("validation_and_crossfit", 12)]
+    ("normal", "images"),
+    [("validation", 5), ("train_crossfit", 7), ("validation_and_crossfit", 12), ("validation_and_variants", 5)],
 )
 def test_a_promise_counts_the_normal_images_that_thresholds_come_from(normal, images):
     def plan(alpha):
         conformal = {"enabled": True, "alpha": alpha}
         overlay = {"demo": {"train": 9, "validation": 5}, "binarize": {"normal": normal, "conformal": conformal}}
         data = yaml.safe_load((ROOT / "config.yaml").read_text())["data"] | {"train_images": 7}
-        return planned(crossfit={"folds": 2}, data=data, **overlay)
+        variants = {"validation_variants": 1}
+        return planned(crossfit={"folds": 2}, light_variants=variants, data=data, **overlay)
 
     plan(1.0 / (images + 1))
     with pytest.raises(ConfigError, match=f"needs at least {images + 1} normal images, there are {images}; add some"):

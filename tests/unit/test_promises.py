@@ -79,13 +79,16 @@ def test_the_docs_promise_of_a_quantile_what_the_report_does():
 def reported(settings):
     """What the report tells of masks that were made with such settings."""
     peaks = [float(peak) for peak in range(1, 12)]
-    images = [ImageStatistics(id=str(peak), pixels=1, minimum=0, maximum=peak, mean=0, std=1) for peak in peaks]
+    facts = {"pixels": 1, "minimum": 0, "mean": 0, "std": 1, "quantiles": {}}
+    images = [ImageStatistics(id=str(peak), maximum=peak, **facts) for peak in peaks]
     held = {f"{settings.quantile.q:g}": 10.5}
     normal = SplitStatistics(
         split="validation", pixels=11, minimum=0, maximum=11, mean=0, std=1, quantiles=held, images=tuple(images)
     )
     scores = np.linspace(0.0, 11.0, 400, dtype=np.float32).reshape(20, 20)
-    thresholds = find_thresholds(scores, ImageContext(normal, normal, images[-1], 0.0), settings)
+    thresholds = find_thresholds(
+        scores, ImageContext(normal, normal, images[-1], 0.0, dict(enumerate(peaks))), settings
+    )
     mask = MaskRecord(
         id="a", file="a.png", width=20, height=20, sha256="0", foreground_px=1, components=1, thresholds=thresholds
     )

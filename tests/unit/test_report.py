@@ -71,29 +71,34 @@ def test_equal_thresholds_of_several_splits_are_one_row():
 def test_a_threshold_from_variants_says_so():
     manifest = coarse("validation", [90.0], sees=False)
     (mask,) = manifest.masks
-    threshold = mask.thresholds[0].model_copy(update={"from_variants": True})
+    threshold = mask.thresholds[0].model_copy(update={"normal": "validation_variants"})
     relit = manifest.model_copy(update={"masks": (mask.model_copy(update={"thresholds": (threshold,)}),)})
     (row,) = threshold_rows({Path("a"): relit}, VALIDATION)
     assert row.scope == "variants of validation images only"
 
 
 @pytest.mark.parametrize(
-    ("normal", "scope"),
+    ("normal", "scope", "guaranteed"),
     [
-        (None, "validation images only"),
-        ("train_crossfit", "training images only, each scored by a model that has not seen it"),
-        ("validation_and_crossfit", "validation images, and training images, each scored by a model that has not seen"),
+        ("validation", "validation images only", True),
+        ("validation_and_variants", "validation images and variants of them", True),
+        ("train_crossfit", "training images only, each scored by a model that has not seen it", False),
+        (
+            "validation_and_crossfit",
+            "validation images, and training images, each scored by a model that has not seen",
+            False,
+        ),
     ],
 )
-def test_a_threshold_from_cross_fitted_images_says_so_and_guarantees_nothing(normal, scope):
+def test_a_threshold_says_its_normal_images_and_guarantees_nothing_of_cross_fitted_ones(normal, scope, guaranteed):
     manifest = coarse("validation", [90.0], sees=False, rule="conformal")
     (mask,) = manifest.masks
-    threshold = mask.thresholds[0].model_copy(update={"crossfitted": normal, "promised_image_rate": 0.2})
+    threshold = mask.thresholds[0].model_copy(update={"normal": normal, "promised_image_rate": 0.2})
     crossfitted = manifest.model_copy(update={"masks": (mask.model_copy(update={"thresholds": (threshold,)}),)})
     assert threshold_rows({Path("a"): crossfitted}, VALIDATION)[0].scope.startswith(scope)
     refined = crossfitted.model_copy(update={"stage": "refined"})
     (row,) = false_alarm_rows({Path("a"): crossfitted, Path("b"): refined}, {})
-    assert (row.promised, row.guaranteed) == (0.2, normal is None)
+    assert (row.promised, row.guaranteed) == (0.2, guaranteed)
 
 
 def test_false_alarms_of_validation_are_counted_beside_the_promise():
@@ -265,7 +270,7 @@ def test_gallery_without_truth_is_ordered_by_peak(calibrated):
 def calibrated():
     peaks = {"low": 1.0, "middle": 2.0, "high": 3.0}
     shared = {"pixels": 1, "minimum": 0.0, "mean": 0.5, "std": 0.1}
-    images = [{"id": name, "maximum": peak, **shared} for name, peak in peaks.items()]
+    images = [{"id": name, "maximum": peak, "quantiles": {}, **shared} for name, peak in peaks.items()]
     statistics = {"split": "test_private", "quantiles": {}, "images": images, "maximum": 3.0, **shared}
     facts = {"category": "cup", "detector": "d", "split": "test_private", "histogram": "h.npy", "histogram_sha256": "0"}
     calibration = CalibrationManifest.model_validate(facts | {"statistics": statistics})

@@ -1,6 +1,7 @@
 """Rules for thresholds from normal images: closed forms, brute force, guarantees and refusals."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from scipy.stats import binom, gumbel_r
 from seamark.errors import DataError
 from seamark.manifests.calibration import ImageStatistics, SplitStatistics
 from seamark.maps.float16_scores import quantile, score_histogram
+from seamark.maps.normal_statistics import normal_photographs
 from seamark.masks.binarize import binarize_map
 from seamark.masks.components import grow_components
 from seamark.masks.thresholds import (
@@ -18,9 +20,10 @@ from seamark.masks.thresholds import (
     growing_threshold,
     gumbel_fit,
     mean_std_threshold,
+    peaks_threshold,
     quantile_threshold,
 )
-from seamark.settings.binarize import BinarizeSettings, ConformalSettings, EvtSettings, QuantileSettings
+from seamark.settings.binarize import BinarizeSettings, ConformalSettings, EvtSettings, PeaksSettings, QuantileSettings
 
 RANDOM = np.random.default_rng(5)
 
@@ -28,7 +31,7 @@ RANDOM = np.random.default_rng(5)
 def normal(peaks, split="validation", names=None, quantiles=None, mean=0.0):
     names = names or [f"{number:03d}" for number in range(len(peaks))]
     images = tuple(
-        ImageStatistics(id=name, pixels=10, minimum=0, maximum=peak, mean=mean, std=1)
+        ImageStatistics(id=name, pixels=10, minimum=0, maximum=peak, mean=mean, std=1, quantiles={})
         for name, peak in zip(names, peaks, strict=True)
     )
     return SplitStatistics(
@@ -60,7 +63,7 @@ def test_gumbel_fit_finds_the_distribution_that_was_drawn_from():
 def test_evt_threshold_is_the_quantile_of_the_fit(rate):
     peaks = RANDOM.normal(5.0, 1.0, 12).tolist()
     location, scale = gumbel_fit(peaks)
-    record = evt_threshold(normal(peaks), EvtSettings(enabled=True, image_rate=rate))
+    record = evt_threshold(peaks, EvtSettings(enabled=True, image_rate=rate))
     assert record.value == pytest.approx(gumbel_r.isf(rate, location, scale))
     assert (record.rule, record.promised_image_rate, record.sees_test_images) == ("evt", rate, False)
 
@@ -68,7 +71,7 @@ def test_evt_threshold_is_the_quantile_of_the_fit(rate):
 @pytest.mark.parametrize("peaks", [[2.0], [2.0, 2.0, 2.0]])
 def test_peaks_that_do_not_differ_are_no_ground_for_a_fit(peaks):
     with pytest.raises(DataError, match=r"at least two different peaks, found \d image"):
-        evt_threshold(normal(peaks), EvtSettings(enabled=True))
+        evt_threshold(peaks, EvtSettings(enabled=True))
 
 
 @pytest.mark.parametrize("q", [0.0, 0.5, 0.9, 0.999, 1.0])
@@ -88,7 +91,7 @@ def test_quantile_threshold_is_exceeded_by_its_share_of_float32_scores(q):
 def test_conformal_threshold_is_the_ranked_peak():
     peaks = RANDOM.permutation(19).astype(float).tolist()
     for alpha, rank in ((0.05, 19), (0.1, 18), (0.2, 16), (0.5, 10)):
-        record = conformal_threshold(normal(peaks), ConformalSettings(enabled=True, alpha=alpha))
+        record = conformal_threshold(peaks, ConformalSettings(enabled=True, alpha=alpha))
         assert (record.value, record.promised_image_rate) == (rank - 1, alpha)
 
 
@@ -96,10 +99,10 @@ def test_conformal_threshold_is_the_ranked_peak():
 def test_conformal_says_how_many_images_it_needs(alpha, needed):
     settings = ConformalSettings(enabled=True, alpha=alpha)
     assert settings.images_needed == needed
-    conformal_threshold(normal([1.0] * needed), settings)
+    conformal_threshold([1.0] * needed, settings)
     if needed > 1:
         with pytest.raises(DataError, match=f"at least {needed} normal images, there are {needed - 1}"):
-            conformal_threshold(normal([1.0] * (needed - 1)), settings)
+            conformal_threshold([1.0] * (needed - 1), settings)
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.2])
@@ -110,25 +113,54 @@ def test_conformal_flags_at_most_its_share_of_further_images(alpha, count):
     settings = ConformalSettings(enabled=True, alpha=alpha)
     for _ in range(draws):
         peaks = np.round(RANDOM.standard_cauchy(count + 1), 1)
-        flagged += peaks[-1] > conformal_threshold(normal(peaks[:-1].tolist()), settings).value
+        flagged += peaks[-1] > conformal_threshold(peaks[:-1].tolist(), settings).value
     assert flagged <= binom.ppf(0.9999, draws, alpha)
     assert flagged > 0
 
 
-def test_variants_of_a_photograph_count_once_with_their_highest_peak():
-    names = ["a~1", "a~2", "b~1", "b~2", "c~1", "c~2", "d~1", "d~2"]
-    light_variant = normal([1.0, 5.0, 2.0, 1.0, 3.0, 3.0, 9.0, 0.0], "validation_variants", names)
-    assert conformal_threshold(light_variant, ConformalSettings(enabled=True, alpha=0.2)).value == 9.0
-    assert conformal_threshold(light_variant, ConformalSettings(enabled=True, alpha=0.4)).value == 5.0
-    with pytest.raises(DataError, match="needs at least 9"):
-        conformal_threshold(light_variant, ConformalSettings(enabled=True, alpha=0.1))
-    photographs = normal([1.0, 5.0], names=["a~1", "a~2"])  # tildes in names of photographs mean nothing
-    assert conformal_threshold(photographs, ConformalSettings(enabled=True, alpha=0.5)).value == 5.0
+VARIANTS = {"a~1": 1.0, "a~2": 5.0, "b~1": 2.0, "b~2": 1.0, "c~1": 3.0, "c~2": 3.0, "d~1": 9.0, "d~2": 0.0}
+SHOWN = {"a": 6.0, "a~1": 4.0, "b": 1.0, "c": 8.0, "d": 1.0}  # tildes in names of photographs mean nothing
+
+
+@pytest.mark.parametrize(
+    ("choice", "peaks"),
+    [
+        ("validation_variants", {"a": 5.0, "b": 2.0, "c": 3.0, "d": 9.0}),
+        ("validation", SHOWN),
+        ("validation_and_variants", {"a": 6.0, "a~1": 4.0, "b": 2.0, "c": 8.0, "d": 9.0}),
+    ],
+)
+def test_variants_of_a_photograph_count_once_with_their_highest_peak(choice, peaks):
+    held = {
+        split: normal(list(of_split.values()), split, list(of_split))
+        for split, of_split in {"validation": SHOWN, "validation_variants": VARIANTS}.items()
+    }
+    calibrations = SimpleNamespace(statistics=lambda maps, split: held[split])
+    found = normal_photographs(None, BinarizeSettings(normal=choice), calibrations)
+    assert found == {("validation", name): peak for name, peak in peaks.items()}
+    alpha = 1.0 / (len(peaks) + 1)
+    assert conformal_threshold(found.values(), ConformalSettings(enabled=True, alpha=alpha)).value == max(
+        peaks.values()
+    )
+    with pytest.raises(DataError, match=f"needs at least {len(peaks) + 1}"):
+        conformal_threshold(found.values(), ConformalSettings(enabled=True, alpha=1.0 / (len(peaks) + 2)))
+
+
+def test_one_odd_photograph_does_not_move_the_usual_peak():
+    peaks = [4.0, 5.0, 7.0, 6.0, 5.5]
+    rule = PeaksSettings(enabled=True, k=2.0)
+    record = peaks_threshold(normal(peaks), rule)
+    assert record.value == pytest.approx(5.5 + 2.0 * 1.4826 * 0.5)
+    assert (record.rule, record.promised_image_rate, record.sees_test_images) == ("peaks", None, False)
+    odd = peaks_threshold(normal([peak if peak < 7.0 else 1e4 for peak in peaks]), rule)
+    assert odd == record
+    with pytest.raises(DataError, match="takes at least 3 of them, there are 2"):
+        peaks_threshold(normal(peaks[:2]), rule)
 
 
 def context(mean=1.0, peaks=(4.0, 6.0)):
     split = normal(list(peaks), mean=mean)
-    return ImageContext(split, normal([8.0], "test_public"), split.images[0], mean)
+    return ImageContext(split, normal([8.0], "test_public"), split.images[0], mean, dict(enumerate(peaks)))
 
 
 def test_growth_takes_a_share_of_the_height_of_the_lowest_threshold():
@@ -137,7 +169,7 @@ def test_growth_takes_a_share_of_the_height_of_the_lowest_threshold():
     )
     found = (
         mean_std_threshold(context(), settings.mean_std),
-        conformal_threshold(context().normal, settings.conformal),
+        conformal_threshold([4.0, 6.0], settings.conformal),
     )
     assert [one.value for one in found] == [4.0, 6.0]
     grown = growing_threshold(found, context(), settings)

@@ -138,7 +138,7 @@ def _score_range(maps: MapsManifest, source: PreviewSource) -> tuple[float, floa
     the colours end at the highest score of the split.
     """
     low = sum(record.mean for record in maps.maps) / len(maps.maps)
-    rules = [rule for rule in source.coarse.thresholds if rule.rule != "grow"]
+    rules = [rule for rule in source.coarse.thresholds if rule.finds]
     above = [value for rule in rules if (value := rule.value) is not None and value > low]
     high = 2.0 * min(above) - low if above else max(record.maximum for record in maps.maps)
     return (low, high) if high > low else (low, low + 1.0)

@@ -19,6 +19,8 @@ class ImageStatistics(ScoreStatistics):
     """Statistics of one anomaly map."""
 
     id: Inside
+    quantiles: dict[str, float]
+    """As those of a split, at ``seamark.settings.calibrate.IMAGE_QUANTILES``."""
 
 
 class SplitStatistics(ScoreStatistics):

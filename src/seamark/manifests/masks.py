@@ -2,33 +2,34 @@
 
 from typing import Literal
 
-from pydantic import Field
-
 from seamark.manifests.base import Inside, Manifest, Px, Record
 from seamark.settings.base import Split
+from seamark.settings.binarize import Normal
 
 
 class ThresholdRecord(Record):
     """One threshold of one image, in raw score units."""
 
-    rule: Literal["mean_std", "quantile", "evt", "conformal", "mebin", "grow"]
-    """``grow`` is what components were grown down to, around what the other rules found."""
+    rule: Literal["mean_std", "quantile", "evt", "conformal", "peaks", "mebin", "grow", "extent"]
+    """``grow`` is what components were grown down to around what the other rules found, ``extent`` what the outline of
+    no defect lies below."""
     value: float | None
     """Pixels above it are foreground; None when the rule found no threshold, so it contributes nothing."""
     sees_test_images: bool
     """Whether a test image had a part in it."""
-    from_variants: bool = False
-    """Whether it comes from variants of the validation photographs and not from these."""
-    crossfitted: Literal["train_crossfit", "validation_and_crossfit"] | None = Field(
-        None, exclude_if=lambda normal: normal is None
-    )
-    """Normal images that it comes from, where training photographs scored by models of folds are among them; absent
-    otherwise. Test images are scored by another model, so a promise is no guarantee then: it holds as far as the models
-    score alike what they have not seen."""
+    normal: Normal | None = None
+    """Normal images that it comes from; None if it comes from none. Where training photographs scored by models of
+    folds are among them, a promise is no guarantee: test images are scored by another model, so it holds as far as the
+    models score alike what they have not seen."""
     promised_image_rate: float | None = None
     """Largest share of normal images that the rule flags on average; None where it promises none."""
     promised_pixel_rate: float | None = None
     """Largest share of the pixels of the normal images it saw that lie above; None where it promises none."""
+
+    @property
+    def finds(self) -> bool:
+        """Whether it decides what is a defect, and not how far one reaches."""
+        return self.rule not in ("grow", "extent")
 
 
 class MaskRecord(Record):
@@ -51,6 +52,15 @@ class MaskRecord(Record):
     bear out; 0 for coarse masks."""
 
 
+class MaskWarning(Record):
+    """What a person should know of the masks of a split."""
+
+    text: str
+    photograph: Inside
+    """Normal photograph that it names."""
+    photograph_split: Split
+
+
 class MasksManifest(Manifest):
     """The masks of one category and split, in the order of the index."""
 
@@ -60,3 +70,5 @@ class MasksManifest(Manifest):
     method: str
     """The rules joined by ``+`` for coarse masks, the refinement method for refined ones."""
     masks: tuple[MaskRecord, ...]
+    warnings: tuple[MaskWarning, ...] = ()
+    """Of the binarize stage; empty after refinement."""

@@ -18,10 +18,11 @@ from seamark.maps.float16_scores import KEYS, Histogram, quantile, score_histogr
 from seamark.maps.stored import load_map
 from seamark.repair import repair_command
 from seamark.settings.base import Split
+from seamark.settings.calibrate import IMAGE_QUANTILES
 
 
-def image_statistics(image_id: str, scores: Float32Array) -> ImageStatistics:
-    """Return the statistics of one anomaly map, float32 (H, W), raw scores.
+def image_statistics(image_id: str, scores: Float32Array, histogram: Histogram) -> ImageStatistics:
+    """Return the statistics of one anomaly map, float32 (H, W), raw scores, which has this histogram.
 
     Mean and population standard deviation come from two passes of float64 sums, so a large offset costs no digits.
     """
@@ -35,7 +36,12 @@ def image_statistics(image_id: str, scores: Float32Array) -> ImageStatistics:
         maximum=float(scores.max()),
         mean=mean,
         std=math.sqrt(variance),
+        quantiles=_quantiles(histogram, IMAGE_QUANTILES),
     )
+
+
+def _quantiles(histogram: Histogram, shares: Sequence[float]) -> dict[str, float]:
+    return {f"{q:g}": quantile(histogram, q) for q in shares}
 
 
 def pooled_moments(images: Sequence[ImageStatistics]) -> tuple[float, float]:
@@ -61,7 +67,7 @@ def pooled_statistics(
         maximum=max(image.maximum for image in images),
         mean=mean,
         std=std,
-        quantiles={f"{q:g}": quantile(histogram, q) for q in quantiles},
+        quantiles=_quantiles(histogram, quantiles),
         images=tuple(images),
     )
 
@@ -93,7 +99,7 @@ class SplitCalibration:
         counts = score_histogram(scores)
         with self._lock:
             self.histogram += counts
-        return image_statistics(record.id, scores)
+        return image_statistics(record.id, scores, counts)
 
     def statistics(self, images: Sequence[ImageStatistics], quantiles: Sequence[float]) -> SplitStatistics:
         """Return the statistics of the split once all maps are added.

@@ -6,6 +6,7 @@ small defect keeps its outline.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -15,14 +16,23 @@ from seamark.errors import ManifestError
 from seamark.files.images import BoolArray, Float32Array
 from seamark.manifests.calibration import SplitStatistics
 from seamark.manifests.maps import MapRecord, MapsManifest
-from seamark.manifests.masks import MaskRecord, ThresholdRecord
+from seamark.manifests.masks import MaskRecord, MaskWarning, ThresholdRecord
 from seamark.maps.calibration import Calibrations
-from seamark.maps.normal_statistics import normal_statistics
+from seamark.maps.normal_statistics import normal_photographs, normal_statistics
 from seamark.maps.stored import load_map
 from seamark.masks.components import drop_small, erode_scores, grow_components, open_scores, resize_mask, trim_halos
+from seamark.masks.extents import Outline, draw_extents
 from seamark.masks.mebin import SCALE
 from seamark.masks.stored import save_mask
-from seamark.masks.thresholds import ImageContext, find_thresholds, growing_threshold
+from seamark.masks.thresholds import (
+    ImageContext,
+    extent_floor,
+    find_thresholds,
+    growing_threshold,
+    lowest_threshold,
+    median_quantile,
+)
+from seamark.masks.warnings import mask_warnings
 from seamark.settings.binarize import BinarizeSettings
 
 
@@ -109,15 +119,18 @@ def binarize_map(
     context : ImageContext
         Statistics for the thresholds.
     settings : BinarizeSettings
-        Rules, erosion, growth, scale and area filter.
+        Rules, erosion, extent or growth, scale and area filter.
 
     Returns
     -------
     tuple
-        Mask of bool, shape (H, W), and the threshold of each enabled rule and of the growth. Heights above the mean of
-        the validation maps say what ``peak_share`` trims.
+        Mask of bool, shape (H, W), and the threshold of each enabled rule and of the growth or extent. Heights above
+        the mean of the validation maps say what ``peak_share`` trims.
     """
     thresholds = find_thresholds(scores, context, settings)
+    if settings.extent.enabled:
+        mask, thresholds = _drawn(scores, shape, thresholds, context, settings)
+        return drop_small(mask, settings.min_area_px), thresholds
     native = settings.at == "native"
     mask = np.zeros(shape, dtype=np.bool_)
     for side_px, threshold in _lowest_by_erosion(thresholds, settings).items():
@@ -128,6 +141,31 @@ def binarize_map(
     if settings.peak_share:
         mask = trim_halos(mask, enlarge_map(scores, shape), context.base, settings.peak_share)
     return drop_small(mask, settings.min_area_px), thresholds
+
+
+def _drawn(
+    scores: Float32Array,
+    shape: tuple[int, int],
+    thresholds: tuple[ThresholdRecord, ...],
+    context: ImageContext,
+    settings: BinarizeSettings,
+) -> tuple[BoolArray, tuple[ThresholdRecord, ...]]:
+    """Draw a defect around whatever exceeds a threshold; the mask is of image size."""
+    lowest, extent = lowest_threshold(thresholds), settings.extent
+    if lowest is None:
+        return np.zeros(shape, dtype=np.bool_), thresholds
+    canvas = enlarge_map(scores, shape) if settings.at == "native" else scores
+    seeds = np.zeros(canvas.shape, dtype=np.bool_)
+    for side_px, threshold in _lowest_by_erosion(thresholds, settings).items():
+        seeds |= exceeds(_eroded(scores, side_px, settings), threshold, canvas.shape, native=True)
+    floor = extent_floor(lowest, context.normal, extent)
+    outline = Outline(
+        floor=floor.value or 0.0,
+        base=median_quantile(context.normal, 0.5),
+        share=extent.share,
+        reach=extent.reach_px * math.sqrt(canvas.size / (shape[0] * shape[1])),
+    )
+    return resize_mask(draw_extents(canvas, seeds, outline), shape), (*thresholds, floor)
 
 
 def _check_scale(split: SplitStatistics, settings: BinarizeSettings, maps_path: Path) -> None:
@@ -168,17 +206,25 @@ class Binarizer:
         settings: BinarizeSettings,
     ) -> None:
         self._maps_path = maps_path
+        self._maps = maps
         self._settings = settings
         split = calibrations.statistics(maps, maps.split)
         base = calibrations.statistics(maps, "validation").mean
         normal = normal_statistics(maps, settings, calibrations)
         _check_scale(split, settings, maps_path)
-        self._contexts = {image.id: ImageContext(normal, split, image, base) for image in split.images}
+        self._photographs = normal_photographs(maps, settings, calibrations)
+        self._contexts = {
+            image.id: ImageContext(normal, split, image, base, self._photographs) for image in split.images
+        }
 
     @property
     def method(self) -> str:
         """The enabled rules joined by ``+``."""
         return "+".join(self._settings.enabled_rules)
+
+    def warnings(self, masks: Sequence[MaskRecord]) -> tuple[MaskWarning, ...]:
+        """Return what a person should know of the masks of the split, all that :meth:`write` returned."""
+        return tuple(mask_warnings(self._maps, masks, self._photographs))
 
     def write(self, record: MapRecord, folder: Path, published_as: str) -> MaskRecord:
         """Binarize one map and write its mask into a folder.

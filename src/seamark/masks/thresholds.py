@@ -7,7 +7,7 @@ Source: docs/methods/robis.md#mean-and-standard-deviation (mean + k std); the ot
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,20 +17,23 @@ from seamark.files.images import Float32Array
 from seamark.manifests.calibration import ImageStatistics, SplitStatistics
 from seamark.manifests.masks import ThresholdRecord
 from seamark.maps.float16_scores import MAX_SCORE
+from seamark.maps.normal_statistics import Photograph
 from seamark.masks.mebin import mebin_threshold
 from seamark.settings.binarize import (
-    CROSSFITTED,
     BinarizeSettings,
     ConformalSettings,
     EvtSettings,
+    ExtentSettings,
     MeanStdSettings,
+    PeaksSettings,
     QuantileSettings,
 )
-from seamark.settings.light_variants import VALIDATION_VARIANTS
-from seamark.tiles.light_variants import photograph_id
 
 EULER_GAMMA = 0.5772156649015329
 """Mean of the standard Gumbel distribution."""
+
+MAD_OF_NORMAL = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ class ImageContext:
     normal, split : SplitStatistics
         Statistics of the normal images that thresholds come from, and of the image's own split.
     base : float
-        Mean score of the validation photographs, from which heights are counted.
+        Mean score of the validation photographs, from which growth and trimming count heights.
+    photographs : mapping of Photograph to float
+        Highest score of each photograph that thresholds come from, as ``normal_photographs`` gives them.
     image : ImageStatistics
         Statistics of the image's own map.
     """
@@ -51,6 +56,7 @@ class ImageContext:
     split: SplitStatistics
     image: ImageStatistics
     base: float
+    photographs: Mapping[Photograph, float]
 
     @property
     def is_test(self) -> bool:
@@ -111,21 +117,6 @@ def quantile_threshold(normal: SplitStatistics, settings: QuantileSettings) -> T
     )
 
 
-def normal_peaks(normal: SplitStatistics) -> list[float]:
-    """Return the highest score of each normal photograph, over its variants if it has some.
-
-    Variants of one photograph are alike, so rates per image are counted per photograph; the highest of the variants
-    is on the safe side for any single one.
-    """
-    if normal.split != VALIDATION_VARIANTS:
-        return [image.maximum for image in normal.images]
-    peaks: dict[str, float] = {}
-    for image in normal.images:
-        name = photograph_id(image.id)
-        peaks[name] = max(image.maximum, peaks.get(name, -math.inf))
-    return list(peaks.values())
-
-
 def gumbel_fit(peaks: Float32Array | list[float]) -> tuple[float, float]:
     """Fit a Gumbel distribution to maxima by its first two L-moments.
 
@@ -162,13 +153,13 @@ def gumbel_fit(peaks: Float32Array | list[float]) -> tuple[float, float]:
     return first - EULER_GAMMA * scale, scale
 
 
-def evt_threshold(normal: SplitStatistics, settings: EvtSettings) -> ThresholdRecord:
+def evt_threshold(peaks: Collection[float], settings: EvtSettings) -> ThresholdRecord:
     """Return the score that the peak of a normal image exceeds at a given rate, if peaks follow a Gumbel distribution.
 
     Parameters
     ----------
-    normal : SplitStatistics
-        Statistics of normal images, at least two with different peaks.
+    peaks : collection of float
+        Highest scores of normal photographs, at least two different ones.
     settings : EvtSettings
         The rate.
 
@@ -182,7 +173,7 @@ def evt_threshold(normal: SplitStatistics, settings: EvtSettings) -> ThresholdRe
     DataError
         If the peaks do not suffice for a fit.
     """
-    location, scale = gumbel_fit(normal_peaks(normal))
+    location, scale = gumbel_fit(list(peaks))
     return ThresholdRecord(
         rule="evt",
         value=location - scale * math.log(-math.log1p(-settings.image_rate)),
@@ -191,13 +182,13 @@ def evt_threshold(normal: SplitStatistics, settings: EvtSettings) -> ThresholdRe
     )
 
 
-def conformal_threshold(normal: SplitStatistics, settings: ConformalSettings) -> ThresholdRecord:
+def conformal_threshold(peaks: Collection[float], settings: ConformalSettings) -> ThresholdRecord:
     """Return the score that the peak of a further normal image exceeds with a probability of at most alpha.
 
     Parameters
     ----------
-    normal : SplitStatistics
-        Statistics of n normal images that the model which scored them was not trained with.
+    peaks : collection of float
+        Highest scores of n normal photographs that the model which scored them was not trained with.
     settings : ConformalSettings
         alpha.
 
@@ -219,16 +210,51 @@ def conformal_threshold(normal: SplitStatistics, settings: ConformalSettings) ->
     Split conformal prediction: Papadopoulos et al., Inductive confidence machines for regression, ECML 2002. On models
     of folds: Barber et al., Predictive inference with the jackknife+, Annals of Statistics 49 (2021).
     """
-    peaks = sorted(normal_peaks(normal))
     count = len(peaks)
     if refusal := settings.refusal(count):
         raise DataError(refusal)
     return ThresholdRecord(
         rule="conformal",
-        value=peaks[settings.rank(count) - 1],
+        value=sorted(peaks)[settings.rank(count) - 1],
         sees_test_images=False,
         promised_image_rate=settings.alpha,
     )
+
+
+def robust_fence(scores: Collection[float], k: float) -> float:
+    """Return median + k * 1.4826 * MAD of at least one score: up to half of them can be anything without moving it far.
+
+    Source: Rousseeuw and Croux, Alternatives to the median absolute deviation, Journal of the American Statistical
+    Association 88 (1993), section 1.
+    """
+    middle = float(np.median(list(scores)))
+    return middle + k * MAD_OF_NORMAL * float(np.median([abs(score - middle) for score in scores]))
+
+
+def peaks_threshold(normal: SplitStatistics, settings: PeaksSettings) -> ThresholdRecord:
+    """Return median + k robust standard deviations of the highest scores of the normal images.
+
+    Parameters
+    ----------
+    normal : SplitStatistics
+        Statistics of normal images, at least three; every variant counts as an image.
+    settings : PeaksSettings
+        k.
+
+    Returns
+    -------
+    ThresholdRecord
+        It promises nothing: that a peak is unusual does not say how rare it is.
+
+    Raises
+    ------
+    DataError
+        If there are too few images.
+    """
+    if refusal := settings.refusal(len(normal.images)):
+        raise DataError(refusal)
+    value = robust_fence([image.maximum for image in normal.images], settings.k)
+    return ThresholdRecord(rule="peaks", value=value, sees_test_images=False)
 
 
 def find_thresholds(
@@ -255,10 +281,8 @@ def find_thresholds(
     DataError
         If the normal images do not suffice for a rule.
     """
-    crossfitted = settings.normal if settings.normal in CROSSFITTED else None
-    source = {"from_variants": context.normal.split == VALIDATION_VARIANTS, "crossfitted": crossfitted}
     return tuple(
-        threshold.model_copy(update=source) if _from_normal(threshold, settings) else threshold
+        threshold.model_copy(update={"normal": settings.normal}) if _from_normal(threshold, settings) else threshold
         for threshold in _thresholds(scores, context, settings)
     )
 
@@ -275,9 +299,11 @@ def _thresholds(scores: Float32Array, context: ImageContext, settings: BinarizeS
     if settings.quantile.enabled:
         yield quantile_threshold(context.normal, settings.quantile)
     if settings.evt.enabled:
-        yield evt_threshold(context.normal, settings.evt)
+        yield evt_threshold(context.photographs.values(), settings.evt)
     if settings.conformal.enabled:
-        yield conformal_threshold(context.normal, settings.conformal)
+        yield conformal_threshold(context.photographs.values(), settings.conformal)
+    if settings.peaks.enabled:
+        yield peaks_threshold(context.normal, settings.peaks)
     if settings.mebin.enabled:
         value = mebin_threshold(scores, context.split, settings.mebin)
         yield ThresholdRecord(
@@ -305,15 +331,40 @@ def growing_threshold(
         A share of the height of the lowest threshold; None without growth, or where no rule found a threshold above
         the validation mean.
     """
-    found = [one for one in thresholds if one.value is not None]
-    lowest = min(found, key=lambda one: one.value or 0.0, default=None)
-    base = context.base
+    lowest, base = lowest_threshold(thresholds), context.base
     if settings.grow_share == 1.0 or lowest is None or lowest.value is None or lowest.value <= base:
         return None
-    return ThresholdRecord(
-        rule="grow",
-        value=base + settings.grow_share * (lowest.value - base),
-        sees_test_images=lowest.sees_test_images,
-        from_variants=lowest.from_variants,
-        crossfitted=lowest.crossfitted,
-    )
+    value = base + settings.grow_share * (lowest.value - base)
+    return ThresholdRecord(rule="grow", value=value, sees_test_images=lowest.sees_test_images, normal=lowest.normal)
+
+
+def lowest_threshold(thresholds: Collection[ThresholdRecord]) -> ThresholdRecord | None:
+    """Return the record with the lowest value, None if no rule found a threshold."""
+    found = [one for one in thresholds if one.value is not None]
+    return min(found, key=lambda one: one.value or 0.0, default=None)
+
+
+def extent_floor(lowest: ThresholdRecord, normal: SplitStatistics, settings: ExtentSettings) -> ThresholdRecord:
+    """Return the score that no defect reaches below, however far its own shape would.
+
+    Parameters
+    ----------
+    lowest : ThresholdRecord
+        The lowest threshold of the rules.
+    normal : SplitStatistics
+        Statistics of the normal images that thresholds come from.
+    settings : ExtentSettings
+        The quantile.
+
+    Returns
+    -------
+    ThresholdRecord
+        Median over the images of their quantiles, or the lowest threshold if that is lower.
+    """
+    value = min(lowest.value or 0.0, median_quantile(normal, settings.floor_quantile))
+    return ThresholdRecord(rule="extent", value=value, sees_test_images=lowest.sees_test_images, normal=lowest.normal)
+
+
+def median_quantile(normal: SplitStatistics, share: float) -> float:
+    """Return the median over the images of a quantile of their scores, one of ``IMAGE_QUANTILES``."""
+    return float(np.median([image.quantiles[f"{share:g}"] for image in normal.images]))

@@ -106,12 +106,15 @@ def _looks_at_test(config: Config) -> Iterator[Finding]:
 
 
 def _relative_to_the_peak(config: Config) -> Iterator[Finding]:
-    if config.binarize.peak_share:
-        remedy = (
-            "a fixed share of a component's own peak decides which of its pixels stay; whether that is a threshold "
-            "from a test image the rules do not say: set it to 0 to be safe, or ask the organisers"
-        )
-        yield "binarize.peak_share", config.binarize.peak_share, remedy
+    settings = config.binarize
+    shares = {"peak_share": (settings.peak_share, "0"), "extent.enabled": (settings.extent.enabled, "false")}
+    for name, (value, safe) in shares.items():
+        if value:
+            remedy = (
+                "a fixed share of a component's own peak decides which of its pixels stay; whether that is a threshold "
+                f"from a test image the rules do not say: set it to {safe} to be safe, or ask the organisers"
+            )
+            yield f"binarize.{name}", value, remedy
 
 
 def _test_folders(config: Config) -> Iterator[Finding]:

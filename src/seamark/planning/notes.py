@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from seamark.planning.challenge_rules import Place, by_place
 from seamark.planning.variations import Variation
-from seamark.settings.binarize import CROSSFITTED
+from seamark.settings.binarize import CROSSFITTED, normal_with
 from seamark.settings.config import Config
 from seamark.settings.light_variants import VALIDATION_VARIANTS
 from seamark.settings.promises import promises_of, promises_text
@@ -53,7 +53,10 @@ def _unused(configs: Mapping[Place, Config], categories: Sequence[str], splits: 
         config = configs[category, splits[0]]
         made = {
             "crossfit.folds": (config.crossfit.folds, CROSSFITTED),
-            "light_variants.validation_variants": (config.light_variants.validation_variants, (VALIDATION_VARIANTS,)),
+            "light_variants.validation_variants": (
+                config.light_variants.validation_variants,
+                normal_with(VALIDATION_VARIANTS),
+            ),
         }
         for setting, (number, users) in made.items():
             if number and not normal & {*users}:

@@ -1,4 +1,4 @@
-"""What a run says at its end: the scores, and where archive and pages are; what is older than its inputs is marked."""
+"""What a run says at its end: scores, warnings, and where archive and pages are; what is stale says so."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,9 +8,10 @@ from typing import Any, TextIO
 
 from seamark.errors import ManifestError
 from seamark.evaluation.summary import MEAN, WHOLE_SPLIT, SummaryRow, summary_rows
-from seamark.flow import STAGES
+from seamark.flow import EVERY, STAGES
 from seamark.manifests.base import read_manifest
 from seamark.manifests.evaluation import EvaluationManifest
+from seamark.manifests.masks import MasksManifest
 from seamark.planning.plan import Plan
 from seamark.repair import snakemake_command
 from seamark.verification.staleness import Staleness, mark_page
@@ -38,7 +39,7 @@ RESULTS = {
 
 
 def print_outcome(run: Plan, stream: TextIO = sys.stderr) -> None:
-    """Print the scores of a run and where its results are, as far as they exist; stale ones say so.
+    """Print the scores of a run, what its masks warn of and where its results are, as far as they exist.
 
     Parameters
     ----------
@@ -48,7 +49,8 @@ def print_outcome(run: Plan, stream: TextIO = sys.stderr) -> None:
         Where to print.
     """
     staleness = Staleness(_expected(run))
-    if lines := list(_score_lines(run.made("evaluate")(None), staleness)):
+    lines = list(_score_lines(run.made("evaluate")(None), staleness))
+    if lines := [*lines, *_warning_lines(run.made("binarize", split=EVERY)(None), staleness)]:
         stream.write("\n".join(["", *lines, ""]))
     stream.write("\n")
     for name, path, stale in _results(run, staleness):
@@ -115,6 +117,18 @@ def _score_lines(evaluations: Sequence[str], staleness: Staleness) -> Iterator[s
                 "pixels; only scores of images count them"
             )
     yield from stale
+
+
+def _warning_lines(coarse: Sequence[str], staleness: Staleness) -> Iterator[str]:
+    """Yield what fresh coarse masks warn of, each once."""
+    told: dict[str, None] = {}
+    for path in map(Path, coarse):
+        if path.is_file() and not staleness.reason(path.with_suffix(".prov.json")):
+            try:
+                told |= {f"warning: {one.text}": None for one in read_manifest(path, MasksManifest).warnings}
+            except ManifestError as error:
+                told[str(error)] = None
+    yield from told
 
 
 def _table(rows: Sequence[SummaryRow]) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from seamark.evaluation.summary import WHOLE_SPLIT
 from seamark.manifests.evaluation import EvaluationManifest
 from seamark.manifests.masks import MasksManifest
+from seamark.settings.binarize import CROSSFITTED
 from seamark.settings.promises import Promise, promises_text, united_rate
 
 
@@ -97,10 +98,10 @@ def _evaluated(
 
 
 def _promises(manifest: MasksManifest) -> tuple[Promise, ...]:
-    records = [record for mask in manifest.masks for record in mask.thresholds if record.rule != "grow"]
+    records = [record for mask in manifest.masks for record in mask.thresholds if record.finds]
     return tuple(
         dict.fromkeys(
-            Promise(record.rule, record.promised_image_rate, record.promised_pixel_rate, record.crossfitted is not None)
+            Promise(record.rule, record.promised_image_rate, record.promised_pixel_rate, record.normal in CROSSFITTED)
             for record in records
         )
     )

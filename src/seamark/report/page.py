@@ -86,6 +86,7 @@ def render_page(
         "metrics": [(path, found, summary_rows([found])[: len(found.subsets)]) for path, found in evaluations.items()],
         "means": rows[sum(len(found.subsets) for found in evaluations.values()) :],
         "thresholds": inputs.thresholds,
+        "threshold_warnings": inputs.threshold_warnings,
         "false_alarms": false_alarm_rows(inputs.masks, evaluations),
         "plots": drawn,
         "plots_folder": page.parent / plots.parent.name,

@@ -17,7 +17,7 @@ from seamark.manifests.preview import PreviewManifest
 from seamark.maps.calibration import read_histogram
 from seamark.maps.float16_scores import Histogram
 from seamark.report.cost import RunCost, read_costs
-from seamark.report.thresholds import ThresholdRow, threshold_rows
+from seamark.report.thresholds import ThresholdRow, WarningRow, threshold_rows, warning_rows
 
 OfCategory = TypeVar(
     "OfCategory", CalibrationManifest, EvaluationManifest, IndexManifest, MasksManifest, PreviewManifest
@@ -147,6 +147,16 @@ class ReportFiles:
         return threshold_rows({path: self.masks[path] for path in self.coarse}, validation)
 
     @cached_property
+    def threshold_warnings(self) -> tuple[WarningRow, ...]:
+        """Warnings of all coarse masks."""
+        return warning_rows({path: self.masks[path] for path in self.coarse}, self.previews)
+
+    @cached_property
+    def previews(self) -> dict[Path, PreviewManifest]:
+        """Manifests of the preview stage by path."""
+        return _read_all(self.preview, PreviewManifest)
+
+    @cached_property
     def cost(self) -> RunCost:
         """What the run cost so far."""
         return read_costs(self.run_folder, self.categories, {model.detector for model in self.models.values()})
@@ -155,14 +165,14 @@ class ReportFiles:
     def categories(self) -> dict[str, CategoryFiles]:
         """What the gallery of each category is made of, by category."""
         calibrations = _read_all(self.calibration, CalibrationManifest)
-        previews, indexes = _read_all(self.preview, PreviewManifest), _read_all(self.index, IndexManifest)
+        indexes = _read_all(self.index, IndexManifest)
         return {
             inventory.category: CategoryFiles(
                 inventory=(path, inventory),
                 index={pair[1].split: pair for pair in _of_category(indexes, inventory.category)},
                 calibration={pair[1].split: pair for pair in _of_category(calibrations, inventory.category)},
                 evaluation=next(iter(_of_category(self.evaluations, inventory.category)), None),
-                previews={pair[1].split: pair for pair in _of_category(previews, inventory.category)},
+                previews={pair[1].split: pair for pair in _of_category(self.previews, inventory.category)},
                 coarse=self._masks(inventory.category, "coarse"),
                 refined=self._masks(inventory.category, "refined"),
             )

@@ -7,16 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from seamark.manifests.masks import MasksManifest, ThresholdRecord
+from seamark.manifests.preview import PreviewManifest
 from seamark.maps.float16_scores import Histogram, key_scores
 from seamark.report.drawing import Marker
+from seamark.settings.binarize import Normal
 
-SCOPES = {
+UNSEEN = "each scored by a model that has not seen it"
+NORMAL_IMAGES: Mapping[Normal, str] = {
     "validation": "validation images only",
-    "variants": "variants of validation images only",
-    "train_crossfit": "training images only, each scored by a model that has not seen it",
-    "validation_and_crossfit": "validation images, and training images, each scored by a model that has not seen it",
-    "split": "all images of the split together",
-    "image": "each image for itself",
+    "validation_variants": "variants of validation images only",
+    "train_crossfit": f"training images only, {UNSEEN}",
+    "validation_and_crossfit": f"validation images, and training images, {UNSEEN}",
+    "validation_and_variants": "validation images and variants of them",
 }
 
 
@@ -95,11 +97,51 @@ def _row(path: Path, manifest: MasksManifest, rule: str, histogram: Histogram | 
 
 def _scope(distinct: int, sees_test_images: bool, records: Sequence[ThresholdRecord]) -> str:
     if distinct > 1:
-        return SCOPES["image"]
+        return "each image for itself"
     if sees_test_images:
-        return SCOPES["split"]
-    crossfitted = next((record.crossfitted for record in records if record.crossfitted), "validation")
-    return SCOPES["variants" if any(record.from_variants for record in records) else crossfitted]
+        return "all images of the split together"
+    return NORMAL_IMAGES[next((record.normal for record in records if record.normal), "validation")]
+
+
+@dataclass(frozen=True)
+class WarningRow:
+    """A warning of coarse masks, with the strip of the normal photograph that it names."""
+
+    text: str
+    photograph: str
+    strip: Path | None
+    """The JPEG; None where no preview of it was drawn."""
+    paths: tuple[Path, ...]
+    """Manifests of the coarse masks."""
+
+
+def warning_rows(
+    coarse: Mapping[Path, MasksManifest], previews: Mapping[Path, PreviewManifest]
+) -> tuple[WarningRow, ...]:
+    """Gather the warnings of all coarse masks, those that several splits share once.
+
+    Parameters
+    ----------
+    coarse, previews : mapping of Path to manifest
+        Of the binarize and preview stages, by their path.
+
+    Returns
+    -------
+    tuple of WarningRow
+        In the order of the manifests.
+    """
+    strips = {
+        (found.category, found.split, strip.id): path.parent / strip.file
+        for path, found in previews.items()
+        for strip in found.strips
+    }
+    rows: dict[str, WarningRow] = {}
+    for path, found in coarse.items():
+        for warning in found.warnings:
+            strip = strips.get((found.category, warning.photograph_split, warning.photograph))
+            row = rows.setdefault(warning.text, WarningRow(warning.text, warning.photograph, strip, ()))
+            rows[warning.text] = replace(row, paths=(*row.paths, path))
+    return tuple(rows.values())
 
 
 def threshold_markers(rows: Sequence[ThresholdRow], category: str) -> tuple[Marker, ...]:

@@ -1,11 +1,13 @@
 """Settings of the binarize stage."""
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from seamark.settings.base import Settings
+from seamark.settings.base import Settings, Split
+from seamark.settings.calibrate import IMAGE_QUANTILES
 from seamark.settings.crossfit import CROSSFIT_TRAIN, CrossfitSettings
 from seamark.settings.fuse import FuseSettings
 from seamark.settings.light_variants import VALIDATION_VARIANTS, LightVariantsSettings
@@ -14,12 +16,28 @@ from seamark.settings.merge import MergeSettings
 Scope = Literal["validation", "split", "image"]
 """Whose pixels a statistic is taken over; only ``validation``, the normal images, never sees a test image."""
 
-Normal = Literal["validation", "validation_variants", "train_crossfit", "validation_and_crossfit"]
-POOLED: Literal["validation_and_crossfit"] = "validation_and_crossfit"
-"""Validation photographs and cross-fitted training photographs together, as if they were of one split."""
-CROSSFITTED: tuple[Normal, ...] = (CROSSFIT_TRAIN, POOLED)
+Normal = Literal[
+    "validation", "validation_variants", "train_crossfit", "validation_and_crossfit", "validation_and_variants"
+]
+NORMAL_SPLITS: Mapping[Normal, tuple[Split, ...]] = {
+    "validation": ("validation",),
+    "validation_variants": (VALIDATION_VARIANTS,),
+    "train_crossfit": (CROSSFIT_TRAIN,),
+    "validation_and_crossfit": ("validation", CROSSFIT_TRAIN),
+    "validation_and_variants": ("validation", VALIDATION_VARIANTS),
+}
+"""Splits whose images are the normal ones, together as if they were of one split."""
 
-RULES = ("mean_std", "quantile", "evt", "conformal", "mebin")
+
+def normal_with(split: Split) -> tuple[Normal, ...]:
+    """Return the choices of normal images that have those of a split among them."""
+    return tuple(normal for normal, splits in NORMAL_SPLITS.items() if split in splits)
+
+
+CROSSFITTED = normal_with(CROSSFIT_TRAIN)
+"""Choices with training photographs, each scored by a model that has not seen it."""
+
+RULES = ("mean_std", "quantile", "evt", "conformal", "peaks", "mebin")
 """Blocks of the binarize section that each give a threshold."""
 
 
@@ -112,6 +130,59 @@ class ConformalSettings(Settings):
         return math.ceil(round((count + 1) * (1.0 - self.alpha), 9))
 
 
+class PeaksSettings(Settings):
+    """Threshold above the usual peak of a normal image, in robust statistics that one odd photograph cannot set."""
+
+    enabled: bool = Field(False, description="whether this rule contributes to the mask")
+    k: float = Field(
+        2.0,
+        ge=0.0,
+        le=100.0,
+        description="robust standard deviations (1.4826 MAD) of the peaks of normal images above their median",
+    )
+
+    def refusal(self, count: int) -> str | None:
+        """Return why so many normal images are too few, or None if they suffice."""
+        if count >= 3:
+            return None
+        return (
+            f"binarize.peaks.enabled: the usual peak of normal images takes at least 3 of them, there are {count}; add "
+            "some to validation, take training photographs too (crossfit.folds, binarize.normal), or use "
+            "binarize.mean_std"
+        )
+
+
+class ExtentSettings(Settings):
+    """Where a defect ends: each component by the height of its own peak, less what features reach beyond a defect."""
+
+    enabled: bool = Field(
+        False, description="whether pixels above a threshold are only seeds, around which each defect is drawn"
+    )
+    floor_quantile: float = Field(
+        0.99,
+        json_schema_extra={"enum": list(IMAGE_QUANTILES)},
+        description="no defect reaches below the median over the normal images of this quantile of their scores: "
+        f"{', '.join(f'{q:g}' for q in IMAGE_QUANTILES[:-1])} or {IMAGE_QUANTILES[-1]:g}",
+    )
+    share: float = Field(
+        0.45, gt=0.0, lt=1.0, description="share of its peak's height above normal scores that a defect's outline has"
+    )
+    reach_px: float = Field(
+        16.0,
+        ge=0.0,
+        le=1024.0,
+        description="how far beyond a defect that outline lies in image pixels; each component is made tighter by it",
+    )
+
+    @field_validator("floor_quantile")
+    @classmethod
+    def _of_each_image(cls, share: float) -> float:
+        if share not in IMAGE_QUANTILES:
+            known = ", ".join(f"{q:g}" for q in IMAGE_QUANTILES)
+            raise ValueError(f"{share!r} is not written down for each image; choose one of {known}")
+        return share
+
+
 class BinarizeSettings(Settings):
     """How anomaly maps become coarse masks: the union of all enabled rules."""
 
@@ -119,7 +190,7 @@ class BinarizeSettings(Settings):
         "validation",
         description="normal images that thresholds come from, where a rule does not say otherwise: the photographs, "
         "their variants (light_variants.validation_variants), training photographs that are each scored by a model "
-        "that has not seen them (crossfit.folds), or the photographs and these",
+        "that has not seen them (crossfit.folds), or the photographs and one of these",
     )
     at: Literal["native", "map"] = Field(
         "native", description="native: bring the map to image size first; map: threshold, then enlarge"
@@ -128,6 +199,7 @@ class BinarizeSettings(Settings):
     quantile: QuantileSettings = Field(default_factory=QuantileSettings)
     evt: EvtSettings = Field(default_factory=EvtSettings)
     conformal: ConformalSettings = Field(default_factory=ConformalSettings)
+    peaks: PeaksSettings = Field(default_factory=PeaksSettings)
     mebin: MebinSettings = Field(default_factory=MebinSettings)
     erode_px: int = Field(
         0, ge=0, le=64, description="square erosion before all rules but MEBin in map pixels, 0 for none (RoBiS: 6)"
@@ -148,6 +220,7 @@ class BinarizeSettings(Settings):
         lt=1.0,
         description="drop pixels that rise less above the validation mean than this share of their component's peak",
     )
+    extent: ExtentSettings = Field(default_factory=ExtentSettings)
     min_area_px: int = Field(0, ge=0, description="drop components smaller than this many image pixels")
 
     def refusals(
@@ -164,7 +237,7 @@ class BinarizeSettings(Settings):
                 "binarize.mebin.scores robis: takes maps on 0..255, which merge.method robis with "
                 "merge.robis.score_range split makes, of a single member or with fuse.normalise none; set it to raw"
             )
-        if self.normal == VALIDATION_VARIANTS and not light_variants.validation_variants:
+        if self.normal in normal_with(VALIDATION_VARIANTS) and not light_variants.validation_variants:
             refusals.append(f"binarize.normal {self.normal}: needs light_variants.validation_variants of at least 1")
         if self.normal in CROSSFITTED and not crossfit.folds:
             refusals.append(f"binarize.normal {self.normal}: needs crossfit.folds of at least 2")
@@ -177,7 +250,7 @@ class BinarizeSettings(Settings):
     def images_refusal(self, train: int, validation: int) -> str | None:
         """Return why so many photographs for training and validation are too few for a rule, None if they suffice."""
         count = self.normal_images(train, validation)
-        refusals = [rule.refusal(count) for rule in (self.conformal, self.evt) if rule.enabled]
+        refusals = [rule.refusal(count) for rule in (self.conformal, self.evt, self.peaks) if rule.enabled]
         return next(filter(None, refusals), None)
 
     @property
@@ -189,4 +262,13 @@ class BinarizeSettings(Settings):
     def _at_least_one_rule(self) -> "BinarizeSettings":
         if not self.enabled_rules:
             raise ValueError(f"enable at least one of {', '.join(RULES)}: without a rule every mask would be empty")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_end(self) -> "BinarizeSettings":
+        if self.extent.enabled and (self.grow_share < 1.0 or self.peak_share > 0.0):
+            raise ValueError(
+                f"extent.enabled draws each defect in place of grow_share ({self.grow_share:g}) and peak_share "
+                f"({self.peak_share:g}): set grow_share to 1 and peak_share to 0, or extent.enabled to false"
+            )
         return self

@@ -16,6 +16,9 @@ def _of_six_digits(share: float) -> float:
 Quantile = Annotated[float, Field(ge=0.0, le=1.0), AfterValidator(_of_six_digits)]
 """A share of pixels that a statistic is kept for, under its name in six digits."""
 
+IMAGE_QUANTILES = (0.5, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999)
+"""Quantiles that are written down for each image, whatever the settings are."""
+
 
 class CalibrateSettings(Settings):
     """Which statistics of the anomaly maps are written down."""

@@ -1,0 +1,126 @@
+"""Where a defect ends: each component of a map drawn from its own peak, whatever its size.
+
+Features look at a neighbourhood, so scores rise some way before the edge of a defect, as far for a small one as for a
+large one. The outline at a share of the peak's height lies that far outside: a share alone draws a pit of 20 px
+several times too large, and a missing part hardly so. With the reach of the features off, one rule draws both.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from seamark.files.images import BoolArray, Float32Array
+from seamark.masks.components import find_components
+from seamark.tiles.geometry import Box
+
+LEAST_SHARE = 0.1
+"""Share of the pixels inside the outline that always stays: where features reach further than that, nothing would."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What decides where a defect ends.
+
+    Attributes
+    ----------
+    floor : float
+        Score that no defect reaches below, in the unit of the scores.
+    base : float
+        Score of normal pixels, from which heights are counted, in the unit of the scores.
+    share : float
+        Height of the outline, features' reach included, as a share of that of the peak, 0..1.
+    reach : float
+        How far beyond the defect that outline lies, in pixels of the map that is drawn on.
+    """
+
+    floor: float
+    base: float
+    share: float
+    reach: float
+
+    def draw(self, scores: Float32Array, region: BoolArray) -> BoolArray:
+        """Draw the defect that the highest peak of a region belongs to.
+
+        Parameters
+        ----------
+        scores : ndarray of float32, shape (H, W)
+            Raw scores.
+        region : ndarray of bool, shape (H, W)
+            Pixels that may belong to it, at least one.
+
+        Returns
+        -------
+        ndarray of bool, shape (H, W)
+            The highest-scoring pixels of what rises to the share of the peak's height, as many as a disc of that area
+            has further inside than the reach, at least ``LEAST_SHARE`` of them and the peak.
+        """
+        peak = float(scores[region].max())
+        level = max(self.floor, self.base + self.share * (peak - self.base))
+        half = region & (scores >= np.float64(min(level, peak)))
+        inside = scores[half]
+        radius = math.sqrt(inside.size / math.pi)
+        wanted = int(max(inside.size * max(0.0, 1.0 - self.reach / radius) ** 2, LEAST_SHARE * inside.size, 1.0))
+        lowest = np.partition(inside, inside.size - wanted)[inside.size - wanted]
+        return np.asarray(half & (scores >= lowest), dtype=np.bool_)
+
+
+def draw_extents(scores: Float32Array, seeds: BoolArray, outline: Outline) -> BoolArray:
+    """Draw the defects of a map.
+
+    Parameters
+    ----------
+    scores : ndarray of float32, shape (H, W)
+        Raw scores.
+    seeds : ndarray of bool, shape (H, W)
+        Pixels that only a defect has.
+    outline : Outline
+        Where a defect ends.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+        In every 8-connected component above the floor that holds a seed, the defect of its peak. A further seed that is
+        the highest as far as features reach, and lies further than that from what is drawn, is a defect of its own: a
+        weak one does not vanish beside a strong one. What falls off from the edge of a strong one is none.
+    """
+    drawn = np.zeros_like(seeds)
+    tops = np.zeros_like(seeds)
+    pending = [*_holding((scores > np.float64(outline.floor)) | seeds, seeds, (0, 0))]
+    for (x0, y0, x1, y1), region in pending:
+        here = slice(y0, y1), slice(x0, x1)
+        tops[here] |= _tops(scores[here], region, seeds[here], outline.reach)
+    while pending:
+        (x0, y0, x1, y1), region = pending.pop()
+        here = slice(y0, y1), slice(x0, x1)
+        own = region & tops[here]
+        beyond = region & (scores[here] <= scores[here][own].max())
+        if np.array_equal(beyond, region):
+            part = outline.draw(scores[here], region)
+            drawn[here] |= part
+            away = cv2.distanceTransform((~part).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) > outline.reach
+            beyond = region & away
+        pending += _holding(beyond, own, (x0, y0))
+    return drawn
+
+
+def _tops(scores: Float32Array, region: BoolArray, seeds: BoolArray, reach: float) -> BoolArray:
+    """Find the peak of a region, and its seeds that are as high as all of it in the square of the reach around them."""
+    inside = np.where(region, scores, np.float32(-np.inf))
+    side_px = 2 * int(reach) + 1
+    highest = inside >= cv2.dilate(inside, np.ones((side_px, side_px), dtype=np.uint8))
+    return np.asarray(region & ((seeds & highest) | (inside == inside.max())), dtype=np.bool_)
+
+
+def _holding(mask: BoolArray, points: BoolArray, origin: tuple[int, int]) -> Iterator[tuple[Box, BoolArray]]:
+    """Yield the 8-connected components that hold a point: the box, moved by the origin, and the pixels in it."""
+    found = mask & points
+    if not found.any():
+        return
+    components = find_components(mask)
+    for label in np.unique(components.labels[found]).tolist():
+        x0, y0, x1, y1 = components.boxes[label - 1]
+        moved = (x0 + origin[0], y0 + origin[1], x1 + origin[0], y1 + origin[1])
+        yield moved, components.labels[y0:y1, x0:x1] == label
