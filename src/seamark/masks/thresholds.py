@@ -232,7 +232,9 @@ def robust_fence(scores: Collection[float], k: float) -> float:
 
 
 def peaks_threshold(normal: SplitStatistics, settings: PeaksSettings) -> ThresholdRecord:
-    """Return median + k robust standard deviations of the highest scores of the normal images.
+    """Return the highest score of the normal images, images left out whose own one is odd among them.
+
+    Odd is what lies more than k robust standard deviations, 1.4826 times the median absolute deviation, above the median.
 
     Parameters
     ----------
@@ -244,7 +246,7 @@ def peaks_threshold(normal: SplitStatistics, settings: PeaksSettings) -> Thresho
     Returns
     -------
     ThresholdRecord
-        It promises nothing: that a peak is unusual does not say how rare it is.
+        It promises nothing: that no other normal image got higher does not say how rare it is.
 
     Raises
     ------
@@ -253,7 +255,9 @@ def peaks_threshold(normal: SplitStatistics, settings: PeaksSettings) -> Thresho
     """
     if refusal := settings.refusal(len(normal.images)):
         raise DataError(refusal)
-    value = robust_fence([image.maximum for image in normal.images], settings.k)
+    peaks = [image.maximum for image in normal.images]
+    fence = robust_fence(peaks, settings.k)
+    value = max(peak for peak in peaks if peak <= fence)
     return ThresholdRecord(rule="peaks", value=value, sees_test_images=False)
 
 

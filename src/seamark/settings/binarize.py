@@ -131,14 +131,15 @@ class ConformalSettings(Settings):
 
 
 class PeaksSettings(Settings):
-    """Threshold above the usual peak of a normal image, in robust statistics that one odd photograph cannot set."""
+    """Threshold that normal images reach, without the odd ones among them."""
 
     enabled: bool = Field(False, description="whether this rule contributes to the mask")
     k: float = Field(
-        2.0,
+        4.0,
         ge=0.0,
         le=100.0,
-        description="robust standard deviations (1.4826 MAD) of the peaks of normal images above their median",
+        description="the highest peak of normal images, odd ones left out: those more than so many robust standard "
+        "deviations (1.4826 MAD) above the median peak",
     )
 
     def refusal(self, count: int) -> str | None:

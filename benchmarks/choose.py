@@ -1,0 +1,79 @@
+"""The table that a setting is chosen by: every row scored on the category that had no part in choosing it.
+
+Reads the evaluations of a run and of its ablation, all rows with one setting for all categories, and prints for each row
+the refined SegF1 of every category on both private splits and their mean. Then every category in turn is left out: the
+row with the highest mean over the others, both splits alike, is scored on the one left out. Run:
+``python benchmarks/choose.py out/choose`` after
+``snakemake --cores all --configfile presets/own_photographs.yaml presets/choose.yaml data.yaml -- ablate``; the protocol
+is that of docs/results.md.
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from seamark.manifests.base import read_manifest
+from seamark.manifests.evaluation import EvaluationManifest, SubsetScores
+
+SPLITS = ("test_private", "test_private_mixed")
+Scores = npt.NDArray[np.float64]
+
+
+def row_folders(run: Path) -> Mapping[str, Path]:
+    """Return the folder of every row by name: the run's own first, then those of its variations."""
+    variations = sorted(path.parent for path in run.parent.glob(f"{run.name}+*/90_eval"))
+    return {run.name: run} | {folder.name.partition("+")[2]: folder for folder in variations}
+
+
+def seg_f1(folder: Path, category: str, stage: str) -> list[float]:
+    """Return SegF1 of the ``coarse`` or ``refined`` masks of a category on both private splits, 0..1."""
+    manifest = read_manifest(folder / "90_eval" / f"{category}.json", EvaluationManifest)
+    subsets: dict[str, SubsetScores] = {subset.split: subset for subset in manifest.subsets if subset.light == "all"}
+    return [getattr(subsets[split], stage).seg_f1 or 0.0 for split in SPLITS]
+
+
+def left_out(table: Scores) -> tuple[Scores, list[int]]:
+    """Leave every category out in turn.
+
+    Parameters
+    ----------
+    table : ndarray of float64, shape (rows, categories, splits)
+        SegF1, 0..1.
+
+    Returns
+    -------
+    tuple
+        Scores of each category under the row that is best on the others, shape (categories, splits), and these rows.
+    """
+    chosen = [int(np.delete(table, category, axis=1).mean(axis=(1, 2)).argmax()) for category in range(table.shape[1])]
+    return np.stack([table[row, category] for category, row in enumerate(chosen)]), chosen
+
+
+def line(name: str, scores: Scores, chosen: str = "") -> str:
+    """Return a row of the printed table: private/mixed of every category, then of their mean."""
+    cells = [f"{private:.3f}/{mixed:.3f}" for private, mixed in [*scores, scores.mean(axis=0)]]
+    return f"{name:28s} " + " ".join(f"{cell:>12s}" for cell in cells) + chosen
+
+
+def main() -> None:
+    """Print the table of coarse and of refined masks."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of the run, out/<run>")
+    folders = row_folders(parser.parse_args().run)
+    own = next(iter(folders.values()))
+    categories = sorted(path.stem for path in (own / "90_eval").glob("*.json"))
+    for stage in ("coarse", "refined"):
+        table = np.array([[seg_f1(folder, category, stage) for category in categories] for folder in folders.values()])
+        print(f"{stage + ', private/mixed':28s} " + " ".join(f"{category:>12s}" for category in [*categories, "mean"]))
+        for name, scores in zip(folders, table, strict=True):
+            print(line(name, scores))
+        scores, chosen = left_out(table)
+        print(line("chosen without the category", scores))
+        print("rows chosen: " + ", ".join(f"{c}: {list(folders)[r]}" for c, r in zip(categories, chosen, strict=True)))
+
+
+if __name__ == "__main__":
+    main()
