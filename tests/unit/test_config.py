@@ -38,16 +38,6 @@ def test_defaults_alone_are_valid():
     ("raw", "expected"),
     [
         ({"merge": {"blnd": "mean"}}, "merge.blnd: unknown key; did you mean blend?"),
-        (
-            {"merge": {"smooth_sigma_cells": 0.7}},
-            "merge: smooth_sigma_px and smooth_sigma_cells: 8 and 0.7 are two strengths; give one of them a number and "
-            "set the other to null",
-        ),
-        ({"merge": {"smooth_sigma_px": None}}, "smooth_sigma_px and smooth_sigma_cells: neither has a number"),
-        (
-            {"merge": {"method": "robis", "smooth_sigma_px": None, "smooth_sigma_cells": 0.7}},
-            "merge: smooth_sigma_cells 0.7: method robis blurs tiles as released; set smooth_sigma_cells to null",
-        ),
         ({"merg": {}}, "merg: unknown key; did you mean merge?"),
         ({"binarize": {"mean_std": {"K": 2}}}, "binarize.mean_std.K: unknown key; did you mean k?"),
         ({"grids": {"tile": {"windowpx": 3}}}, "grids.tile.windowpx: unknown key; did you mean window_px?"),
@@ -127,20 +117,6 @@ def test_defaults_alone_are_valid():
 )
 def test_each_problem_is_named_with_its_path(raw, expected):
     assert expected in problems_of(raw)
-
-
-@pytest.mark.parametrize(
-    ("merge", "smoothing"),
-    [
-        ({}, (8.0, None)),
-        ({"smooth_sigma_px": 5.5}, (5.5, None)),
-        ({"smooth_sigma_px": 5.5, "smooth_sigma_cells": None}, (5.5, None)),
-        ({"smooth_sigma_px": None, "smooth_sigma_cells": 0.7}, (None, 0.7)),
-    ],
-)
-def test_maps_are_smoothed_by_pixels_or_by_cells(merge, smoothing):
-    loaded = load_config({"merge": merge}).merge
-    assert (loaded.smooth_sigma_px, loaded.smooth_sigma_cells) == smoothing
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Settings of the merge stage."""
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from seamark.settings.base import Settings
 from seamark.settings.grid import GridSettings
@@ -46,14 +46,14 @@ class MergeSettings(Settings):
         8.0,
         ge=0.0,
         le=200.0,
-        description="Gaussian smoothing in image pixels, 0 for none (not used by robis); null: in cells",
+        description="Gaussian smoothing in image pixels, 0 for none (not used by robis); null: smooth_sigma_cells",
     )
-    smooth_sigma_cells: float | None = Field(
-        None,
+    smooth_sigma_cells: float = Field(
+        0.7,
         ge=0.0,
         le=10.0,
-        description="Gaussian smoothing in cells of each detector's tile maps, as large as they lie in the image; "
-        "null: in pixels",
+        description="Gaussian smoothing in cells of each member's tile maps, as large as they lie in the image, where "
+        "smooth_sigma_px is null",
     )
     alpha: float | None = Field(
         None,
@@ -63,21 +63,6 @@ class MergeSettings(Settings):
         "scored anew for it",
     )
     robis: RobisMergeSettings = Field(default_factory=RobisMergeSettings)
-
-    @model_validator(mode="after")
-    def _smoothed_in_one_unit(self) -> Self:
-        px, cells = self.smooth_sigma_px, self.smooth_sigma_cells
-        if self.method == "robis" and cells is not None:
-            raise ValueError(
-                f"smooth_sigma_cells {cells:g}: method robis blurs tiles as released; set smooth_sigma_cells to null, "
-                "or method to exact"
-            )
-        if self.method == "exact" and (px is None) == (cells is None):
-            both = "neither has a number" if px is None else f"{px:g} and {cells:g} are two strengths"
-            raise ValueError(
-                f"smooth_sigma_px and smooth_sigma_cells: {both}; give one of them a number and set the other to null"
-            )
-        return self
 
     @property
     def stretched(self) -> bool:
