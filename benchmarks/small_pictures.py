@@ -92,6 +92,8 @@ def compare(large: Path, small: Path, truth_root: Path, folder: Path) -> list[di
     rows: list[dict[str, object]] = []
     for category in sorted(path.name for path in (small / "45_fused").iterdir()):
         for split in SPLITS:
+            if not (small / "45_fused" / category / f"{split}.json").exists():
+                continue
             narrow = truths(small, category, split, folder / "truth")
             wide = {name: mask for name, mask in narrow.items() if narrowest_px(mask) >= NARROWEST_PX}
             full = {name: mask for name, mask in truths(large, category, split, truth_root).items() if name in wide}
