@@ -1,11 +1,10 @@
 """The table that a setting is chosen by: every row scored on the category that had no part in choosing it.
 
-Reads the evaluations of a run and of its ablation, all rows with one setting for all categories, and prints for each row
-the refined SegF1 of every category on both private splits and their mean. Then every category in turn is left out: the
-row with the highest mean over the others, both splits alike, is scored on the one left out. Run:
-``python benchmarks/choose.py out/choose`` after
-``snakemake --cores all --configfile presets/own_photographs.yaml presets/choose.yaml data.yaml -- ablate``; the protocol
-is that of docs/results.md.
+Reads the evaluations of a run and of its ablation, all rows with one setting for all categories, and prints of each row
+SegF1 of every category on both private splits and their mean. Then every category in turn is left out: the row with the
+highest mean over the others, both splits alike, is scored on the one left out. Run:
+``python benchmarks/choose.py out/choose`` after ``snakemake --cores all --configfile presets/own_photographs.yaml
+presets/choose.yaml data.yaml -- ablate``; the protocol is that of docs/results.md.
 """
 
 import argparse

@@ -89,7 +89,10 @@ def test_the_flank_of_a_strong_defect_is_no_second_one():
     truth = disc(120, 160, 10)
     away = cv2.distanceTransform((~truth).astype(np.uint8), cv2.DIST_L2, 5)
     scores = (40.0 * np.exp(-away / 30.0)).astype(np.float32)
-    assert np.count_nonzero(cv2.dilate(drawn(scores).astype(np.uint8), np.ones((5, 5), np.uint8))) < (scores > SEED).sum() / 4
+    assert (
+        np.count_nonzero(cv2.dilate(drawn(scores).astype(np.uint8), np.ones((5, 5), np.uint8)))
+        < (scores > SEED).sum() / 4
+    )
     assert cv2.connectedComponents(drawn(scores).astype(np.uint8))[0] == 2
 
 

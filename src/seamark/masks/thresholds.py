@@ -234,7 +234,8 @@ def robust_fence(scores: Collection[float], k: float) -> float:
 def peaks_threshold(normal: SplitStatistics, settings: PeaksSettings) -> ThresholdRecord:
     """Return the highest score of the normal images, images left out whose own one is odd among them.
 
-    Odd is what lies more than k robust standard deviations, 1.4826 times the median absolute deviation, above the median.
+    Odd is what lies more than k robust standard deviations (1.4826 times the median absolute deviation) above the
+    median.
 
     Parameters
     ----------

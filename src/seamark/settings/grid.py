@@ -22,8 +22,8 @@ class GridSettings(Settings):
         1024,
         ge=1,
         le=16384,
-        description="side of the square window in image pixels (not used by whole); even: the image's shorter side where "
-        "that is less, so 16384 sees the whole of it",
+        description="side of the square window in image pixels (not used by whole); even: the image's shorter side "
+        "where that is less, so 16384 sees the whole of it",
     )
     overlap: float = Field(
         0.1, ge=0.0, lt=1.0, description="share of the window that neighbouring tiles have in common"
