@@ -271,3 +271,16 @@ def test_refine_refuses_changed_masks_and_photographs(coarse_tree):
     mask.write_bytes(mask.read_bytes()[:40])
     with pytest.raises(ManifestError, match="000_regular"):
         stage("refine")(refine_job(coarse_tree))
+
+
+def test_masks_that_are_all_empty_are_told_in_terminal_log_and_manifest(tree, capsys, caplog):
+    calibrate(tree)
+    with caplog.at_level("INFO", logger="seamark"):
+        stage("binarize")(binarize_job(tree, {"mean_std": {"k": 99.0}}))
+    (warning,) = read_manifest(tree / "coarse" / "test_public.json", MasksManifest).warnings
+    assert warning.photograph in SPLITS["validation"]
+    assert warning.text.startswith("rice test_public: every mask is empty: threshold of mean_std ")
+    assert f"warning: {warning.text}\n" in capsys.readouterr().err
+    assert f"warning: {warning.text}" in caplog.messages
+    stage("binarize")(binarize_job(tree, {"mean_std": {"k": 99.0}}, split="validation"))
+    assert not read_manifest(tree / "coarse" / "validation.json", MasksManifest).warnings

@@ -41,8 +41,12 @@ class Outline:
     share: float
     reach: float
 
+    def level(self, peak: float) -> np.float64:
+        """Return the score down to which the defect of a peak is seen, its surroundings included."""
+        return np.float64(min(max(self.floor, self.base + self.share * (peak - self.base)), peak))
+
     def draw(self, scores: Float32Array, region: BoolArray) -> BoolArray:
-        """Draw the defect that the highest peak of a region belongs to.
+        """Draw the defect of the peak of a region.
 
         Parameters
         ----------
@@ -54,12 +58,10 @@ class Outline:
         Returns
         -------
         ndarray of bool, shape (H, W)
-            The highest-scoring pixels of what rises to the share of the peak's height, as many as a disc of that area
+            Of what rises to the level of the peak, the pixels with the highest scores: as many as a disc of that area
             has further inside than the reach, at least ``LEAST_SHARE`` of them and the peak.
         """
-        peak = float(scores[region].max())
-        level = max(self.floor, self.base + self.share * (peak - self.base))
-        half = region & (scores >= np.float64(min(level, peak)))
+        half = region & (scores >= self.level(float(scores[region].max())))
         inside = scores[half]
         radius = math.sqrt(inside.size / math.pi)
         wanted = int(max(inside.size * max(0.0, 1.0 - self.reach / radius) ** 2, LEAST_SHARE * inside.size, 1.0))
@@ -96,20 +98,26 @@ def draw_extents(scores: Float32Array, seeds: BoolArray, outline: Outline) -> Bo
         (x0, y0, x1, y1), region = pending.pop()
         here = slice(y0, y1), slice(x0, x1)
         own = region & tops[here]
-        beyond = region & (scores[here] <= scores[here][own].max())
-        if np.array_equal(beyond, region):
-            part = outline.draw(scores[here], region)
-            drawn[here] |= part
-            away = cv2.distanceTransform((~part).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) > outline.reach
-            beyond = region & away
-        pending += _holding(beyond, own, (x0, y0))
+        part = outline.draw(scores[here], _without_flanks(scores[here], region, own, outline))
+        drawn[here] |= part
+        away = cv2.distanceTransform((~part).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) > outline.reach
+        pending += _holding(region & away, own, (x0, y0))
     return drawn
+
+
+def _without_flanks(scores: Float32Array, region: BoolArray, tops: BoolArray, outline: Outline) -> BoolArray:
+    """Cut a region to the surroundings of its highest top, if what rises above that is the flank of another defect."""
+    top = scores[tops].max()
+    if scores[region].max() == top:
+        return region
+    labels = find_components(region & (scores <= top) & (scores >= outline.level(float(top)))).labels
+    return np.asarray(labels == labels[tops & (scores == top)][0], dtype=np.bool_)
 
 
 def _tops(scores: Float32Array, region: BoolArray, seeds: BoolArray, reach: float) -> BoolArray:
     """Find the peak of a region, and its seeds that are as high as all of it in the square of the reach around them."""
     inside = np.where(region, scores, np.float32(-np.inf))
-    side_px = 2 * int(reach) + 1
+    side_px = 2 * max(1, int(reach)) + 1
     highest = inside >= cv2.dilate(inside, np.ones((side_px, side_px), dtype=np.uint8))
     return np.asarray(region & ((seeds & highest) | (inside == inside.max())), dtype=np.bool_)
 
