@@ -32,13 +32,25 @@ CONFIG = {
             "max_steps": 4,
             "batch_size": 2,
             "warmup_steps": 1,
+            "heads": 8,
+            "token_share": 0.1,
+            "outlier_share": 0.3,
+            "learning_rate": 0.002,
+            "gradient_clip": 1.0,
+            "feature_cache_mb": 500,
+            "augmentation": {"frozen_variants": 1},
             "checkpoint_every_s": 0.0,
         },
     },
     "merge": {"smooth_sigma_px": 2.0},
-    "light_variants": {"train_variants": 0},
-    "binarize": {"mean_std": {"enabled": True, "k": 3.0}, "quantile": {"enabled": False}},
-    "fuse": {"members": ["inp_former"]},
+    "light_variants": {"train_variants": 0, "validation_variants": 0},
+    "binarize": {
+        "normal": "validation",
+        "mean_std": {"enabled": True, "k": 3.0},
+        "peaks": {"enabled": False},
+        "extent": {"enabled": False},
+    },
+    "fuse": {"members": ["inp_former"], "level_borders": False},
 }
 
 
