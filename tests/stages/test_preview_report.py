@@ -221,7 +221,7 @@ def test_a_warning_of_masks_stands_by_the_thresholds_with_the_photograph(tmp_pat
     path = run.path("60_coarse", "grey", "test_private")
     warning = MaskWarning(text="one <sets> it", photograph="001_regular", photograph_split="validation")
     write_manifest(path, read_manifest(path, MasksManifest).model_copy(update={"warnings": (warning,)}))
-    text, page = run.report()
+    text, _ = run.report()
     thresholds = re.search(r'<section id="thresholds">.*?</section>', text, flags=re.DOTALL)[0]
     assert "<b>Look at 001_regular.</b> one &lt;sets&gt; it" in thresholds
     (shown,) = re.findall(r'<img src="([^"]+)"', thresholds)
