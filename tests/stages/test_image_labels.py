@@ -15,10 +15,15 @@ from seamark.files.images import write_mask
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.evaluation import EvaluationManifest
 from seamark.manifests.index import IndexManifest
+from seamark.manifests.masks import MasksManifest, MaskWarning
 from seamark.planning.outcome import print_outcome
 from seamark.running.job import Job
 
 EMPTY, MARKED = "bad/001_regular", "good/000_regular"
+MADE = {
+    "evaluate": ["out/run/90_eval/grey.json"],
+    "binarize": ["out/run/60_coarse/grey/test_public.json", "out/run/60_coarse/grey/test_private.json"],
+}
 OF_PIXELS = ("auc_pro", "pixel_auroc", "pixel_ap", "iap", "iap_at_recall", "coarse_seg_f1", "refined_seg_f1")
 OF_PIXELS += ("oracle_seg_f1", "recall_below_100_px")
 CASES = {
@@ -85,10 +90,16 @@ def test_labels_decide_image_scores_and_only_masks_that_agree_decide_the_others(
     nothing = {
         "expected": dict,
         "settings": lambda _: lambda _: {},
-        "made": lambda _: lambda _: ["out/run/90_eval/grey.json"],
+        "made": lambda stage, split="": lambda _: MADE[stage],
     }
+    coarse = run.path("60_coarse", "grey", "test_public")
+    warning = MaskWarning(text="grey: look at 000", photograph="000", photograph_split="validation")
+    warned = read_manifest(coarse, MasksManifest).model_copy(update={"warnings": (warning,)})
+    for path in (coarse, run.path("60_coarse", "grey", "test_private")):
+        write_manifest(path, warned)
     print_outcome(SimpleNamespace(name="run", out="out/run", **nothing), stream)
     assert "grey test_public: 2 of 4 images" in stream.getvalue()
+    assert stream.getvalue().count("\nwarning: grey: look at 000\n") == 1
 
 
 def test_runs_without_masks_are_compared_by_scores_of_images(tmp_path):

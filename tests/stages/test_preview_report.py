@@ -15,7 +15,7 @@ from seamark.errors import DataError, ManifestError
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.evaluation import EvaluationManifest
 from seamark.manifests.maps import MapsManifest
-from seamark.manifests.masks import MasksManifest
+from seamark.manifests.masks import MasksManifest, MaskWarning
 from seamark.manifests.plots import PlotsManifest
 from seamark.manifests.preview import PreviewManifest
 from seamark.manifests.ranking import QuantileFit
@@ -213,6 +213,20 @@ def test_report_refuses_previews_of_images_that_have_no_mask(tmp_path):
     write_manifest(path, masks.model_copy(update={"masks": masks.masks[:1]}))
     with pytest.raises(ManifestError, match=r"test_private\.json: image 001_regular.*has no mask"):
         run.report()
+
+
+def test_a_warning_of_masks_stands_by_the_thresholds_with_the_photograph(tmp_path):
+    run = SmallRun(tmp_path, categories=("grey",), images=2)
+    run.lists["preview"] = [run.preview("grey", split) for split in SPLITS]
+    path = run.path("60_coarse", "grey", "test_private")
+    warning = MaskWarning(text="one <sets> it", photograph="001_regular", photograph_split="validation")
+    write_manifest(path, read_manifest(path, MasksManifest).model_copy(update={"warnings": (warning,)}))
+    text, _ = run.report()
+    thresholds = re.search(r'<section id="thresholds">.*?</section>', text, flags=re.DOTALL)[0]
+    assert "<b>Look at 001_regular.</b> one &lt;sets&gt; it" in thresholds
+    (shown,) = re.findall(r'<img src="([^"]+)"', thresholds)
+    assert unquote(shown) == "../80_preview/grey/validation/001_regular.jpg"
+    assert ">60_coarse/grey/test_private.json</a>" in thresholds
 
 
 def test_every_section_names_its_files(finished):
