@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from seamark.errors import ManifestError
@@ -20,7 +19,15 @@ from seamark.manifests.masks import MaskRecord, MaskWarning, ThresholdRecord
 from seamark.maps.calibration import Calibrations
 from seamark.maps.normal_statistics import normal_photographs, normal_statistics
 from seamark.maps.stored import load_map
-from seamark.masks.components import drop_small, erode_scores, grow_components, open_scores, resize_mask, trim_halos
+from seamark.masks.components import (
+    drop_small,
+    enlarge_map,
+    erode_scores,
+    grow_components,
+    open_scores,
+    resize_mask,
+    trim_halos,
+)
 from seamark.masks.extents import Outline, draw_extents
 from seamark.masks.mebin import SCALE
 from seamark.masks.stored import save_mask
@@ -34,27 +41,6 @@ from seamark.masks.thresholds import (
 )
 from seamark.masks.warnings import mask_warnings
 from seamark.settings.binarize import BinarizeSettings
-
-
-def enlarge_map(scores: Float32Array, shape: tuple[int, int]) -> Float32Array:
-    """Bring a map to image size, bilinearly with half-pixel centres.
-
-    Parameters
-    ----------
-    scores : ndarray of float32, shape (h, w)
-        Scores.
-    shape : tuple of int
-        Height and width of the image.
-
-    Returns
-    -------
-    ndarray of float32, shape (H, W)
-        The enlarged map; the map itself when it has this size already.
-    """
-    if scores.shape == shape:
-        return scores
-    enlarged = cv2.resize(scores, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
-    return enlarged.astype(np.float32, copy=False)
 
 
 def _largest_float32(threshold: float) -> np.float32:

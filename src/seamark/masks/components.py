@@ -174,6 +174,27 @@ def resize_mask(mask: BoolArray, shape: tuple[int, int]) -> BoolArray:
     return np.asarray(resized.view(np.bool_), dtype=np.bool_)
 
 
+def enlarge_map(scores: Float32Array, shape: tuple[int, int]) -> Float32Array:
+    """Bring a map to image size, bilinearly with half-pixel centres.
+
+    Parameters
+    ----------
+    scores : ndarray of float32, shape (h, w)
+        Scores.
+    shape : tuple of int
+        Height and width of the image.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+        The enlarged map; the map itself when it has this size already.
+    """
+    if scores.shape == shape:
+        return scores
+    enlarged = cv2.resize(scores, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    return enlarged.astype(np.float32, copy=False)
+
+
 def fill_holes(mask: BoolArray) -> BoolArray:
     """Fill background that no 4-connected path joins to the outside (docs/methods/robis.md#sam-refinement, step 7).
 

@@ -17,8 +17,7 @@ from seamark.manifests.index import IndexManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MaskRecord, MasksManifest
 from seamark.maps.stored import load_map
-from seamark.masks.binarize import enlarge_map
-from seamark.masks.components import choose_largest, fill_holes, find_components, resize_mask
+from seamark.masks.components import choose_largest, enlarge_map, fill_holes, find_components, resize_mask
 from seamark.masks.evidence import bears_out
 from seamark.masks.grabcut import GrabCut
 from seamark.masks.guided import GuidedFilter
