@@ -73,7 +73,7 @@ class Evaluated:
         return ScoreCounts.pooled(evaluate_image(image, grids=()).scores for image in images)
 
     def rows(self, fused: Path) -> list[Row]:
-        """Return a row per map of a split, that of the fusion last; none without several members or without a defect."""
+        """Return a row per map of a split, that of the fusion last; none without several members or a defect."""
         maps = {**self.members(fused), FUSION: fused}
         counted = {name: self.counts(path) for name, path in maps.items()} if len(maps) > 2 else {}
         if not any(counts.regions for counts in counted.values()):
