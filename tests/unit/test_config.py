@@ -39,11 +39,9 @@ def test_defaults_alone_are_valid():
     [
         ({"merge": {"blnd": "mean"}}, "merge.blnd: unknown key; did you mean blend?"),
         (
-            {"merge": {"smooth_sigma_cells": 0.7}},
-            "merge: smooth_sigma_px and smooth_sigma_cells: 8 and 0.7 are two strengths; give one of them a number and "
-            "set the other to null",
+            {"merge": {"smooth_sigma_px": None}},
+            "merge: smooth_sigma_px and smooth_sigma_cells are null; give one of them a number, 0 for none",
         ),
-        ({"merge": {"smooth_sigma_px": None}}, "smooth_sigma_px and smooth_sigma_cells: neither has a number"),
         (
             {"merge": {"method": "robis", "smooth_sigma_px": None, "smooth_sigma_cells": 0.7}},
             "merge: smooth_sigma_cells 0.7: method robis blurs tiles as released; set smooth_sigma_cells to null",
@@ -92,18 +90,15 @@ def test_each_problem_is_named_with_its_path(raw, expected):
     assert expected in problems_of(raw)
 
 
+BY_CELLS = {"merge": {"smooth_sigma_px": None, "smooth_sigma_cells": 0.7}}
+
+
 @pytest.mark.parametrize(
-    ("merge", "smoothing"),
-    [
-        ({}, (8.0, None)),
-        ({"smooth_sigma_px": 5.5}, (5.5, None)),
-        ({"smooth_sigma_px": 5.5, "smooth_sigma_cells": None}, (5.5, None)),
-        ({"smooth_sigma_px": None, "smooth_sigma_cells": 0.7}, (None, 0.7)),
-    ],
+    "later", [{"smooth_sigma_px": 5.5}, {"smooth_sigma_px": 8.0, "method": "robis"}, {"smooth_sigma_cells": 0.0}]
 )
-def test_maps_are_smoothed_by_pixels_or_by_cells(merge, smoothing):
-    loaded = load_config({"merge": merge}).merge
-    assert (loaded.smooth_sigma_px, loaded.smooth_sigma_cells) == smoothing
+def test_what_says_how_pixels_are_smoothed_can_follow_smoothing_by_cells(later):
+    merge = load_config(deep_merge(BY_CELLS, {"merge": later})).merge
+    assert merge.smooth_sigma_px == later.get("smooth_sigma_px")
 
 
 @pytest.mark.parametrize(

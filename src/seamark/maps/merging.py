@@ -59,10 +59,10 @@ class TileAxis:
 
     def sigma_px(self, settings: MergeSettings) -> float:
         """Gaussian smoothing in image px; the windows of an axis are equally long."""
-        if settings.smooth_sigma_cells is None:
-            return settings.smooth_sigma_px or 0.0
+        if settings.smooth_sigma_px is not None:
+            return settings.smooth_sigma_px
         start, end = self.spans[0]
-        return settings.smooth_sigma_cells * self.stride_px * (end - start) / self.input_px
+        return (settings.smooth_sigma_cells or 0.0) * self.stride_px * (end - start) / self.input_px
 
 
 def _blend_weights(position: Float64Array, blend: str) -> Float64Array:

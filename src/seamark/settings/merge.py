@@ -52,8 +52,8 @@ class MergeSettings(Settings):
         None,
         ge=0.0,
         le=10.0,
-        description="Gaussian smoothing in cells of each detector's tile maps, as large as they lie in the image; "
-        "null: in pixels",
+        description="where smooth_sigma_px is null: Gaussian smoothing in cells of each detector's tile maps, as large "
+        "as they lie in the image",
     )
     alpha: float | None = Field(
         None,
@@ -65,17 +65,13 @@ class MergeSettings(Settings):
     robis: RobisMergeSettings = Field(default_factory=RobisMergeSettings)
 
     @model_validator(mode="after")
-    def _smoothed_in_one_unit(self) -> Self:
-        px, cells = self.smooth_sigma_px, self.smooth_sigma_cells
-        if self.method == "robis" and cells is not None:
+    def _smoothing_has_a_unit(self) -> Self:
+        if self.smooth_sigma_px is None and self.smooth_sigma_cells is None and self.method == "exact":
+            raise ValueError("smooth_sigma_px and smooth_sigma_cells are null; give one of them a number, 0 for none")
+        if self.smooth_sigma_px is None and self.smooth_sigma_cells is not None and self.method == "robis":
             raise ValueError(
-                f"smooth_sigma_cells {cells:g}: method robis blurs tiles as released; set smooth_sigma_cells to null, "
-                "or method to exact"
-            )
-        if self.method == "exact" and (px is None) == (cells is None):
-            both = "neither has a number" if px is None else f"{px:g} and {cells:g} are two strengths"
-            raise ValueError(
-                f"smooth_sigma_px and smooth_sigma_cells: {both}; give one of them a number and set the other to null"
+                f"smooth_sigma_cells {self.smooth_sigma_cells:g}: method robis blurs tiles as released; set "
+                "smooth_sigma_cells to null, or method to exact"
             )
         return self
 
