@@ -97,6 +97,7 @@ def test_a_block_that_only_one_category_has_is_named():
     [
         {"refine": {"sam": {"model": "vit_h"}}},
         {"merge": {"robis": {"align_corners": False}}},
+        {"merge": {"smooth_sigma_cells": 0.7}},
         {"binarize": {"mebin": {"erode_px": 3}}},
         {"detectors": {"inp_former": {"feature_cache_mb": 9, "checkpoint_every_s": 1.0}}},
         {"detectors": {"feature_bank": {"bank_size": 7}}},

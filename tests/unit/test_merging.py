@@ -221,7 +221,7 @@ def test_smoothing_by_cells_follows_window_and_grid(grid, size, sigma_px, scale)
     for coordinates, sigma in zip(coordinate_tiles(boxes, 8), sigma_px, strict=True):
         waves = np.sin(coordinates / np.float32(9.0))  # along one axis alone
         in_cells = merged(waves, smooth_sigma_px=None, smooth_sigma_cells=0.7)
-        assert np.abs(in_cells - merged(waves, smooth_sigma_px=sigma)).max() < 1e-6
+        assert np.abs(in_cells - merged(waves, smooth_sigma_px=sigma, smooth_sigma_cells=0.7)).max() < 1e-6
         assert np.abs(in_cells - merged(waves, smooth_sigma_px=0.0)).max() > 0.02
 
 

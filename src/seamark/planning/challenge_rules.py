@@ -198,7 +198,9 @@ def _without_cost(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _effective_merge(config: Config) -> dict[str, Any]:
-    unused = {"robis"} if config.merge.method == "exact" else {"blend", "smooth_sigma_px"}
+    unused = {"robis"} if config.merge.method == "exact" else {"blend", "smooth_sigma_px", "smooth_sigma_cells"}
+    if config.merge.smooth_sigma_px is not None:
+        unused |= {"smooth_sigma_cells"}
     return config.merge.model_dump(mode="json", exclude=unused)
 
 
