@@ -142,16 +142,16 @@ def test_a_map_of_any_scale_gives_the_extent_in_image_pixels(at):
     assert f1(mask, truth) > 0.95
     assert [(one.rule, one.normal) for one in thresholds] == [("peaks", "validation"), ("extent", "validation")]
     assert thresholds[1].value == 1.0
-    assert thresholds[0].value == pytest.approx(3.0 + 2.0 * 1.4826 * 1.0)
+    assert thresholds[0].value == pytest.approx(2.0 + 0.9 * (3.0 - 2.0))
 
 
 def test_the_floor_is_never_above_the_lowest_threshold_and_united_rules_give_the_seeds():
-    scores = lifted(disc(120, 80, 30), 9.0) + lifted(disc(120, 240, 30), 4.0)
+    scores = lifted(disc(120, 80, 30), 9.0) + lifted(disc(120, 240, 30), 2.5)
     settings = BinarizeSettings.model_validate(
-        {"mean_std": {"k": 1.0}, "peaks": {"enabled": True, "k": 3.0}, "extent": {"enabled": True}}
+        {"mean_std": {"k": 0.5}, "peaks": {"enabled": True}, "extent": {"enabled": True}}
     )
     mask, thresholds = binarize_map(scores, SHAPE, context_of(3.5, 0.0), settings)
-    assert {one.rule: one.value for one in thresholds}["extent"] == 3.0  # mean 1 and std 2
+    assert {one.rule: one.value for one in thresholds}["extent"] == 2.0  # mean 1 and std 2
     assert mask[:, :160].any()
     assert mask[:, 160:].any()
     alone = settings.model_copy(update={"mean_std": settings.mean_std.model_copy(update={"enabled": False})})
@@ -165,3 +165,13 @@ def test_a_component_is_as_large_as_its_disc_without_the_reach():
     mask = drawn(scores)
     assert wanted <= np.count_nonzero(mask) <= wanted + 8  # ties at the cut
     assert scores[mask].min() >= scores[disc(120, 160, 50) & ~mask].max()
+
+
+def test_what_hardly_exceeds_the_threshold_stays_small():
+    hill = np.exp(-((rows - 120) ** 2 + (columns - 160) ** 2) / 5000.0)
+    areas = {}
+    for depth in (3.0, 1000.0):
+        outline = Outline(floor=1.0, base=0.0, share=0.45, reach=0.0, threshold=SEED, depth=depth)
+        areas[depth] = [np.count_nonzero(drawn(height * SEED * hill, outline)) for height in (1.01, 1.1, 2.0)]
+    assert 0 < areas[3.0][0] < areas[3.0][1] < areas[3.0][2] == areas[1000.0][2]
+    assert areas[3.0][0] < areas[1000.0][0] / 10

@@ -148,8 +148,9 @@ def test_variants_of_a_photograph_count_once_with_their_highest_peak(choice, pea
 
 def test_normal_images_set_what_is_reached_and_an_odd_one_does_not():
     peaks = [4.0, 5.0, 7.0, 6.0, 5.5]
-    assert peaks_threshold(normal(peaks), PeaksSettings(enabled=True, k=4.0)).value == 7.0
-    rule = PeaksSettings(enabled=True, k=2.0)
+    assert peaks_threshold(normal(peaks), PeaksSettings(enabled=True, k=4.0, q=1.0)).value == 7.0
+    assert peaks_threshold(normal(peaks), PeaksSettings(enabled=True, k=4.0, q=0.5)).value == 5.5
+    rule = PeaksSettings(enabled=True, k=2.0, q=1.0)
     record = peaks_threshold(normal(peaks), rule)
     assert record.value == 6.0
     assert (record.rule, record.promised_image_rate, record.sees_test_images) == ("peaks", None, False)

@@ -150,6 +150,8 @@ def _drawn(
         base=median_quantile(context.normal, 0.5),
         share=extent.share,
         reach=extent.reach_px * math.sqrt(canvas.size / (shape[0] * shape[1])),
+        threshold=lowest.value or 0.0,
+        depth=extent.depth,
     )
     return resize_mask(draw_extents(canvas, seeds, outline), shape), (*thresholds, floor)
 

@@ -34,16 +34,24 @@ class Outline:
         Height of the outline, features' reach included, as a share of that of the peak, 0..1.
     reach : float
         How far beyond the defect that outline lies, in pixels of the map that is drawn on.
+    threshold : float
+        Score that seeds exceed, in the unit of the scores.
+    depth : float
+        How far below the threshold an outline may lie, in multiples of what the peak rises above it: a component that
+        hardly exceeds the threshold stays small, and none jumps from nothing to large where it comes to exceed it.
     """
 
     floor: float
     base: float
     share: float
     reach: float
+    threshold: float = -math.inf
+    depth: float = 3.0
 
     def level(self, peak: float) -> np.float64:
         """Return the score down to which the defect of a peak is seen, its surroundings included."""
-        return np.float64(min(max(self.floor, self.base + self.share * (peak - self.base)), peak))
+        deepest = self.threshold - self.depth * max(0.0, peak - self.threshold)
+        return np.float64(min(max(self.floor, deepest, self.base + self.share * (peak - self.base)), peak))
 
     def draw(self, scores: Float32Array, region: BoolArray) -> BoolArray:
         """Draw the defect of the peak of a region.

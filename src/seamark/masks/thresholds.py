@@ -232,7 +232,7 @@ def robust_fence(scores: Collection[float], k: float) -> float:
 
 
 def peaks_threshold(normal: SplitStatistics, settings: PeaksSettings) -> ThresholdRecord:
-    """Return the highest score of the normal images, images left out whose own one is odd among them.
+    """Return a quantile of the highest scores of the normal images, without those whose own one is odd.
 
     Odd is what lies more than k robust standard deviations (1.4826 times the median absolute deviation) above the
     median.
@@ -242,12 +242,12 @@ def peaks_threshold(normal: SplitStatistics, settings: PeaksSettings) -> Thresho
     normal : SplitStatistics
         Statistics of normal images, at least three; every variant counts as an image.
     settings : PeaksSettings
-        k.
+        k and the share.
 
     Returns
     -------
     ThresholdRecord
-        It promises nothing: that no other normal image got higher does not say how rare it is.
+        It promises nothing: what is left out could have been a rare normal image.
 
     Raises
     ------
@@ -258,7 +258,7 @@ def peaks_threshold(normal: SplitStatistics, settings: PeaksSettings) -> Thresho
         raise DataError(refusal)
     peaks = [image.maximum for image in normal.images]
     fence = robust_fence(peaks, settings.k)
-    value = max(peak for peak in peaks if peak <= fence)
+    value = float(np.quantile([peak for peak in peaks if peak <= fence], settings.q))
     return ThresholdRecord(rule="peaks", value=value, sees_test_images=False)
 
 

@@ -138,9 +138,10 @@ class PeaksSettings(Settings):
         4.0,
         ge=0.0,
         le=100.0,
-        description="the highest peak of normal images, odd ones left out: those more than so many robust standard "
-        "deviations (1.4826 MAD) above the median peak",
+        description="normal images whose peak lies more than so many robust standard deviations (1.4826 MAD) above the "
+        "median peak are odd and left out",
     )
+    q: float = Field(0.9, ge=0.0, le=1.0, description="share of the peaks of the others up to the threshold")
 
     def refusal(self, count: int) -> str | None:
         """Return why so many normal images are too few, or None if they suffice."""
@@ -173,6 +174,12 @@ class ExtentSettings(Settings):
         ge=0.0,
         le=1024.0,
         description="how far beyond a defect that outline lies in image pixels; each component is made tighter by it",
+    )
+    depth: float = Field(
+        3.0,
+        ge=0.0,
+        le=1000.0,
+        description="how far below the threshold an outline may lie, in multiples of what the peak rises above it",
     )
 
     @field_validator("floor_quantile")
