@@ -197,7 +197,7 @@ STAGES: Mapping[str, Stage] = {
         kind="masks:MasksManifest",
         reads="fuse calibrate calibrate:thresholds",
         params="binarize",
-        memory=StageMemory(80.0, per_megapixel=9.0),
+        memory=StageMemory(80.0, per_megapixel=12.0),
     ),
     "refine": Stage(
         _files("out/{place}/70_refined/{category}/{split}.json"),
