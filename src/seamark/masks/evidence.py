@@ -16,13 +16,13 @@ import numpy as np
 
 from seamark.files.images import BoolArray, Float32Array
 
-CORE_SHARE = 0.1
+CORE_SHARE = 0.25
 """The core of a component: this share of its pixels, those of the highest scores."""
 
 HIGH_LEVEL = 0.6
 """A component lies high if its lowest score is above this share of its peak, both as heights above the usual score."""
 
-HIGH_CORE_SHARE = 0.25
+HIGH_CORE_SHARE = 0.5
 """The core of a component that lies high."""
 
 CORE_KEPT = 0.9
