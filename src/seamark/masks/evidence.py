@@ -16,7 +16,7 @@ import numpy as np
 
 from seamark.files.images import BoolArray, Float32Array
 
-CORE_SHARE = 0.1
+CORE_SHARE = 0.25
 """The core of a component: this share of its pixels, those of the highest scores."""
 
 HIGH_LEVEL = 0.6
