@@ -57,7 +57,6 @@ def of(member, **settings):
             "detectors.pfadseg trains on at least 2 tiles",
         ),
         ("constant", {"demo": {"validation": 1}, "binarize": {"evt": {"enabled": True}}}, "binarize.evt.enabled: "),
-        ("constant", {"demo": {"validation": 2}, "binarize": {"peaks": {"enabled": True}}}, "binarize.peaks.enabled: "),
         (None, {"binarize": {"extent": {"enabled": True}, "peak_share": 0.5}}, "peak_share to 0, or extent.enabled to"),
         (None, {"binarize": {"extent": {"floor_quantile": 0.97}}}, "binarize.extent.floor_quantile: 0.97 is not"),
         (
@@ -65,8 +64,8 @@ def of(member, **settings):
             {"demo": {"validation": 1}, "overrides": {"*/test_public": {"binarize": {"conformal": {"enabled": True}}}}},
             "binarize.conformal.alpha 0.2 needs at least 4 normal images, there are 1",
         ),
-        (None, {"overrides": {"woven": {"detectors": {"inp_former": {"layers": [9]}}}}}, "detectors.inp_former.layers"),
-        (None, {"ablate": {"deep": of("inp_former", layers=[9])}}, "deep: detectors.inp_former.layers: "),
+        (None, {"overrides": {"woven": {"detectors": {"bank_tile": {"layers": [9]}}}}}, "detectors.bank_tile.layers"),
+        (None, {"ablate": {"deep": of("bank_tile", layers=[9])}}, "deep: detectors.bank_tile.layers: "),
         (None, {"data": {"root": "data/{demo}"}}, "choose a folder without these"),
         (None, {"data": {"root": "data/<demo>"}}, "choose a folder without these"),
         (None, {"calibrate": {"quantiles": [0.5, 0.99999999]}}, "0.99999999 would be 1: round it"),

@@ -115,7 +115,7 @@ def test_the_comparison_of_detectors_has_every_detector_but_the_constant_one(roo
     rows = variations(plan(root, {}, "compare_detectors"))
     members = {name: row.config.fuse.members for name, row in rows.items()}
     assert {member for listed in members.values() for member in listed} == {
-        "inp_former", "feature_bank", "urd", "aurd", "pfadseg", "aand", "efficientad",
+        "bank_tile", "bank_picture", "inp_former", "feature_bank", "urd", "aurd", "pfadseg", "aand", "efficientad",
     }  # fmt: skip
     attention = rows["destseg"].config.detector_blocks["pfadseg"].attention
     assert (attention.pcar, attention.aff, attention.rcm) == (False, False, False)
@@ -145,7 +145,7 @@ def test_another_detector_for_one_category_is_one_line(root):
     bolt, cloth = planned.variations[0].resolved("bolt"), planned.variations[0].resolved("cloth")
     assert bolt.detector_blocks["aand"] == block_of("aand", "aand")
     assert (bolt.grids["whole"].layout, bolt.grids["whole"].input_px) == ("whole", 256)
-    assert cloth.fuse.members == ("inp_former", "feature_bank")
+    assert cloth.fuse.members == ("bank_tile", "bank_picture")
     jobs = planned.jobs.behind("demo", ["report"])
     assert {job.detector for job in jobs if job.category == "bolt"} == {None, "aand"}
     of_cloth = [job for job in jobs if job.category == "cloth"]

@@ -240,7 +240,7 @@ def peaks_threshold(normal: SplitStatistics, settings: PeaksSettings) -> Thresho
     Parameters
     ----------
     normal : SplitStatistics
-        Statistics of normal images, at least three; every variant counts as an image.
+        Statistics of normal images; every variant counts as an image.
     settings : PeaksSettings
         k and the share.
 
@@ -248,14 +248,7 @@ def peaks_threshold(normal: SplitStatistics, settings: PeaksSettings) -> Thresho
     -------
     ThresholdRecord
         It promises nothing: what is left out could have been a rare normal image.
-
-    Raises
-    ------
-    DataError
-        If there are too few images.
     """
-    if refusal := settings.refusal(len(normal.images)):
-        raise DataError(refusal)
     peaks = [image.maximum for image in normal.images]
     fence = robust_fence(peaks, settings.k)
     value = float(np.quantile([peak for peak in peaks if peak <= fence], settings.q))

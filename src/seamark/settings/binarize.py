@@ -143,16 +143,6 @@ class PeaksSettings(Settings):
     )
     q: float = Field(0.9, ge=0.0, le=1.0, description="share of the peaks of the others up to the threshold")
 
-    def refusal(self, count: int) -> str | None:
-        """Return why so many normal images are too few, or None if they suffice."""
-        if count >= 3:
-            return None
-        return (
-            f"binarize.peaks.enabled: the usual peak of normal images takes at least 3 of them, there are {count}; add "
-            "some to validation, take training photographs too (crossfit.folds, binarize.normal), or use "
-            "binarize.mean_std"
-        )
-
 
 class ExtentSettings(Settings):
     """Where a defect ends: each component by the height of its own peak, less what features reach beyond a defect."""
@@ -258,7 +248,7 @@ class BinarizeSettings(Settings):
     def images_refusal(self, train: int, validation: int) -> str | None:
         """Return why so many photographs for training and validation are too few for a rule, None if they suffice."""
         count = self.normal_images(train, validation)
-        refusals = [rule.refusal(count) for rule in (self.conformal, self.evt, self.peaks) if rule.enabled]
+        refusals = [rule.refusal(count) for rule in (self.conformal, self.evt) if rule.enabled]
         return next(filter(None, refusals), None)
 
     @property
