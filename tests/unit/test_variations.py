@@ -132,7 +132,7 @@ def test_the_comparison_of_detectors_has_every_detector_but_the_constant_one(roo
 ONE_LINE = {"overrides": {"bolt": {"fuse": {"members": ["aand"]}}}}
 
 
-CLOTH = {"category": "cloth", "detector": "inp_former"}
+CLOTH = {"category": "cloth", "detector": "bank_tile"}
 
 
 def block_of(preset, detector):

@@ -4,9 +4,7 @@ A segmenter goes by the photograph. Where a defect has an edge of its own there,
 map, which features and smoothing have blurred. Where it has none (a crease, a missing thread, an object that fills the
 picture), the segmenter finds a few grains of texture, or the object. The map tells the two apart:
 
-* The core of the component stays. The outline of a defect holds all of the highest scores, grains a share of them.
-* What is cut near its peak is not cut much smaller. Blur lies on the flanks of a peak, so a component whose own outline
-  lies high up has little of it to lose, and its core is larger.
+* The core of the component stays, the higher half of its scores. The outline of a defect holds all of it, grains a share.
 * The mean score inside stands out from the one outside as the coarse component does, which a flood does not.
 
 Measured on maps of seven categories and seven coarse rules: docs/segmenters.md.
@@ -16,14 +14,8 @@ import numpy as np
 
 from seamark.files.images import BoolArray, Float32Array
 
-CORE_SHARE = 0.25
+CORE_SHARE = 0.5
 """The core of a component: this share of its pixels, those of the highest scores."""
-
-HIGH_LEVEL = 0.6
-"""A component lies high if its lowest score is above this share of its peak, both as heights above the usual score."""
-
-HIGH_CORE_SHARE = 0.5
-"""The core of a component that lies high."""
 
 CORE_KEPT = 0.9
 """Share of the core that must stay."""
@@ -32,15 +24,13 @@ CONTRAST_KEPT = 0.8
 """Share of the difference between the mean scores inside and outside that must stay."""
 
 
-def bears_out(scores: Float32Array, usual: float, component: BoolArray, refined: BoolArray) -> bool:
+def bears_out(scores: Float32Array, component: BoolArray, refined: BoolArray) -> bool:
     """Return whether the scores speak for a refined region in the place of the coarse component.
 
     Parameters
     ----------
     scores : ndarray of float32, shape (h, w)
         Anomaly map in a window around both.
-    usual : float
-        Score from which heights are counted: the median of the image's whole map.
     component, refined : ndarray of bool, shape (h, w)
         The coarse component and what became of it, each with at least one pixel.
 
@@ -50,9 +40,7 @@ def bears_out(scores: Float32Array, usual: float, component: BoolArray, refined:
         Whether the core stays and the region stands out. One that fills the window stands out from nothing.
     """
     inside = scores[component]
-    lies_high = inside.min() - usual > HIGH_LEVEL * (inside.max() - usual)
-    core_share = HIGH_CORE_SHARE if lies_high else CORE_SHARE
-    core = component & (scores >= np.quantile(inside, 1.0 - core_share))
+    core = component & (scores >= np.quantile(inside, 1.0 - CORE_SHARE))
     if np.count_nonzero(core & refined) < CORE_KEPT * np.count_nonzero(core):
         return False
     return not refined.all() and _contrast(scores, refined) >= CONTRAST_KEPT * _contrast(scores, component)

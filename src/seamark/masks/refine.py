@@ -180,14 +180,14 @@ def refine_mask(
     refined = np.zeros_like(coarse) if settings.compose == "replace" else prompts.others()
     scores = enlarge_map(scores, (coarse.shape[0], coarse.shape[1]))
     patches = segmenter.segment(image, coarse, scores, prompts.boxes) if prompts.boxes else []
-    usual, kept_coarse = float(np.median(scores)), 0
+    kept_coarse = 0
     for number, box, patch in zip(prompts.numbers, prompts.boxes, patches, strict=True):
         window = _window_around(patch, box, _surroundings_px(box, settings), coarse.shape)
         inside = np.s_[window[1] : window[3], window[0] : window[2]]
         component = np.asarray(prompts.labels[inside] == number, dtype=np.bool_)
         composed = compose(_placed(patch, window), component, settings)
         if composed.any():
-            kept = settings.accept == "evidence" and not bears_out(scores[inside], usual, component, composed)
+            kept = settings.accept == "evidence" and not bears_out(scores[inside], component, composed)
         else:
             kept = settings.nothing_found == "coarse"
         kept_coarse += kept
