@@ -7,7 +7,7 @@ picture), the segmenter finds a few grains of texture, or the object. The map te
 * The core of the component stays, the higher half of its scores. The outline of a defect holds it, grains a share of it.
 * The mean score inside stands out from the one outside as the coarse component does, which a flood does not.
 
-Measured on maps of seven categories and seven coarse rules: docs/segmenters.md.
+What was measured: docs/segmenters.md.
 """
 
 import numpy as np
