@@ -4,7 +4,7 @@ A segmenter goes by the photograph. Where a defect has an edge of its own there,
 map, which features and smoothing have blurred. Where it has none (a crease, a missing thread, an object that fills the
 picture), the segmenter finds a few grains of texture, or the object. The map tells the two apart:
 
-* The core of the component stays, the higher half of its scores. The outline of a defect holds it, grains a share of it.
+* The core of the component stays, the higher half of its scores. An outline of the defect holds it, grains a share.
 * The mean score inside stands out from the one outside as the coarse component does, which a flood does not.
 
 What was measured: docs/segmenters.md.
