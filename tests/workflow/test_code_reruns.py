@@ -83,12 +83,12 @@ ROWS = [
     ("src/seamark/maps/merging.py", "SMALLEST_SIGMA = 0.3", "SMALLEST_SIGMA = 0.4", {"merge"}),
     ("src/seamark/masks/mebin.py", "SCALE = 255.0", "SCALE = 256.0", {"binarize"}),
     ("src/seamark/masks/grabcut.py", "SURE_DEPTH = 0.9", "SURE_DEPTH = 0.8", {"refine"}),
-    ("src/seamark/masks/evidence.py", "CORE_SHARE = 0.25", "CORE_SHARE = 0.3", {"refine"}),
+    ("src/seamark/masks/evidence.py", "CORE_SHARE = 0.5", "CORE_SHARE = 0.3", {"refine"}),
     ("src/seamark/evaluation/bootstrap.py", "CONFIDENCE = 0.95", "CONFIDENCE = 0.9", {"evaluate", "comparison"}),
     ("src/seamark/report/templates/report.html.j2", "</h2>", "!</h2>", {"report"}),
     ("src/seamark/report/templates/gallery.css", "cursor: default", "cursor: wait", {"report"}),
     ("src/seamark/report/templates/compare.html.j2", "<h2>Files", "<h2>All files", {"comparison"}),
-    ("stages/fuse.py", "std=1.0", "std=2.0", {"fuse"}),
+    ("stages/fuse.py", "Scaling(weight)", "Scaling(2.0 * weight)", {"fuse"}),
 ]
 
 

@@ -34,8 +34,8 @@ TOGETHER = (
     ("inp_former_small_backbone", "seamark_small"),
     ("feature_bank", "mean_std_thresholds"),
 )
-VARYING = {"ablate_robis", "ablate_seamark_small", "compare_detectors"}
-"""Presets that only name variations."""
+VARYING = {"ablate_robis", "ablate_seamark_small", "choose", "compare_detectors"}
+"""Presets that name variations, of the run that they are laid over."""
 WITH_THRESHOLDS = {"robis", "robis_repaired", "seamark", "seamark_small", "mean_std_thresholds"}
 OF_A_DETECTOR = {"run", "data", "light_variants", "grids", "detectors", "merge", "fuse", "overrides"}
 """Sections of a preset that is not in WITH_THRESHOLDS."""
