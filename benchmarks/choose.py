@@ -1,8 +1,8 @@
 """The table that a setting is chosen by: every row scored on the category that had no part in choosing it.
 
 Reads the evaluations of a run and of its ablation, all rows with one setting for all categories, and prints of each row
-SegF1 of every category on both private splits and their mean. Then every category in turn is left out: the row with the
-highest mean over the others, both splits alike, is scored on the one left out. Run:
+SegF1 of every category on both private splits and their mean. Then every category in turn is left out: the row whose
+coarse masks have the highest mean over the others, both splits alike, is scored on the one left out. Run:
 ``python benchmarks/choose.py out/choose`` after ``snakemake --cores all --configfile presets/own_photographs.yaml
 presets/choose.yaml data.yaml -- ablate``; the protocol is that of docs/results.md.
 """
@@ -34,27 +34,21 @@ def seg_f1(folder: Path, category: str, stage: str) -> list[float]:
     return [getattr(subsets[split], stage).seg_f1 or 0.0 for split in SPLITS]
 
 
-def left_out(table: Scores) -> tuple[Scores, list[int]]:
-    """Leave every category out in turn.
+def chosen_without(table: Scores) -> list[int]:
+    """Return, for each category, the row whose mean over the other categories and both splits is the best.
 
     Parameters
     ----------
     table : ndarray of float64, shape (rows, categories, splits)
-        SegF1, 0..1.
-
-    Returns
-    -------
-    tuple
-        Scores of each category under the row that is best on the others, shape (categories, splits), and these rows.
+        SegF1, 0..1; of equal rows the first one is taken.
     """
-    chosen = [int(np.delete(table, category, axis=1).mean(axis=(1, 2)).argmax()) for category in range(table.shape[1])]
-    return np.stack([table[row, category] for category, row in enumerate(chosen)]), chosen
+    return [int(np.delete(table, category, axis=1).mean(axis=(1, 2)).argmax()) for category in range(table.shape[1])]
 
 
-def line(name: str, scores: Scores, chosen: str = "") -> str:
+def line(name: str, scores: Scores) -> str:
     """Return a row of the printed table: private/mixed of every category, then of their mean."""
     cells = [f"{private:.3f}/{mixed:.3f}" for private, mixed in [*scores, scores.mean(axis=0)]]
-    return f"{name:28s} " + " ".join(f"{cell:>12s}" for cell in cells) + chosen
+    return f"{name:28s} " + " ".join(f"{cell:>12s}" for cell in cells)
 
 
 def main() -> None:
@@ -63,15 +57,18 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of the run, out/<run>")
     folders = row_folders(parser.parse_args().run)
     own = next(iter(folders.values()))
-    categories = sorted(path.stem for path in (own / "90_eval").glob("*.json"))
-    for stage in ("coarse", "refined"):
-        table = np.array([[seg_f1(folder, category, stage) for category in categories] for folder in folders.values()])
+    categories = sorted(path.name.partition(".")[0] for path in (own / "90_eval").glob("*.curves.csv"))
+    tables = {
+        stage: np.array([[seg_f1(folder, category, stage) for category in categories] for folder in folders.values()])
+        for stage in ("coarse", "refined")
+    }
+    chosen = chosen_without(tables["coarse"])
+    for stage, table in tables.items():
         print(f"{stage + ', private/mixed':28s} " + " ".join(f"{category:>12s}" for category in [*categories, "mean"]))
         for name, scores in zip(folders, table, strict=True):
             print(line(name, scores))
-        scores, chosen = left_out(table)
-        print(line("chosen without the category", scores))
-        print("rows chosen: " + ", ".join(f"{c}: {list(folders)[r]}" for c, r in zip(categories, chosen, strict=True)))
+        print(line("chosen without the category", table[chosen, range(len(categories))]))
+    print("rows chosen: " + ", ".join(f"{c}: {list(folders)[r]}" for c, r in zip(categories, chosen, strict=True)))
 
 
 if __name__ == "__main__":
