@@ -64,7 +64,7 @@ def test_thresholds_from_variants_of_validation_train_nothing_anew(project):
     ]
     masks = read_manifest(project.out / "60_coarse/bolt/test_private.json", MasksManifest)
     (threshold,) = masks.masks[0].thresholds
-    assert (threshold.value, threshold.from_variants) == (variants.mean + 3.0 * variants.std, True)
+    assert (threshold.value, threshold.normal) == (variants.mean + 3.0 * variants.std, "validation_variants")
 
 
 def test_a_deleted_output_is_made_again_with_what_follows(project):
