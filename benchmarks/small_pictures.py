@@ -50,11 +50,16 @@ def small_mask(mask: BoolArray) -> BoolArray:
 
 
 def make(root: Path, target: Path, categories: list[str]) -> int:
-    """Write small copies of what lies below a root; return how many."""
-    files = [path for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES]
-    chosen = [path for path in files if not categories or path.relative_to(root).parts[0] in categories]
-    for path in chosen:
-        copy = target / path.relative_to(root).with_suffix(".png")
+    """Write small copies of what lies below a root, links followed; return how many."""
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and (not categories or path.name in categories))
+    chosen = [
+        (path, Path(folder.name) / path.relative_to(folder.resolve()))
+        for folder in folders
+        for path in sorted(folder.resolve().rglob("*"))
+        if path.suffix.lower() in SUFFIXES
+    ]
+    for path, place in chosen:
+        copy = target / place.with_suffix(".png")
         copy.parent.mkdir(parents=True, exist_ok=True)
         if path.stem.endswith("_mask"):
             write_mask(copy, small_mask(read_mask(path)))
