@@ -134,9 +134,10 @@ def context_of(floor, base):
 @pytest.mark.parametrize("at", ["native", "map"])
 def test_a_map_of_any_scale_gives_the_extent_in_image_pixels(at):
     truth = disc(120, 160, 40)
-    scores = cv2.resize(lifted(truth, 9.0), (160, 120), interpolation=cv2.INTER_AREA)
+    scores = cv2.resize(lifted(truth, 9.0, min(SHAPE) / 28), (160, 120), interpolation=cv2.INTER_AREA)
+    extent = {"enabled": True, "reach_px": float(REACH)}  # more than a photograph of this size can have
     settings = BinarizeSettings.model_validate(
-        {"at": at, "mean_std": {"enabled": False}, "peaks": {"enabled": True}, "extent": {"enabled": True}}
+        {"at": at, "mean_std": {"enabled": False}, "peaks": {"enabled": True}, "extent": extent}
     )
     mask, thresholds = binarize_map(scores, SHAPE, context_of(1.0, 0.0), settings)
     assert f1(mask, truth) > 0.95

@@ -42,6 +42,9 @@ from seamark.masks.thresholds import (
 from seamark.masks.warnings import mask_warnings
 from seamark.settings.binarize import BinarizeSettings
 
+LARGEST_REACH = 1 / 28
+"""Largest reach as a share of the photograph's shorter side: windows shrink with it, and their cells with them."""
+
 
 def _largest_float32(threshold: float) -> np.float32:
     """Return the largest float32 up to a threshold, which the same float32 scores lie strictly above."""
@@ -149,7 +152,7 @@ def _drawn(
         floor=floor.value or 0.0,
         base=median_quantile(context.normal, 0.5),
         share=extent.share,
-        reach=extent.reach_px * math.sqrt(canvas.size / (shape[0] * shape[1])),
+        reach=min(extent.reach_px, min(shape) * LARGEST_REACH) * math.sqrt(canvas.size / (shape[0] * shape[1])),
         threshold=lowest.value or 0.0,
         depth=extent.depth,
     )
