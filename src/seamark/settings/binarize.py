@@ -163,8 +163,8 @@ class ExtentSettings(Settings):
         16.0,
         ge=0.0,
         le=1024.0,
-        description="how far beyond a defect that outline lies in image pixels, at most 1/28 of the photograph's shorter "
-        "side; each component is made tighter by it",
+        description="how far beyond a defect that outline lies in image pixels, at most 1/28 of the photograph's "
+        "shorter side; each component is made tighter by it",
     )
     depth: float = Field(
         3.0,
