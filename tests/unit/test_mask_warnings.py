@@ -39,7 +39,7 @@ def warned(photographs, rules, highest, foreground_px=0, split="test_public"):
             {"peaks": 3.4},
             3.1,
             "threshold of peaks 3.4",
-            "look at it, and if it is a normal one, lower binarize.peaks.k",
+            "look at it, and if it is a normal one, lower binarize.peaks.q",
         ),
         ({"quantile": 3.0, "extent": 1.0}, 3.1, "threshold of quantile 3, and", "lower binarize.erode_px or"),
     ],

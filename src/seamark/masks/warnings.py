@@ -45,7 +45,7 @@ def mask_warnings(
         if any(_exceeds(record, mask) for record, mask in zip(maps.maps, masks, strict=True)):
             remedy = "all that lies above was dropped: lower binarize.erode_px or binarize.min_area_px"
         elif any(record.rule == "peaks" for record in records):
-            remedy = "look at it, and if it is a normal one, lower binarize.peaks.k"
+            remedy = "look at it, and if it is a normal one, lower binarize.peaks.q"
         yield MaskWarning(
             text=f"{maps.category} {maps.split}: every mask is empty: {_values(records)}, and scores reach "
             f"{reached:.4g}. Of the normal photographs, {shown} has the highest score, {peak:.4g}; {remedy}",
