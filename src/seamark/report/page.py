@@ -20,7 +20,7 @@ from seamark.report.pages import render
 from seamark.report.run_files import ReportFiles
 from seamark.settings.report import ReportSettings
 
-LISTS = ("inventory", "index", "fit", "calibration", "coarse", "refined", "preview", "evaluation")
+LISTS = ("inventory", "index", "fit", "calibration", "coarse", "refined", "verdicts", "preview", "evaluation")
 """Names of the lists of manifests, in the order of the flow."""
 
 LAYERS: dict[LayerName, str] = {
@@ -75,7 +75,7 @@ def render_page(
     models, evaluations = inputs.models.values(), inputs.evaluations
     rows = summary_rows(list(evaluations.values()))
     drawn = read_manifest(plots, PlotsManifest)
-    methods = {masks.method for masks in inputs.masks.values() if masks.stage == "refined"}
+    methods = {masks.method for masks in inputs.masks.values() if masks.stage == "judged"}
     facts = {
         "run": run,
         "categories": inputs.categories,

@@ -14,6 +14,7 @@ from seamark.manifests.inventory import InventoryManifest
 from seamark.manifests.masks import MasksManifest
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.preview import PreviewManifest
+from seamark.manifests.verdict import VerdictManifest
 from seamark.maps.calibration import read_histogram
 from seamark.maps.float16_scores import Histogram
 from seamark.report.cost import RunCost, read_costs
@@ -92,8 +93,8 @@ class ReportFiles:
 
     Parameters
     ----------
-    inventory, index, fit, calibration, coarse, refined, evaluation, preview : tuple of Path
-        Manifests.
+    inventory, index, fit, calibration, coarse, refined, verdicts, evaluation, preview : tuple of Path
+        Manifests; refined masks are those of the verdict stage.
     curves : tuple of Path
         Threshold curves (CSV), in the order of the evaluations.
     check : Path, optional
@@ -110,6 +111,7 @@ class ReportFiles:
     calibration: tuple[Path, ...]
     coarse: tuple[Path, ...]
     refined: tuple[Path, ...]
+    verdicts: tuple[Path, ...]
     evaluation: tuple[Path, ...]
     preview: tuple[Path, ...]
     curves: tuple[Path, ...]
@@ -129,8 +131,13 @@ class ReportFiles:
 
     @cached_property
     def masks(self) -> dict[Path, MasksManifest]:
-        """Manifests of the binarize and refine stages by path."""
+        """Masks of the binarize and verdict stages by path."""
         return _read_all((*self.coarse, *self.refined), MasksManifest)
+
+    @cached_property
+    def judged(self) -> dict[Path, VerdictManifest]:
+        """Verdicts of the verdict stage by path."""
+        return _read_all(self.verdicts, VerdictManifest)
 
     @cached_property
     def histograms(self) -> dict[str, dict[str, Histogram]]:
@@ -174,7 +181,7 @@ class ReportFiles:
                 evaluation=next(iter(_of_category(self.evaluations, inventory.category)), None),
                 previews={pair[1].split: pair for pair in _of_category(self.previews, inventory.category)},
                 coarse=self._masks(inventory.category, "coarse"),
-                refined=self._masks(inventory.category, "refined"),
+                refined=self._masks(inventory.category, "judged"),
             )
             for path, inventory in _read_all(self.inventory, InventoryManifest).items()
         }
