@@ -14,7 +14,7 @@ from seamark.data.inventory import category_inventory
 from seamark.evaluation.curves import threshold_curve, write_curves
 from seamark.evaluation.metrics import ScoreCounts
 from seamark.files.atomic import file_digest
-from seamark.files.images import array_digest, write_map
+from seamark.files.images import array_digest, read_mask, write_map
 from seamark.manifests.base import write_manifest
 from seamark.manifests.calibration import ImageStatistics, SplitStatistics
 from seamark.manifests.evaluation import (
@@ -31,9 +31,13 @@ from seamark.manifests.masks import MasksManifest, ThresholdRecord
 from seamark.manifests.model import ModelManifest, PhaseRecord
 from seamark.manifests.plots import PlotsManifest
 from seamark.manifests.submission import CheckReport, RuleResult
+from seamark.manifests.verdict import ImageVerdict, VerdictManifest
 from seamark.maps.float16_scores import quantile, score_histogram
+from seamark.maps.normal_statistics import Photograph
 from seamark.masks.stored import save_mask
+from seamark.masks.verdict import NormalScores, answer, largest_defect
 from seamark.running.job import Job
+from seamark.settings.verdict import VerdictSettings
 
 STAGES = Path(__file__).resolve().parents[2] / "stages"
 SPLITS = ("validation", "test_public", "test_private")
@@ -79,7 +83,9 @@ class SmallRun:
     verified: bool = False
     refined_by: str = "grabcut"
     threshold: float = THRESHOLD
-    lists: dict = field(default_factory=lambda: {name: [] for name in ("fit", "calibration", "coarse", "refined")})
+    lists: dict = field(
+        default_factory=lambda: {name: [] for name in ("fit", "calibration", "coarse", "refined", "verdicts")}
+    )
 
     def __post_init__(self):
         self.out, self.data, self.truth = self.folder / "out/run", self.folder / "data", self.folder / "truth"
@@ -108,7 +114,7 @@ class SmallRun:
                 thresholds = (ThresholdRecord(rule="mean_std", value=self.threshold, sees_test_images=False),)
                 found = scores > self.threshold
                 fine = found & (truth | (np.arange(truth.shape[1]) < 8)[np.newaxis])
-                for stage_name, mask, listed in (("60_coarse", found, coarse), ("70_refined", fine, refined)):
+                for stage_name, mask, listed in (("60_coarse", found, coarse), ("75_verdicts", fine, refined)):
                     draft = self.out / stage_name / category / split
                     kept = thresholds if listed is coarse else ()
                     listed.append(save_mask(draft, split, image_id, mask, thresholds=kept))
@@ -118,16 +124,43 @@ class SmallRun:
                     scored.append((split, image_id, light, truth, found, fine, float(scores.max())))
             head = {"category": category, "split": split}
             write_manifest(self.path("45_fused", category, split), MapsManifest(detector="bank", maps=maps, **head))
-            for name, listed, method in (("coarse", coarse, "mean_std"), ("refined", refined, self.refined_by)):
-                path = self.path({"coarse": "60_coarse", "refined": "70_refined"}[name], category, split)
-                write_manifest(path, MasksManifest(stage=name, method=method, masks=listed, **head))
+            for name, folder, stage_name, listed, method in (
+                ("coarse", "60_coarse", "coarse", coarse, "mean_std"),
+                ("refined", "75_verdicts", "judged", refined, self.refined_by),
+            ):
+                path = self.path(folder, category, split)
+                write_manifest(path, MasksManifest(stage=stage_name, method=method, masks=listed, **head))
                 self.lists[name].append(path)
+            if split == "validation":
+                normal = NormalScores([(Photograph(split, one.id), one.maximum) for one in maps])
+            self.lists["verdicts"].append(self.judge(normal, head, maps, refined))
             rows.append(histogram)
             statistics.append(self.statistics(split, maps, histogram))
         self.write_category(category, records, truths, rows, statistics, scored)
         curves = self.out / "90_eval" / f"{category}.curves.csv"
         write_curves(curves, {split: threshold_curve(ScoreCounts.pooled(parts)) for split, parts in counts.items()})
         self.lists["curves"].append(curves)
+
+    def judge(self, normal, head, maps, masks):
+        """Write the verdicts of a split, whose images are judged by all of validation."""
+        basis = normal.basis(VerdictSettings(alpha=0.2, benchmark_alpha=0.4))
+        images = [
+            ImageVerdict(
+                id=record.id,
+                score=record.maximum,
+                p=normal.p(record.maximum),
+                percentile=normal.percentile(record.maximum),
+                answer=answer(normal.p(record.maximum), basis),
+                defects=mask.components,
+                area_px=mask.foreground_px,
+                largest=largest_defect(read_mask(self.path("75_verdicts", **head).parent / mask.file)),
+            )
+            for record, mask in zip(maps, masks, strict=True)
+        ]
+        path = self.path("75_verdicts", head["category"], f"{head['split']}.verdicts")
+        facts = basis.model_dump() | {"smallest_p": basis.smallest_p, "normal_scores": normal.ascending}
+        write_manifest(path, VerdictManifest(normal="validation", gate=False, images=tuple(images), **head, **facts))
+        return path
 
     def path(self, stage_name, category, split):
         return self.out / stage_name / category / f"{split}.json"
@@ -304,7 +337,7 @@ class SmallRun:
             "maps": self.path("45_fused", category, split),
             "calibration": self.path("50_calibration", category, "validation"),
             "coarse": self.path("60_coarse", category, split),
-            "refined": self.path("70_refined", category, split),
+            "refined": self.path("75_verdicts", category, split),
         }
         params = {"settings": PREVIEW_PARAMS | params, "root": str(self.data), "truth_root": str(self.truth)}
         stage("preview")(Job.for_test("preview", inputs, {"manifest": manifest}, params))
@@ -346,6 +379,7 @@ class SmallRun:
             "config": {"run": "run", "data": {"root": "<data>"}},
         }
         outputs = {"page": page, "summary": summary, "plots": self.out / "report/plots/plots.json"}
+        outputs["verdicts"] = self.out / "verdicts.csv"
         main = stage("report")
         if not plots:
             main.__globals__["write_plots"] = lambda folder, listed: PlotsManifest(plots=(), absent=())
