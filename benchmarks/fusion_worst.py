@@ -58,8 +58,12 @@ class Evaluated:
         listed = self.of_stage("00_index")
         truths = [path for path in listed if path.name.endswith(".truth.json")]
         coarse, refined = (
-            {path: read_manifest(path, MasksManifest) for path in self.of_stage(folder)}
-            for folder in ("60_coarse", "70_refined")
+            {
+                path: read_manifest(path, MasksManifest)
+                for path in self.of_stage(folder)
+                if not path.name.endswith(".verdicts.json")
+            }
+            for folder in ("60_coarse", "75_verdicts")
         )
         images = images_to_evaluate(
             [read_manifest(path, IndexManifest) for path in listed if path not in truths],
