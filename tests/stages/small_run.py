@@ -9,10 +9,12 @@ import numpy as np
 from PIL import Image
 from tests.calibrations import write_calibration
 from tests.indexes import indexes, write_lists
+from tests.verdicts import answer_of, verdict, verdicts
 
 from seamark.data.inventory import category_inventory
 from seamark.evaluation.curves import threshold_curve, write_curves
 from seamark.evaluation.metrics import ScoreCounts
+from seamark.evaluation.verdicts import verdict_scores
 from seamark.files.atomic import file_digest
 from seamark.files.images import array_digest, write_map
 from seamark.manifests.base import write_manifest
@@ -79,7 +81,7 @@ class SmallRun:
     verified: bool = False
     refined_by: str = "grabcut"
     threshold: float = THRESHOLD
-    lists: dict = field(default_factory=lambda: {name: [] for name in ("fit", "calibration", "coarse", "refined")})
+    lists: dict = field(default_factory=lambda: {name: [] for name in ("fit", "calibration", "coarse", "refined", "verdicts")})
 
     def __post_init__(self):
         self.out, self.data, self.truth = self.folder / "out/run", self.folder / "data", self.folder / "truth"
@@ -94,7 +96,7 @@ class SmallRun:
     def build(self, category):
         records, truths, rows, statistics, scored, counts = [], [], [], [], [], {}
         for split in SPLITS:
-            maps, coarse, refined, histogram = [], [], [], np.zeros(65536, np.int64)
+            maps, coarse, refined, said, histogram = [], [], [], [], np.zeros(65536, np.int64)
             for number in range(self.images):
                 photograph, truth, scores = self.draw(category, split, number)
                 bad = bool(truth.any())
@@ -112,6 +114,7 @@ class SmallRun:
                     draft = self.out / stage_name / category / split
                     kept = thresholds if listed is coarse else ()
                     listed.append(save_mask(draft, split, image_id, mask, thresholds=kept))
+                said.append(verdict(image_id, float(scores.max()), area=int(fine.sum())))
                 histogram += score_histogram(scores)
                 if split in self.evaluated:
                     counts.setdefault(split, []).append(ScoreCounts.of(scores, truth))
@@ -122,6 +125,9 @@ class SmallRun:
                 path = self.path({"coarse": "60_coarse", "refined": "70_refined"}[name], category, split)
                 write_manifest(path, MasksManifest(stage=name, method=method, masks=listed, **head))
                 self.lists[name].append(path)
+            path = self.path("75_verdicts", category, f"{split}.verdicts")
+            write_manifest(path, verdicts(category, split, said))
+            self.lists["verdicts"].append(path)
             rows.append(histogram)
             statistics.append(self.statistics(split, maps, histogram))
         self.write_category(category, records, truths, rows, statistics, scored)
@@ -250,6 +256,7 @@ class SmallRun:
                         **(dict.fromkeys(names) | values),
                         oracle_threshold=1.5 if bad else None,
                         class_f1_floor=2 * bad / (bad + len(part)) if bad else None,
+                        verdict=verdict_scores([(bool(row[3].any()), answer_of(row[6])) for row in part]),
                         coarse=mask_scores(part, 4),
                         refined=mask_scores(part, 5),
                         defects=(
