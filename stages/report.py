@@ -2,8 +2,8 @@
 
 **Inputs**
 
-- ``inventory``, ``index``, ``fit``, ``calibration``, ``coarse``, ``refined``, ``evaluation``, ``preview``: manifests,
-  lists over categories, detectors and splits
+- ``inventory``, ``index``, ``fit``, ``calibration``, ``coarse``, ``refined``, ``verdicts``, ``evaluation``,
+  ``preview``: manifests, lists over categories, detectors and splits
 - ``curves``: threshold curves (CSV), one per evaluation
 - ``check``: JSON of the submission check; empty when the run has no private split
 
@@ -38,11 +38,12 @@ from seamark.verification.staleness import mark_page
 
 def main(job: Job) -> None:
     """Run the stage."""
-    lists = ("inventory", "index", "fit", "calibration", "coarse", "refined", "evaluation", "preview", "curves")
+    lists = ("inventory", "index", "fit", "calibration", "coarse", "refined", "verdicts", "evaluation", "preview")
     inputs = ReportFiles(
-        **{name: job.paths(name) for name in lists},
+        **{name: job.paths(name) for name in (*lists, "curves")},
         check=next(iter(job.paths("check")), None),
         summary=job.target("summary"),
+        verdict_table=job.target("verdicts"),
         run_folder=Path(job.params["benchmarks"]).parent,
     )
     evaluations, plots, page = list(inputs.evaluations.values()), job.target("plots"), job.target("page")

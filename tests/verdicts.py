@@ -11,13 +11,16 @@ def answer_of(score):
     return "bad" if score > BAD_ABOVE else "look" if score > LOOK_ABOVE else "good"
 
 
+def p_of(score):
+    return (1 + sum(normal >= score for normal in NORMAL_SCORES)) / (len(NORMAL_SCORES) + 1)
+
+
 def verdict(image_id, score, *, answer=None, area=0, mask="kept"):
     """What is said of an image, with a square as its only defect where there is an area."""
-    above = sum(normal >= score for normal in NORMAL_SCORES)
     return ImageVerdict(
         id=image_id,
         score=score,
-        p=(1 + above) / (len(NORMAL_SCORES) + 1),
+        p=p_of(score),
         percentile=100.0 * sum(normal < score for normal in NORMAL_SCORES) / len(NORMAL_SCORES),
         answer=answer or answer_of(score),
         defects=int(area > 0),

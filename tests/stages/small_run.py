@@ -353,6 +353,7 @@ class SmallRun:
             "config": {"run": "run", "data": {"root": "<data>"}},
         }
         outputs = {"page": page, "summary": summary, "plots": self.out / "report/plots/plots.json"}
+        outputs["verdicts"] = self.out / "verdicts.csv"
         main = stage("report")
         if not plots:
             main.__globals__["write_plots"] = lambda folder, listed: PlotsManifest(plots=(), absent=())
