@@ -119,8 +119,7 @@ def test_nothing_of_the_panel_is_wider_than_the_screen(open_page, report, width)
     panel.locator("summary").click()
     panel.locator("tbody tr").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    parts = panel.locator("form > *, .facts > div, summary").evaluate_all(
-        "parts => parts.map((part) => part.getBoundingClientRect()).map(({ x, y, right, bottom }) => [x, y, right, bottom])"
-    )
+    box = "part => { const { x, y, right, bottom } = part.getBoundingClientRect(); return [x, y, right, bottom]; }"
+    parts = panel.locator("form > *, .facts > div, summary").evaluate_all(f"parts => parts.map({box})")
     for place, (left, top, _, _) in enumerate(parts):
         assert not any(x < left < right and y < top < bottom for x, y, right, bottom in parts[:place])

@@ -81,7 +81,9 @@ class SmallRun:
     verified: bool = False
     refined_by: str = "grabcut"
     threshold: float = THRESHOLD
-    lists: dict = field(default_factory=lambda: {name: [] for name in ("fit", "calibration", "coarse", "refined", "verdicts")})
+    lists: dict = field(
+        default_factory=lambda: {name: [] for name in ("fit", "calibration", "coarse", "refined", "verdicts")}
+    )
 
     def __post_init__(self):
         self.out, self.data, self.truth = self.folder / "out/run", self.folder / "data", self.folder / "truth"

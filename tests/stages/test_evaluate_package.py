@@ -40,7 +40,15 @@ class Run:
 
     def __init__(self, folder):
         self.folder = folder
-        self.inputs = {"index": [], "truth": [], "maps": [], "calibration": [], "coarse": [], "masks": [], "verdicts": []}
+        self.inputs = {
+            "index": [],
+            "truth": [],
+            "maps": [],
+            "calibration": [],
+            "coarse": [],
+            "masks": [],
+            "verdicts": [],
+        }
         rng = np.random.default_rng(5)
         for category, size in SIZES.items():
             for name in ("train/good", "validation/good"):

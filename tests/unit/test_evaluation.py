@@ -130,9 +130,9 @@ class World:
     def images(self, truths=None, truth_root="same"):
         lists = indexes(self.category, self.records)
         known = truths_by_split(self.category, self.truths if truths is None else truths, lists)
-        listed = lists.values(), known.values(), self.maps, self.coarse, self.refined, self.verdicts
+        listed = lists.values(), known.values(), self.maps, self.coarse, self.refined
         truth_root = self.root if truth_root == "same" else truth_root
-        return images_to_evaluate(*listed, data_root=self.root, truth_root=truth_root)
+        return images_to_evaluate(*listed, verdicts=self.verdicts, data_root=self.root, truth_root=truth_root)
 
     def evaluation(self, **changes):
         images = self.images(**changes)

@@ -41,8 +41,8 @@ def images_to_evaluate(
     maps: Mapping[Path, MapsManifest],
     coarse: Mapping[Path, MasksManifest],
     refined: Mapping[Path, MasksManifest],
-    verdicts: Mapping[Path, VerdictManifest],
     *,
+    verdicts: Mapping[Path, VerdictManifest],
     data_root: Path,
     truth_root: Path | None,
 ) -> list[EvaluatedImage]:

@@ -68,7 +68,9 @@ class CategoryFiles:
     @cached_property
     def test_verdicts(self) -> dict[str, tuple[Path, VerdictManifest]]:
         """Verdicts on the test splits in the gallery, by split."""
-        return {split: found for split, found in self.verdicts.items() if split in self.previews and split in TEST_SPLITS}
+        return {
+            split: found for split, found in self.verdicts.items() if split in self.previews and split in TEST_SPLITS
+        }
 
     @cached_property
     def images(self) -> int:
