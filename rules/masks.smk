@@ -47,3 +47,29 @@ rule refine:
         "Refining the masks of {wildcards.category} {wildcards.split}"
     script:
         "../stages/refine.py"
+
+
+rule verdict:
+    input:
+        maps=run.made("fuse"),
+        calibration=run.made("calibrate"),
+        normal=run.made("calibrate", split="thresholds"),
+        masks=run.made("refine"),
+    output:
+        manifest="out/{place}/75_verdicts/{category}/{split}.json",
+        verdicts="out/{place}/75_verdicts/{category}/{split}.verdicts.json",
+        table="out/{place}/75_verdicts/{category}/{split}.csv",
+    log:
+        run.log("verdict"),
+    benchmark:
+        run.benchmark("verdict")
+    resources:
+        mem_mb=run.memory("verdict"),
+    params:
+        settings=run.settings("verdict"),
+        binarize=run.settings("binarize"),
+        code=run.code("verdict"),
+    message:
+        "Judging the images of {wildcards.category} {wildcards.split}"
+    script:
+        "../stages/verdict.py"

@@ -8,7 +8,7 @@ rule preview:
         maps=run.made("fuse"),
         calibration=run.made("calibrate", split="validation"),
         coarse=run.made("binarize"),
-        refined=run.made("refine"),
+        refined=run.made("verdict"),
     output:
         manifest="out/{place}/80_preview/{category}/{split}.json",
     log:
@@ -35,7 +35,8 @@ rule evaluate:
         maps=run.made("fuse", split="every"),
         calibration=run.if_ranked(run.made("calibrate", split="validation")),
         coarse=run.made("binarize", split="every"),
-        refined=run.made("refine", split="every"),
+        refined=run.made("verdict", split="every"),
+        verdicts=run.made("verdict", "verdicts", split="every"),
     output:
         manifest="out/{place}/90_eval/{category}.json",
         curves="out/{place}/90_eval/{category}.curves.csv",
@@ -63,7 +64,7 @@ rule package:
         index=run.made("index", split="all"),
         maps=run.within_rules(run.made("fuse", split="private")),
         calibration=run.if_ranked(run.made("calibrate", split="validation")),
-        masks=run.made("refine", split="private"),
+        masks=run.made("verdict", split="private"),
     output:
         archive=f"submissions/{run.name}.tar.gz",
         check=f"submissions/{run.name}.check.json",
@@ -95,7 +96,8 @@ rule report:
         fit=run.made("train"),
         calibration=run.made("calibrate", split="calibrated"),
         coarse=run.made("binarize", split="every"),
-        refined=run.made("refine", split="every"),
+        refined=run.made("verdict", split="every"),
+        verdicts=run.made("verdict", "verdicts", split="every"),
         evaluation=run.made("evaluate"),
         curves=run.made("evaluate", "curves"),
         preview=run.made("preview", split="every"),
@@ -104,6 +106,7 @@ rule report:
         page=f"{RUN}/report/index.html",
         plots=f"{RUN}/report/plots/plots.json",
         summary=f"{RUN}/90_eval/summary.csv",
+        verdicts=f"{RUN}/verdicts.csv",
     log:
         run.log("report"),
     benchmark:

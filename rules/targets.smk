@@ -9,6 +9,7 @@ localrules:
     evaluation,
     previews,
     masks,
+    verdicts,
     maps,
     models,
     compare,
@@ -49,11 +50,19 @@ rule previews:
 
 
 rule masks:
-    """Refined masks of every category and split."""
+    """Final masks of every category and split."""
     input:
-        run.on_the_way("refine"),
+        run.on_the_way("verdict"),
     message:
-        "Every mask is refined"
+        "Every mask is there"
+
+
+rule verdicts:
+    """Good, look or bad for every image, and the final masks."""
+    input:
+        run.on_the_way("verdict"),
+    message:
+        "Every image is judged"
 
 
 rule maps:

@@ -5,7 +5,7 @@
 - ``index``: index manifests (JSON), one per category and split
 - ``maps``: manifests of the fused maps, one per category and private split; float32 TIFFs, raw scores, lie beside them
 - ``calibration``: manifests of the score statistics, one per category; empty unless the maps are fitted to them
-- ``masks``: manifests of the refined masks, in the same order; 0/255 PNGs of image size lie beside them
+- ``masks``: manifests of the final masks, in the same order; 0/255 PNGs of image size lie beside them
 
 **Outputs**
 

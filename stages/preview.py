@@ -5,7 +5,7 @@
 - ``index``, ``truth``: manifests of the split; a split that is no test has no truth
 - ``maps``: manifest of the fused anomaly maps, float32 TIFF (H, W), raw score units
 - ``calibration``: manifest of the validation statistics that the colour range comes from
-- ``coarse``, ``refined``: manifests of the masks, 8-bit PNG 0/255 at image size
+- ``coarse``, ``refined``: manifests of the masks, the latter those of the verdict stage, 8-bit PNG 0/255 at image size
 
 **Outputs**
 

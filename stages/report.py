@@ -13,6 +13,7 @@
   ``gallery/``, the scripts of gallery and viewer and what they show of every image, and ``stale.js``, still empty
 - ``plots``: ``PlotsManifest`` (JSON); beside it the figures as SVG and PNG and the CSV behind each
 - ``summary``: CSV, one row per category, split and light condition, then the means over the categories
+- ``verdicts``: CSV, the verdict on every image
 
 **Params**
 
@@ -27,6 +28,7 @@ from pathlib import Path
 from seamark.evaluation.summary import summary_rows, write_summary
 from seamark.files.atomic import atomic_siblings
 from seamark.manifests.base import write_manifest
+from seamark.masks.verdict_table import write_verdicts
 from seamark.report.page import render_page
 from seamark.report.plots import category_figures, run_plots, write_plots
 from seamark.report.run_files import ReportFiles
@@ -58,6 +60,7 @@ def main(job: Job) -> None:
         html = render_page(inputs, page, job.params["run"], job.params["config"], settings, plots=new_plots)
         (drafts / page.name).write_text(html, encoding="utf-8")
         write_summary(job.target("summary"), summary_rows(evaluations))
+        write_verdicts(job.target("verdicts"), inputs.judged.values())
     mark_page(page, "")
 
 

@@ -58,7 +58,7 @@ def multiply(run, category, count):
 
     rewrite(run.path("00_index", category, SPLIT), IndexManifest, "images")
     rewrite(run.path("80_preview", category, SPLIT), PreviewManifest, "strips")
-    for stage_name in ("60_coarse", "70_refined"):
+    for stage_name in ("60_coarse", "75_verdicts"):
         rewrite(run.path(stage_name, category, SPLIT), MasksManifest, "masks")
     scores = {"peak": peak_of, "refined_f1": f1_of}
     rewrite(run.out / "90_eval" / f"{category}.json", EvaluationManifest, "images", **scores)

@@ -112,7 +112,7 @@ class SmallRun:
                 thresholds = (ThresholdRecord(rule="mean_std", value=self.threshold, sees_test_images=False),)
                 found = scores > self.threshold
                 fine = found & (truth | (np.arange(truth.shape[1]) < 8)[np.newaxis])
-                for stage_name, mask, listed in (("60_coarse", found, coarse), ("70_refined", fine, refined)):
+                for stage_name, mask, listed in (("60_coarse", found, coarse), ("75_verdicts", fine, refined)):
                     draft = self.out / stage_name / category / split
                     kept = thresholds if listed is coarse else ()
                     listed.append(save_mask(draft, split, image_id, mask, thresholds=kept))
@@ -123,9 +123,12 @@ class SmallRun:
                     scored.append((split, image_id, light, truth, found, fine, float(scores.max())))
             head = {"category": category, "split": split}
             write_manifest(self.path("45_fused", category, split), MapsManifest(detector="bank", maps=maps, **head))
-            for name, listed, method in (("coarse", coarse, "mean_std"), ("refined", refined, self.refined_by)):
-                path = self.path({"coarse": "60_coarse", "refined": "70_refined"}[name], category, split)
-                write_manifest(path, MasksManifest(stage=name, method=method, masks=listed, **head))
+            for name, folder, stage_name, listed, method in (
+                ("coarse", "60_coarse", "coarse", coarse, "mean_std"),
+                ("refined", "75_verdicts", "judged", refined, self.refined_by),
+            ):
+                path = self.path(folder, category, split)
+                write_manifest(path, MasksManifest(stage=stage_name, method=method, masks=listed, **head))
                 self.lists[name].append(path)
             path = self.path("75_verdicts", category, f"{split}.verdicts")
             write_manifest(path, verdicts(category, split, said))
@@ -313,7 +316,7 @@ class SmallRun:
             "maps": self.path("45_fused", category, split),
             "calibration": self.path("50_calibration", category, "validation"),
             "coarse": self.path("60_coarse", category, split),
-            "refined": self.path("70_refined", category, split),
+            "refined": self.path("75_verdicts", category, split),
         }
         params = {"settings": PREVIEW_PARAMS | params, "root": str(self.data), "truth_root": str(self.truth)}
         stage("preview")(Job.for_test("preview", inputs, {"manifest": manifest}, params))

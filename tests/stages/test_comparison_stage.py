@@ -27,7 +27,7 @@ def evaluate(run):
             "maps": [run.path("45_fused", category, SPLIT)],
             "calibration": [],
             "coarse": [run.path("60_coarse", category, SPLIT)],
-            "refined": [run.path("70_refined", category, SPLIT)],
+            "refined": [run.path("75_verdicts", category, SPLIT)],
             "verdicts": [run.path("75_verdicts", category, f"{SPLIT}.verdicts")],
         }
         roots = {"root": str(run.data), "truth_root": str(run.truth)}
@@ -50,7 +50,7 @@ def entry(run, name, changes, categories):
         "truth": [str(run.path("00_index", category, f"{SPLIT}.truth")) for category in categories],
         "maps": of_split("45_fused"),
         "coarse": of_split("60_coarse"),
-        "refined": of_split("70_refined"),
+        "refined": of_split("75_verdicts"),
     }
 
 

@@ -76,7 +76,7 @@ def test_previews_name_the_files_that_they_show(finished):
     strip = read_manifest(path, PreviewManifest).strips[0]
     files = [(path.parent / file).resolve() for file in (strip.map, strip.coarse, strip.refined)]
     stages = [file.relative_to(finished.out.resolve()).parts[0] for file in files]
-    assert stages == ["45_fused", "60_coarse", "70_refined"]
+    assert stages == ["45_fused", "60_coarse", "75_verdicts"]
     assert all(file.is_file() for file in files)
 
 
@@ -117,10 +117,10 @@ def test_preview_refuses_a_truth_mask_of_another_size(tmp_path):
 
 def test_preview_names_the_manifest_that_lacks_an_image(tmp_path):
     run = SmallRun(tmp_path, categories=("grey",), images=2)
-    path = run.path("70_refined", "grey", "validation")
+    path = run.path("75_verdicts", "grey", "validation")
     masks = read_manifest(path, MasksManifest)
     write_manifest(path, masks.model_copy(update={"masks": masks.masks[:1]}))
-    with pytest.raises(ManifestError, match=r"70_refined.*001_regular"):
+    with pytest.raises(ManifestError, match=r"75_verdicts.*001_regular"):
         run.preview("grey", "validation")
 
 

@@ -108,6 +108,7 @@ LEFT_BY = {
     "calibrate": _Left("histograms", lambda _: HISTOGRAM_BYTES),
     "binarize": _Left("masks", _masks),
     "refine": _Left("masks", _masks),
+    "verdict": _Left("masks", _masks),
     "preview": _Left("previews", _previews),
     "evaluate": _Left("scores", lambda _: SCORES_BYTES),
     "package": _Left("archive and its folder", _archive),

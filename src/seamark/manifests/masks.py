@@ -1,4 +1,4 @@
-"""Manifest of the binarize and refine stages."""
+"""Manifest of the masks of the binarize, refine and verdict stages."""
 
 from typing import Literal
 
@@ -66,9 +66,9 @@ class MasksManifest(Manifest):
 
     category: Inside
     split: Split
-    stage: Literal["coarse", "refined"]
+    stage: Literal["coarse", "refined", "judged"]
     method: str
-    """The rules joined by ``+`` for coarse masks, the refinement method for refined ones."""
+    """The rules joined by ``+`` for coarse masks, the refinement method for refined and judged ones."""
     masks: tuple[MaskRecord, ...]
     warnings: tuple[MaskWarning, ...] = ()
     """Of the binarize stage; empty after refinement."""

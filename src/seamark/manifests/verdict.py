@@ -20,6 +20,21 @@ class RateRecord(Record):
     """Highest score that is not flagged at the rate used: what lies above it is."""
 
 
+class Basis(Record):
+    """Normal images that an image is judged by."""
+
+    normal_photographs: int
+    normal_images: int
+    """Photographs and variants."""
+    bad: RateRecord
+    look: RateRecord
+
+    @property
+    def smallest_p(self) -> float:
+        """What an image gets that scores higher than all of them."""
+        return 1.0 / (self.normal_images + 1)
+
+
 class LargestDefect(Record):
     """Box of the component with most pixels, in image px."""
 
@@ -49,6 +64,8 @@ class ImageVerdict(Record):
     mask: Literal["kept", "emptied", "marked"] = "kept"
     """What the gate did: ``emptied`` because the answer is good, ``marked`` around the highest score because it is not
     and the mask was empty."""
+    basis: Basis | None = None
+    """Of a normal image, which is judged by the others, without its own variants; None for the one of the split."""
 
 
 class VerdictManifest(Manifest):
@@ -57,7 +74,7 @@ class VerdictManifest(Manifest):
     category: Inside
     split: Split
     normal: Normal
-    """Normal images that p rests on; a normal image is judged by the others, without its own variants."""
+    """Normal images that p rests on."""
     normal_photographs: int
     normal_images: int
     """Photographs and variants."""
@@ -68,3 +85,10 @@ class VerdictManifest(Manifest):
     normal_scores: tuple[float, ...]
     """Highest score of every normal image, ascending."""
     images: tuple[ImageVerdict, ...]
+
+    def basis_of(self, image: ImageVerdict) -> Basis:
+        """Return what an image of the split was judged by."""
+        if image.basis is not None:
+            return image.basis
+        images, photographs = self.normal_images, self.normal_photographs
+        return Basis(normal_photographs=photographs, normal_images=images, bad=self.bad, look=self.look)

@@ -38,6 +38,21 @@ def normal_statistics(maps: MapsManifest, settings: BinarizeSettings, calibratio
     return pooled_statistics(splits[-1], images, histogram, (settings.quantile.q,))
 
 
+def normal_peaks(
+    maps: MapsManifest, settings: BinarizeSettings, calibrations: Calibrations
+) -> list[tuple[Photograph, float]]:
+    """Return the highest score of each normal image with its photograph; variants of it are images of their own.
+
+    Raises ManifestError as :func:`normal_statistics`.
+    """
+    peaks = []
+    for split in NORMAL_SPLITS[settings.normal]:
+        for image in calibrations.statistics(maps, split).images:
+            shown = photograph_id(image.id) if split == VALIDATION_VARIANTS else image.id
+            peaks.append((Photograph(PHOTOGRAPHED.get(split, split), shown), image.maximum))
+    return peaks
+
+
 def normal_photographs(
     maps: MapsManifest, settings: BinarizeSettings, calibrations: Calibrations
 ) -> dict[Photograph, float]:
@@ -47,9 +62,6 @@ def normal_photographs(
     is on the safe side for any single one. Raises ManifestError as :func:`normal_statistics`.
     """
     peaks: dict[Photograph, float] = {}
-    for split in NORMAL_SPLITS[settings.normal]:
-        for image in calibrations.statistics(maps, split).images:
-            shown = photograph_id(image.id) if split == VALIDATION_VARIANTS else image.id
-            photograph = Photograph(PHOTOGRAPHED.get(split, split), shown)
-            peaks[photograph] = max(image.maximum, peaks.get(photograph, -math.inf))
+    for photograph, peak in normal_peaks(maps, settings, calibrations):
+        peaks[photograph] = max(peak, peaks.get(photograph, -math.inf))
     return peaks

@@ -64,7 +64,7 @@ def load_mask(manifest_path: Path, record: MaskRecord) -> BoolArray:
     Parameters
     ----------
     manifest_path : Path
-        Manifest of the binarize or refine stage.
+        Manifest of the stage that made it.
     record : MaskRecord
         Its entry for the image.
 

@@ -185,6 +185,7 @@ def _effective(config: Config) -> dict[str, Any]:
         "fuse": _effective_fuse(config),
         "binarize": _effective_binarize(config),
         "refine": _effective_refine(config),
+        "verdict": _effective_verdict(config),
         "ranking": config.ranking.model_dump(mode="json"),
     }
 
@@ -225,6 +226,12 @@ def _effective_refine(config: Config) -> dict[str, Any]:
     if method == "none":
         return {"method": method}
     return config.refine.model_dump(mode="json", exclude={"grabcut", "guided", "sam"} - {method})
+
+
+def _effective_verdict(config: Config) -> dict[str, Any]:
+    """Return what the masks depend on: the wider rate alone, and that only with the gate."""
+    settings = config.verdict
+    return {"gate": True, "benchmark_alpha": settings.benchmark_alpha} if settings.gate else {"gate": False}
 
 
 def by_place(values: Mapping[Place, Any], places: Collection[Place]) -> dict[str, Any]:

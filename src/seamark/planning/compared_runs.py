@@ -17,7 +17,7 @@ INPUTS = {
     "truth": "truth",
     "maps": "fuse",
     "coarse": "binarize",
-    "refined": "refine",
+    "refined": "verdict",
 }
 """Inputs of the stage, and the stages that make them."""
 

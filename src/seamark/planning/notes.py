@@ -11,15 +11,20 @@ from seamark.settings.promises import promises_of, promises_text
 
 
 def settings_notes(
-    run: Variation, categories: Sequence[str], splits: Sequence[str], from_presets: Mapping[str, str]
+    run: Variation,
+    learned: Mapping[str, tuple[int, int]],
+    splits: Sequence[str],
+    from_presets: Mapping[str, str],
 ) -> list[str]:
-    """Return which blocks came from presets, what thresholds promise, and which work no threshold uses.
+    """Return which blocks came from presets, what is promised of thresholds and verdicts, and which work is not used.
 
     Parameters
     ----------
     run : Variation
         The run.
-    categories, splits : sequence of str
+    learned : mapping of str to (int, int)
+        Photographs for train and validation of each category of the run.
+    splits : sequence of str
         Those of the run.
     from_presets : mapping of str to str
         Preset files by the detector that got its block from there.
@@ -29,12 +34,14 @@ def settings_notes(
     list of str
         One line each.
     """
+    categories = list(learned)
     configs = {(category, split): run.resolved(category, split) for category in categories for split in splits}
     told = {place: promises_text(promises_of(config.binarize)) for place, config in configs.items()}
     promises = [
         f"thresholds{'' if where == '*' else f' of {where}'}: {text}" for where, text in by_place(told, told).items()
     ]
-    return [*_blocks(run, categories, from_presets), *promises, *_unused(configs, categories, splits)]
+    rates = _wider_rates(configs, learned)
+    return [*_blocks(run, categories, from_presets), *promises, *rates, *_unused(configs, categories, splits)]
 
 
 def _blocks(run: Variation, categories: Sequence[str], from_presets: Mapping[str, str]) -> Iterator[str]:
@@ -45,6 +52,13 @@ def _blocks(run: Variation, categories: Sequence[str], from_presets: Mapping[str
                 f"detector {detector} of {', '.join(users)}: block and grid are those of {file}; merge, "
                 "light_variants, thresholds and all else are the run's"
             )
+
+
+def _wider_rates(configs: Mapping[Place, Config], learned: Mapping[str, tuple[int, int]]) -> Iterator[str]:
+    told = {place: config.verdict.note(config.normal_images(*learned[place[0]])) for place, config in configs.items()}
+    for where, text in by_place(told, told).items():
+        if text is not None:
+            yield f"verdicts{'' if where == '*' else f' of {where}'}: {text}"
 
 
 def _unused(configs: Mapping[Place, Config], categories: Sequence[str], splits: Sequence[str]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from seamark.errors import ConfigError
 from seamark.files.plain import looked_for, shown
 from seamark.planning.refusals import require_photographs
 from seamark.planning.variations import Variation
+from seamark.settings.base import Split
 from seamark.settings.config import Config
 from seamark.settings.demo import DEMO_CATEGORIES
 from seamark.submission.expected import PRIVATE_SPLITS, require_complete
@@ -91,6 +92,17 @@ class PlannedPhotographs:
             )
         return self._data.categories
 
+    @cached_property
+    def learned(self) -> dict[str, tuple[int, int]]:
+        """Photographs for train, before ``data.train_images`` leaves some out, and for validation by category."""
+        if self._demo:
+            return dict.fromkeys(self.categories, (self._config.demo.train, self._config.demo.validation))
+        counts = {category: self._counts(category) for category in self.categories}
+        return {category: (found["train"], found["validation"]) for category, found in counts.items()}
+
+    def _counts(self, category: str) -> Counter[Split]:
+        return Counter(image.split for image in self._surveys[category].images)
+
     def require(self, variations: Iterable[Variation]) -> None:
         """Refuse splits without images, and categories with too few for the settings of a run or variation.
 
@@ -109,12 +121,12 @@ class PlannedPhotographs:
         listed = list(variations)
         for category in self.categories:
             if self._demo:
-                require_photographs(category, self._config.demo.train, self._config.demo.validation, listed)
+                require_photographs(category, *self.learned[category], listed)
                 continue
-            found = Counter(image.split for image in self._surveys[category].images)
+            found = self._counts(category)
             if set(self.folders) == set(OFFICIAL_COUNTS):
                 require_official_counts(category, found)
-            require_photographs(category, found["train"], found["validation"], listed)
+            require_photographs(category, *self.learned[category], listed)
             missing = [split for split in self._data.splits if split not in found]
             if missing:
                 kept = ", ".join(split for split in self._data.splits if split in found)

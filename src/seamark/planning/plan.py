@@ -312,7 +312,7 @@ class Plan:
 
     def notes(self) -> list[str]:
         """Return what a person should know of the settings before a run, one line each."""
-        return settings_notes(self._own, self.categories, self.splits, self._from_presets)
+        return settings_notes(self._own, self.photographs.learned, self.splits, self._from_presets)
 
     def claim_run_folder(self) -> None:
         """Hold the run folder, and with it those of its variations, until this process ends, however it ends.

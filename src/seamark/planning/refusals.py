@@ -33,9 +33,10 @@ def require_photographs(category: str, train: int, validation: int, variations: 
         config = variation.resolved(category)
         limit = config.data.train_images
         used = train if limit is None else min(limit, train)
-        thresholds = [config.binarize, *(variation.resolved(category, split).binarize for split in config.data.splits)]
+        configs = [config, *(variation.resolved(category, split) for split in config.data.splits)]
         refusals = [config.crossfit.refusal(used), too_few_tiles(config, used)]
-        refusals += [binarize.images_refusal(used, validation) for binarize in thresholds]
+        refusals += [one.binarize.images_refusal(used, validation) for one in configs]
+        refusals += [one.verdict.refusal(one.normal_images(train, validation)) for one in configs]
         for refusal in filter(None, refusals):
             raise ConfigError(f"category {category}: {refusal}")
 

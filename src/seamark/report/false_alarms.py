@@ -51,7 +51,7 @@ def false_alarm_rows(
     Parameters
     ----------
     masks : mapping of Path to MasksManifest
-        Coarse and refined masks of all splits by their path.
+        Masks of the binarize and verdict stages of all splits by their path.
     evaluations : mapping of Path to EvaluationManifest
         Scores of the splits whose truth is known.
 
@@ -61,7 +61,7 @@ def false_alarm_rows(
         By category; validation, whose images are all normal, before the splits with known truth.
     """
     coarse = {(found.category, found.split): (path, found) for path, found in masks.items() if found.stage == "coarse"}
-    refined = {(found.category, found.split): found for found in masks.values() if found.stage == "refined"}
+    refined = {(found.category, found.split): found for found in masks.values() if found.stage == "judged"}
     rows = [
         FalseAlarmRow(
             category=category,

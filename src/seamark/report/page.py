@@ -76,7 +76,7 @@ def render_page(
     models, evaluations = inputs.models.values(), inputs.evaluations
     rows = summary_rows(list(evaluations.values()))
     drawn = read_manifest(plots, PlotsManifest)
-    methods = {masks.method for masks in inputs.masks.values() if masks.stage == "refined"}
+    methods = {masks.method for masks in inputs.masks.values() if masks.stage == "judged"}
     facts = {
         "run": run,
         "categories": inputs.categories,

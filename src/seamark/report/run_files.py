@@ -109,7 +109,7 @@ class ReportFiles:
     Parameters
     ----------
     inventory, index, fit, calibration, coarse, refined, verdicts, evaluation, preview : tuple of Path
-        Manifests.
+        Manifests; refined masks are those of the verdict stage.
     curves : tuple of Path
         Threshold curves (CSV), in the order of the evaluations.
     check : Path, optional
@@ -149,7 +149,7 @@ class ReportFiles:
 
     @cached_property
     def masks(self) -> dict[Path, MasksManifest]:
-        """Manifests of the binarize and refine stages by path."""
+        """Masks of the binarize and verdict stages by path."""
         return _read_all((*self.coarse, *self.refined), MasksManifest)
 
     @cached_property
@@ -199,7 +199,7 @@ class ReportFiles:
                 evaluation=next(iter(_of_category(self.evaluations, inventory.category)), None),
                 previews={pair[1].split: pair for pair in _of_category(self.previews, inventory.category)},
                 coarse=self._masks(inventory.category, "coarse"),
-                refined=self._masks(inventory.category, "refined"),
+                refined=self._masks(inventory.category, "judged"),
                 verdicts={pair[1].split: pair for pair in _of_category(self.judged, inventory.category)},
             )
             for path, inventory in _read_all(self.inventory, InventoryManifest).items()

@@ -34,6 +34,11 @@ def normal_with(split: Split) -> tuple[Normal, ...]:
     return tuple(normal for normal, splits in NORMAL_SPLITS.items() if split in splits)
 
 
+def images_needed(rate: float) -> int:
+    """Return the fewest normal images that can tell such a share of them: 1 / rate - 1."""
+    return math.ceil(round(1.0 / rate - 1.0, 9))
+
+
 CROSSFITTED = normal_with(CROSSFIT_TRAIN)
 """Choices with training photographs, each scored by a model that has not seen it."""
 
@@ -113,7 +118,7 @@ class ConformalSettings(Settings):
     @property
     def images_needed(self) -> int:
         """Fewest normal images for which the guarantee can be given."""
-        return math.ceil(round(1.0 / self.alpha - 1.0, 9))
+        return images_needed(self.alpha)
 
     def refusal(self, count: int) -> str | None:
         """Return why so many normal images are too few, or None if they suffice."""

@@ -11,17 +11,17 @@ from pydantic import Field, ValidationError, model_validator
 from seamark.errors import ConfigError
 from seamark.registry import DETECTORS
 from seamark.settings.base import SPLITS, UNUSABLE, Name, Settings
-from seamark.settings.binarize import BinarizeSettings
+from seamark.settings.binarize import NORMAL_SPLITS, BinarizeSettings
 from seamark.settings.calibrate import CalibrateSettings
 from seamark.settings.comparison import CompareSettings, Variations
-from seamark.settings.crossfit import CrossfitSettings
+from seamark.settings.crossfit import CROSSFIT_TRAIN, CrossfitSettings
 from seamark.settings.data import DataSettings
 from seamark.settings.demo import DemoSettings
 from seamark.settings.detectors import TypeSetting, detector_settings, detector_type, detectors_schema
 from seamark.settings.evaluate import EvaluateSettings
 from seamark.settings.fuse import FuseSettings
 from seamark.settings.grid import GridSettings
-from seamark.settings.light_variants import LightVariantsSettings
+from seamark.settings.light_variants import VALIDATION_VARIANTS, LightVariantsSettings
 from seamark.settings.merge import MergeSettings
 from seamark.settings.package import PackageSettings
 from seamark.settings.preview import PreviewSettings
@@ -29,6 +29,7 @@ from seamark.settings.problems import Translation, nearest
 from seamark.settings.ranking import RankingSettings
 from seamark.settings.refine import RefineSettings
 from seamark.settings.report import ReportSettings
+from seamark.settings.verdict import VerdictSettings
 from seamark.settings.written import UNKNOWN, Sources, mapping_at
 
 CATEGORY_SECTIONS = (
@@ -41,10 +42,11 @@ CATEGORY_SECTIONS = (
     "calibrate",
     "binarize",
     "refine",
+    "verdict",
     "preview",
 )
 """Sections that an override of a category may change."""
-SPLIT_SECTIONS = ("binarize", "refine")
+SPLIT_SECTIONS = ("binarize", "refine", "verdict")
 """Sections that an override of a split may change; earlier ones keep one score scale for all splits."""
 
 MOST_BYTES, MOST_NAME_BYTES = 4095, 255
@@ -89,6 +91,7 @@ class Config(Settings):
     calibrate: CalibrateSettings = Field(default_factory=CalibrateSettings)
     binarize: BinarizeSettings = Field(default_factory=BinarizeSettings)
     refine: RefineSettings = Field(default_factory=RefineSettings)
+    verdict: VerdictSettings = Field(default_factory=VerdictSettings)
     preview: PreviewSettings = Field(default_factory=PreviewSettings)
     ranking: RankingSettings = Field(default_factory=RankingSettings)
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
@@ -116,6 +119,13 @@ class Config(Settings):
     def detector_blocks(self) -> dict[str, Settings]:
         """Validated settings of every block of the section, without its type."""
         return {name: detector_settings(name, block) for name, block in self.detectors.items()}
+
+    def normal_images(self, train: int, validation: int) -> int:
+        """Return how many normal images, variants among them, come of so many photographs for train and validation."""
+        used = train if self.data.train_images is None else min(self.data.train_images, train)
+        counts = {"validation": validation, CROSSFIT_TRAIN: used}
+        counts[VALIDATION_VARIANTS] = validation * self.light_variants.validation_variants
+        return sum(counts[split] for split in NORMAL_SPLITS[self.binarize.normal])
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:

@@ -26,6 +26,7 @@ from seamark.manifests.preview import PreviewManifest
 from seamark.manifests.teacher import TeacherManifest
 from seamark.manifests.tilemaps import TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
+from seamark.manifests.verdict import VerdictManifest
 
 Digest = Callable[[Path], str]
 Roots = Mapping[str, Path | None]
@@ -179,6 +180,7 @@ _LISTS: Mapping[type[Manifest], Callable[[Path, Any, Roots], Listed]] = {
     InventoryManifest: _nothing,
     CalibrationManifest: _calibration,
     MasksManifest: _masks,
+    VerdictManifest: _nothing,
     PreviewManifest: _preview,
     EvaluationManifest: _evaluation,
     PlotsManifest: _plots,

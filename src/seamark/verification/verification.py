@@ -18,11 +18,17 @@ from seamark.flow import STAGES
 from seamark.manifests.base import Manifest, read_manifest
 from seamark.manifests.plots import PlotsManifest
 from seamark.manifests.submission import CheckReport, SubmissionProvenance
+from seamark.manifests.verdict import VerdictManifest
 from seamark.repair import repair_command, snakemake_command
 from seamark.running.file_records import FileRecord, JobProvenance, difference
 from seamark.verification.recorded_files import RecordedFile, Roots, recorded_files
 
 MISSING = "missing"
+BESIDE: Mapping[tuple[str, str], type[Manifest]] = {
+    ("report", "plots"): PlotsManifest,
+    ("verdict", "verdicts"): VerdictManifest,
+}
+"""Manifests beside that of a job by stage and output; they are in its provenance and have none of their own."""
 READING = (tarfile.TarError, *UNREADABLE)
 """What reading a damaged file may raise; Seamark's own errors and pydantic's are ValueErrors."""
 
@@ -73,7 +79,7 @@ class Verification:
         listed : sequence of (Path, type)
             Manifests that are there, in the order of the flow.
         """
-        alone = [path for path, kind in listed if kind is not PlotsManifest]  # the report's provenance has its plots
+        alone = [path for path, kind in listed if kind not in BESIDE.values()]
         provenances = [(path, self._provenance(path.with_suffix(".prov.json"), path)) for path in alone]
         known_jobs = [(path, facts) for path, facts in provenances if facts is not None]
         for path, facts in known_jobs:
@@ -251,7 +257,7 @@ def verify_run(  # noqa: PLR0917 (as the stage has them)
 def _manifests(place: Path) -> dict[Path, type[Manifest]]:
     """Manifests below a place and their classes, in the order of the flow."""
     kinds = {stage.manifest: stage.manifest_class() for stage in STAGES.values() if stage.kind}
-    kinds |= {STAGES["report"].outputs["plots"]: PlotsManifest}
+    kinds |= {STAGES[stage].outputs[name]: kind for (stage, name), kind in BESIDE.items()}
     found: dict[Path, type[Manifest]] = {}
     for pattern, kind in kinds.items():
         base, _, below = pattern.partition("}/")

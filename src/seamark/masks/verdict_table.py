@@ -1,0 +1,58 @@
+"""Verdicts as a table for people and spreadsheets (docs/verdicts.md has the meaning of every column)."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from seamark.files.atomic import atomic_write
+from seamark.manifests.verdict import VerdictManifest
+
+COLUMNS = (
+    "category",
+    "split",
+    "image",
+    "answer",
+    "p",
+    "percentile",
+    "score",
+    "bad_above",
+    "look_above",
+    "defects",
+    "area_px",
+    "largest_x",
+    "largest_y",
+    "largest_width",
+    "largest_height",
+    "mask",
+    "normal_images",
+    "normal_photographs",
+    "smallest_p",
+)
+
+
+def write_verdicts(path: Path, manifests: Iterable[VerdictManifest]) -> None:
+    """Write the verdicts of some splits as CSV, UTF-8: a header, full precision, empty cells where there is no defect.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    manifests : iterable of VerdictManifest
+        Their images stand in this order.
+    """
+    with atomic_write(path) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for manifest in manifests:
+            table.writerows(_rows(manifest))
+
+
+def _rows(manifest: VerdictManifest) -> Iterator[tuple[object, ...]]:
+    for image in manifest.images:
+        basis, box = manifest.basis_of(image), image.largest
+        yield (
+            *(manifest.category, manifest.split, image.id, image.answer, image.p, image.percentile, image.score),
+            *(basis.bad.above, basis.look.above, image.defects, image.area_px),
+            *((None,) * 4 if box is None else (box.x, box.y, box.width, box.height)),
+            *(image.mask, basis.normal_images, basis.normal_photographs, basis.smallest_p),
+        )
