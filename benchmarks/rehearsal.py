@@ -48,7 +48,7 @@ STAGE_FOLDERS = {
     **{name: stage.folder for name, stage in STAGES.items() if stage.varies and not stage.script},
     "report": "report",
 }
-PIXEL_STAGES = {"crop", "infer", "merge", "binarize", "refine", "package"}
+PIXEL_STAGES = {"crop", "infer", "merge", "binarize", "refine", "verdict", "package"}
 """Stages whose files grow with the number of pixels; those of the others keep their size."""
 
 UInt8Array = npt.NDArray[np.uint8]

@@ -4,8 +4,8 @@ import random
 from dataclasses import asdict, dataclass
 
 RULES = (
-    "index", "truth", "crop", "train", "infer", "merge", "fuse", "calibrate", "binarize", "refine", "preview",
-    "evaluate", "package", "report",
+    "index", "truth", "crop", "train", "infer", "merge", "fuse", "calibrate", "binarize", "refine", "verdict",
+    "preview", "evaluate", "package", "report",
 )  # fmt: skip
 """Stages in the order of the flow."""
 

@@ -1,4 +1,4 @@
-"""The three stages from fused maps to refined masks."""
+"""The four stages from fused maps to final masks."""
 
 import importlib.util
 import math
@@ -12,12 +12,13 @@ from tests.indexes import write_lists
 
 from seamark.errors import DataError, ManifestError
 from seamark.files.atomic import file_digest
-from seamark.files.images import array_digest, read_mask, write_map
+from seamark.files.images import array_digest, read_map, read_mask, write_map
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.index import ImageRecord
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MasksManifest
+from seamark.manifests.verdict import VerdictManifest
 from seamark.maps.float16_scores import score_histogram
 from seamark.maps.stored import save_map
 from seamark.running.job import Job
@@ -95,6 +96,23 @@ def refine_job(tree, settings=None, split="test_public", threads=1, out="refined
     inputs["maps"] = tree / "fused" / f"{split}.json"
     params = {"settings": settings or {}, "root": str(tree / "data")}
     return Job.for_test("refine", inputs, {"manifest": tree / out / f"{split}.json"}, params, threads=threads)
+
+
+def judge(tree, gate, split="test_public", threads=1, refined=(), **binarize):
+    """Run the stages from coarse masks to verdicts, with changed refined masks; return both manifests."""
+    settings = {"mean_std": {"k": 3.0}} | binarize
+    stage("binarize")(binarize_job(tree, settings, split))
+    stage("refine")(refine_job(tree, {"method": "none"}, split))
+    inputs = {"maps": tree / "fused" / f"{split}.json", "masks": tree / "refined" / f"{split}.json"}
+    masks = read_manifest(inputs["masks"], MasksManifest)
+    write_manifest(inputs["masks"], masks.model_copy(update=dict(refined)))
+    inputs |= {"calibration": tree / "calibration" / f"{split}.json", "normal": tree / "calibration/validation.json"}
+    ends = {"manifest": ".json", "verdicts": ".verdicts.json", "table": ".csv"}
+    outputs = {name: tree / "judged" / f"{split}{end}" for name, end in ends.items()}
+    params = {"settings": {"gate": gate}, "binarize": settings}
+    stage("verdict")(Job.for_test("verdict", inputs, outputs, params, threads=threads))
+    masks = read_manifest(outputs["manifest"], MasksManifest)
+    return masks, read_manifest(outputs["verdicts"], VerdictManifest)
 
 
 @pytest.fixture
@@ -285,3 +303,61 @@ def test_masks_that_are_all_empty_are_told_in_terminal_log_and_manifest(tree, ca
     assert f"warning: {warning.text}" in caplog.messages
     stage("binarize")(binarize_job(tree, {"mean_std": {"k": 99.0}}, split="validation"))
     assert not read_manifest(tree / "coarse" / "validation.json", MasksManifest).warnings
+
+
+@pytest.mark.parametrize(
+    ("mean_std", "gate", "outcomes"),
+    [
+        ({"k": 0.0, "scope": "image"}, True, ("kept", "emptied")),
+        ({"k": 99.0}, True, ("marked", "kept")),
+        ({"k": 0.0, "scope": "image"}, False, ("kept", "kept")),
+        ({"k": 99.0}, False, ("kept", "kept")),
+    ],
+)
+def test_the_gate_lets_masks_say_what_the_verdict_says(tree, mean_std, gate, outcomes):
+    """Thresholds that find something in every image, and nothing in any."""
+    path = tree / "fused" / "test_public.json"
+    maps = read_manifest(path, MapsManifest)
+    lower = read_map(path.with_suffix("") / "good/001_regular.tiff") / 9
+    record = save_map(path.with_suffix(""), "test_public", "good/001_regular", lower, SHAPE)
+    write_manifest(path, maps.model_copy(update={"maps": (maps.maps[0], record)}))
+    calibrate(tree)
+    masks, verdicts = judge(tree, gate, mean_std=mean_std)
+    assert (masks.stage, masks.method, verdicts.gate) == ("judged", "none", gate)
+    assert [image.answer for image in verdicts.images] == ["bad", "good"]
+    assert tuple(image.mask for image in verdicts.images) == outcomes
+    assert (verdicts.normal_images, verdicts.normal_photographs, verdicts.smallest_p) == (2, 2, 1 / 3)
+    for record, image in zip(masks.masks, verdicts.images, strict=True):
+        path = tree / "judged" / record.file
+        mask, refined = read_mask(path), tree / "refined" / record.file
+        assert (image.area_px, image.defects) == (mask.sum(), record.components)
+        assert (path.read_bytes() == refined.read_bytes()) == (image.mask == "kept")
+        assert not gate or mask.any() == (image.answer != "good")
+        if image.mask == "marked":
+            rows, columns = np.nonzero(mask)
+            assert np.hypot(columns - 40, rows - 30).max() < 12, "around the defect"
+            assert (image.largest.x, image.largest.width) == (columns.min(), np.ptp(columns) + 1)
+
+
+def test_a_normal_image_is_judged_by_the_others(tree):
+    calibrate(tree)
+    _, verdicts = judge(tree, gate=True, split="validation")
+    assert [image.basis.normal_images for image in verdicts.images] == [1, 1]
+    assert sorted(image.p for image in verdicts.images) == [0.5, 1.0]
+    assert verdicts.normal_images == 2
+    files = [tree / "judged" / name for name in ("validation.json", "validation.verdicts.json", "validation.csv")]
+    first = [path.read_bytes() for path in files]
+    judge(tree, gate=True, split="validation", threads=2)
+    assert [path.read_bytes() for path in files] == first
+
+
+@pytest.mark.parametrize(
+    ("update", "message"),
+    [
+        ({"stage": "coarse"}, "coarse masks of rice test_public, expected refined ones of rice test_public"),
+        ({"masks": ()}, "its 0 masks are not those of the 2 images"),
+    ],
+)
+def test_a_verdict_wants_the_refined_masks_of_its_maps(coarse_tree, update, message):
+    with pytest.raises(ManifestError, match=message):
+        judge(coarse_tree, gate=True, refined=update)

@@ -36,7 +36,7 @@ def image_ids(split):
 
 
 class Run:
-    """Index, truth, maps and masks of two categories on disk; the truth is the refined mask."""
+    """Index, truth, maps and masks of two categories on disk; the truth is the final mask."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -71,10 +71,10 @@ class Run:
         for name in image_ids(split):
             mask = rng.random((height, width)) < 0.1
             anomaly_map = (mask + rng.normal(size=mask.shape)).astype(np.float32)
-            for kind in ("45_fused", "70_refined"):
+            for kind in ("45_fused", "75_verdicts"):
                 (self.folder / "out" / kind / category / split).mkdir(parents=True, exist_ok=True)
             write_map(self.folder / "out" / "45_fused" / category / split / f"{name}.tiff", anomaly_map)
-            write_mask(self.folder / "out" / "70_refined" / category / split / f"{name}.png", mask)
+            write_mask(self.folder / "out" / "75_verdicts" / category / split / f"{name}.png", mask)
             truth_file = self.folder / "truth" / category / split / f"{name}_mask.png"
             truth_file.parent.mkdir(parents=True, exist_ok=True)
             write_mask(truth_file, mask)
@@ -122,8 +122,8 @@ class Run:
             )
         place = f"{category}/{split}"
         self._write("maps", f"45_fused/{place}", MapsManifest(detector="d", category=category, split=split, maps=maps))
-        listed = MasksManifest(category=category, split=split, stage="refined", method="none", masks=masks)
-        self._write("masks", f"70_refined/{place}", listed)
+        listed = MasksManifest(category=category, split=split, stage="judged", method="none", masks=masks)
+        self._write("masks", f"75_verdicts/{place}", listed)
         said = verdicts(category, split, [judged(record.id, 3.0) for record in masks])
         self._write("verdicts", f"75_verdicts/{place}.verdicts", said)
 

@@ -42,6 +42,7 @@ def test_the_defaults_keep_every_rule():
         ({"merge": {"smooth_sigma_px": 2.0}}, "merge.smooth_sigma_px", (2.0, 8.0)),
         ({"binarize": {"mean_std": {"k": 5.0}}}, "binarize.mean_std.k", (5.0, 3.0)),
         ({"refine": {"method": "none"}}, "refine.method", ("none", "grabcut")),
+        ({"verdict": {"gate": True}}, "verdict.gate", (True, False)),
         ({"refine": {"grabcut": {"margin": 1.0}}}, "refine.grabcut.margin", (1.0, 0.5)),
     ],
 )
@@ -96,6 +97,7 @@ def test_a_block_that_only_one_category_has_is_named():
     "override",
     [
         {"refine": {"sam": {"model": "vit_h"}}},
+        {"verdict": {"alpha": 0.01, "benchmark_alpha": 0.3, "too_few": "refuse"}},
         {"merge": {"robis": {"align_corners": False}}},
         {"merge": {"smooth_sigma_cells": 0.7}},
         {"binarize": {"mebin": {"erode_px": 3}}},

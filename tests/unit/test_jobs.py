@@ -22,9 +22,9 @@ RUN = {
     "crossfit": {"folds": 2},
     "refine": {"method": "grabcut"},
 }
-EVERYWHERE = {"fuse", "calibrate", "binarize", "refine", "preview", "evaluate"}
-LATE = {"binarize", "refine", "preview", "evaluate"}
-LAST = {"refine", "preview", "evaluate"}
+EVERYWHERE = {"fuse", "calibrate", "binarize", "refine", "verdict", "preview", "evaluate"}
+LATE = {"binarize", "refine", "verdict", "preview", "evaluate"}
+LAST = {"refine", "verdict", "preview", "evaluate"}
 UNREFINED = {"refine": {"method": "none"}}
 
 
@@ -75,6 +75,7 @@ def of(stages, **wildcards):
         ({"calibrate": {"quantiles": [0.5]}}, of({"calibrate"} | LATE)),
         ({"binarize": {"mean_std": {"k": 4.0}}}, of(LATE)),
         (UNREFINED, of(LAST)),
+        ({"verdict": {"gate": True}}, of(LAST - {"refine"})),
         ({"preview": {"panel_px": 100}}, of({"preview"})),
         ({"evaluate": {"resamples": 10}}, of({"evaluate"})),
         ({"ranking": {"fit": "quantiles"}}, of({"evaluate"})),

@@ -96,7 +96,7 @@ def test_a_threshold_says_its_normal_images_and_guarantees_nothing_of_cross_fitt
     threshold = mask.thresholds[0].model_copy(update={"normal": normal, "promised_image_rate": 0.2})
     crossfitted = manifest.model_copy(update={"masks": (mask.model_copy(update={"thresholds": (threshold,)}),)})
     assert threshold_rows({Path("a"): crossfitted}, VALIDATION)[0].scope.startswith(scope)
-    refined = crossfitted.model_copy(update={"stage": "refined"})
+    refined = crossfitted.model_copy(update={"stage": "judged"})
     (row,) = false_alarm_rows({Path("a"): crossfitted, Path("b"): refined}, {})
     assert (row.promised, row.guaranteed) == (0.2, guaranteed)
 
@@ -117,7 +117,7 @@ def test_false_alarms_of_validation_are_counted_beside_the_promise():
         for mask, pixels in zip(manifest.masks, (0, 7, 1), strict=True)
     )
     coarse_masks = manifest.model_copy(update={"masks": masks})
-    refined = coarse_masks.model_copy(update={"stage": "refined", "masks": manifest.masks})
+    refined = coarse_masks.model_copy(update={"stage": "judged", "masks": manifest.masks})
     (row,) = false_alarm_rows({Path("a"): coarse_masks, Path("b"): refined}, {})
     assert (row.normal_images, row.coarse, row.refined, row.path) == (3, 2, 0, Path("a"))
     assert (row.promises, row.promised) == ((Promise("evt", images=0.1),), 0.1)

@@ -161,7 +161,8 @@ def test_another_detector_for_one_category_is_one_line(root):
         planned.require_weights([SimpleNamespace(rule=SimpleNamespace(name="train"), wildcards=train)])
     (line,) = [note for note in planned.notes() if note.startswith("detector")]
     assert line.startswith("detector aand of bolt: block and grid are those of presets/aand.yaml; merge, ")
-    assert plan(root, {}).notes() == ["thresholds: " + promises_text(promises_of(cloth.binarize))]
+    notes = plan(root, {"verdict": {"alpha": 0.4, "benchmark_alpha": 0.4}}).notes()
+    assert notes == ["thresholds: " + promises_text(promises_of(cloth.binarize))]
 
 
 @pytest.mark.parametrize("detector", [name for name in DETECTORS if name != "constant"])
@@ -252,6 +253,17 @@ def test_a_detector_and_a_grid_of_one_category_alone_are_planned(root):
     planned = plan(root, {"overrides": {"bolt": block}})
     assert re.fullmatch(planned.wildcards["grid"], "fine")
     assert planned.variations[0].grid("bolt", "urd") == "fine"
+
+
+def test_rates_that_few_normal_images_cannot_tell_are_told_or_refused(root):
+    overrides = {"bolt": {"verdict": {"benchmark_alpha": 0.4}}}
+    told = "2 normal images tell no smaller share than 0.333, which is taken instead; needs at least 19"
+    assert plan(root, {"overrides": overrides}).notes()[1:] == [
+        f"verdicts of bolt: verdict.alpha 0.05: {told}",
+        f"verdicts of cloth: verdict.alpha 0.05 and verdict.benchmark_alpha 0.1: {told}",
+    ]
+    with pytest.raises(ConfigError, match=r"category bolt: verdict.alpha 0.05 and .*: needs at least 19 normal images"):
+        plan(root, {"verdict": {"too_few": "refuse"}})
 
 
 def test_work_that_no_threshold_uses_is_told(tmp_path):

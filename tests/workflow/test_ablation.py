@@ -95,7 +95,7 @@ def test_the_table_has_a_row_for_the_run_and_every_variation(ablated):
         "tiny", "tiny+unrefined", "tiny+rougher", "tiny+rougher_unrefined",
     }  # fmt: skip
     assert sorted(path.name for path in (ablated.out.parent / "tiny+rougher_unrefined").iterdir()) == [
-        "70_refined", "90_eval", "benchmarks", "logs",
+        "70_refined", "75_verdicts", "90_eval", "benchmarks", "logs",
     ]  # fmt: skip
 
 
@@ -113,14 +113,17 @@ def test_what_is_missing_on_the_way_to_the_table_is_made_again(project):
 
 def test_a_changed_variation_runs_its_own_stages_and_the_table(project):
     vary(project, ABLATE | {"rougher_unrefined": {"merge": {"smooth_sigma_px": 0.0}, "refine": {"top_n": 1}}})
-    assert jobs(project, "ablate") == Counter(refine=PER_SPLIT, evaluate=1, ablation=1, ablate=1, total=PER_SPLIT + 3)
+    assert jobs(project, "ablate") == Counter(
+        refine=PER_SPLIT, verdict=PER_SPLIT, evaluate=1, ablation=1, ablate=1, total=2 * PER_SPLIT + 3
+    )  # fmt: skip
 
 
 def test_a_new_variation_runs_what_is_new(project):
     vary(project, ABLATE | {"strict": {"binarize": {"mean_std": {"k": 5.0}}}})
     planned = jobs(project, "ablate")
     assert planned == Counter(
-        binarize=PER_SPLIT, refine=PER_SPLIT, evaluate=1, ablation=1, ablate=1, total=2 * PER_SPLIT + 3
+        **dict.fromkeys(("binarize", "refine", "verdict"), PER_SPLIT), evaluate=1, ablation=1, ablate=1,
+        total=3 * PER_SPLIT + 3,
     )  # fmt: skip
 
 
@@ -163,13 +166,13 @@ def test_compare_puts_presets_and_finished_runs_beside_the_run(project):
     planned = jobs(project, "compare")
     assert planned["comparison"] == 1
     assert planned["refine"] == 2 * PER_SPLIT
-    masks = project.out / "70_refined/bolt/validation.json"
+    masks = project.out / "75_verdicts/bolt/validation.json"
     masks.write_text(masks.read_text() + "\n")
     text = refusal(project, "compare")
-    assert "out/tiny/90_eval/bolt.json of tiny are stale, made before refine ran again" in text
+    assert "out/tiny/90_eval/bolt.json of tiny are stale, made before verdict ran again" in text
     masks.unlink()
     text = refusal(project, "compare")
-    assert "compare.runs: tiny is not finished, it lacks out/tiny/70_refined/bolt/validation.json" in text
+    assert "compare.runs: tiny is not finished, it lacks out/tiny/75_verdicts/bolt/validation.json" in text
     assert "-- evaluation" in text
 
 

@@ -27,7 +27,7 @@ def test_a_breach_refuses_the_submission_when_it_is_planned(tmp_path):
         assert "package.rules: vand4 refuses these settings:" in text
         assert 'refine.method (one_setting_for_all): "none" for bolt and "grabcut" for cloth' in text
         assert "binarize.mebin.enabled (thresholds_without_test): true" in text
-    assert "70_refined" in project.snakemake("masks", options=("-n",)).stdout
+    assert "75_verdicts" in project.snakemake("masks", options=("-n",)).stdout
     project.configure({**broken, "package": {"rules": "vand3"}})
     project.snakemake("submission", options=("-n",))
 

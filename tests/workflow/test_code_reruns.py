@@ -65,7 +65,12 @@ ROWS = [
     # what decides results
     ("src/seamark/settings/seed.py", ">> 1", ">> 2", jobs("train", "distill", "refine")),
     ("src/seamark/learning/batches.py", "zlib.crc32", "zlib.adler32", TRAINED | {"distill"}),
-    ("src/seamark/tiles/light_variants.py", "crc32(category", "adler32(category", TRAINED | {"crop", "binarize"}),
+    (
+        "src/seamark/tiles/light_variants.py",
+        "crc32(category",
+        "adler32(category",
+        TRAINED | {"crop", "binarize", "verdict"},
+    ),
     ("src/seamark/demo/woven.py", "PITCH_PX = (14.0", "PITCH_PX = (13.0", {"demo"}),
     ("src/seamark/data/layout.py", "EVERY = 10", "EVERY = 9", {"index", "inventory", "truth", "distill", "package"}),
     ("src/seamark/detectors/inp_former/network.py", "MLP_RATIO = 4", "MLP_RATIO = 3", of("inp_former")),
@@ -84,6 +89,7 @@ ROWS = [
     ("src/seamark/masks/mebin.py", "SCALE = 255.0", "SCALE = 256.0", {"binarize"}),
     ("src/seamark/masks/grabcut.py", "SURE_DEPTH = 0.9", "SURE_DEPTH = 0.8", {"refine"}),
     ("src/seamark/masks/evidence.py", "CORE_SHARE = 0.5", "CORE_SHARE = 0.3", {"refine"}),
+    ("src/seamark/masks/verdict.py", "1 + count - bisect", "count - bisect", {"verdict"}),
     ("src/seamark/evaluation/bootstrap.py", "CONFIDENCE = 0.95", "CONFIDENCE = 0.9", {"evaluate", "comparison"}),
     ("src/seamark/report/templates/report.html.j2", "</h2>", "!</h2>", {"report"}),
     ("src/seamark/report/templates/gallery.css", "cursor: default", "cursor: wait", {"report"}),

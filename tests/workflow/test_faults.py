@@ -6,7 +6,7 @@ import pytest
 from tests.faults.campaign import Run, impossible_kinds, put_hook, small_disk
 from tests.faults.draw import KINDS, Fault, draw_faults
 
-EVENTS = {"binarize": (23, 8), "refine": (24, 9), "evaluate": (42, 30), "package": (64, 27)}
+EVENTS = {"binarize": (23, 8), "refine": (24, 9), "verdict": (28, 8), "evaluate": (42, 30), "package": (64, 27)}
 
 
 @pytest.mark.faults

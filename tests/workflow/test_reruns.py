@@ -10,7 +10,7 @@ from seamark.manifests.base import read_manifest
 from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.masks import MasksManifest
 
-LATE_STAGES = ("binarize", "refine", "preview")
+LATE_STAGES = ("binarize", "refine", "verdict", "preview")
 
 
 def late_jobs(category, splits=SPLITS):
