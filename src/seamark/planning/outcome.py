@@ -41,6 +41,7 @@ RESULTS = {
     "archive": _Result("submissions/{}.tar.gz", "package", "submission"),
     "check": _Result("submissions/{}.check.json", "package", "submission"),
     "report": _Result("out/{}/report/index.html", "report", "report_page"),
+    "verdicts": _Result("out/{}/verdicts.csv", "report", "report_page"),
     "scores": _Result("out/{}/90_eval/summary.csv", "report", "report_page"),
     "compared": _Result("out/{}/comparison/index.html", "comparison", "compare"),
     "ablated": _Result("out/{}/ablation/index.html", "ablation", "ablate"),
