@@ -20,6 +20,7 @@ BESIDE = {
     "fuse": ["<image>.tiff"],
     "binarize": ["<image>.png"],
     "refine": ["<image>.png"],
+    "verdict": ["<image>.png"],
     "preview": ["<image>.jpg", "contact_sheet.jpg", "layers/<image>/"],
 }
 """What stages write into the folder that has the name of their manifest."""

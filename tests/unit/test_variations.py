@@ -257,7 +257,7 @@ def test_a_detector_and_a_grid_of_one_category_alone_are_planned(root):
 
 def test_rates_that_few_normal_images_cannot_tell_are_told_or_refused(root):
     overrides = {"bolt": {"verdict": {"benchmark_alpha": 0.4}}}
-    told = "2 normal images tell no smaller share than 0.333, which is taken instead; needs at least 19"
+    told = "8 normal images tell no smaller share than 0.111, which is taken instead; needs at least 19"
     assert plan(root, {"overrides": overrides}).notes()[1:] == [
         f"verdicts of bolt: verdict.alpha 0.05: {told}",
         f"verdicts of cloth: verdict.alpha 0.05 and verdict.benchmark_alpha 0.1: {told}",

@@ -277,10 +277,14 @@ def test_with_the_small_backbone_robis_runs_here(tmp_path):
     overlay["grids"]["tile"] |= {"window_px": 64, "input_px": 64}
     overlay["detectors"]["inp_former"] |= {"max_steps": 2, "batch_size": 2, "warmup_steps": 1}
     (project.folder / "tiny.yaml").write_text(yaml.safe_dump(overlay))
-    project.snakemake("out/tiny/70_refined/bolt/test_private.json")
+    project.snakemake("out/tiny/75_verdicts/bolt/test_private.json")
     merged = read_manifest(project.out / "40_maps/inp_former/bolt/test_private.json", MapsManifest)
     assert {(image.map_height, image.map_width) for image in merged.maps} == {(16, 24)}
     assert 100.0 < max(image.maximum for image in merged.maps) <= 255.0
-    refined = read_manifest(project.out / "70_refined/bolt/test_private.json", MasksManifest)
-    assert refined.method == "grabcut"
+    refined, judged = (
+        read_manifest(project.out / folder / "bolt/test_private.json", MasksManifest)
+        for folder in ("70_refined", "75_verdicts")
+    )
+    assert judged.method == refined.method == "grabcut"
+    assert judged.masks == refined.masks, "RoBiS has no gate"
     assert {(mask.height, mask.width) for mask in refined.masks} == {(64, 96)}

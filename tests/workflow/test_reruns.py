@@ -82,6 +82,7 @@ def test_a_deleted_output_is_made_again_with_what_follows(project):
     [
         ("submission", "90_eval/cloth.json", ("evaluate", "cloth", None)),
         ("evaluation", "70_refined/cloth/test_private.json", ("refine", "cloth", "test_private")),
+        ("verdicts", "75_verdicts/cloth/test_private.json", ("verdict", "cloth", "test_private")),
         ("masks", "40_maps/inp_former/cloth/test_private.json", ("merge", "cloth", "test_private")),
         ("previews", "50_calibration/cloth/validation.json", ("calibrate", "cloth", "validation")),
         ("maps", "20_models/inp_former/cloth/fit.json", ("train", "cloth", None)),

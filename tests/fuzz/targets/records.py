@@ -20,6 +20,7 @@ from seamark.manifests.submission import CheckReport, SubmissionProvenance
 from seamark.manifests.teacher import TeacherManifest
 from seamark.manifests.tilemaps import TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
+from seamark.manifests.verdict import VerdictManifest
 from seamark.report.cost import read_costs
 
 KINDS: tuple[type[Manifest], ...] = (
@@ -30,6 +31,7 @@ KINDS: tuple[type[Manifest], ...] = (
     MapsManifest,
     CalibrationManifest,
     MasksManifest,
+    VerdictManifest,
     EvaluationManifest,
     PreviewManifest,
     ModelManifest,
