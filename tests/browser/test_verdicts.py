@@ -105,7 +105,8 @@ def test_the_viewer_says_that_a_mask_was_emptied(open_page, report):
     page = open_page(report, f"#image=grey/{SPLIT}/{EMPTIED.replace('/', '%2F')}")
     page.locator("#viewer[open]").wait_for()
     assert "the refined mask was emptied" in page.locator(".stage-note").text_content()
-    assert "emptied" in page.locator(".numbers").text_content()
+    assert "Maskemptied by the verdict" in page.locator(".numbers").text_content()
+    assert page.locator("[data-layer=refined]").first.get_attribute("title") == "Refined mask (4): emptied"
     page.keyboard.press("ArrowRight")
     assert page.locator(".stage-note").text_content() == ""
 

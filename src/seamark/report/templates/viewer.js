@@ -120,6 +120,7 @@
   const file = (of, name) => gallery.splits[of.split].base + name;
 
   const missing = (name) => {
+    if (name === "refined" && image.verdict.mask === "emptied") return "emptied";
     if (name !== "truth") return "nothing found";
     return image.scores?.left_out ?? { good: "no defect", bad: "no mask" }[image.label] ?? "the truth is not known";
   };
@@ -186,7 +187,6 @@
         ["Answer", answer],
         ["p", raw(p)],
         ["Normal images below", `${raw(percentile)} %`],
-        ["Refined mask", gate],
       ]),
     ];
     if (scores?.left_out) {
@@ -208,7 +208,7 @@
     const thresholds = image.thresholds.map(([rule, value]) => [`Threshold ${rule}`, value === null ? "none found" : raw(value)]);
     parts.push(
       group("Coarse mask", sources.coarse, [["Mask", mask(image.coarse)], ...thresholds]),
-      group("Refined mask", sources.refined, [["Mask", mask(image.refined)]]),
+      group("Refined mask", sources.refined, [["Mask", gate === "emptied" ? "emptied by the verdict" : mask(image.refined)]]),
       group("Photograph", sources.index, [
         ["Size", `${image.size[0]} x ${image.size[1]} px`],
         ["Light", image.light],
