@@ -6,6 +6,7 @@ rule binarize:
         maps=run.made("fuse"),
         calibration=run.made("calibrate"),
         normal=run.made("calibrate", split="thresholds"),
+        normal_maps=run.if_weighed(run.made("fuse", split="thresholds")),
     output:
         manifest="out/{place}/60_coarse/{category}/{split}.json",
     log:

@@ -1,11 +1,12 @@
 """Turn the anomaly maps of a category and split into coarse binary masks.
 
 **Inputs** ``maps``: manifest of the fused anomaly maps, float32 TIFF (h, w), raw score units; ``calibration``: manifest
-with their score statistics; ``normal``: those of validation and of the other splits that thresholds come from.
+with their score statistics; ``normal``: those of validation and of the other splits that thresholds come from;
+``normal_maps``: manifests of the maps of these, none unless components are weighed against them.
 **Outputs** ``manifest``: MasksManifest, JSON, with the thresholds of every image in raw score units; beside it, in a
 folder of the same name, ``<id>.png``, 8-bit, 0 or 255, at the size of the photograph.
 **Params** ``settings``: the rules that each give a threshold, scale, erosion in map px, extent or growth and
-trimming, smallest area in image px.
+trimming, smallest area in image px, evidence that a component needs.
 
 Source: docs/methods/robis.md#binarisation (mean + k std, MEBin, fusion by union).
 """
@@ -27,6 +28,8 @@ def main(job: Job) -> None:
     maps = read_manifest(job.path("maps"), MapsManifest)
     calibrations = Calibrations([*job.paths("calibration"), *job.paths("normal")])
     binarizer = Binarizer(job.path("maps"), maps, calibrations, job.settings(BinarizeSettings))
+    normal = binarizer.normal_maps({path: read_manifest(path, MapsManifest) for path in job.paths("normal_maps")})
+    binarizer.weigh(job.map(binarizer.evidence, normal, "normal maps") if normal else [])
     target = job.target("manifest")
     with atomic_folder(target.with_suffix("")) as folder:
         masks = job.map(partial(binarizer.write, folder=folder, published_as=target.stem), maps.maps, "masks")
@@ -36,6 +39,7 @@ def main(job: Job) -> None:
         stage="coarse",
         method=binarizer.method,
         masks=tuple(masks),
+        least_evidence=binarizer.least_evidence,
         warnings=binarizer.warnings(masks),
     )
     write_manifest(target, manifest)

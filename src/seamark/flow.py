@@ -195,7 +195,7 @@ STAGES: Mapping[str, Stage] = {
     "binarize": Stage(
         _files("out/{place}/60_coarse/{category}/{split}.json"),
         kind="masks:MasksManifest",
-        reads="fuse calibrate calibrate:thresholds",
+        reads="fuse fuse:thresholds calibrate calibrate:thresholds",
         params="binarize",
         memory=StageMemory(80.0, per_megapixel=12.0),
     ),

@@ -84,9 +84,9 @@ def calibrate(tree, threads=1, out="calibration"):
         stage("calibrate")(Job.for_test("calibrate", inputs, outputs, {"settings": {}}, threads=threads))
 
 
-def binarize_job(tree, settings=None, split="test_public", threads=1, out="coarse"):
+def binarize_job(tree, settings=None, split="test_public", threads=1, out="coarse", normal_maps=()):
     inputs = {"maps": tree / "fused" / f"{split}.json", "calibration": tree / "calibration" / f"{split}.json"}
-    inputs["normal"] = tree / "calibration" / "validation.json"
+    inputs |= {"normal": tree / "calibration" / "validation.json", "normal_maps": normal_maps}
     outputs = {"manifest": tree / out / f"{split}.json"}
     return Job.for_test("binarize", inputs, outputs, {"settings": settings or {}}, threads=threads)
 
@@ -361,3 +361,30 @@ def test_a_normal_image_is_judged_by_the_others(tree):
 def test_a_verdict_wants_the_refined_masks_of_its_maps(coarse_tree, update, message):
     with pytest.raises(ManifestError, match=message):
         judge(coarse_tree, gate=True, refined=update)
+
+
+def test_components_are_weighed_against_those_of_normal_images(tree):
+    """Of two normal images, the one with the larger spot says what a component needs; low maps are not even read."""
+    for split, wanted in (("validation", ((4, 0.9), (0, 0.0))), ("test_public", ((8, 0.9), (2, 0.9)))):
+        path = tree / "fused" / f"{split}.json"
+        maps, records = read_manifest(path, MapsManifest), []
+        for record, (side, height) in zip(maps.maps, wanted, strict=True):
+            scores = np.zeros((30, 40), np.float32)
+            scores[4 : 4 + side, 4 : 4 + side] = height
+            records.append(save_map(path.with_suffix(""), split, record.id, scores, SHAPE))
+        write_manifest(path, maps.model_copy(update={"maps": tuple(records)}))
+    calibrate(tree)
+    (tree / "fused" / "validation" / f"{SPLITS['validation'][1]}.tiff").write_bytes(b"not read")
+    settings = {"at": "map", "mean_std": {"k": 1.0}, "evidence_alpha": 1 / 3}
+    normal_maps = [tree / "fused" / "validation.json"]
+    stage("binarize")(binarize_job(tree, settings, normal_maps=normal_maps))
+    weighed = read_manifest(tree / "coarse" / "test_public.json", MasksManifest)
+    stage("binarize")(binarize_job(tree, settings | {"evidence_alpha": None}))
+    plain = read_manifest(tree / "coarse" / "test_public.json", MasksManifest)
+    assert [mask.components for mask in plain.masks] == [1, 1]
+    assert [mask.components for mask in weighed.masks] == [1, 0]
+    threshold = plain.masks[0].thresholds[0].value
+    assert weighed.least_evidence == pytest.approx(8 * 8 * (0.9 - threshold), rel=0.2)
+    assert plain.least_evidence is None
+    with pytest.raises(DataError, match=r"evidence_alpha 0.2 needs at least 4 normal images, there are 2; add some"):
+        stage("binarize")(binarize_job(tree, settings | {"evidence_alpha": 0.2}, normal_maps=normal_maps))

@@ -70,5 +70,7 @@ class MasksManifest(Manifest):
     method: str
     """The rules joined by ``+`` for coarse masks, the refinement method for refined and judged ones."""
     masks: tuple[MaskRecord, ...]
+    least_evidence: float | None = None
+    """What the evidence of every component of a coarse mask exceeds, image px times score; None if none is weighed."""
     warnings: tuple[MaskWarning, ...] = ()
     """Of the binarize stage; empty after refinement."""

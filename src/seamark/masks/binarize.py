@@ -6,12 +6,13 @@ small defect keeps its outline.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from seamark.errors import ManifestError
+from seamark.errors import DataError, ManifestError
 from seamark.files.images import BoolArray, Float32Array
 from seamark.manifests.calibration import SplitStatistics
 from seamark.manifests.maps import MapRecord, MapsManifest
@@ -20,9 +21,12 @@ from seamark.maps.calibration import Calibrations
 from seamark.maps.normal_statistics import normal_photographs, normal_statistics
 from seamark.maps.stored import load_map
 from seamark.masks.components import (
+    component_evidence,
     drop_small,
+    drop_weak,
     enlarge_map,
     erode_scores,
+    find_components,
     grow_components,
     open_scores,
     resize_mask,
@@ -40,8 +44,10 @@ from seamark.masks.thresholds import (
     median_quantile,
 )
 from seamark.masks.warnings import mask_warnings
-from seamark.settings.binarize import BinarizeSettings
+from seamark.settings.binarize import NORMAL_SPLITS, BinarizeSettings, conformal_rank
 
+NO_SCORES: Float32Array = np.zeros((1, 1), np.float32)
+"""For rules that look at no single map."""
 LARGEST_REACH = 1 / 28
 """Largest reach as a share of the photograph's shorter side: windows shrink with it, and their cells with them."""
 
@@ -95,7 +101,11 @@ def _eroded(scores: Float32Array, side_px: int, settings: BinarizeSettings) -> F
 
 
 def binarize_map(
-    scores: Float32Array, shape: tuple[int, int], context: ImageContext, settings: BinarizeSettings
+    scores: Float32Array,
+    shape: tuple[int, int],
+    context: ImageContext,
+    settings: BinarizeSettings,
+    least_evidence: float | None = None,
 ) -> tuple[BoolArray, tuple[ThresholdRecord, ...]]:
     """Turn one anomaly map into its coarse mask, the union of all enabled rules.
 
@@ -109,6 +119,8 @@ def binarize_map(
         Statistics for the thresholds.
     settings : BinarizeSettings
         Rules, erosion, extent or growth, scale and area filter.
+    least_evidence : float, optional
+        What the evidence of a component must exceed, image px times score; None for components of any.
 
     Returns
     -------
@@ -116,10 +128,20 @@ def binarize_map(
         Mask of bool, shape (H, W), and the threshold of each enabled rule and of the growth or extent. Heights above
         the mean of the validation maps say what ``peak_share`` trims.
     """
+    mask, thresholds = _united(scores, shape, context, settings)
+    lowest = lowest_threshold([one for one in thresholds if one.finds])
+    if least_evidence is not None and lowest is not None and lowest.value is not None:
+        mask = drop_weak(mask, enlarge_map(scores, shape), lowest.value, least_evidence)
+    return drop_small(mask, settings.min_area_px), thresholds
+
+
+def _united(
+    scores: Float32Array, shape: tuple[int, int], context: ImageContext, settings: BinarizeSettings
+) -> tuple[BoolArray, tuple[ThresholdRecord, ...]]:
+    """Return the mask before components are dropped."""
     thresholds = find_thresholds(scores, context, settings)
     if settings.extent.enabled:
-        mask, thresholds = _drawn(scores, shape, thresholds, context, settings)
-        return drop_small(mask, settings.min_area_px), thresholds
+        return _drawn(scores, shape, thresholds, context, settings)
     native = settings.at == "native"
     mask = np.zeros(shape, dtype=np.bool_)
     for side_px, threshold in _lowest_by_erosion(thresholds, settings).items():
@@ -129,7 +151,21 @@ def binarize_map(
         thresholds = (*thresholds, growing)
     if settings.peak_share:
         mask = trim_halos(mask, enlarge_map(scores, shape), context.base, settings.peak_share)
-    return drop_small(mask, settings.min_area_px), thresholds
+    return mask, thresholds
+
+
+def largest_evidence(
+    scores: Float32Array, shape: tuple[int, int], context: ImageContext, settings: BinarizeSettings
+) -> float:
+    """Return the largest evidence of a component of a normal image, image px times score; 0 where nothing is found.
+
+    Its parameters are those of :func:`binarize_map`.
+    """
+    mask, thresholds = _united(scores, shape, context, settings)
+    lowest = lowest_threshold([one for one in thresholds if one.finds])
+    if lowest is None or lowest.value is None or not mask.any():
+        return 0.0
+    return float(component_evidence(find_components(mask), enlarge_map(scores, shape), lowest.value).max())
 
 
 def _drawn(
@@ -168,6 +204,21 @@ def _check_scale(split: SplitStatistics, settings: BinarizeSettings, maps_path: 
         )
 
 
+class NormalMap(NamedTuple):
+    """The map of a normal image that components are weighed against."""
+
+    maps: Path
+    """Its manifest."""
+    record: MapRecord
+    peak: float
+    """Its highest score."""
+
+    @property
+    def id(self) -> str:
+        """The image, for messages."""
+        return self.record.id
+
+
 class Binarizer:
     """Binarizes the maps of one split, each independently of the others.
 
@@ -203,6 +254,8 @@ class Binarizer:
         base = calibrations.statistics(maps, "validation").mean
         normal = normal_statistics(maps, settings, calibrations)
         _check_scale(split, settings, maps_path)
+        self._calibrations = calibrations
+        self.least_evidence: float | None = None
         self._photographs = normal_photographs(maps, settings, calibrations)
         self._contexts = {
             image.id: ImageContext(normal, split, image, base, self._photographs) for image in split.images
@@ -212,6 +265,42 @@ class Binarizer:
     def method(self) -> str:
         """The enabled rules joined by ``+``."""
         return "+".join(self._settings.enabled_rules)
+
+    def normal_maps(self, manifests: Mapping[Path, MapsManifest]) -> list[NormalMap]:
+        """Return the maps of the normal images that thresholds come from, among the manifests of several splits.
+
+        Raises ManifestError if their calibrations are of other maps.
+        """
+        return [
+            NormalMap(path, record, image.maximum)
+            for path, maps in manifests.items()
+            if maps.split in NORMAL_SPLITS[self._settings.normal]
+            for record, image in zip(maps.maps, self._calibrations.statistics(maps, maps.split).images, strict=True)
+        ]
+
+    def evidence(self, normal: NormalMap) -> float:
+        """Return the largest evidence of a component of a normal image; its map is read only if a threshold lies below.
+
+        Raises ManifestError if the map is not the one that its manifest describes.
+        """
+        context = next(iter(self._contexts.values()))
+        lowest = lowest_threshold(find_thresholds(NO_SCORES, context, self._settings))
+        if lowest is None or lowest.value is None or normal.peak <= lowest.value:
+            return 0.0
+        scores, shape = load_map(normal.maps, normal.record), (normal.record.image_height, normal.record.image_width)
+        return largest_evidence(scores, shape, context, self._settings)
+
+    def weigh(self, evidences: Sequence[float]) -> None:
+        """Let masks lose every component that has no more evidence than normal images, the largest one of each given.
+
+        The promise is that of :func:`seamark.masks.thresholds.conformal_threshold`. Raises DataError if there are too
+        few normal images for it.
+        """
+        if self._settings.evidence_alpha is None:
+            return
+        if refusal := self._settings.evidence_refusal(len(evidences)):
+            raise DataError(refusal)
+        self.least_evidence = sorted(evidences)[conformal_rank(self._settings.evidence_alpha, len(evidences)) - 1]
 
     def warnings(self, masks: Sequence[MaskRecord]) -> tuple[MaskWarning, ...]:
         """Return what a person should know of the masks of the split, all that :meth:`write` returned."""
@@ -241,5 +330,5 @@ class Binarizer:
         """
         scores = load_map(self._maps_path, record)
         shape = (record.image_height, record.image_width)
-        mask, thresholds = binarize_map(scores, shape, self._contexts[record.id], self._settings)
+        mask, thresholds = binarize_map(scores, shape, self._contexts[record.id], self._settings, self.least_evidence)
         return save_mask(folder, published_as, record.id, mask, thresholds=thresholds)

@@ -96,6 +96,39 @@ def drop_small(mask: BoolArray, min_area_px: int) -> BoolArray:
     return np.asarray(stays[components.labels], dtype=np.bool_)
 
 
+def component_evidence(components: Components, scores: Float32Array, threshold: float) -> npt.NDArray[np.float64]:
+    """Weigh components: the sum of what their scores rise above a threshold, area times mean excess.
+
+    Parameters
+    ----------
+    components : Components
+        Of a mask of shape (H, W).
+    scores : ndarray of float32, shape (H, W)
+        Raw scores.
+    threshold : float
+        In the unit of the scores; what lies below it counts nothing.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        Image px times score, in label order.
+    """
+    inside = components.labels > 0
+    excess = np.maximum(scores[inside].astype(np.float64) - threshold, 0.0)
+    sums = np.bincount(components.labels[inside] - 1, weights=excess, minlength=len(components.boxes))
+    return sums.astype(np.float64)
+
+
+def drop_weak(mask: BoolArray, scores: Float32Array, threshold: float, least: float) -> BoolArray:
+    """Remove the 8-connected components of a mask, (H, W), whose :func:`component_evidence` does not exceed ``least``.
+
+    The scores are float32 of the same shape.
+    """
+    components = find_components(mask)
+    stays = np.concatenate([[False], component_evidence(components, scores, threshold) > least])
+    return np.asarray(stays[components.labels], dtype=np.bool_)
+
+
 def grow_components(seeds: BoolArray, wider: BoolArray) -> BoolArray:
     """Add the 8-connected components of a wider mask that hold a seed (hysteresis).
 

@@ -215,6 +215,10 @@ class Plan:
         """Return an input function that gives files only to jobs that fit maps before they are ranked."""
         return lambda wildcards: files(wildcards) if self.settings("ranking")(wildcards) else []
 
+    def if_weighed(self, files: Files) -> Files:
+        """Return an input function that gives files only to jobs that weigh components against normal images."""
+        return lambda wildcards: files(wildcards) if self.settings("binarize")(wildcards)["evidence_alpha"] else []
+
     def within_rules(self, files: Files) -> Files:
         """Return an input function that raises SeamarkError if a submission would break rules, or would be partial."""
 

@@ -39,6 +39,11 @@ def images_needed(rate: float) -> int:
     return math.ceil(round(1.0 / rate - 1.0, 9))
 
 
+def conformal_rank(alpha: float, count: int) -> int:
+    """Return which of so many values of normal images, counted from the lowest as 1, a share alpha may exceed."""
+    return math.ceil(round((count + 1) * (1.0 - alpha), 9))
+
+
 CROSSFITTED = normal_with(CROSSFIT_TRAIN)
 """Choices with training photographs, each scored by a model that has not seen it."""
 
@@ -132,7 +137,7 @@ class ConformalSettings(Settings):
 
     def rank(self, count: int) -> int:
         """Return which of so many peaks, counted from the lowest as 1, is the threshold."""
-        return math.ceil(round((count + 1) * (1.0 - self.alpha), 9))
+        return conformal_rank(self.alpha, count)
 
 
 class PeaksSettings(Settings):
@@ -226,6 +231,13 @@ class BinarizeSettings(Settings):
     )
     extent: ExtentSettings = Field(default_factory=ExtentSettings)
     min_area_px: int = Field(0, ge=0, description="drop components smaller than this many image pixels")
+    evidence_alpha: float | None = Field(
+        None,
+        gt=0.0,
+        lt=1.0,
+        description="drop components with no more evidence, area times mean excess over the lowest threshold, than "
+        "those of normal images have, but for this share of these; null for none",
+    )
 
     def refusals(
         self,
@@ -257,6 +269,16 @@ class BinarizeSettings(Settings):
         refusals = [rule.refusal(count) for rule in (self.conformal, self.evt) if rule.enabled]
         return next(filter(None, refusals), None)
 
+    def evidence_refusal(self, count: int) -> str | None:
+        """Return why so many normal images, variants among them, are too few to weigh components, None if not."""
+        if self.evidence_alpha is None or count >= images_needed(self.evidence_alpha):
+            return None
+        return (
+            f"binarize.evidence_alpha {self.evidence_alpha:g} needs at least {images_needed(self.evidence_alpha)} "
+            f"normal images, there are {count}; add some to validation, choose evidence_alpha >= "
+            f"{math.ceil(1e4 / (count + 1)) / 1e4:g}, or null for none"
+        )
+
     @property
     def enabled_rules(self) -> tuple[str, ...]:
         """Names of the rules whose masks are united."""
@@ -266,6 +288,17 @@ class BinarizeSettings(Settings):
     def _at_least_one_rule(self) -> "BinarizeSettings":
         if not self.enabled_rules:
             raise ValueError(f"enable at least one of {', '.join(RULES)}: without a rule every mask would be empty")
+        return self
+
+    @model_validator(mode="after")
+    def _evidence_of_one_threshold(self) -> "BinarizeSettings":
+        seeing = [rule for rule in ("mean_std", "mebin") if getattr(self, rule).sees_test_images]
+        if self.evidence_alpha is not None and seeing:
+            raise ValueError(
+                f"evidence_alpha weighs components by thresholds that are the same for normal images; {seeing[0]} has "
+                f"others: set {'mean_std.scope to validation' if seeing[0] == 'mean_std' else 'mebin.enabled to false'}"
+                ", or evidence_alpha to null"
+            )
         return self
 
     @model_validator(mode="after")
