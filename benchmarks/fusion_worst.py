@@ -24,6 +24,7 @@ from seamark.manifests.base import read_manifest
 from seamark.manifests.index import IndexManifest, TruthManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
+from seamark.manifests.verdict import VerdictManifest
 
 FPR_LIMIT = 0.05
 SCORES = ("seg_f1", "auc_pro")
@@ -55,15 +56,12 @@ class Evaluated:
     def counts(self, maps: Path) -> ScoreCounts:
         """Count the scores of the maps of one split; of no image where no truth is known."""
         params, _ = job_of(self.manifest)
-        listed = self.of_stage("00_index")
+        listed, judged = self.of_stage("00_index"), self.of_stage("75_verdicts")
         truths = [path for path in listed if path.name.endswith(".truth.json")]
+        verdicts = [path for path in judged if path.name.endswith(".verdicts.json")]
         coarse, refined = (
-            {
-                path: read_manifest(path, MasksManifest)
-                for path in self.of_stage(folder)
-                if not path.name.endswith(".verdicts.json")
-            }
-            for folder in ("60_coarse", "75_verdicts")
+            {path: read_manifest(path, MasksManifest) for path in paths}
+            for paths in (self.of_stage("60_coarse"), [path for path in judged if path not in verdicts])
         )
         images = images_to_evaluate(
             [read_manifest(path, IndexManifest) for path in listed if path not in truths],
@@ -71,6 +69,7 @@ class Evaluated:
             {maps: read_manifest(maps, MapsManifest)},
             coarse,
             refined,
+            verdicts={path: read_manifest(path, VerdictManifest) for path in verdicts},
             data_root=Path(params["root"]),
             truth_root=Path(params["truth_root"]) if params["truth_root"] else None,
         )

@@ -36,6 +36,7 @@ rule evaluate:
         calibration=run.if_ranked(run.made("calibrate", split="validation")),
         coarse=run.made("binarize", split="every"),
         refined=run.made("verdict", split="every"),
+        verdicts=run.made("verdict", "verdicts", split="every"),
     output:
         manifest="out/{place}/90_eval/{category}.json",
         curves="out/{place}/90_eval/{category}.curves.csv",

@@ -2,7 +2,8 @@
 
 **Inputs** ``index``, ``truth``: manifests, one per split; ``maps``: manifests of the fused maps, one per split,
 float32 TIFFs, raw scores, beside them; ``calibration``: manifest of the score statistics, none unless the maps are
-fitted to it; ``coarse``, ``refined``: manifests of the masks, one per split, 0/255 PNGs of image size beside them.
+fitted to it; ``coarse``, ``refined``: manifests of the masks, one per split, 0/255 PNGs of image size beside them;
+``verdicts``: manifests of the verdicts on images, one per split.
 **Outputs** ``manifest``: EvaluationManifest, JSON: AucPro, AUROC, AP, IAP, SegF1, ClassF1 in 0..1 per split and light
 with their intervals, recall by size of defect, seams in raw score units, counts in px; beside it ``<category>.npy``,
 float64 (subsets, scores, resamples), the scores of every resample behind the intervals; ``curves``: CSV, good and
@@ -27,6 +28,7 @@ from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest, TruthManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
+from seamark.manifests.verdict import VerdictManifest
 from seamark.maps.quantile_fit import validation_fits
 from seamark.running.job import Job, run
 from seamark.settings.evaluate import EvaluateSettings
@@ -47,6 +49,7 @@ def main(job: Job) -> None:
         maps,
         coarse,
         refined,
+        verdicts={path: read_manifest(path, VerdictManifest) for path in job.paths("verdicts")},
         data_root=Path(job.params["root"]),
         truth_root=Path(truth_root) if truth_root else None,
     )

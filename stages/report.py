@@ -45,6 +45,7 @@ def main(job: Job) -> None:
         **{name: job.paths(name) for name in (*lists, "curves")},
         check=next(iter(job.paths("check")), None),
         summary=job.target("summary"),
+        verdict_table=job.target("verdicts"),
         run_folder=Path(job.params["benchmarks"]).parent,
     )
     evaluations, plots, page = list(inputs.evaluations.values()), job.target("plots"), job.target("page")

@@ -1,6 +1,7 @@
 """A report of many images: the records of a small run, repeated under new names, over the files of a few images."""
 
 from tests.stages.small_run import SmallRun
+from tests.verdicts import answer_of, p_of
 
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.calibration import CalibrationManifest
@@ -8,12 +9,18 @@ from seamark.manifests.evaluation import EvaluationManifest
 from seamark.manifests.index import IndexManifest
 from seamark.manifests.masks import MasksManifest
 from seamark.manifests.preview import PreviewManifest
+from seamark.manifests.verdict import VerdictManifest
 
 SPLIT = "test_public"
 
 
 def peak_of(number):
     return 1.0 + (number * 7919 % 10007) / 1000.0
+
+
+def bad_of(number):
+    """Whether an image is bad: images of a small run are good and bad in turn."""
+    return bool(number % 2)
 
 
 def f1_of(number):
@@ -55,6 +62,9 @@ def multiply(run, category, count):
         rewrite(run.path(stage_name, category, SPLIT), MasksManifest, "masks")
     scores = {"peak": peak_of, "refined_f1": f1_of}
     rewrite(run.out / "90_eval" / f"{category}.json", EvaluationManifest, "images", **scores)
+    said = {"score": peak_of, "p": lambda number: p_of(peak_of(number))}
+    said["answer"] = lambda number: answer_of(peak_of(number))
+    rewrite(run.path("75_verdicts", category, f"{SPLIT}.verdicts"), VerdictManifest, "images", **said)
     path = run.path("50_calibration", category, SPLIT)
     calibration = read_manifest(path, CalibrationManifest)
     images = repeated(calibration.statistics.images, count, maximum=peak_of)

@@ -72,6 +72,9 @@ def test_images_are_sorted_by_f1_first_and_by_what_is_chosen_then(open_page, rep
         ("light", "overexposed", 6),
         ("label", "bad", 2),
         ("label", "unknown", 8),
+        ("answer", "bad", 4),
+        ("answer", "good", 8),
+        ("answer", "look", 0),
         ("show", "false_positives", 0),
         ("show", "missed_defects", 0),
         ("show", "right", 4),
@@ -83,6 +86,8 @@ def test_filters_keep_what_they_say(open_page, report, field, value, left):
     gallery.locator(f"[name={field}]").select_option(value)
     assert counted(gallery) == f"{left} of 12 images"
     assert len(names(gallery)) == left
+    if field == "answer":
+        assert gallery.locator(".badge").all_text_contents() == [f"called {value}"] * left
     gallery.locator("[type=reset]").click()
     all_of_it = "gallery => gallery.querySelector('output').textContent === '12 of 12 images'"
     gallery.page.wait_for_function(all_of_it, arg=gallery.element_handle())

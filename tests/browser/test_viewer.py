@@ -77,7 +77,7 @@ def test_layers_lie_exactly_on_each_other(viewer):
 
 
 def test_the_map_is_as_opaque_as_the_slider_says(viewer):
-    slider = viewer.locator("input[type=range]")
+    slider = viewer.locator("#viewer input[type=range]")
     assert slider.is_disabled()
     viewer.keyboard.press("2")
     slider.fill("25")
@@ -246,7 +246,7 @@ def test_the_colour_bar_marks_threshold_and_peak(viewer):
     ticks = viewer.locator(".bar i").evaluate_all("ticks => ticks.map((tick) => [tick.className, tick.title])")
     assert [kind for kind, _ in ticks] == ["threshold", "peak"]
     assert ticks[0][1] == "mean_std 2"
-    low, high = (float(text) for text in viewer.locator(".ends span").all_text_contents())
+    low, high = (float(text) for text in viewer.locator("#viewer .ends span").all_text_contents())
     assert low < 2 < high
 
 

@@ -9,12 +9,14 @@ import numpy as np
 from PIL import Image
 from tests.calibrations import write_calibration
 from tests.indexes import indexes, write_lists
+from tests.verdicts import answer_of, verdict, verdicts
 
 from seamark.data.inventory import category_inventory
 from seamark.evaluation.curves import threshold_curve, write_curves
 from seamark.evaluation.metrics import ScoreCounts
+from seamark.evaluation.verdicts import verdict_scores
 from seamark.files.atomic import file_digest
-from seamark.files.images import array_digest, read_mask, write_map
+from seamark.files.images import array_digest, write_map
 from seamark.manifests.base import write_manifest
 from seamark.manifests.calibration import ImageStatistics, SplitStatistics
 from seamark.manifests.evaluation import (
@@ -31,13 +33,9 @@ from seamark.manifests.masks import MasksManifest, ThresholdRecord
 from seamark.manifests.model import ModelManifest, PhaseRecord
 from seamark.manifests.plots import PlotsManifest
 from seamark.manifests.submission import CheckReport, RuleResult
-from seamark.manifests.verdict import ImageVerdict, VerdictManifest
 from seamark.maps.float16_scores import quantile, score_histogram
-from seamark.maps.normal_statistics import Photograph
 from seamark.masks.stored import save_mask
-from seamark.masks.verdict import NormalScores, answer, largest_defect
 from seamark.running.job import Job
-from seamark.settings.verdict import VerdictSettings
 
 STAGES = Path(__file__).resolve().parents[2] / "stages"
 SPLITS = ("validation", "test_public", "test_private")
@@ -100,7 +98,7 @@ class SmallRun:
     def build(self, category):
         records, truths, rows, statistics, scored, counts = [], [], [], [], [], {}
         for split in SPLITS:
-            maps, coarse, refined, histogram = [], [], [], np.zeros(65536, np.int64)
+            maps, coarse, refined, said, histogram = [], [], [], [], np.zeros(65536, np.int64)
             for number in range(self.images):
                 photograph, truth, scores = self.draw(category, split, number)
                 bad = bool(truth.any())
@@ -118,6 +116,7 @@ class SmallRun:
                     draft = self.out / stage_name / category / split
                     kept = thresholds if listed is coarse else ()
                     listed.append(save_mask(draft, split, image_id, mask, thresholds=kept))
+                said.append(verdict(image_id, float(scores.max()), area=int(fine.sum())))
                 histogram += score_histogram(scores)
                 if split in self.evaluated:
                     counts.setdefault(split, []).append(ScoreCounts.of(scores, truth))
@@ -131,36 +130,15 @@ class SmallRun:
                 path = self.path(folder, category, split)
                 write_manifest(path, MasksManifest(stage=stage_name, method=method, masks=listed, **head))
                 self.lists[name].append(path)
-            if split == "validation":
-                normal = NormalScores([(Photograph(split, one.id), one.maximum) for one in maps])
-            self.lists["verdicts"].append(self.judge(normal, head, maps, refined))
+            path = self.path("75_verdicts", category, f"{split}.verdicts")
+            write_manifest(path, verdicts(category, split, said))
+            self.lists["verdicts"].append(path)
             rows.append(histogram)
             statistics.append(self.statistics(split, maps, histogram))
         self.write_category(category, records, truths, rows, statistics, scored)
         curves = self.out / "90_eval" / f"{category}.curves.csv"
         write_curves(curves, {split: threshold_curve(ScoreCounts.pooled(parts)) for split, parts in counts.items()})
         self.lists["curves"].append(curves)
-
-    def judge(self, normal, head, maps, masks):
-        """Write the verdicts of a split, whose images are judged by all of validation."""
-        basis = normal.basis(VerdictSettings(alpha=0.2, benchmark_alpha=0.4))
-        images = [
-            ImageVerdict(
-                id=record.id,
-                score=record.maximum,
-                p=normal.p(record.maximum),
-                percentile=normal.percentile(record.maximum),
-                answer=answer(normal.p(record.maximum), basis),
-                defects=mask.components,
-                area_px=mask.foreground_px,
-                largest=largest_defect(read_mask(self.path("75_verdicts", **head).parent / mask.file)),
-            )
-            for record, mask in zip(maps, masks, strict=True)
-        ]
-        path = self.path("75_verdicts", head["category"], f"{head['split']}.verdicts")
-        facts = basis.model_dump() | {"smallest_p": basis.smallest_p, "normal_scores": normal.ascending}
-        write_manifest(path, VerdictManifest(normal="validation", gate=False, images=tuple(images), **head, **facts))
-        return path
 
     def path(self, stage_name, category, split):
         return self.out / stage_name / category / f"{split}.json"
@@ -283,6 +261,7 @@ class SmallRun:
                         **(dict.fromkeys(names) | values),
                         oracle_threshold=1.5 if bad else None,
                         class_f1_floor=2 * bad / (bad + len(part)) if bad else None,
+                        verdict=verdict_scores([(bool(row[3].any()), answer_of(row[6])) for row in part]),
                         coarse=mask_scores(part, 4),
                         refined=mask_scores(part, 5),
                         defects=(

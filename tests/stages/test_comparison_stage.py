@@ -28,6 +28,7 @@ def evaluate(run):
             "calibration": [],
             "coarse": [run.path("60_coarse", category, SPLIT)],
             "refined": [run.path("75_verdicts", category, SPLIT)],
+            "verdicts": [run.path("75_verdicts", category, f"{SPLIT}.verdicts")],
         }
         roots = {"root": str(run.data), "truth_root": str(run.truth)}
         params = {"settings": {"resamples": 20}, "grids": [], "ranking": None, **roots}

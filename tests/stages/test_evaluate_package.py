@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.indexes import write_lists
+from tests.verdicts import verdict as judged
+from tests.verdicts import verdicts
 
 from seamark.errors import DataError, ManifestError, SubmissionError
 from seamark.files.images import array_digest, write_map, write_mask
@@ -38,7 +40,15 @@ class Run:
 
     def __init__(self, folder):
         self.folder = folder
-        self.inputs = {"index": [], "truth": [], "maps": [], "calibration": [], "coarse": [], "masks": []}
+        self.inputs = {
+            "index": [],
+            "truth": [],
+            "maps": [],
+            "calibration": [],
+            "coarse": [],
+            "masks": [],
+            "verdicts": [],
+        }
         rng = np.random.default_rng(5)
         for category, size in SIZES.items():
             for name in ("train/good", "validation/good"):
@@ -114,6 +124,8 @@ class Run:
         self._write("maps", f"45_fused/{place}", MapsManifest(detector="d", category=category, split=split, maps=maps))
         listed = MasksManifest(category=category, split=split, stage="judged", method="none", masks=masks)
         self._write("masks", f"75_verdicts/{place}", listed)
+        said = verdicts(category, split, [judged(record.id, 3.0) for record in masks])
+        self._write("verdicts", f"75_verdicts/{place}.verdicts", said)
 
     @staticmethod
     def _record(category, split, name, size):
@@ -340,6 +352,7 @@ def evaluate(toy, threads, ranking=None):
             "calibration": [path for path in toy.inputs["calibration"] if path.parent.name == "felt"],
             "coarse": refined,
             "refined": refined,
+            "verdicts": [path for path in toy.inputs["verdicts"] if path.parent.name == "felt"],
         },
         outputs={"manifest": target, "curves": target.with_suffix(".curves.csv")},
         params={
@@ -366,6 +379,7 @@ def test_evaluate_writes_the_same_manifest_with_any_number_of_threads(toy):
         ("test_private_mixed", "mixed"),
     ]
     assert {s.refined.seg_f1 for s in manifest.subsets} == {1.0}
+    assert {s.verdict.bad.true_positive_rate for s in manifest.subsets} == {1.0}
     assert len(manifest.images) == 6
     assert 0.5 < manifest.subsets[0].pixel_auroc < 1
 

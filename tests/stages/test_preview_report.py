@@ -232,7 +232,15 @@ def test_a_warning_of_masks_stands_by_the_thresholds_with_the_photograph(tmp_pat
 def test_every_section_names_its_files(finished):
     text, _ = finished.report(finished.check())
     sections = re.findall(r'<section id="(\w+)">(.*?)</section>\s*(?=<section id|</main>)', text, flags=re.DOTALL)
-    assert [name for name, _ in sections] == ["metrics", "thresholds", "charts", "images", "cost", "provenance"]
+    assert [name for name, _ in sections] == [
+        "metrics",
+        "verdicts",
+        "thresholds",
+        "charts",
+        "images",
+        "cost",
+        "provenance",
+    ]
     assert [name for name, section in sections if 'href="../' not in section] == []
     assert ">90_eval/summary.csv</a>" in text
     assert ">50_calibration/grey/validation.npy</a>" in text
@@ -323,6 +331,7 @@ def test_plots_lie_beside_the_page(finished):
         "score_histograms",
         "threshold_curves",
         "overlap_curve",
+        "image_roc",
         "precision_recall",
         "training_bank",
     )

@@ -50,7 +50,7 @@ class Example:
         record = self.record
         facts = {"mask": None, "root": "data", "sha256": None, "bad": bool(self.truth.any())}
         truth = TruthRecord(split=self.split, id=self.id, defect_px=int(self.truth.sum()), **facts)
-        return EvaluatedImage(self.id, record, Path(), Path(), None, Path(), Path(), truth, None)
+        return EvaluatedImage(self.id, record, Path(), Path(), None, Path(), Path(), truth, None, "bad")
 
     @property
     def record(self):

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from tests.indexes import indexes
 from tests.indexes import truths as truths_by_split
+from tests.verdicts import verdict, verdicts
 
 from seamark.errors import DataError, ManifestError
 from seamark.evaluation.category_scores import evaluation
 from seamark.evaluation.image_counts import ImageCounts, evaluate_image, native_map
 from seamark.evaluation.images import images_to_evaluate
 from seamark.evaluation.metrics import MaskCounts, ScoreCounts
-from seamark.evaluation.summary import INTERVALS, SCORES, SummaryRow, summary_rows, write_summary
+from seamark.evaluation.summary import COUNTS, INTERVALS, SCORES, SummaryRow, summary_rows, write_summary
+from seamark.evaluation.verdicts import verdict_scores
 from seamark.files.images import array_digest, write_map, write_mask
 from seamark.manifests.index import ImageRecord, TruthRecord
 from seamark.manifests.maps import MapRecord, MapsManifest
@@ -29,6 +31,13 @@ IMAGES = {
     "test_public": [("bad/000_regular", "regular"), ("bad/001_shift_1", "shift_1"), ("good/000_regular", "regular")],
     "test_private": [("000_regular", "regular"), ("001_regular", "regular")],
 }
+ANSWERS = {
+    "bad/000_regular": "bad",
+    "bad/001_shift_1": "look",
+    "good/000_regular": "look",
+    "000_regular": "bad",
+    "001_regular": "good",
+}
 
 
 class World:
@@ -37,7 +46,7 @@ class World:
     def __init__(self, root, scale=1.0, category="felt"):
         self.root, self.category = root, category
         self.records, self.truths = [], []
-        self.maps, self.coarse, self.refined = {}, {}, {}
+        self.maps, self.coarse, self.refined, self.verdicts = {}, {}, {}, {}
         self.arrays = {}
         rng = np.random.default_rng(7)
         for split, images in IMAGES.items():
@@ -61,6 +70,8 @@ class World:
             entries["maps"].append(self._write(f"maps/{split}", name, anomaly_map))
             entries["coarse"].append(self._write(f"coarse/{split}", name, coarse))
             entries["refined"].append(self._write(f"refined/{split}", name, refined))
+        said = [verdict(name, 1.0, answer=ANSWERS[name]) for name, _ in images]
+        self.verdicts[self.root / f"{split}.verdicts.json"] = verdicts(self.category, split, said)
         path = self.root / "maps" / f"{split}.json"
         self.maps[path] = MapsManifest(detector="d", category=self.category, split=split, maps=tuple(entries["maps"]))
         for stage in ("coarse", "refined"):
@@ -121,7 +132,7 @@ class World:
         known = truths_by_split(self.category, self.truths if truths is None else truths, lists)
         listed = lists.values(), known.values(), self.maps, self.coarse, self.refined
         truth_root = self.root if truth_root == "same" else truth_root
-        return images_to_evaluate(*listed, data_root=self.root, truth_root=truth_root)
+        return images_to_evaluate(*listed, verdicts=self.verdicts, data_root=self.root, truth_root=truth_root)
 
     def evaluation(self, **changes):
         images = self.images(**changes)
@@ -253,6 +264,17 @@ def test_missing_masks_are_an_error(world):
         world.images()
 
 
+def test_missing_verdicts_are_an_error(world):
+    path = next(iter(world.verdicts))
+    whole = world.verdicts[path]
+    world.verdicts[path] = whole.model_copy(update={"images": whole.images[1:]})
+    with pytest.raises(ManifestError, match=r"test_public\.verdicts\.json: lacks 1 of 3 images"):
+        world.images()
+    del world.verdicts[path]
+    with pytest.raises(ManifestError, match="test_public: there are maps but no verdicts"):
+        world.images()
+
+
 def test_manifest_without_an_image_is_an_error(world):
     path = world.root / "coarse" / "test_public.json"
     world.coarse[path] = world.coarse[path].model_copy(update={"masks": world.coarse[path].masks[1:]})
@@ -302,6 +324,23 @@ def test_pooling_does_not_depend_on_the_order(world):
     assert forward.scores.auc_pro(0.05) == pytest.approx(backward.scores.auc_pro(0.05), abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("judged", "bad", "look"),
+    [
+        # 4 bad, 5 good: called bad are 2 and 1, called bad or look 3 and 3.
+        ("BbBbBlBgGbGlGlGgGg", (2, 1, 0.5, 0.2, 0.65), (3, 3, 0.75, 0.6, 0.575)),
+        ("BbBl", (1, 0, 0.5, None, None), (2, 0, 1.0, None, None)),
+        ("GbGl", (0, 1, None, 0.5, None), (0, 2, None, 1.0, None)),
+    ],
+)
+def test_verdicts_are_scored_by_hand_computed_rates(judged, bad, look):
+    answers = {"b": "bad", "l": "look", "g": "good"}
+    pairs = [(truth == "B", answers[answer]) for truth, answer in zip(judged[::2], judged[1::2], strict=True)]
+    scores = verdict_scores(pairs)
+    assert tuple(scores.bad.model_dump().values()) == pytest.approx(bad, abs=1e-12)
+    assert tuple(scores.look.model_dump().values()) == pytest.approx(look, abs=1e-12)
+
+
 def test_summary_rows_and_means(tmp_path):
     worlds = [World(tmp_path / name, category=name) for name in ("wool", "felt")]
     first = worlds[0].evaluation(truths=[truth for truth in worlds[0].truths if truth.split == "test_public"])
@@ -313,6 +352,9 @@ def test_summary_rows_and_means(tmp_path):
         ("mean", "test_public", "all"),
         ("mean", "test_private", "all"),
     ]
+    counts = [(row.bad_found, row.bad_false_alarms, row.look_found, row.look_false_alarms) for row in rows[-2:]]
+    assert counts == [(2, 0, 4, 2), (1, 0, 1, 0)], "counts are added up"
+    assert (rows[-2].bad_tpr, rows[-2].look_fpr) == (0.5, 1.0), "and rates averaged"
     mean, parts = rows[-2], [row for row in rows[:-2] if (row.split, row.light) == ("test_public", "all")]
     assert mean.images == 6
     assert mean.refined_seg_f1 == pytest.approx(np.mean([row.refined_seg_f1 for row in parts]))
@@ -320,9 +362,9 @@ def test_summary_rows_and_means(tmp_path):
 
 
 def test_summary_as_csv(tmp_path):
-    scores = dict.fromkeys(SCORES, 0.5) | {"refined_seg_f1": 1 / 3, "image_auroc": None}
+    scores = dict.fromkeys(COUNTS, 3) | dict.fromkeys(SCORES, 0.5) | {"refined_seg_f1": 1 / 3, "image_auroc": None}
     ends = {"auc_pro": (0.25, 0.75)}
-    row = SummaryRow("felt", "test_public", "all", 3, 2, 0, **scores, intervals=ends)
+    row = SummaryRow("felt", "test_public", "all", **scores, intervals=ends)
     write_summary(tmp_path / "90_eval" / "summary.csv", [row])
     lines = list(csv.DictReader((tmp_path / "90_eval" / "summary.csv").open()))
     assert lines[0]["refined_seg_f1"] == "0.333333"

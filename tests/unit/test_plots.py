@@ -11,6 +11,7 @@ from PIL import Image
 
 from seamark.evaluation.curves import threshold_curve
 from seamark.evaluation.metrics import ScoreCounts
+from seamark.manifests.evaluation import ImageScores
 from seamark.manifests.model import ModelManifest, PhaseRecord
 from seamark.manifests.plots import AbsentPlot
 from seamark.maps.float16_scores import score_histogram
@@ -23,6 +24,7 @@ NAMES = (
     "score_histograms",
     "threshold_curves",
     "overlap_curve",
+    "image_roc",
     "precision_recall",
     "training_bank",
 )
@@ -44,6 +46,10 @@ def model(losses=None, steps=(1, 2, 3)):
     return ModelManifest(detector="bank", category="a$b$", backbone_verified=True, map_shape=(1, 1), **facts)
 
 
+def image(split, peak, *, bad):
+    return ImageScores(split=split, id=f"{peak}", light="regular", bad=bad, peak=peak)
+
+
 @pytest.fixture
 def figures():
     return CategoryFigures(
@@ -51,6 +57,10 @@ def figures():
         histograms={"validation": HISTOGRAM, "test_public": HISTOGRAM},
         curves={"test_public": curve(), "test_private": curve(2)},
         markers=(Marker("mean_std 2", 2.0), Marker("mebin 3", 3.0)),
+        images=(
+            *(image("test_public", score, bad=score > 2) for score in (1, 2, 3, 4)),
+            *(image("test_private", score, bad=True) for score in (1, 2)),
+        ),
         models=(model({"loss": (3.0, 2.0, 0.01)}),),
         fpr_limit=0.05,
     )
@@ -90,7 +100,7 @@ def test_the_same_plots_have_the_same_bytes(figures, tmp_path):
         {path.relative_to(tmp_path / folder): path.read_bytes() for path in (tmp_path / folder).rglob("*.*")}
         for folder in ("one", "two")
     )
-    assert len(first) == 21
+    assert len(first) == 24
     assert first == second
 
 
@@ -125,8 +135,8 @@ def absent(figures):
 
 
 def test_what_needs_truth_is_absent_without_it(figures):
-    reasons = absent(replace(figures, curves={}))
-    assert set(reasons) == {"scores", "cost", *(f"a$b$/{name}" for name in NAMES[1:5])}
+    reasons = absent(replace(figures, curves={}, images=()))
+    assert set(reasons) == {"scores", "cost", *(f"a$b$/{name}" for name in NAMES[1:6])}
     assert "data.truth_root" in reasons["scores"]
     assert "no truth is known for any split of a$b$" in reasons["a$b$/overlap_curve"]
     assert "provenance" in reasons["cost"]
@@ -134,9 +144,24 @@ def test_what_needs_truth_is_absent_without_it(figures):
 
 def test_what_needs_defects_is_absent_without_them(figures):
     reasons = absent(replace(figures, curves={"test_public": curve(defect=False)}, models=(model(),)))
-    assert set(reasons) == {"scores", "cost", *(f"a$b$/{name}" for name in NAMES[2:])}
+    assert set(reasons) == {"scores", "cost", *(f"a$b$/{name}" for name in NAMES[2:] if name != "image_roc")}
     assert "has a defect pixel" in reasons["a$b$/threshold_curves"]
     assert "notes no loss" in reasons["a$b$/training_bank"]
+
+
+def test_what_needs_both_kinds_of_images_is_absent_without_them(figures):
+    reasons = absent(replace(figures, images=figures.images[2:]))
+    assert "good and bad images" in reasons["a$b$/image_roc"]
+
+
+def test_the_roc_of_images_is_that_of_their_peaks(figures, tmp_path):
+    scores = {(False, 1.0), (False, 2.0), (True, 2.0), (True, 3.0)}
+    images = tuple(image("test_public", peak, bad=bad) for bad, peak in scores)
+    write_plots(tmp_path, run_plots([replace(figures, images=images)], [], COST))
+    points = [row[1:] for row in table(tmp_path / "a$b$/image_roc.csv")[1:]]
+    assert points == [
+        ["test_public", x, y] for x, y in (("0.0", "0.0"), ("0.0", "0.5"), ("0.5", "1.0"), ("1.0", "1.0"))
+    ]
 
 
 def test_bars_keep_their_intervals(tmp_path):
@@ -155,7 +180,7 @@ def test_maps_of_one_score_have_charts_too(figures, tmp_path):
     constant = {"test_public": threshold_curve(ScoreCounts.of(np.full((4, 4), 2.0, np.float32), truth))}
     histogram = {"validation": score_histogram(np.full((4, 4), 2.0, np.float32))}
     constant_figures = replace(figures, curves=constant, histograms=histogram, markers=(), models=())
-    assert len(write_plots(tmp_path, run_plots([constant_figures], [], RunCost((), ()))).plots) == 5
+    assert len(write_plots(tmp_path, run_plots([constant_figures], [], RunCost((), ()))).plots) == 6
 
 
 def test_names_are_no_formulas():

@@ -182,6 +182,7 @@ def category_files(preview, evaluation=None, calibration=None):
         previews={preview.split: (Path("80/cup.json"), preview)},
         coarse={},
         refined={},
+        verdicts={},
     )
 
 

@@ -12,6 +12,7 @@ from seamark.evaluation.images import TEST_SPLITS, EvaluatedImage
 from seamark.evaluation.metrics import MaskCounts, ScoreCounts
 from seamark.evaluation.regions import SIZE_EDGES_PX
 from seamark.evaluation.summary import IMAGE_SCORES, INTERVALS, WHOLE_SPLIT
+from seamark.evaluation.verdicts import verdict_scores
 from seamark.files.images import Float64Array
 from seamark.manifests.evaluation import (
     DefectRecall,
@@ -78,6 +79,7 @@ def _subsets(
             resampled = _resampled(part, settings, (seed, number, place))
             left_out = sum(item.truth.left_out is not None for item, _ in of_light)
             facts = {"split": split, "light": light, "left_out_images": left_out, "intervals": _intervals(resampled)}
+            facts["verdict"] = verdict_scores([(item.truth.bad, item.answer) for item, _ in of_light])
             yield _subset(facts, ImageCounts.pooled(part), settings), resampled
 
 

@@ -9,13 +9,14 @@ from seamark.errors import DataError, ManifestError
 from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MaskRecord, MasksManifest
+from seamark.manifests.verdict import Answer, ImageVerdict, VerdictManifest
 from seamark.settings.base import Split
 
 TEST_SPLITS: tuple[Split, ...] = ("test_public", "test_private", "test_private_mixed")
 """Splits that can hold defects, in the order in which they are reported."""
 
 
-AnyListed = TypeVar("AnyListed", MapRecord, MaskRecord)
+AnyListed = TypeVar("AnyListed", MapRecord, MaskRecord, ImageVerdict)
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class EvaluatedImage:
     refined: Path
     truth: TruthRecord
     truth_file: Path | None
+    answer: Answer
 
 
 def images_to_evaluate(
@@ -40,6 +42,7 @@ def images_to_evaluate(
     coarse: Mapping[Path, MasksManifest],
     refined: Mapping[Path, MasksManifest],
     *,
+    verdicts: Mapping[Path, VerdictManifest],
     data_root: Path,
     truth_root: Path | None,
 ) -> list[EvaluatedImage]:
@@ -49,7 +52,7 @@ def images_to_evaluate(
     ----------
     indexes, truths : sequence of IndexManifest, of TruthManifest
         Of one category, one for each test split.
-    maps, coarse, refined : mapping of Path to manifest
+    maps, coarse, refined, verdicts : mapping of Path to manifest
         One manifest per split, keyed by where it lies; other splits than the test splits are passed over.
     data_root, truth_root : Path
         What the paths of the index and of the truth are relative to.
@@ -59,7 +62,7 @@ def images_to_evaluate(
     DataError
         If the truth of a split is known for some of its images only, or lies below a truth root that is not configured.
     ManifestError
-        If a split has a map manifest but no mask manifest, or one of them lacks an image.
+        If a split has a map manifest but no masks or no verdicts, or one of them lacks an image.
     """
     by_split = {manifest.split: path for path, manifest in maps.items()}
     indexed = {index.split: index for index in indexes}
@@ -73,6 +76,7 @@ def images_to_evaluate(
         records = _by_id(by_split[split], maps[by_split[split]].maps, images)
         coarse_files = _mask_files(coarse, split, images, category, "coarse")
         refined_files = _mask_files(refined, split, images, category, "refined")
+        judged = _verdicts(verdicts, split, images, category)
         listed += [
             EvaluatedImage(
                 id=f"{split}/{image.id}",
@@ -84,6 +88,7 @@ def images_to_evaluate(
                 refined=refined_files[image.id],
                 truth=known[image.id],
                 truth_file=_truth_file(known[image.id], data_root, truth_root),
+                answer=judged[image.id].answer,
             )
             for image in images
         ]
@@ -122,6 +127,15 @@ def _mask_files(
     raise ManifestError(
         f"{category} {split}: there are maps but no {stage} masks; build the {stage} masks of the split"
     )
+
+
+def _verdicts(
+    manifests: Mapping[Path, VerdictManifest], split: Split, images: Sequence[ImageRecord], category: str
+) -> dict[str, ImageVerdict]:
+    for path, manifest in manifests.items():
+        if manifest.split == split:
+            return _by_id(path, manifest.images, images)
+    raise ManifestError(f"{category} {split}: there are maps but no verdicts; build the verdicts of the split")
 
 
 def _truth_file(record: TruthRecord, data_root: Path, truth_root: Path | None) -> Path | None:

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from seamark.files.atomic import atomic_write
-from seamark.manifests.evaluation import EvaluationManifest, SubsetScores
+from seamark.manifests.evaluation import EvaluationManifest, RateScores, SubsetScores
 from seamark.settings.base import Split
 
 MEAN = "mean"
@@ -42,6 +42,20 @@ class SummaryRow:
     coarse_class_f1: float | None
     refined_class_f1: float | None
     class_f1_floor: float | None
+    bad_found: int
+    """Bad images called bad."""
+    bad_false_alarms: int
+    """Good images called bad."""
+    bad_tpr: float | None
+    bad_fpr: float | None
+    bad_balanced_accuracy: float | None
+    look_found: int
+    """Bad images called bad or look."""
+    look_false_alarms: int
+    """Good images called bad or look."""
+    look_tpr: float | None
+    look_fpr: float | None
+    look_balanced_accuracy: float | None
     recall_below_100_px: float | None
     """Share of the defects of this size that the refined masks find."""
     recall_100_to_1000_px: float | None
@@ -53,6 +67,9 @@ class SummaryRow:
 
 
 IMAGES = ("images", "bad_images", "left_out_images")
+"""The columns that number images."""
+
+COUNTS = (*IMAGES, "bad_found", "bad_false_alarms", "look_found", "look_false_alarms")
 """The columns that are added up."""
 
 SCORES = tuple(column.name for column in fields(SummaryRow) if column.type == float | None)
@@ -87,6 +104,8 @@ def _row(category: str, subset: SubsetScores) -> SummaryRow:
         refined_seg_f1=subset.refined.seg_f1,
         coarse_class_f1=subset.coarse.class_f1,
         refined_class_f1=subset.refined.class_f1,
+        **_verdict_columns("bad", subset.verdict.bad),
+        **_verdict_columns("look", subset.verdict.look),
         recall_below_100_px=small,
         recall_100_to_1000_px=medium,
         recall_above_1000_px=large,
@@ -94,12 +113,22 @@ def _row(category: str, subset: SubsetScores) -> SummaryRow:
     )
 
 
+def _verdict_columns(rate: str, scores: RateScores) -> dict[str, Any]:
+    return {
+        f"{rate}_found": scores.found,
+        f"{rate}_false_alarms": scores.false_alarms,
+        f"{rate}_tpr": scores.true_positive_rate,
+        f"{rate}_fpr": scores.false_positive_rate,
+        f"{rate}_balanced_accuracy": scores.balanced_accuracy,
+    }
+
+
 def _mean_row(rows: Sequence[SummaryRow]) -> SummaryRow:
     def mean(name: str) -> float | None:
         values = [getattr(row, name) for row in rows]
         return None if None in values else fmean(values)
 
-    values: dict[str, Any] = {name: sum(getattr(row, name) for row in rows) for name in IMAGES}
+    values: dict[str, Any] = {name: sum(getattr(row, name) for row in rows) for name in COUNTS}
     values |= {name: mean(name) for name in SCORES}
     return SummaryRow(MEAN, rows[0].split, WHOLE_SPLIT, **values, intervals={})
 

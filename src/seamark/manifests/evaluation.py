@@ -48,6 +48,28 @@ class SeamScores(Record):
     """Border over inside; near 1 where tiling leaves no trace."""
 
 
+class RateScores(Record):
+    """How well images flagged at one rate agree with the truth; rates are None where there is no image of the kind."""
+
+    found: int
+    """Bad images that are flagged."""
+    false_alarms: int
+    """Good images that are flagged."""
+    true_positive_rate: float | None
+    false_positive_rate: float | None
+    balanced_accuracy: float | None
+    """Mean of the shares of bad images flagged and of good images not flagged."""
+
+
+class VerdictScores(Record):
+    """How well the answers on images agree with the truth."""
+
+    bad: RateScores
+    """Flagged are the images called bad."""
+    look: RateScores
+    """Flagged are the images called bad or look."""
+
+
 class SubsetScores(Record):
     """Scores of one split, or of one light condition of it."""
 
@@ -75,6 +97,7 @@ class SubsetScores(Record):
     """That threshold, in raw score units; a pixel counts from this score on."""
     class_f1_floor: float | None
     """ClassF1 of calling every image anomalous."""
+    verdict: VerdictScores
     coarse: MaskScores
     refined: MaskScores
     defects: tuple[DefectRecall, ...]

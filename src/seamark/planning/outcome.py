@@ -16,7 +16,17 @@ from seamark.planning.plan import Plan
 from seamark.repair import snakemake_command
 from seamark.verification.staleness import Staleness, mark_page
 
-COLUMNS = ("category", "split", "auc_pro", "coarse_seg_f1", "refined_seg_f1", "refined_class_f1", "class_f1_floor")
+WIDTH = 100
+"""Columns of a terminal that the table of scores fits."""
+
+SCORE_COLUMNS = {
+    "auc_pro": ("", "AucPro"),
+    "coarse_seg_f1": ("SegF1", "coarse"),
+    "refined_seg_f1": ("SegF1", "refined"),
+    "refined_class_f1": ("ClassF1", "refined"),
+    "class_f1_floor": ("ClassF1", "all bad"),
+}
+"""Two lines of heading by score."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,7 @@ RESULTS = {
     "archive": _Result("submissions/{}.tar.gz", "package", "submission"),
     "check": _Result("submissions/{}.check.json", "package", "submission"),
     "report": _Result("out/{}/report/index.html", "report", "report_page"),
+    "verdicts": _Result("out/{}/verdicts.csv", "report", "report_page"),
     "scores": _Result("out/{}/90_eval/summary.csv", "report", "report_page"),
     "compared": _Result("out/{}/comparison/index.html", "comparison", "compare"),
     "ablated": _Result("out/{}/ablation/index.html", "ablation", "ablate"),
@@ -132,11 +143,26 @@ def _warning_lines(coarse: Sequence[str], staleness: Staleness) -> Iterator[str]
 
 
 def _table(rows: Sequence[SummaryRow]) -> list[str]:
-    cells = [list(COLUMNS), *([_short(getattr(row, column)) for column in COLUMNS] for row in rows)]
-    widths = [max(len(line[place]) for line in cells) for place in range(len(COLUMNS))]
+    """Scores, then how many of the bad and how many of the good images are called bad."""
+    headings = [("", "category"), ("", "split"), *SCORE_COLUMNS.values(), ("bad", "found"), ("false", "alarms")]
+    cells = [list(line) for line in zip(*headings, strict=True)]
+    for row in rows:
+        figures = [_short(getattr(row, name)) for name in SCORE_COLUMNS]
+        found = f"{row.bad_found} of {row.bad_images}"
+        alarms = f"{row.bad_false_alarms} of {row.images - row.bad_images}"
+        cells.append([row.category, row.split, *figures, found, alarms])
+    widths = [max(len(line[place]) for line in cells) for place in range(len(headings))]
+    widths[0] = min(widths[0], WIDTH - sum(widths[1:]) - 2 * len(widths[1:]))
+    for line in cells:
+        line[0] = _fitted(line[0], widths[0])
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
 
 
-def _short(value: str | float | None) -> str:
-    """Three decimals for a number, a dash for a figure that is undefined, and text as it is."""
-    return "-" if value is None else value if isinstance(value, str) else f"{value:.3f}"
+def _fitted(name: str, width: int) -> str:
+    """Leave out the middle of a name that is too long: names of categories differ at their ends."""
+    head = (width - 1) // 2
+    return name if len(name) <= width else f"{name[:head]}…{name[len(name) - (width - 1 - head) :]}"
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -18,6 +18,7 @@ from seamark.report.false_alarms import false_alarm_rows
 from seamark.report.gallery import galleries
 from seamark.report.pages import render
 from seamark.report.run_files import ReportFiles
+from seamark.report.thresholds import NORMAL_IMAGES
 from seamark.settings.report import ReportSettings
 
 LISTS = ("inventory", "index", "fit", "calibration", "coarse", "refined", "verdicts", "preview", "evaluation")
@@ -99,9 +100,11 @@ def render_page(
         "galleries": {name: galleries(found, settings) for name, found in inputs.categories.items()},
         "layers": [(name, title, MASK_COLOURS.get(name)) for name, title in LAYERS.items()],
         "summary": inputs.summary,
+        "verdict_table": inputs.verdict_table,
+        "normal_texts": NORMAL_IMAGES,
         "check": None if inputs.check is None else read_manifest(inputs.check, CheckReport),
         "config": yaml.safe_dump(json.loads(json.dumps(config, default=str)), sort_keys=False, allow_unicode=True),
         "check_path": inputs.check,
         "file_lists": {name: getattr(inputs, name) for name in LISTS},
     }
-    return render("report.html.j2", page, facts, ("report.css", "gallery.css"))
+    return render("report.html.j2", page, facts, ("report.css", "gallery.css", "verdicts.css"))

@@ -8,7 +8,7 @@ import numpy as np
 
 from seamark.evaluation.curves import BINS, ThresholdCurve, read_curves
 from seamark.evaluation.summary import MEAN, WHOLE_SPLIT, summary_rows
-from seamark.manifests.evaluation import EvaluationManifest
+from seamark.manifests.evaluation import EvaluationManifest, ImageScores
 from seamark.manifests.model import ModelManifest, PhaseRecord
 from seamark.manifests.plots import AbsentPlot, PlotRecord, PlotsManifest
 from seamark.maps.float16_scores import Histogram, key_scores, quantile
@@ -18,6 +18,7 @@ from seamark.report.run_files import ReportFiles
 from seamark.report.thresholds import threshold_markers
 
 NO_TRUTH = "no truth is known for any split of {}: set data.truth_root, or use a split with public truth"
+ONE_KIND = "no split of {} with a known truth has good and bad images"
 NO_DEFECT = "no split of {} with a known truth has a defect pixel"
 TAIL = 1e-4
 """Share of the pixels that may lie left of the histogram of all splits, so that a few low scores do not flatten it."""
@@ -39,6 +40,8 @@ class CategoryFigures:
         By split; empty when no truth is known.
     markers : tuple of Marker
         Thresholds in the units of the histograms.
+    images : tuple of ImageScores
+        Those whose truth is known.
     models : tuple of ModelManifest
         Trained for it.
     fpr_limit : float
@@ -51,6 +54,7 @@ class CategoryFigures:
     histograms: Mapping[str, Histogram]
     curves: Mapping[str, ThresholdCurve]
     markers: tuple[Marker, ...]
+    images: tuple[ImageScores, ...]
     models: tuple[ModelManifest, ...]
     fpr_limit: float
     ranked: bool = False
@@ -78,6 +82,12 @@ class CategoryFigures:
                 f"Overlap with the defects of {name}",
                 [self._overlap_panel(bad)] if bad else [],
                 no_curve,
+            ),
+            (
+                "image_roc",
+                f"Images of {name} by their score",
+                [panel] if (panel := _roc_panel(self.images)) else [],
+                (ONE_KIND if self.images else NO_TRUTH).format(name),
             ),
             ("precision_recall", f"Precision and recall of {name}", [_precision_panel(bad)] if bad else [], no_curve),
         ]
@@ -146,6 +156,22 @@ def _precision_panel(curves: Mapping[str, ThresholdCurve]) -> Panel:
     return Panel("", "recall of defect pixels", "precision", tuple(series))
 
 
+def _roc_panel(images: Sequence[ImageScores]) -> Panel | None:
+    """Shares of good and of bad images whose highest score reaches a threshold; None without a split that has both."""
+    series = []
+    for split in dict.fromkeys(image.split for image in images):
+        peaks = [
+            np.sort([image.peak for image in images if image.split == split and image.bad is bad])
+            for bad in (False, True)
+        ]
+        if all(kind.size for kind in peaks):
+            thresholds = np.unique(np.concatenate(peaks))[::-1]
+            xs, ys = ((1.0 - np.searchsorted(kind, thresholds) / kind.size).tolist() for kind in peaks)
+            series.append(Series(split, (0.0, *xs), (0.0, *ys)))
+    label = "share of bad images (found)"
+    return Panel("", "share of good images (false alarms)", label, tuple(series)) if series else None
+
+
 def _training_panel(phase: PhaseRecord) -> Panel | None:
     """Losses of one training phase; None where none was noted."""
     steps = tuple(float(step) for step in phase.curve_steps)
@@ -181,6 +207,7 @@ def category_figures(inputs: ReportFiles) -> list[CategoryFigures]:
             histograms=inputs.histograms[evaluation.category],
             curves=read_curves(path),
             markers=threshold_markers(inputs.thresholds, evaluation.category),
+            images=evaluation.images,
             models=tuple(model for model in inputs.models.values() if model.category == evaluation.category),
             fpr_limit=evaluation.fpr_limit,
             ranked=evaluation.ranking is not None,

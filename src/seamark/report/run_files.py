@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+from seamark.evaluation.images import TEST_SPLITS
 from seamark.manifests.base import AnyManifest, read_manifest
 from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.evaluation import EvaluationManifest, ImageScores
@@ -21,7 +22,13 @@ from seamark.report.cost import RunCost, read_costs
 from seamark.report.thresholds import ThresholdRow, WarningRow, threshold_rows, warning_rows
 
 OfCategory = TypeVar(
-    "OfCategory", CalibrationManifest, EvaluationManifest, IndexManifest, MasksManifest, PreviewManifest
+    "OfCategory",
+    CalibrationManifest,
+    EvaluationManifest,
+    IndexManifest,
+    MasksManifest,
+    PreviewManifest,
+    VerdictManifest,
 )
 
 
@@ -35,7 +42,7 @@ class CategoryFiles:
         Of the category.
     evaluation : tuple of Path and EvaluationManifest, optional
         None when nothing was scored.
-    index, calibration, previews, coarse, refined : mapping of str to tuple of Path and manifest
+    index, calibration, previews, coarse, refined, verdicts : mapping of str to tuple of Path and manifest
         By split.
     """
 
@@ -46,6 +53,7 @@ class CategoryFiles:
     previews: Mapping[str, tuple[Path, PreviewManifest]]
     coarse: Mapping[str, tuple[Path, MasksManifest]]
     refined: Mapping[str, tuple[Path, MasksManifest]]
+    verdicts: Mapping[str, tuple[Path, VerdictManifest]]
 
     @property
     def category(self) -> str:
@@ -56,6 +64,13 @@ class CategoryFiles:
     def script(self) -> str:
         """File with the data of the gallery, relative to the page's folder."""
         return f"gallery/images/{self.category}.js"
+
+    @cached_property
+    def test_verdicts(self) -> dict[str, tuple[Path, VerdictManifest]]:
+        """Verdicts on the test splits in the gallery, by split."""
+        return {
+            split: found for split, found in self.verdicts.items() if split in self.previews and split in TEST_SPLITS
+        }
 
     @cached_property
     def images(self) -> int:
@@ -101,6 +116,8 @@ class ReportFiles:
         Report of the submission check; None when the run has no private split.
     summary : Path
         The table of all scores.
+    verdict_table : Path
+        The table of all verdicts.
     run_folder : Path
         Folder below which the provenance files lie.
     """
@@ -117,6 +134,7 @@ class ReportFiles:
     curves: tuple[Path, ...]
     check: Path | None
     summary: Path
+    verdict_table: Path
     run_folder: Path
 
     @cached_property
@@ -182,6 +200,7 @@ class ReportFiles:
                 previews={pair[1].split: pair for pair in _of_category(self.previews, inventory.category)},
                 coarse=self._masks(inventory.category, "coarse"),
                 refined=self._masks(inventory.category, "judged"),
+                verdicts={pair[1].split: pair for pair in _of_category(self.judged, inventory.category)},
             )
             for path, inventory in _read_all(self.inventory, InventoryManifest).items()
         }

@@ -17,8 +17,9 @@ from seamark.preview.panels import colours
 from seamark.repair import repair_command
 from seamark.report.pages import TEMPLATES, relative_link, relative_path
 from seamark.report.run_files import CategoryFiles
+from seamark.report.verdicts import image_verdict, split_verdicts
 
-SCRIPTS = ("gallery.js", "viewer.js")
+SCRIPTS = ("gallery.js", "verdicts.js", "viewer.js")
 VIEWER_SCORES = (
     "left_out",
     "defects",
@@ -79,11 +80,13 @@ def _split(files: CategoryFiles, split: str, page_folder: Path) -> dict[str, Any
         "evaluation": files.evaluation[0] if files.evaluation else None,
         "coarse": files.coarse[split][0],
         "refined": files.refined[split][0],
+        "verdicts": files.verdicts[split][0],
         "preview": path,
     }
     return {
         "base": relative_link(path.parent, page_folder) + "/",
         "range": preview.colour_range,
+        "verdict": split_verdicts(files.verdicts[split][1]),
         "sources": {
             name: {"name": relative_path(source, page_folder.parent), "link": relative_link(source, page_folder)}
             for name, source in manifests.items()
@@ -98,10 +101,11 @@ def _images(files: CategoryFiles, split: str) -> Iterator[dict[str, Any]]:
     scores, peaks = files.scores(split), files.peaks(split)
     coarse = {mask.id: mask for mask in files.coarse[split][1].masks}
     refined = {mask.id: mask for mask in files.refined[split][1].masks}
+    judged = {verdict.id: verdict for verdict in files.verdicts[split][1].images}
     for strip in preview.strips:
-        if strip.id not in indexed or strip.id not in coarse or strip.id not in refined:
+        if any(strip.id not in listed for listed in (indexed, coarse, refined, judged)):
             raise ManifestError(
-                f"{preview_path}: image {strip.id} is not in the index or has no mask; "
+                f"{preview_path}: image {strip.id} is not in the index or has no mask or no verdict; "
                 f"rebuild the previews with: {repair_command(preview_path)}"
             )
         image, scored = indexed[strip.id], scores.get(strip.id)
@@ -113,6 +117,7 @@ def _images(files: CategoryFiles, split: str) -> Iterator[dict[str, Any]]:
             "size": [image.width, image.height],
             "split": split,
             "peak": peaks.get(strip.id),
+            "verdict": image_verdict(judged[strip.id]),
             "scores": None if scored is None else {name: getattr(scored, name) for name in VIEWER_SCORES},
             "coarse": _mask(coarse[strip.id]),
             "refined": _mask(refined[strip.id]),

@@ -15,6 +15,7 @@ const seamark = (() => {
   const ORDERS = {
     name: [(image, position) => position, false],
     peak: [(image) => number(image.peak), true],
+    p: [(image) => image.verdict.p, false],
     f1: [score("refined_f1"), false],
     coarse_f1: [score("coarse_f1"), false],
     false_positives: [score("refined_false_positive_px"), true],
@@ -31,6 +32,14 @@ const seamark = (() => {
     left_out: (image) => image.scores !== null && Boolean(image.scores.left_out),
     found: (image) => image.refined.px > 0,
     empty: (image) => image.refined.px === 0,
+  };
+
+  /** The answer on an image, in words that are not those of the truth. */
+  const badge = (answer) => {
+    const made = document.createElement("span");
+    made.className = `badge ${answer === "look" ? "warn" : answer}`;
+    made.textContent = answer === "look" ? "look at it" : `called ${answer}`;
+    return made;
   };
 
   const hashOf = (category, image) => "#image=" + [category, image.split, image.id].map(encodeURIComponent).join("/");
@@ -109,7 +118,7 @@ const seamark = (() => {
       facts.textContent = [image.label, image.light, image.split].filter(Boolean).join(" · ");
       const numbers = document.createElement("span");
       numbers.textContent = summary(image);
-      link.append(thumbnail, name, facts, numbers);
+      link.append(thumbnail, badge(image.verdict.answer), name, facts, numbers);
       return link;
     }
 
@@ -139,6 +148,7 @@ const seamark = (() => {
       if (fields.split.value && image.split !== fields.split.value) return false;
       if (fields.light.value && image.light !== fields.light.value) return false;
       if (fields.label.value && (image.label ?? "unknown") !== fields.label.value) return false;
+      if (fields.answer.value && image.verdict.answer !== fields.answer.value) return false;
       if (fields.show.value && !CONDITIONS[fields.show.value](image)) return false;
       if (fields.peak.value && !(number(image.peak) !== null && image.peak >= Number(fields.peak.value))) return false;
       if (fields.f1?.value) {
@@ -205,5 +215,5 @@ const seamark = (() => {
   };
 
   start();
-  return { galleries, hashOf, receive: (data) => galleries.get(data.category).receive(data) };
+  return { galleries, hashOf, badge, receive: (data) => galleries.get(data.category).receive(data) };
 })();

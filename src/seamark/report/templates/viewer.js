@@ -6,6 +6,11 @@
   const LAYERS = ["photograph", "map", "coarse", "refined", "truth"];
   const LARGEST_SCALE = 32;
   const KEPT_PX = 48; // of the image that always stay in sight
+  const GATE = {
+    kept: "",
+    emptied: "Called good, so the refined mask was emptied; the coarse mask shows what was found.",
+    marked: "Called bad or look with nothing found, so the refined mask marks the place of the highest score.",
+  };
   const dialog = document.getElementById("viewer");
   const stage = dialog.querySelector(".stage");
   const stack = dialog.querySelector(".stack");
@@ -72,7 +77,7 @@
     if (!dialog.open) return;
     dialog.close();
     const shot = gallery.shots.get(image);
-    if (shot.isConnected) {
+    if (shot.isConnected && !document.activeElement.closest(".verdict")) {
       shot.scrollIntoView({ block: "nearest" });
       shot.focus({ preventScroll: true });
     }
@@ -98,7 +103,7 @@
       `${gallery.category} · ${image.split} · ` + (place < 0 ? "not in the gallery's selection" : `${place + 1} of ${gallery.order.length}`);
     dialog.querySelector("[data-do=previous]").disabled = place <= 0;
     dialog.querySelector("[data-do=next]").disabled = place < 0 || place + 1 >= gallery.order.length;
-    note.textContent = "";
+    note.textContent = GATE[image.verdict.mask];
     layers();
     facts();
     if (!dialog.open) {
@@ -115,6 +120,7 @@
   const file = (of, name) => gallery.splits[of.split].base + name;
 
   const missing = (name) => {
+    if (name === "refined" && image.verdict.mask === "emptied") return "emptied";
     if (name !== "truth") return "nothing found";
     return image.scores?.left_out ?? { good: "no defect", bad: "no mask" }[image.label] ?? "the truth is not known";
   };
@@ -174,7 +180,15 @@
     const { sources, range } = gallery.splits[image.split];
     const scores = image.scores;
     const f1 = (value) => (value === null ? "nothing to find or found" : value.toFixed(4));
-    const parts = [group("Score", sources.calibration, [["Peak score", raw(image.peak)]])];
+    const { answer, p, percentile, mask: gate } = image.verdict;
+    const parts = [
+      group("Score", sources.calibration, [["Peak score", raw(image.peak)]]),
+      group("Verdict", sources.verdicts, [
+        ["Answer", answer],
+        ["p", raw(p)],
+        ["Normal images below", `${raw(percentile)} %`],
+      ]),
+    ];
     if (scores?.left_out) {
       const why = [["Scores of images only", scores.left_out]];
       parts.push(group("Against the truth", sources.evaluation, why));
@@ -194,7 +208,7 @@
     const thresholds = image.thresholds.map(([rule, value]) => [`Threshold ${rule}`, value === null ? "none found" : raw(value)]);
     parts.push(
       group("Coarse mask", sources.coarse, [["Mask", mask(image.coarse)], ...thresholds]),
-      group("Refined mask", sources.refined, [["Mask", mask(image.refined)]]),
+      group("Refined mask", sources.refined, [["Mask", gate === "emptied" ? "emptied by the verdict" : mask(image.refined)]]),
       group("Photograph", sources.index, [
         ["Size", `${image.size[0]} x ${image.size[1]} px`],
         ["Light", image.light],
