@@ -193,7 +193,7 @@ def test_where_photographs_lie_and_their_limit_are_only_told_anew(project):
 
 def test_named_files_are_made_alone_and_identical_manifests_stop_the_next_call(project):
     """Stages made again with the same result: what follows is up to date in the next call."""
-    made = ("out/tiny/00_index/bolt/train.json", "out/tiny/60_coarse/bolt/test_private.json")
+    made = ("out/tiny/00_index/cloth/train.json", "out/tiny/60_coarse/bolt/test_private.json")
     said = project.snakemake(*made, options=("--force",)).stderr
     assert [said.count(text) for text in ("Listing and checking", "Thresholding the maps", "Merging")] == [1, 1, 0]
     assert project.planned() == Counter()
