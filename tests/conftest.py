@@ -20,6 +20,7 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
+    items.sort(key=lambda item: item.path.parent.name != "workflow")  # the longest first: workers end together
     for marker, (reason, _) in OPTIONAL.items():
         if config.getoption(f"--{marker}"):
             continue

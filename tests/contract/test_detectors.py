@@ -3,6 +3,7 @@
 import importlib
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -93,8 +94,8 @@ def run(name, path, stop_after=None):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("detectors")
-    return {name: run(name, folder / name) for name in DETECTORS}
+    """A function that gives a detector, trained once when it is first asked for, and the records of its phases."""
+    return cache(lambda name: run(name, tmp_path_factory.mktemp(name) / "checkpoint"))
 
 
 def images(detector, number=3):
@@ -117,7 +118,7 @@ class TestDetector:
         assert kind.Settings().grid == "tile"
 
     def test_maps_have_the_declared_size_and_are_finite(self, name, trained):
-        detector, _ = trained[name]
+        detector, _ = trained(name)
         scores = detector.score(images(detector))
         assert scores.shape == (3, *detector.map_shape)
         assert scores.dtype == torch.float32
@@ -128,17 +129,17 @@ class TestDetector:
             assert cells.offset_px[axis] == OFFSETS.get(name, cells.stride_px[axis] / 2)
 
     def test_scores_are_repeatable(self, name, trained):
-        detector, _ = trained[name]
+        detector, _ = trained(name)
         assert torch.equal(detector.score(images(detector)), detector.score(images(detector)))
 
     def test_scores_do_not_depend_on_the_batch(self, name, trained):
-        detector, _ = trained[name]
+        detector, _ = trained(name)
         batch = images(detector)
         alone = torch.cat([detector.score(batch[i : i + 1]) for i in range(3)])
         torch.testing.assert_close(detector.score(batch), alone, rtol=1e-4, atol=1e-5)
 
     def test_scores_in_bfloat16_are_close(self, name, trained):
-        detector, _ = trained[name]
+        detector, _ = trained(name)
         expected = detector.score(images(detector))
         with torch.autocast("cpu", torch.bfloat16):
             mixed = detector.score(images(detector)).float()
@@ -146,7 +147,7 @@ class TestDetector:
         assert (mixed - expected).norm() < 0.05 * expected.norm()
 
     def test_backbone_is_frozen_and_not_saved(self, name, trained):
-        detector, _ = trained[name]
+        detector, _ = trained(name)
         detector.train()
         assert not detector.backbone.training
         assert not any(parameter.requires_grad for parameter in detector.backbone.parameters())
@@ -154,7 +155,7 @@ class TestDetector:
         detector.eval()
 
     def test_saved_and_loaded_scores_the_same(self, name, trained):
-        detector, _ = trained[name]
+        detector, _ = trained(name)
         other, _ = make(name)
         other.load({entry: tensor.clone() for entry, tensor in detector.state().items()})
         assert torch.equal(detector.score(images(detector)), other.eval().score(images(other)))
@@ -164,20 +165,13 @@ class TestDetector:
         with pytest.raises(ManifestError, match="does not fit the settings"):
             other.load({"strange": torch.zeros(1)})
 
-    def test_training_twice_gives_the_same_bits(self, name, trained, tmp_path):
-        detector, records = trained[name]
-        again, records_again = run(name, tmp_path / "again")
-        assert records_again == records
-        assert all(torch.equal(tensor, again.state()[entry]) for entry, tensor in detector.state().items())
-
-    @pytest.mark.parametrize("place", ["first", "middle", "last"])
-    def test_resumed_training_equals_an_unbroken_one(self, name, trained, tmp_path, place):
-        """In the first phase, where a phase ends or begins, and in the last one."""
-        detector, records = trained[name]
-        last = TRACKED[name]
-        stop_after = {"first": 1, "middle": (last + 1) // 2, "last": last}[place]
-        with pytest.raises(Stopped):
-            run(name, tmp_path / "broken", stop_after)
+    def test_a_training_resumed_three_times_gives_the_bits_of_an_unbroken_one(self, name, trained, tmp_path):
+        """It stops in the first phase, where a phase ends or begins, and in the last one."""
+        detector, records = trained(name)
+        places = sorted({0, 1, (TRACKED[name] + 1) // 2, TRACKED[name]})
+        for more in np.diff(places):
+            with pytest.raises(Stopped):
+                run(name, tmp_path / "broken", stop_after=more)
         again, records_again = run(name, tmp_path / "broken")
         assert records_again == records
         assert all(torch.equal(tensor, again.state()[entry]) for entry, tensor in detector.state().items())

@@ -1,11 +1,11 @@
 """What the README says exists, and its rule graph is the Snakefile's: ``pytest tests/docs --fix`` redraws it."""
 
+import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.workflow.forked_snakemake import snakemake
 
 from seamark.data.layout import PLACES
 from seamark.flow import STAGES
@@ -29,8 +29,7 @@ OTHERS = {"out/demo/logs/", "out/demo/benchmarks/", "submissions/demo/"}
 
 def rule_graph():
     """Edges between rules without those that a longer way already shows."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--rulegraph", "mermaid-js", "--", *TARGETS]
-    text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    text = snakemake(["--cores", "1", "--rulegraph", "mermaid-js", "--", *TARGETS], ROOT, dict(os.environ)).stdout
     names = dict(re.findall(r"(id\d+)\[(\w+)\]", text))
     edges = {(names[start], names[end]) for start, end in re.findall(r"(id\d+) --> (id\d+)", text)}
     return "```mermaid\nflowchart LR\n" + "".join(f"  {a} --> {b}\n" for a, b in sorted(reduced(edges))) + "```"

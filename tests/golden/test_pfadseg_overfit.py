@@ -83,12 +83,12 @@ def squares_of_noise(batch):
 def test_overfits_one_batch(monkeypatch, attention):
     """A batch is learned, and what the second phase makes of it (docs/methods/pfadseg.md#checks)."""
     detector, given = tiny_detector(
-        monkeypatch, attention=attention, batch_size=8, segmentation={"width": 32, "head_learning_rate": 0.05}
+        monkeypatch, attention=attention, batch_size=4, segmentation={"width": 32, "head_learning_rate": 0.05}
     )
     student, segmentation = detector.phases(given)
-    batch = student.batch(None, 0, range(8))
+    batch = student.batch(None, 0, range(4))
     batch.pairs = list(squares_of_noise(batch))
-    curve = [student.step(batch, nullcontext)["cosine"].item() / 8 for _ in range(100)]
+    curve = [student.step(batch, nullcontext)["cosine"].item() / 4 for _ in range(80)]
     assert 1.2 < curve[0] < 2.5
     assert curve[-1] < 0.4 * curve[0]
     losses = [segmentation.step(batch, nullcontext) for _ in range(60)]

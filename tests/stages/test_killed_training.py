@@ -1,4 +1,7 @@
-"""A training that kill -9 ends in any phase goes on and ends with the bytes of an unbroken one."""
+"""A training that kill -9 ends goes on and ends with the bytes of an unbroken one.
+
+Here in a first and in a last phase; ``tests/contract`` stops all detectors at three places without killing a process.
+"""
 
 import signal
 import subprocess
@@ -32,7 +35,6 @@ train(Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
 """
 PHASES = {
     "inp_former": ("reconstruction",),
-    "urd": ("distillation",),
     "aurd": ("distillation", "segmentation"),
 }
 
@@ -75,7 +77,7 @@ def test_all_phases_with_steps_are_named(unbroken):
         assert tuple(record.name for record in records if record.steps) == phases
 
 
-@pytest.mark.parametrize(("name", "phase"), [(name, phase) for name, phases in PHASES.items() for phase in phases])
+@pytest.mark.parametrize(("name", "phase"), [(name, phases[-1]) for name, phases in PHASES.items()])
 def test_killed_training_ends_with_the_same_bytes(tiles, unbroken, tmp_path, name, phase):
     model = tmp_path / name
     command = [sys.executable, "-c", CHILD, phase, str(tiles), str(model), name]

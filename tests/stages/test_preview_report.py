@@ -323,8 +323,12 @@ def test_page_says_that_fitted_maps_were_ranked(tmp_path):
     assert markers[1] == markers[0] - 2, "thresholds are not drawn over the curves of other maps"
 
 
-def test_plots_lie_beside_the_page(finished):
-    text, _ = finished.report(plots=True)
+@pytest.fixture(scope="module")
+def plotted(finished):
+    return finished.report(plots=True)[0]
+
+
+def test_plots_lie_beside_the_page(finished, plotted):
     manifest = read_manifest(finished.out / "report/plots/plots.json", PlotsManifest)
     kinds = (
         "split_histograms",
@@ -338,17 +342,17 @@ def test_plots_lie_beside_the_page(finished):
     expected = {f"{category}/{kind}" for category in finished.categories for kind in kinds}
     assert {plot.name for plot in manifest.plots} == {"scores", "cost", *expected}
     assert manifest.absent == ()
-    linked = set(links(finished.out / "report/index.html", text))
+    linked = set(links(finished.out / "report/index.html", plotted))
     files = {path.resolve() for path in (finished.out / "report/plots").rglob("*.*") if path.suffix != ".json"}
     assert len(files) == 3 * len(manifest.plots)
     assert files <= linked
 
 
-def test_page_shows_scores_by_truth_and_masks_by_threshold(finished):
-    text, _ = finished.report(plots=True)
+def test_page_shows_scores_by_truth_and_masks_by_threshold(finished, plotted):
     for category in finished.categories:
         for title in ("Pixel scores of {} by truth", "Masks of {} by their threshold"):
-            chart = re.search(f'aria-label="{re.escape(html.escape(title.format(category)))}".*?</svg>', text).group()
+            label = re.escape(html.escape(title.format(category)))
+            chart = re.search(f'aria-label="{label}".*?</svg>', plotted).group()
             assert "test_public" in chart
             assert "test_private" not in chart
 

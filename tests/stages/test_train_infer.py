@@ -1,6 +1,7 @@
 """The train and infer stages: files, repeatability, resume after kill -9, refusal of wrong input."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -103,12 +104,19 @@ def content(folder):
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+@pytest.fixture(scope="module")
+def made(tiles, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    for name in DETECTORS:
+        run_both(tiles, folder / name, name)
+    return folder
+
+
 @pytest.mark.parametrize("name", DETECTORS)
-def test_two_runs_write_the_same_bytes(tiles, tmp_path, name):
-    run_both(tiles, tmp_path / "a", name)
-    run_both(tiles, tmp_path / "b", name)
-    assert content(tmp_path / "a") == content(tmp_path / "b")
-    assert {str(path) for path in content(tmp_path / "a")} == {
+def test_two_runs_write_the_same_bytes(tiles, made, tmp_path, name):
+    run_both(tiles, tmp_path, name)
+    assert content(tmp_path) == content(made / name)
+    assert {str(path) for path in content(tmp_path)} == {
         "model/fit.json",
         "model/model.safetensors",
         "maps/validation.json",
@@ -117,14 +125,14 @@ def test_two_runs_write_the_same_bytes(tiles, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", DETECTORS)
-def test_manifests_describe_the_files(tiles, tmp_path, name):
-    run_both(tiles, tmp_path, name)
-    model = read_manifest(tmp_path / "model" / "fit.json", ModelManifest)
+def test_manifests_describe_the_files(made, name):
+    folder = made / name
+    model = read_manifest(folder / "model" / "fit.json", ModelManifest)
     assert (model.detector, model.category, model.backbone_digest) == (name, "toy", "random")
-    assert model.sha256 == file_digest(tmp_path / "model" / model.file)
-    assert model.parameters == sum(t.size for t in load_file(tmp_path / "model" / model.file).values())
-    record = read_manifest(tmp_path / "maps" / "validation.json", TilemapsManifest)
-    maps = np.load(tmp_path / "maps" / record.file)
+    assert model.sha256 == file_digest(folder / "model" / model.file)
+    assert model.parameters == sum(t.size for t in load_file(folder / "model" / model.file).values())
+    record = read_manifest(folder / "maps" / "validation.json", TilemapsManifest)
+    maps = np.load(folder / "maps" / record.file)
     assert maps.dtype == np.float32
     assert maps.shape == record.shape == (3, *model.map_shape)
     assert (record.minimum, record.maximum) == (float(maps.min()), float(maps.max()))
@@ -132,15 +140,14 @@ def test_manifests_describe_the_files(tiles, tmp_path, name):
     assert record.cells.offset_px == (4.0, 4.0)
 
 
-def test_scores_do_not_depend_on_the_other_tiles(tiles, tmp_path):
-    run_both(tiles, tmp_path, "inp_former")
+def test_scores_do_not_depend_on_the_other_tiles(tiles, made, tmp_path):
     alone = tmp_path / "alone"
     pixels = np.load(tiles / "validation.npy")
     alone.mkdir()
     np.save(alone / "validation.npy", pixels[2:])
     (alone / "validation.json").write_bytes((tiles / "validation.json").read_bytes())
-    stage("infer")(infer_job(alone, tmp_path / "model", tmp_path / "few", "inp_former"))
-    whole, few = (np.load(tmp_path / folder / "validation.npy") for folder in ("maps", "few"))
+    stage("infer")(infer_job(alone, made / "inp_former/model", tmp_path / "few", "inp_former"))
+    whole, few = (np.load(folder / "validation.npy") for folder in (made / "inp_former/maps", tmp_path / "few"))
     assert np.array_equal(whole[2:], few)
 
 
@@ -160,8 +167,8 @@ def test_interrupted_training_is_not_continued_by_other_code(tiles, tmp_path, ca
     assert "belongs to other code; starting afresh" in caplog.text
 
 
-def test_damaged_weights_are_named(tiles, tmp_path):
-    run_both(tiles, tmp_path, "inp_former")
+def test_damaged_weights_are_named(tiles, made, tmp_path):
+    shutil.copytree(made / "inp_former", tmp_path, dirs_exist_ok=True)
     path = tmp_path / "model" / "model.safetensors"
     state = load_file(path)
     state["network.bottleneck.fc1.weight"][:] = np.nan
@@ -175,8 +182,8 @@ def test_damaged_weights_are_named(tiles, tmp_path):
         stage("infer")(infer_job(tiles, tmp_path / "model", tmp_path / "maps2", "inp_former"))
 
 
-def test_model_of_other_settings_or_backbone_is_refused(tiles, tmp_path):
-    run_both(tiles, tmp_path, "inp_former")
+def test_model_of_other_settings_or_backbone_is_refused(tiles, made, tmp_path):
+    shutil.copytree(made / "inp_former", tmp_path, dirs_exist_ok=True)
     with pytest.raises(ManifestError, match="trained with other settings"):
         stage("infer")(infer_job(tiles, tmp_path / "model", tmp_path / "maps2", "inp_former", prototypes=3))
     path = tmp_path / "model" / "model.safetensors"

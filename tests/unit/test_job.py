@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from tests.workflow import forked_snakemake
 
 from seamark.running.job import Job
 from seamark.settings.merge import MergeSettings
@@ -93,10 +94,7 @@ def workflow(tmp_path):
     )
 
     def snakemake(*arguments, **environment):
-        command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
-        return subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, env=os.environ | environment, check=False
-        )
+        return forked_snakemake.snakemake(["--cores", "1", *arguments], tmp_path, os.environ | environment)
 
     return tmp_path, snakemake
 

@@ -50,7 +50,7 @@ def image(split, peak, *, bad):
     return ImageScores(split=split, id=f"{peak}", light="regular", bad=bad, peak=peak)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def figures():
     return CategoryFigures(
         category="a$b$",
@@ -70,62 +70,66 @@ HISTOGRAM = score_histogram(np.linspace(-1.0, 4.0, 1000, dtype=np.float32))
 COST = RunCost(stage_costs([JobCost("train", "a", 60.0, 30.0, 500.0, "cpu", None)]), ())
 
 
+@pytest.fixture(scope="module")
+def plots(figures, tmp_path_factory):
+    """Every plot of one category, and their folder."""
+    folder = tmp_path_factory.mktemp("plots")
+    return write_plots(folder, run_plots([figures], [], COST)), folder
+
+
 def table(path):
     with path.open(newline="") as stream:
         return list(csv.reader(stream))
 
 
-def test_every_plot_is_there_as_svg_png_and_csv(figures, tmp_path):
-    manifest = write_plots(tmp_path, run_plots([figures], [], COST))
+def test_every_plot_is_there_as_svg_png_and_csv(plots):
+    manifest, folder = plots
     assert [plot.name for plot in manifest.plots] == ["cost", *(f"a$b$/{name}" for name in NAMES)]
     assert [plot.name for plot in manifest.absent] == ["scores"]
     for plot in manifest.plots:
-        with Image.open(tmp_path / plot.png) as image:
+        with Image.open(folder / plot.png) as image:
             assert min(image.size) > 300
-        svg = (tmp_path / plot.svg).read_text()
+        svg = (folder / plot.svg).read_text()
         assert "<svg" in svg
         assert not re.search(r"<dc:date>|matplotlib v", svg)
-        assert len(table(tmp_path / plot.csv)) > 1
-    shown = (tmp_path / "a$b$/score_histograms.svg").read_text()
+        assert len(table(folder / plot.csv)) > 1
+    shown = (folder / "a$b$/score_histograms.svg").read_text()
     assert "Pixel scores of a$b$" in shown
     assert "mebin 3" in shown
     assert "test_private" in shown
 
 
-def test_the_same_plots_have_the_same_bytes(figures, tmp_path):
-    for folder in ("one", "two"):
-        (tmp_path / folder).mkdir()
-        write_plots(tmp_path / folder, run_plots([figures], [], COST))
+def test_the_same_plots_have_the_same_bytes(figures, plots, tmp_path):
+    write_plots(tmp_path, run_plots([figures], [], COST))
     first, second = (
-        {path.relative_to(tmp_path / folder): path.read_bytes() for path in (tmp_path / folder).rglob("*.*")}
-        for folder in ("one", "two")
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")} for folder in (plots[1], tmp_path)
     )
     assert len(first) == 24
     assert first == second
 
 
-def test_the_tables_are_the_curves(figures, tmp_path):
-    write_plots(tmp_path, run_plots([figures], [], COST))
+def test_the_tables_are_the_curves(figures, plots):
+    folder = plots[1]
     public = figures.curves["test_public"]
-    header, *rows = table(tmp_path / "a$b$/threshold_curves.csv")
+    header, *rows = table(folder / "a$b$/threshold_curves.csv")
     assert header == ["panel", "line", "threshold (raw score)", "score of the mask"]
     for line, values in (("SegF1", public.seg_f1), ("precision", public.precision), ("recall", public.recall)):
         found = [(float(x), float(y)) for panel, name, x, y in rows if (panel, name) == ("test_public", line)]
         assert found == list(zip(public.thresholds.tolist(), values.tolist(), strict=True))
-    rows = [row for row in table(tmp_path / "a$b$/score_histograms.csv") if row[:2] == ["test_public", "defect pixels"]]
+    rows = [row for row in table(folder / "a$b$/score_histograms.csv") if row[:2] == ["test_public", "defect pixels"]]
     assert [float(row[3]) for row in rows] == public.shares(public.defect_px).tolist()
     assert [float(row[2]) for row in rows] == public.edges()[:-1].tolist()
-    rows = [row for row in table(tmp_path / "a$b$/overlap_curve.csv") if row[1] == "test_public"]
+    rows = [row for row in table(folder / "a$b$/overlap_curve.csv") if row[1] == "test_public"]
     points = list(zip(public.false_positive_rate.tolist(), public.overlap.tolist(), strict=True))[::-1]
     assert [(float(x), float(y)) for *_, x, y in rows] == [(0.0, 0.0), *(point for point in points if point[0] <= 0.2)]
-    rows = [row for row in table(tmp_path / "a$b$/precision_recall.csv") if row[1] == "test_public"]
+    rows = [row for row in table(folder / "a$b$/precision_recall.csv") if row[1] == "test_public"]
     assert [float(row[3]) for row in rows] == public.precision[::-1].tolist()
-    assert table(tmp_path / "a$b$/training_bank.csv")[1:] == [
+    assert table(folder / "a$b$/training_bank.csv")[1:] == [
         ["bank", "loss", "1.0", "3.0"],
         ["bank", "loss", "2.0", "2.0"],
         ["bank", "loss", "3.0", "0.01"],
     ]
-    assert table(tmp_path / "cost.csv")[1] == ["time of all jobs (min)", "train", "wall", "1.0", "", ""]
+    assert table(folder / "cost.csv")[1] == ["time of all jobs (min)", "train", "wall", "1.0", "", ""]
 
 
 def absent(figures):

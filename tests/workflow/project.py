@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 from PIL import Image
+from tests.workflow import forked_snakemake
 
 ROOT = Path(__file__).parents[2]
 CATEGORIES = ("bolt", "cloth")
@@ -124,9 +125,7 @@ class Project:
     def snakemake(self, *arguments, cores=2, options=(), check=True, **environment):
         command = self.command(*arguments, cores=cores)
         command[5:5] = options
-        result = subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, env=self.environment(environment), check=False
-        )
+        result = forked_snakemake.snakemake(command[3:], self.folder, self.environment(environment))
         if check:
             assert result.returncode == 0, result.stdout + result.stderr
         return result

@@ -33,11 +33,11 @@ def test_a_killed_training_leaves_the_model_of_before_and_goes_on_where_it_was(p
 
 
 def test_a_second_run_in_the_same_folder_is_refused(project):
-
-    (project.out / "80_preview/bolt/test_public.json").unlink()
+    preview = "out/tiny/80_preview/bolt/test_public.json"
+    (project.folder / preview).unlink()
     with (project.out / ".running").open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        result = project.snakemake("submission", check=False)
+        result = project.snakemake(preview, check=False)
     assert result.returncode != 0
     assert "another snakemake works on this run" in result.stdout + result.stderr
-    project.snakemake("submission")
+    project.snakemake(preview)

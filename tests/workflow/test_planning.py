@@ -155,10 +155,3 @@ def test_gpu_jobs_take_turns_on_one_device_and_run_side_by_side_on_two(project, 
     (_, first_end, first), (second_start, _, second) = sorted(spans)
     assert (second_start < first_end) is shared
     assert (first != second) is shared
-
-
-def test_tiles_can_be_deleted_when_nothing_needs_them(project):
-    project.configure({"keep_tiles": False, "run": "lean"})
-    project.snakemake("out/lean/40_maps/inp_former/bolt/validation.json")
-    assert not list((project.folder / "out/lean/10_tiles").rglob("*.npy"))
-    assert (project.folder / "out/lean/30_tilemaps/inp_former/bolt/validation.npy").exists()

@@ -1,15 +1,45 @@
 """What a change makes Snakemake run again."""
 
+import re
 import shutil
 from collections import Counter
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from types import SimpleNamespace
 
-import pytest
-from tests.workflow.project import CATEGORIES, ROOT, SPLITS, draw, draw_mask
+import yaml
+from tests.workflow.project import CATEGORIES, CONFIG, ROOT, SPLITS, draw, draw_mask
 
+from seamark.backbones.table import BACKBONES
 from seamark.manifests.base import read_manifest
 from seamark.manifests.calibration import CalibrationManifest
 from seamark.manifests.masks import MasksManifest
+from seamark.planning.plan import Plan
+from seamark.settings.config import deep_merge
 
+TARGETS = (ROOT / "rules/targets.smk").read_text()
+LAST_ON_THE_WAY = {
+    "evaluation": "70_refined/cloth/test_private.json",
+    "previews": "50_calibration/cloth/validation.json",
+    "verdicts": "75_verdicts/cloth/test_private.json",
+    "masks": "40_maps/inp_former/cloth/test_private.json",
+    "maps": "20_models/inp_former/cloth/fit.json",
+    "models": "10_tiles/tile/cloth/train.json",
+}
+"""A file that each target's own files depend on."""
+HARMLESS = (
+    ("src/seamark/masks/binarize.py", '"""', '"""Said differently: '),
+    ("src/seamark/maps/merging.py", "\nimport ", "\n# Arrays, geometry and settings.\nimport "),
+    ("stages/train.py", "\ndef main", "\n# The only function.\ndef main"),
+    ("src/seamark/running/progress.py", " s left", " seconds left"),
+    ("src/seamark/files/image_checks.py", "convert the file", "make it one of 8 bits"),
+    ("src/seamark/weights/published.py", "Apache-2.0", "Apache License 2.0"),
+    ("src/seamark/learning/loop.py", "resuming after", "going on after"),
+    ("src/seamark/networks/vision_transformer.py", "_REGISTERS = 4", "_REGISTERS = 5"),
+    ("src/seamark/detectors/feature_bank.py", "VECTORS = 16", "VECTORS = 8"),
+)
+"""Edits that decide no result of the run."""
 LATE_STAGES = ("binarize", "refine", "verdict", "preview")
 
 
@@ -24,14 +54,10 @@ def edit(path, old, new):
     path.write_text(text.replace(old, new, 1))
 
 
-def test_a_finished_run_plans_nothing(project):
-    assert project.planned() == Counter()
-
-
-@pytest.mark.parametrize("rule", [{"mean_std": {"k": 3.5}}, {"quantile": {"enabled": True, "q": 0.98765}}])
-def test_one_threshold_of_one_category_replans_the_late_stages_of_that_category_only(project, rule):
-    project.configure({"overrides": {"bolt": {"binarize": rule}}})
-    assert project.planned() == late_jobs("bolt")
+def test_one_threshold_replans_the_late_stages_of_its_split_or_category_only(project):
+    quantile, deviations = {"quantile": {"enabled": True, "q": 0.98765}}, {"mean_std": {"k": 3.5}}
+    project.configure({"overrides": {"bolt/test_private": {"binarize": deviations}, "cloth": {"binarize": quantile}}})
+    assert project.planned() == late_jobs("bolt", ("test_private",)) | late_jobs("cloth")
 
 
 def test_another_detector_for_one_category_is_one_line_and_trains_that_category_only(project):
@@ -40,11 +66,6 @@ def test_another_detector_for_one_category_is_one_line_and_trains_that_category_
     planned = project.planned("masks")
     assert {category for _, category, _ in planned} <= {"bolt", None}
     assert ("train", "bolt", None) in planned
-
-
-def test_one_threshold_of_one_split_replans_that_split_only(project):
-    project.configure({"overrides": {"bolt/test_private": {"binarize": {"mean_std": {"k": 3.5}}}}})
-    assert project.planned() == late_jobs("bolt", ("test_private",))
 
 
 def test_thresholds_from_variants_of_validation_train_nothing_anew(project):
@@ -72,60 +93,46 @@ def test_a_deleted_output_is_made_again_with_what_follows(project):
     before = deleted.read_bytes()
     deleted.unlink()
     assert project.planned() == late_jobs("cloth", ("test_private",))
-    project.snakemake("submission")
+    project.snakemake("masks")
     assert deleted.read_bytes() == before
-    assert project.planned() == Counter()
+    assert project.planned("masks") == Counter()
 
 
-@pytest.mark.parametrize(
-    ("target", "deleted", "job"),
-    [
-        ("submission", "90_eval/cloth.json", ("evaluate", "cloth", None)),
-        ("evaluation", "70_refined/cloth/test_private.json", ("refine", "cloth", "test_private")),
-        ("verdicts", "75_verdicts/cloth/test_private.json", ("verdict", "cloth", "test_private")),
-        ("masks", "40_maps/inp_former/cloth/test_private.json", ("merge", "cloth", "test_private")),
-        ("previews", "50_calibration/cloth/validation.json", ("calibrate", "cloth", "validation")),
-        ("maps", "20_models/inp_former/cloth/fit.json", ("train", "cloth", None)),
-        ("models", "10_tiles/tile/cloth/train.json", ("crop", "cloth", "train")),
-    ],
-)
-def test_every_target_makes_what_is_missing_on_its_way(project, target, deleted, job):
-    """A job that was killed has lost its old outputs; what follows is older than its other inputs, yet out of date."""
-    (project.out / deleted).unlink()
-    assert project.planned(target)[job] == 1
+def test_every_target_asks_for_all_that_is_on_its_way(finished, monkeypatch):
+    monkeypatch.chdir(finished.folder)
+    plan = Plan(deep_merge(yaml.safe_load(Path("config.yaml").read_text()), CONFIG), Path())
+    targets = dict(re.findall(r'rule (\w+):\n    """[^"]*"""\n    input:\n        run\.on_the_way\("(\w+)"\)', TARGETS))
+    assert targets.keys() == LAST_ON_THE_WAY.keys()
+    for target, file in LAST_ON_THE_WAY.items():
+        assert f"out/tiny/{file}" in plan.on_the_way(targets[target])
 
 
-@pytest.mark.parametrize(
-    ("file", "old", "new"),
-    [
-        ("src/seamark/masks/binarize.py", '"""', '"""Said differently: '),
-        ("src/seamark/maps/merging.py", "\nimport ", "\n# Arrays, geometry and settings.\nimport "),
-        ("stages/train.py", "\ndef main", "\n# The only function.\ndef main"),
-        ("src/seamark/running/progress.py", " s left", " seconds left"),
-        ("src/seamark/files/image_checks.py", "convert the file", "make it one of 8 bits"),
-        ("src/seamark/weights/published.py", "Apache-2.0", "Apache License 2.0"),
-        ("src/seamark/learning/loop.py", "resuming after", "going on after"),
-        ("src/seamark/networks/vision_transformer.py", "_REGISTERS = 4", "_REGISTERS = 5"),
-        ("src/seamark/detectors/feature_bank.py", "VECTORS = 16", "VECTORS = 8"),
-    ],
-)
-def test_what_decides_no_result_reruns_nothing(project, file, old, new):
-    """Comments, texts, the runner, networks and detectors of other runs; test_code_reruns.py has many more edits."""
-    edit(project.folder / file, old, new)
-    assert project.planned() == Counter()
+def test_a_job_that_lost_its_output_runs_again_though_what_follows_is_there(project):
+    """A killed job has lost its old outputs; what follows is older than its other inputs, yet out of date."""
+    (project.out / "10_tiles/tile/cloth/train.json").unlink()
+    assert project.planned("models")["crop", "cloth", "train"] == 1
 
 
-def test_other_published_weights_retrain_the_detector(project):
-    edit(project.folder / "src/seamark/backbones/table.py", "579344248a93", "000000000000")
-    planned = project.planned()
-    assert planned["train", "bolt", None] == planned["train", "cloth", None] == 1
-    assert not any(job[0] in ("index", "crop") for job in planned)
-
-
-def test_touching_every_source_file_reruns_nothing(project):
+def test_what_decides_no_result_reruns_nothing(project):
+    """Times, comments, texts, the runner, networks and detectors of other runs; test_code_reruns.py has more edits."""
+    for file, old, new in HARMLESS:
+        edit(project.folder / file, old, new)
     for path in [*(project.folder / "src").rglob("*.py"), *(project.folder / "stages").glob("*.py")]:
         path.touch()
     assert project.planned() == Counter()
+
+
+def test_other_published_weights_are_other_code_for_training_alone(finished, monkeypatch):
+    monkeypatch.chdir(finished.folder)
+    raw = deep_merge(yaml.safe_load(Path("config.yaml").read_text()), CONFIG)
+    job = SimpleNamespace(place="tiny", detector="inp_former", category="bolt", split="train", grid="tile")
+
+    def codes():
+        return {stage: Plan(raw, ROOT).code(stage)(job) for stage in ("index", "crop", "train")}
+
+    before, entry = codes(), BACKBONES["efficientnet_lite0"]
+    monkeypatch.setitem(BACKBONES, "efficientnet_lite0", replace(entry, weights=replace(entry.weights, sha256="0")))
+    assert [stage for stage, code in codes().items() if code != before[stage]] == ["train"]
 
 
 def test_editing_the_binarization_reruns_no_training(project):
@@ -153,72 +160,41 @@ def test_a_changed_training_photograph_is_noticed(project):
     }
 
 
-def photographs(project, *numbers):
-    """Draw photographs of a test split, with their truth."""
-    for number in numbers:
-        draw(project.folder / f"photographs/bolt/test_private/{number:03d}_regular.png", 4711 + number, defect=True)
-        draw_mask(project.folder / f"truth/bolt/test_private/{number:03d}_mask.png", defect=True)
-
-
-def remove(project):
-    for file in ("photographs/bolt/test_private/001_regular.png", "truth/bolt/test_private/001_mask.png"):
+def test_other_photographs_of_a_test_split_are_scored_by_the_model_that_is_there(project):
+    """Some are added to one split, in another one is replaced, from a third one is removed."""
+    for split, light, numbers in (("test_private", "regular", range(2, 12)), ("test_private_mixed", "mixed", [1])):
+        for number in numbers:
+            draw(project.folder / f"photographs/bolt/{split}/{number:03d}_{light}.png", 4711 + number, defect=True)
+            draw_mask(project.folder / f"truth/bolt/{split}/{number:03d}_mask.png", defect=True)
+    for file in ("photographs/cloth/test_private/001_regular.png", "truth/cloth/test_private/001_mask.png"):
         (project.folder / file).unlink()
-
-
-@pytest.mark.parametrize(
-    "change",
-    [lambda project: photographs(project, *range(2, 12)), lambda project: photographs(project, 1), remove],
-    ids=["added", "replaced", "removed"],
-)
-def test_other_photographs_of_a_test_split_are_scored_by_the_model_that_is_there(project, change):
-    change(project)
+    changed = (("bolt", "test_private"), ("bolt", "test_private_mixed"), ("cloth", "test_private"))
     stages = ("index", "truth", "crop", "infer", "merge", "fuse", "calibrate", *LATE_STAGES)
-    of_split = Counter((stage, "bolt", "test_private") for stage in stages)
-    assert project.planned() == of_split + late_jobs("bolt", ()) + Counter([("inventory", "bolt", None)])
+    ours = Counter((stage, *one) for stage in stages for one in changed)
+    once = Counter(("inventory", category, None) for category in CATEGORIES)
+    assert project.planned() == (ours + once) | late_jobs("bolt", ()) | late_jobs("cloth", ())
 
 
-def move_photographs(project):
+def test_only_what_reads_masks_or_the_scale_of_maps_is_made_again(project):
+    public = "photographs/bolt/test_public/ground_truth/bad/000_regular_mask.png"
+    for file in (public, "truth/bolt/test_private/001_mask.png"):
+        draw_mask(project.folder / file, defect=False)
+    project.configure({"package": {"map_scale": 0.5}})
+    of_masks = product(("truth", "preview"), ("bolt",), ("test_public", "test_private"))
+    assert project.planned() == Counter(
+        [*of_masks, ("evaluate", "bolt", None), ("package", None, None), ("report", None, None)]
+    )
+
+
+def test_where_photographs_lie_and_their_limit_are_only_told_anew(project):
     (project.folder / "photographs").rename(project.folder / "moved")
-    project.configure({"data": {"root": "moved"}})
+    project.configure({"data": {"root": "moved", "image_px_max": 10**6}})
+    assert project.planned() == Counter([("report", None, None)])
 
 
-OF_TRUTH = Counter([("evaluate", "bolt", None), ("report", None, None)])
-
-
-@pytest.mark.parametrize(
-    ("change", "jobs"),
-    [
-        (
-            lambda project: draw_mask(
-                project.folder / "photographs/bolt/test_public/ground_truth/bad/000_regular_mask.png", defect=False
-            ),
-            OF_TRUTH + Counter([("truth", "bolt", "test_public"), ("preview", "bolt", "test_public")]),
-        ),
-        (
-            lambda project: draw_mask(project.folder / "truth/bolt/test_private/001_mask.png", defect=False),
-            OF_TRUTH + Counter([("truth", "bolt", "test_private"), ("preview", "bolt", "test_private")]),
-        ),
-        (move_photographs, Counter([("report", None, None)])),
-        (lambda project: project.configure({"data": {"image_px_max": 10**6}}), Counter([("report", None, None)])),
-        (
-            lambda project: project.configure({"package": {"map_scale": 0.5}}),
-            Counter([("package", None, None), ("report", None, None)]),
-        ),
-    ],
-    ids=["public mask", "private mask", "place", "limit", "package"],
-)
-def test_only_what_reads_a_thing_is_made_again(project, change, jobs):
-    change(project)
-    assert project.planned() == jobs
-
-
-def test_identical_manifests_stop_the_next_call(project):
-    """An early stage made again with the same result: what follows is up to date in the next call."""
-    project.snakemake("out/tiny/00_index/bolt/train.json", options=("--force",))
+def test_named_files_are_made_alone_and_identical_manifests_stop_the_next_call(project):
+    """Stages made again with the same result: what follows is up to date in the next call."""
+    made = ("out/tiny/00_index/cloth/train.json", "out/tiny/60_coarse/bolt/test_private.json")
+    said = project.snakemake(*made, options=("--force",)).stderr
+    assert [said.count(text) for text in ("Listing and checking", "Thresholding the maps", "Merging")] == [1, 1, 0]
     assert project.planned() == Counter()
-
-
-def test_only_the_named_stage_of_one_category_runs(project):
-    result = project.snakemake("out/tiny/60_coarse/bolt/test_private.json", options=("--force",))
-    assert result.stderr.count("Thresholding the maps") == 1
-    assert "Merging" not in result.stderr

@@ -15,7 +15,7 @@ def said(text):
 
 
 def test_what_is_older_than_its_inputs_is_marked_until_it_is_made_again(project):
-    project.configure({"overrides": {"bolt": {"binarize": {"mean_std": {"k": 3.5}}}}})
+    project.configure({"overrides": {"bolt/test_private": {"binarize": {"mean_std": {"k": 3.5}}}}})
     damaged, stale = (
         project.out / "40_maps/inp_former/bolt/test_private/001_regular.tiff",
         project.out / "report/stale.js",
