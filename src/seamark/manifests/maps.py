@@ -1,5 +1,9 @@
 """Manifest of the merge and fuse stages."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from seamark.manifests.base import Inside, Manifest, Px, Record
 from seamark.settings.base import Split
 
@@ -21,6 +25,20 @@ class MapRecord(Record):
     minimum: float
     maximum: float
     mean: float
+    cell_px: Annotated[float, Field(gt=0.0)] = 1.0
+    """Side of the cells that were scored, in px of the photograph; 1 where pixels were."""
+    members: tuple["MapRecord", ...] = ()
+    """Of a maximum: the maps of the members, in their order; beyond the manifest's folder, as they were merged."""
+
+
+class Scaling(Record):
+    """How a member's scores are brought to a common scale: ``weight * (score - rise - centre) / spread``."""
+
+    weight: float
+    centre: float = 0.0
+    spread: float = 1.0
+    rise: tuple[tuple[float, ...], ...] = ()
+    """What is taken off towards the border, see :func:`seamark.maps.borders.levelled`; empty for nothing."""
 
 
 class MapsManifest(Manifest):
@@ -31,3 +49,5 @@ class MapsManifest(Manifest):
     category: Inside
     split: Split
     maps: tuple[MapRecord, ...]
+    scalings: tuple[Scaling, ...] = ()
+    """Of maxima: one per member."""

@@ -17,6 +17,7 @@ from seamark.manifests.calibration import SplitStatistics
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MaskRecord, MaskWarning, ThresholdRecord
 from seamark.maps.calibration import Calibrations
+from seamark.maps.fusion import Layer, read_layers
 from seamark.maps.normal_statistics import normal_photographs, normal_statistics
 from seamark.maps.stored import load_map
 from seamark.masks.components import (
@@ -41,9 +42,6 @@ from seamark.masks.thresholds import (
 )
 from seamark.masks.warnings import mask_warnings
 from seamark.settings.binarize import BinarizeSettings
-
-LARGEST_REACH = 1 / 28
-"""Largest reach as a share of the photograph's shorter side: windows shrink with it, and their cells with them."""
 
 
 def _largest_float32(threshold: float) -> np.float32:
@@ -95,7 +93,11 @@ def _eroded(scores: Float32Array, side_px: int, settings: BinarizeSettings) -> F
 
 
 def binarize_map(
-    scores: Float32Array, shape: tuple[int, int], context: ImageContext, settings: BinarizeSettings
+    scores: Float32Array,
+    shape: tuple[int, int],
+    context: ImageContext,
+    settings: BinarizeSettings,
+    layers: Sequence[Layer] = (),
 ) -> tuple[BoolArray, tuple[ThresholdRecord, ...]]:
     """Turn one anomaly map into its coarse mask, the union of all enabled rules.
 
@@ -109,6 +111,8 @@ def binarize_map(
         Statistics for the thresholds.
     settings : BinarizeSettings
         Rules, erosion, extent or growth, scale and area filter.
+    layers : sequence of Layer
+        The maps that this one is the maximum of, each of which has extents of its own; by default the map itself.
 
     Returns
     -------
@@ -118,7 +122,7 @@ def binarize_map(
     """
     thresholds = find_thresholds(scores, context, settings)
     if settings.extent.enabled:
-        mask, thresholds = _drawn(scores, shape, thresholds, context, settings)
+        mask, thresholds = _drawn(layers or [Layer(scores)], shape, thresholds, context, settings)
         return drop_small(mask, settings.min_area_px), thresholds
     native = settings.at == "native"
     mask = np.zeros(shape, dtype=np.bool_)
@@ -133,30 +137,33 @@ def binarize_map(
 
 
 def _drawn(
-    scores: Float32Array,
+    layers: Sequence[Layer],
     shape: tuple[int, int],
     thresholds: tuple[ThresholdRecord, ...],
     context: ImageContext,
     settings: BinarizeSettings,
 ) -> tuple[BoolArray, tuple[ThresholdRecord, ...]]:
-    """Draw a defect around whatever exceeds a threshold; the mask is of image size."""
+    """Draw a defect in each layer around whatever exceeds a threshold there; the mask is of image size."""
     lowest, extent = lowest_threshold(thresholds), settings.extent
+    mask = np.zeros(shape, dtype=np.bool_)
     if lowest is None:
-        return np.zeros(shape, dtype=np.bool_), thresholds
-    canvas = enlarge_map(scores, shape) if settings.at == "native" else scores
-    seeds = np.zeros(canvas.shape, dtype=np.bool_)
-    for side_px, threshold in _lowest_by_erosion(thresholds, settings).items():
-        seeds |= exceeds(_eroded(scores, side_px, settings), threshold, canvas.shape, native=True)
+        return mask, thresholds
     floor = extent_floor(lowest, context.normal, extent)
-    outline = Outline(
-        floor=floor.value or 0.0,
-        base=median_quantile(context.normal, 0.5),
-        share=extent.share,
-        reach=min(extent.reach_px, min(shape) * LARGEST_REACH) * math.sqrt(canvas.size / (shape[0] * shape[1])),
-        threshold=lowest.value or 0.0,
-        depth=extent.depth,
-    )
-    return resize_mask(draw_extents(canvas, seeds, outline), shape), (*thresholds, floor)
+    for layer in layers:
+        canvas = enlarge_map(layer.scores, shape) if settings.at == "native" else layer.scores
+        seeds = np.zeros(canvas.shape, dtype=np.bool_)
+        for side_px, threshold in _lowest_by_erosion(thresholds, settings).items():
+            seeds |= exceeds(_eroded(layer.scores, side_px, settings), threshold, canvas.shape, native=True)
+        outline = Outline(
+            floor=floor.value or 0.0,
+            base=median_quantile(context.normal, 0.5),
+            share=extent.share,
+            reach=extent.reach_cells * layer.cell_px * math.sqrt(canvas.size / (shape[0] * shape[1])),
+            threshold=lowest.value or 0.0,
+            depth=extent.depth,
+        )
+        mask |= resize_mask(draw_extents(canvas, seeds, outline), shape)
+    return mask, (*thresholds, floor)
 
 
 def _check_scale(split: SplitStatistics, settings: BinarizeSettings, maps_path: Path) -> None:
@@ -241,5 +248,6 @@ class Binarizer:
         """
         scores = load_map(self._maps_path, record)
         shape = (record.image_height, record.image_width)
-        mask, thresholds = binarize_map(scores, shape, self._contexts[record.id], self._settings)
+        layers = read_layers(self._maps_path, self._maps, record) if self._settings.extent.enabled else ()
+        mask, thresholds = binarize_map(scores, shape, self._contexts[record.id], self._settings, layers)
         return save_mask(folder, published_as, record.id, mask, thresholds=thresholds)
