@@ -3,7 +3,7 @@
 import math
 import os
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -241,8 +241,8 @@ class Layer:
     """Side of the cells in px of the photograph."""
 
 
-def read_layers(path: Path, manifest: MapsManifest, record: MapRecord) -> list[Layer]:
-    """Read the layers of a fused map: of a maximum, each member's scaled map; otherwise the map itself.
+def read_layers(path: Path, manifest: MapsManifest, record: MapRecord) -> Iterator[Layer]:
+    """Read the layers of a fused map: of a maximum, each member's scaled map, finest cells first; else the map itself.
 
     Parameters
     ----------
@@ -259,8 +259,7 @@ def read_layers(path: Path, manifest: MapsManifest, record: MapRecord) -> list[L
         If a map is not the one that the manifest describes.
     """
     if not record.members:
-        return [Layer(load_map(path, record), record.cell_px)]
-    return [
-        Layer(scaled(load_map(path, member), scaling), member.cell_px)
-        for member, scaling in zip(record.members, manifest.scalings, strict=True)
-    ]
+        yield Layer(load_map(path, record), record.cell_px)
+    parts = zip(record.members, manifest.scalings if record.members else (), strict=True)
+    for member, scaling in sorted(parts, key=lambda part: part[0].cell_px):
+        yield Layer(scaled(load_map(path, member), scaling), member.cell_px)

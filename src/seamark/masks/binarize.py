@@ -6,7 +6,7 @@ small defect keeps its outline.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from seamark.masks.components import (
     resize_mask,
     trim_halos,
 )
-from seamark.masks.extents import Outline, draw_extents
+from seamark.masks.extents import Outline, draw_extents, drop_covered
 from seamark.masks.mebin import SCALE
 from seamark.masks.stored import save_mask
 from seamark.masks.thresholds import (
@@ -97,7 +97,7 @@ def binarize_map(
     shape: tuple[int, int],
     context: ImageContext,
     settings: BinarizeSettings,
-    layers: Sequence[Layer] = (),
+    layers: Iterable[Layer] = (),
 ) -> tuple[BoolArray, tuple[ThresholdRecord, ...]]:
     """Turn one anomaly map into its coarse mask, the union of all enabled rules.
 
@@ -111,8 +111,8 @@ def binarize_map(
         Statistics for the thresholds.
     settings : BinarizeSettings
         Rules, erosion, extent or growth, scale and area filter.
-    layers : sequence of Layer
-        The maps that this one is the maximum of, each of which has extents of its own; by default the map itself.
+    layers : iterable of Layer
+        The maps that this one is the maximum of, finest cells first, in which extents are drawn; by default the map.
 
     Returns
     -------
@@ -137,13 +137,13 @@ def binarize_map(
 
 
 def _drawn(
-    layers: Sequence[Layer],
+    layers: Iterable[Layer],
     shape: tuple[int, int],
     thresholds: tuple[ThresholdRecord, ...],
     context: ImageContext,
     settings: BinarizeSettings,
 ) -> tuple[BoolArray, tuple[ThresholdRecord, ...]]:
-    """Draw a defect in each layer around whatever exceeds a threshold there; the mask is of image size."""
+    """Draw a defect in each layer around whatever exceeds a threshold there, unless a finer one drew most of it."""
     lowest, extent = lowest_threshold(thresholds), settings.extent
     mask = np.zeros(shape, dtype=np.bool_)
     if lowest is None:
@@ -162,7 +162,7 @@ def _drawn(
             threshold=lowest.value or 0.0,
             depth=extent.depth,
         )
-        mask |= resize_mask(draw_extents(canvas, seeds, outline), shape)
+        mask |= drop_covered(resize_mask(draw_extents(canvas, seeds, outline), shape), mask)
     return mask, (*thresholds, floor)
 
 
@@ -248,6 +248,6 @@ class Binarizer:
         """
         scores = load_map(self._maps_path, record)
         shape = (record.image_height, record.image_width)
-        layers = read_layers(self._maps_path, self._maps, record) if self._settings.extent.enabled else ()
+        layers = read_layers(self._maps_path, self._maps, record)
         mask, thresholds = binarize_map(scores, shape, self._contexts[record.id], self._settings, layers)
         return save_mask(folder, published_as, record.id, mask, thresholds=thresholds)
