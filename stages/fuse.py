@@ -15,7 +15,7 @@ from functools import partial
 from seamark.files.atomic import atomic_folder
 from seamark.files.images import Float64Array
 from seamark.manifests.base import write_manifest
-from seamark.manifests.maps import MapRecord, MapsManifest, Scaling
+from seamark.manifests.maps import FusedMember, MapRecord, MapsManifest, Scaling
 from seamark.maps.borders import border_excess, expected_rise
 from seamark.maps.fusion import NORMALISATIONS, Member, fuse_maps, read_members, refer, validation_scaling
 from seamark.maps.stored import load_map, save_map
@@ -46,23 +46,27 @@ def _scaling(job: Job, settings: FuseSettings, member: Member) -> Scaling:
 
 def _fused(
     job: Job, settings: FuseSettings, members: list[Member]
-) -> tuple[tuple[MapRecord, ...], tuple[Scaling, ...]]:
+) -> tuple[tuple[MapRecord, ...], tuple[FusedMember, ...]]:
     validation = read_members(job.paths("validation"), settings.members)
-    scalings = tuple(_scaling(job, settings, member) for member in validation)
-    target = job.target("manifest")
-    referred = [{record.id: record for record in refer(member, target)} for member in members]
-    split = members[0].manifest.split
+    scalings = [_scaling(job, settings, member) for member in validation]
+    target, split = job.target("manifest"), members[0].manifest.split
+    records = [{record.id: record for record in refer(member, target)} for member in members]
 
     with atomic_folder(target.with_suffix("")) as folder:
 
         def fuse(first: MapRecord) -> MapRecord:
-            parts = tuple(records[first.id] for records in referred)
+            parts = [own[first.id] for own in records]
             fused = fuse_maps([load_map(target, part) for part in parts], scalings, settings)
             shape = (first.image_height, first.image_width)
-            record = save_map(folder, split, first.id, fused, shape, cell_px=min(part.cell_px for part in parts))
-            return record.model_copy(update={"members": parts}) if settings.layers else record
+            return save_map(folder, split, first.id, fused, shape, cell_px=min(part.cell_px for part in parts))
 
-        return tuple(job.map(fuse, members[0].manifest.maps, "images fused")), scalings
+        maps = tuple(job.map(fuse, members[0].manifest.maps, "images fused"))
+    if not settings.layers:
+        return maps, ()
+    return maps, tuple(
+        FusedMember(scaling=scaling, maps=tuple(own[record.id] for record in maps))
+        for scaling, own in zip(scalings, records, strict=True)
+    )
 
 
 def main(job: Job) -> None:
@@ -70,10 +74,10 @@ def main(job: Job) -> None:
     settings = job.settings(FuseSettings)
     target = job.target("manifest")
     members = read_members(job.paths("maps"), settings.members)
-    maps, scalings = (refer(members[0], target), ()) if settings.refers else _fused(job, settings, members)
+    maps, parts = (refer(members[0], target), ()) if settings.refers else _fused(job, settings, members)
     first = members[0].manifest
     name = "+".join(member.manifest.detector for member in members)
-    manifest = MapsManifest(detector=name, category=first.category, split=first.split, maps=maps, scalings=scalings)
+    manifest = MapsManifest(detector=name, category=first.category, split=first.split, maps=maps, members=parts)
     write_manifest(target, manifest)
     if settings.refers:
         shutil.rmtree(target.with_suffix(""), ignore_errors=True)

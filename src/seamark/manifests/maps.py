@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from seamark.manifests.base import Inside, Manifest, Px, Record
 from seamark.settings.base import Split
@@ -27,8 +27,6 @@ class MapRecord(Record):
     mean: float
     cell_px: Annotated[float, Field(gt=0.0)] = 1.0
     """Side of the cells that were scored, in px of the photograph; 1 where pixels were."""
-    members: tuple["MapRecord", ...] = ()
-    """Of a maximum: the maps of the members, in their order; beyond the manifest's folder, as they were merged."""
 
 
 class Scaling(Record):
@@ -41,6 +39,14 @@ class Scaling(Record):
     """What is taken off towards the border, see :func:`seamark.maps.borders.levelled`; empty for nothing."""
 
 
+class FusedMember(Record):
+    """A member of a fusion."""
+
+    scaling: Scaling
+    maps: tuple[MapRecord, ...]
+    """As they were merged, beyond the manifest's folder, in the order of the fused ones."""
+
+
 class MapsManifest(Manifest):
     """The anomaly maps of one category and split, in the order of the index."""
 
@@ -49,5 +55,12 @@ class MapsManifest(Manifest):
     category: Inside
     split: Split
     maps: tuple[MapRecord, ...]
-    scalings: tuple[Scaling, ...] = ()
-    """Of maxima: one per member."""
+    members: tuple[FusedMember, ...] = ()
+    """Of maxima, what they were taken of."""
+
+    @model_validator(mode="after")
+    def _members_have_the_same_images(self) -> "MapsManifest":
+        images = [record.id for record in self.maps]
+        if any([record.id for record in member.maps] != images for member in self.members):
+            raise ValueError("a member has maps of other images")
+        return self

@@ -258,8 +258,8 @@ def read_layers(path: Path, manifest: MapsManifest, record: MapRecord) -> Iterat
     ManifestError
         If a map is not the one that the manifest describes.
     """
-    if not record.members:
+    if not manifest.members:
         yield Layer(load_map(path, record), record.cell_px)
-    parts = zip(record.members, manifest.scalings if record.members else (), strict=True)
-    for member, scaling in sorted(parts, key=lambda part: part[0].cell_px):
-        yield Layer(scaled(load_map(path, member), scaling), member.cell_px)
+    parts = [(one, member.scaling) for member in manifest.members for one in member.maps if one.id == record.id]
+    for one, scaling in sorted(parts, key=lambda part: part[0].cell_px):
+        yield Layer(scaled(load_map(path, one), scaling), one.cell_px)
