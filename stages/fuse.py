@@ -15,22 +15,18 @@ from functools import partial
 from seamark.files.atomic import atomic_folder
 from seamark.files.images import Float64Array
 from seamark.manifests.base import write_manifest
-from seamark.manifests.maps import MapRecord, MapsManifest
+from seamark.manifests.maps import FusedMember, MapRecord, MapsManifest, Scaling
 from seamark.maps.borders import border_excess, expected_rise
-from seamark.maps.fusion import NORMALISATIONS, Member, Scaling, fuse_maps, read_members, refer, validation_scaling
-from seamark.maps.stored import save_map
+from seamark.maps.fusion import NORMALISATIONS, Member, fuse_maps, read_members, refer, validation_scaling
+from seamark.maps.stored import load_map, save_map
 from seamark.running.job import Job, run
 from seamark.settings.fuse import FuseSettings
 
 
-def _levelled(job: Job, validation: list[Member], members: list[Member]) -> tuple[list[Member], list[Member]]:
-    """Return the members of both splits without the rise towards the border that their validation maps have."""
-    rises = []
-    for member in validation:
-        excesses = job.map(partial(_excess, member), member.manifest.maps, "validation borders")
-        rises.append(expected_rise(excesses))
-    first, second = ([m.level(rise) for m, rise in zip(part, rises, strict=True)] for part in (validation, members))
-    return first, second
+def _levelled(job: Job, validation: Member) -> Member:
+    """Return a member without the rise towards the border that its validation maps have."""
+    excesses = job.map(partial(_excess, validation), validation.manifest.maps, "validation borders")
+    return validation.level(expected_rise(excesses))
 
 
 def _excess(member: Member, record: MapRecord) -> Float64Array:
@@ -39,29 +35,38 @@ def _excess(member: Member, record: MapRecord) -> Float64Array:
 
 def _scaling(job: Job, settings: FuseSettings, member: Member) -> Scaling:
     weight = settings.weight(member.manifest.detector)
+    if settings.level_borders:
+        member = _levelled(job, member)
     if not settings.scales:
-        return Scaling(weight)
+        return Scaling(weight=weight, rise=member.rise_table)
     normalisation = NORMALISATIONS[settings.normalise]
     parts = job.map(lambda record: normalisation.of_map(member.read(record)), member.manifest.maps, "validation maps")
     return validation_scaling(member, normalisation, parts, weight)
 
 
-def _fused(job: Job, settings: FuseSettings, members: list[Member]) -> tuple[MapRecord, ...]:
+def _fused(
+    job: Job, settings: FuseSettings, members: list[Member]
+) -> tuple[tuple[MapRecord, ...], tuple[FusedMember, ...]]:
     validation = read_members(job.paths("validation"), settings.members)
-    if settings.level_borders:
-        validation, members = _levelled(job, validation, members)
     scalings = [_scaling(job, settings, member) for member in validation]
-    records = [{record.id: record for record in member.manifest.maps} for member in members]
-    split = members[0].manifest.split
+    target, split = job.target("manifest"), members[0].manifest.split
+    records = [{record.id: record for record in refer(member, target)} for member in members]
 
-    with atomic_folder(job.target("manifest").with_suffix("")) as folder:
+    with atomic_folder(target.with_suffix("")) as folder:
 
         def fuse(first: MapRecord) -> MapRecord:
-            maps = [member.read(own[first.id]) for member, own in zip(members, records, strict=True)]
+            parts = [own[first.id] for own in records]
+            fused = fuse_maps([load_map(target, part) for part in parts], scalings, settings)
             shape = (first.image_height, first.image_width)
-            return save_map(folder, split, first.id, fuse_maps(maps, scalings, settings), shape)
+            return save_map(folder, split, first.id, fused, shape, cell_px=min(part.cell_px for part in parts))
 
-        return tuple(job.map(fuse, members[0].manifest.maps, "images fused"))
+        maps = tuple(job.map(fuse, members[0].manifest.maps, "images fused"))
+    if not settings.layers:
+        return maps, ()
+    return maps, tuple(
+        FusedMember(scaling=scaling, maps=tuple(own[record.id] for record in maps))
+        for scaling, own in zip(scalings, records, strict=True)
+    )
 
 
 def main(job: Job) -> None:
@@ -69,10 +74,11 @@ def main(job: Job) -> None:
     settings = job.settings(FuseSettings)
     target = job.target("manifest")
     members = read_members(job.paths("maps"), settings.members)
-    maps = refer(members[0], target) if settings.refers else _fused(job, settings, members)
+    maps, parts = (refer(members[0], target), ()) if settings.refers else _fused(job, settings, members)
     first = members[0].manifest
     name = "+".join(member.manifest.detector for member in members)
-    write_manifest(target, MapsManifest(detector=name, category=first.category, split=first.split, maps=maps))
+    manifest = MapsManifest(detector=name, category=first.category, split=first.split, maps=maps, members=parts)
+    write_manifest(target, manifest)
     if settings.refers:
         shutil.rmtree(target.with_suffix(""), ignore_errors=True)
 

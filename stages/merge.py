@@ -18,7 +18,7 @@ from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.tilemaps import TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
-from seamark.maps.merging import merge_image
+from seamark.maps.merging import cell_side, merge_image
 from seamark.maps.robis_merging import robis_merge
 from seamark.maps.stored import save_map
 from seamark.maps.tile_maps import ScoredImage, open_tile_maps, scored_images, weighted_components
@@ -44,7 +44,8 @@ def main(job: Job) -> None:
     with atomic_folder(target.with_suffix("")) as folder:
 
         def merge(image: ScoredImage) -> MapRecord:
-            return save_map(folder, scored.split, image.id, merged(image), image.image_shape)
+            side_px = cell_side(image.boxes[0], scored.cells, tiles.grid.input_shape)
+            return save_map(folder, scored.split, image.id, merged(image), image.image_shape, cell_px=side_px)
 
         maps = tuple(job.map(merge, images, "images merged"))
     write_manifest(

@@ -17,6 +17,8 @@ from seamark.manifests.index import ImageRecord, IndexManifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.tilemaps import CellGeometry, TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
+from seamark.maps.fusion import read_layers
+from seamark.maps.stored import load_map
 from seamark.running.job import Job
 from seamark.tiles.cutting import cut_tiles
 
@@ -212,6 +214,7 @@ def test_pictures_smaller_than_the_window_have_even_tiles_without_padding(tmp_pa
         expected = (np.arange(height) + 0.5)[:, None] + 1000.0 * (np.arange(width) + 0.5)
         half_cell_px = 1000.0 * 45 / 32 / 2 + 1
         assert np.abs(scores - expected).max() < half_cell_px
+        assert record.cell_px == pytest.approx(min(45, width, height) / 32)
 
 
 def test_maps_have_the_scale_of_the_settings(tmp_path, tiles):
@@ -363,6 +366,23 @@ def test_several_members_are_fused_on_the_scale_of_their_validation_maps(tmp_pat
     for record, wanted in zip(fused.maps, expected, strict=True):
         assert record.file == f"test_public/{record.id}.tiff"
         assert np.allclose(read_map(job.target("manifest").parent / record.file), wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("level_borders", [False, True])
+def test_the_maximum_can_be_taken_apart_into_its_members(tmp_path, tiles, level_borders):
+    a = merged(tmp_path, tiles, "a", row_and_column)
+    b = merged(tmp_path, tiles, "b", lambda _, y, x: 0.5 * y)
+    for members, how, layers in ((["a", "b"], "max", 2), (["a", "b"], "mean", 1), (["a"], "max", 1)):
+        paths = [a, b][: len(members)]
+        job = fuse_job(tmp_path, paths, paths, members=members, how=how, level_borders=level_borders)
+        stage("fuse")(job)
+        target = job.target("manifest")
+        fused = read_manifest(target, MapsManifest)
+        for record in fused.maps:
+            parts = list(read_layers(target, fused, record))
+            assert len(parts) == layers
+            assert np.array_equal(np.maximum.reduce([part.scores for part in parts]), load_map(target, record))
+            assert [part.cell_px for part in parts] == [pytest.approx(1.0)] * layers
 
 
 def test_a_member_whose_validation_maps_are_constant_is_refused(tmp_path, tiles):

@@ -30,7 +30,7 @@ def test_a_component_stays_with_more_evidence_than_normal_images(least, componen
     mask = drop_weak(SCORES > THRESHOLD, SCORES, THRESHOLD, least)
     assert len(find_components(mask).boxes) == components
     context = context_for("test_private")  # mean 1, std 2 of validation: 7 for k = 3
-    united, _ = binarize_map(SCORES, SHAPE, context, BinarizeSettings(), least)
+    united, _ = binarize_map(SCORES, SHAPE, context, BinarizeSettings(), least_evidence=least)
     np.testing.assert_array_equal(united, mask)
 
 

@@ -10,9 +10,10 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from tests.unit.test_binarize import statistics
 
+from seamark.maps.fusion import Layer
 from seamark.masks.binarize import binarize_map
 from seamark.masks.components import grow_components
-from seamark.masks.extents import Outline, draw_extents
+from seamark.masks.extents import Outline, draw_extents, drop_covered
 from seamark.masks.thresholds import ImageContext
 from seamark.settings.binarize import BinarizeSettings
 
@@ -131,19 +132,52 @@ def context_of(floor, base):
     return ImageContext(normal, normal, images[0], 1.0, {})
 
 
+def peaks_and_extent(**changes):
+    rules = {"mean_std": {"enabled": False}, "peaks": {"enabled": True}, "extent": {"enabled": True}}
+    return BinarizeSettings.model_validate(rules | changes)
+
+
 @pytest.mark.parametrize("at", ["native", "map"])
 def test_a_map_of_any_scale_gives_the_extent_in_image_pixels(at):
     truth = disc(120, 160, 40)
-    scores = cv2.resize(lifted(truth, 9.0, min(SHAPE) / 28), (160, 120), interpolation=cv2.INTER_AREA)
-    extent = {"enabled": True, "reach_px": float(REACH)}  # more than a photograph of this size can have
-    settings = BinarizeSettings.model_validate(
-        {"at": at, "mean_std": {"enabled": False}, "peaks": {"enabled": True}, "extent": extent}
-    )
-    mask, thresholds = binarize_map(scores, SHAPE, context_of(1.0, 0.0), settings)
+    scores = cv2.resize(lifted(truth, 9.0), (160, 120), interpolation=cv2.INTER_AREA)
+    settings = peaks_and_extent(at=at)
+    layers = [Layer(scores, REACH / settings.extent.reach_cells)]
+    mask, thresholds = binarize_map(scores, SHAPE, context_of(1.0, 0.0), settings, layers)
     assert f1(mask, truth) > 0.95
     assert [(one.rule, one.normal) for one in thresholds] == [("peaks", "validation"), ("extent", "validation")]
     assert thresholds[1].value == 1.0
     assert thresholds[0].value == pytest.approx(2.0 + 0.9 * (3.0 - 2.0))
+
+
+def test_each_member_draws_with_the_reach_of_its_own_cells():
+    small, pit, part = disc(60, 60, 10), disc(180, 60, 20), disc(120, 220, 50)
+    seen = [
+        np.maximum(lifted(small, 9.0), lifted(pit, 9.0)),
+        lifted(pit, 9.0, 2 * REACH) + lifted(part, 9.0, 2 * REACH),
+    ]
+    fused, context, settings = np.maximum(*seen), context_of(1.0, 0.0), peaks_and_extent()
+    cell_px = REACH / settings.extent.reach_cells
+
+    def drawn_on(*layers):
+        return binarize_map(fused, SHAPE, context, settings, layers)[0]
+
+    fine, coarse = Layer(seen[0], cell_px), Layer(seen[1], 2 * cell_px)
+    mask = drawn_on(fine, coarse)
+    assert min(f1(mask & (lifted(truth, 1.0) > 0.1), truth) for truth in (small, pit, part)) > 0.8
+    assert f1(drawn_on(Layer(fused, cell_px)) & (columns > 120), part) < 0.8
+    for layer, where in ((fine, columns <= 120), (coarse, columns > 120)):
+        assert np.array_equal(mask & where, drawn_on(layer) & where)
+
+
+@pytest.mark.parametrize(("covered", "kept"), [(0, True), (10, True), (11, False), (20, False)])
+def test_what_finer_cells_have_drawn_by_more_than_half_is_left_to_them(covered, kept):
+    mask, finer = (np.zeros((10, 40), dtype=bool) for _ in range(2))
+    mask[2:4, 5:15] = mask[6:8, 20:35] = True
+    finer.ravel()[np.flatnonzero(mask[:5].ravel())[:covered]] = True
+    left = drop_covered(mask, finer)
+    assert left[:5].any() == kept
+    assert np.array_equal(left[5:], mask[5:])
 
 
 def test_the_floor_is_never_above_the_lowest_threshold_and_united_rules_give_the_seeds():

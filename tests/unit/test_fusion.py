@@ -10,11 +10,10 @@ import pytest
 from seamark.errors import DataError, ManifestError
 from seamark.evaluation.metrics import ScoreCounts
 from seamark.manifests.base import write_manifest
-from seamark.manifests.maps import MapsManifest
+from seamark.manifests.maps import MapsManifest, Scaling
 from seamark.maps.fusion import (
     NORMALISATIONS,
     Member,
-    Scaling,
     fuse_maps,
     moments,
     pooled,
@@ -88,6 +87,10 @@ def test_pooled_moments_are_those_of_all_pixels_in_any_order():
     assert (mean, std) == pooled([moments(scores) for scores in maps[::-1]])
 
 
+def scaling(centre, spread, weight=1.0):
+    return Scaling(weight=weight, centre=centre, spread=spread)
+
+
 def scale_of(normalise, maps):
     """Return centre and spread of some maps."""
     normalisation = NORMALISATIONS[normalise]
@@ -97,10 +100,8 @@ def scale_of(normalise, maps):
 def test_validation_scores_become_zero_mean_and_unit_std(tmp_path):
     maps = random_maps(3, scale=7.0)
     (member,) = read_members([write_maps(tmp_path, "a", maps)], ["a"])
-    scaling = validation_scaling(
-        member, NORMALISATIONS["validation_z"], [moments(scores) for scores in maps.values()], 1.0
-    )
-    fused = [fuse_maps([scores], [scaling], FuseSettings()) for scores in maps.values()]
+    own = validation_scaling(member, NORMALISATIONS["validation_z"], [moments(scores) for scores in maps.values()], 1.0)
+    fused = [fuse_maps([scores], [own], FuseSettings()) for scores in maps.values()]
     assert np.mean(fused) == pytest.approx(0.0, abs=1e-6)
     assert np.std(fused) == pytest.approx(1.0, rel=1e-6)
 
@@ -160,7 +161,7 @@ def loss(normalise, how, noise, seed):
     """Draw the maps of a good member and of one that is noise; return how much less their fusion's best SegF1 is."""
     rng = np.random.default_rng(seed)
     good, bad = (lambda: 3 + 0.2 * smooth_noise(rng, 4)), (lambda: 1 + 7 * NOISE[noise](rng))
-    scalings = [Scaling(1.0, *scale_of(normalise, [draw() for _ in range(5)])) for draw in (good, bad)]
+    scalings = [scaling(*scale_of(normalise, [draw() for _ in range(5)])) for draw in (good, bad)]
     alone, fused = [], []
     for shot in range(4):
         height, truth = defects(rng) if shot % 2 else (np.zeros((160, 200)), np.zeros((160, 200), bool))
@@ -178,7 +179,7 @@ def test_a_member_of_pure_noise_takes_no_more_than_is_stated(noise):
 
 def test_mean_and_max_are_weighted():
     maps = [np.float32([[1.0, 5.0]]), np.float32([[4.0, -2.0]])]
-    scalings = [Scaling(2.0, 1.0, 2.0), Scaling(1.0, 0.0, 1.0)]
+    scalings = [scaling(1.0, 2.0, weight=2.0), scaling(0.0, 1.0)]
     mean = fuse_maps(maps, scalings, FuseSettings(how="mean"))
     assert mean == pytest.approx(np.float32([[4.0 / 3.0, 2.0 / 3.0]]))
     assert fuse_maps(maps, scalings, FuseSettings(how="max")).tolist() == [[4.0, 4.0]]

@@ -96,7 +96,7 @@ ROWS = [
     ("src/seamark/report/templates/report.html.j2", "</h2>", "!</h2>", {"report"}),
     ("src/seamark/report/templates/gallery.css", "cursor: default", "cursor: wait", {"report"}),
     ("src/seamark/report/templates/compare.html.j2", "<h2>Files", "<h2>All files", {"comparison"}),
-    ("stages/fuse.py", "Scaling(weight)", "Scaling(2.0 * weight)", {"fuse"}),
+    ("stages/fuse.py", "Scaling(weight=weight", "Scaling(weight=2.0 * weight", {"fuse"}),
 ]
 
 

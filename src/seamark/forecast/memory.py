@@ -48,6 +48,7 @@ PDN_WIDTH = 0.5
 _LIGHT_VARIANTS = StageMemory(80.0, per_million_values=17.0)
 _FUSING = StageMemory(74.0, per_map_megapixel=28.0)
 _MEBIN = StageMemory(200.0, per_megapixel=15.0)
+_EXTENTS = StageMemory(80.0, per_megapixel=22.0)
 _GUIDED = StageMemory(85.0, per_megapixel=45.0, per_million_values=0.8)
 
 
@@ -125,6 +126,8 @@ def _stage_memory(work: Work) -> StageMemory:
         return _FUSING
     if work.stage == "binarize" and work.config.binarize.mebin.enabled:
         return _MEBIN
+    if work.stage == "binarize" and work.config.binarize.extent.enabled:
+        return _EXTENTS
     if work.stage == "refine" and work.config.refine.method == "guided":
         return _GUIDED
     return STAGES[work.stage].memory

@@ -3,7 +3,7 @@
 import math
 import os
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from seamark.errors import DataError, ManifestError
 from seamark.files.images import Float32Array
 from seamark.manifests.base import read_manifest
-from seamark.manifests.maps import MapRecord, MapsManifest
+from seamark.manifests.maps import MapRecord, MapsManifest, Scaling
 from seamark.maps.borders import levelled
 from seamark.maps.stored import load_map
 from seamark.settings.fuse import FuseSettings
@@ -36,6 +36,11 @@ class Member:
         """Return one of its maps, float32 (h, w); ManifestError if the file is not the one that it describes."""
         scores = load_map(self.path, record)
         return scores if self.rise is None else levelled(scores, self.rise)
+
+    @property
+    def rise_table(self) -> tuple[tuple[float, ...], ...]:
+        """What is taken off, as manifests hold it."""
+        return () if self.rise is None else tuple(map(tuple, self.rise.tolist()))
 
     def level(self, rise: Float32Array) -> "Member":
         """Return it with maps that are levelled towards the border."""
@@ -85,7 +90,7 @@ def _check_agreement(first: Member, other: Member) -> None:
 
 
 def refer(member: Member, target: Path) -> tuple[MapRecord, ...]:
-    """Return the records of a fusion's only member with paths that hold from the fused manifest's folder."""
+    """Return the records of a member with paths that hold from the fused manifest's folder."""
     return tuple(
         record.model_copy(
             update={"file": Path(os.path.relpath(member.path.parent / record.file, target.parent)).as_posix()}
@@ -144,15 +149,6 @@ def typical(parts: Sequence[Tail]) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Scaling:
-    """How a member's scores are brought to a common scale: ``weight * (score - centre) / spread``."""
-
-    weight: float
-    centre: float = 0.0
-    spread: float = 1.0
-
-
-@dataclass(frozen=True)
 class Normalisation:
     """How validation maps give a scale."""
 
@@ -183,7 +179,7 @@ def validation_scaling(member: Member, normalisation: Normalisation, parts: Sequ
     Parameters
     ----------
     member : Member
-        Its validation maps.
+        Its validation maps, levelled where maps are.
     normalisation : Normalisation
         What centre and spread are.
     parts : sequence
@@ -200,7 +196,13 @@ def validation_scaling(member: Member, normalisation: Normalisation, parts: Sequ
     if spread == 0.0:
         tied = normalisation.tied.format(member.manifest.detector, centre)
         raise DataError(f"{member.path}: {tied}; train the detector again or leave it out of fuse.members")
-    return Scaling(weight, centre, spread)
+    return Scaling(weight=weight, centre=centre, spread=spread, rise=member.rise_table)
+
+
+def scaled(scores: Float32Array, scaling: Scaling) -> Float32Array:
+    """Return a member's map, float32 (h, w), on the common scale, float32 (h, w)."""
+    flat = levelled(scores, np.array(scaling.rise, np.float32)) if scaling.rise else scores
+    return (flat - np.float32(scaling.centre)) * np.float32(scaling.weight / scaling.spread)
 
 
 def fuse_maps(maps: Sequence[Float32Array], scalings: Sequence[Scaling], settings: FuseSettings) -> Float32Array:
@@ -211,7 +213,7 @@ def fuse_maps(maps: Sequence[Float32Array], scalings: Sequence[Scaling], setting
     maps : sequence of ndarray of float32, shape (h, w)
         One per member.
     scalings : sequence of Scaling
-        One per member; centre 0 and spread 1 leave its scores as they are.
+        One per member; centre 0 and spread 1 without a rise leave its scores as they are.
     settings : FuseSettings
         mean: sum of weight times scaled score, divided by the sum of the weights; max: the largest weight times
         scaled score.
@@ -221,13 +223,43 @@ def fuse_maps(maps: Sequence[Float32Array], scalings: Sequence[Scaling], setting
     ndarray of float32, shape (h, w)
         Fused scores.
     """
-    scaled = [
-        (scores - np.float32(scaling.centre)) * np.float32(scaling.weight / scaling.spread)
-        for scores, scaling in zip(maps, scalings, strict=True)
-    ]
-    fused = scaled[0]
-    for scores in scaled[1:]:
+    fused, *others = [scaled(scores, scaling) for scores, scaling in zip(maps, scalings, strict=True)]
+    for scores in others:
         fused = np.maximum(fused, scores) if settings.how == "max" else fused + scores
     if settings.how == "mean":
         fused = fused / np.float32(math.fsum(scaling.weight for scaling in scalings))
     return fused
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A map in which defects have the outlines that one grid of cells gives them."""
+
+    scores: Float32Array
+    """Shape (h, w), on the scale of the fused map."""
+    cell_px: float = 1.0
+    """Side of the cells in px of the photograph."""
+
+
+def read_layers(path: Path, manifest: MapsManifest, record: MapRecord) -> Iterator[Layer]:
+    """Read the layers of a fused map: of a maximum, each member's scaled map, finest cells first; else the map itself.
+
+    Parameters
+    ----------
+    path : Path
+        Where the manifest of the fused maps lies.
+    manifest : MapsManifest
+        The manifest.
+    record : MapRecord
+        One of its maps.
+
+    Raises
+    ------
+    ManifestError
+        If a map is not the one that the manifest describes.
+    """
+    if not manifest.members:
+        yield Layer(load_map(path, record), record.cell_px)
+    parts = [(one, member.scaling) for member in manifest.members for one in member.maps if one.id == record.id]
+    for one, scaling in sorted(parts, key=lambda part: part[0].cell_px):
+        yield Layer(scaled(load_map(path, one), scaling), one.cell_px)

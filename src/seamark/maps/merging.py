@@ -10,6 +10,7 @@ which places 256 x 256 tile maps every 230 px without resampling and averages in
 positions at any scale, sums are float64, and smoothing comes after merging with its borders normalised.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -207,6 +208,13 @@ def merge_tiles(
     widened = from_cells[1] @ np.ascontiguousarray(mosaic.T)
     merged: Float64Array = from_cells[0] @ np.ascontiguousarray(widened.T)
     return merged.astype(np.float32)
+
+
+def cell_side(box: Box, cells: CellGeometry, input_shape: tuple[int, int]) -> float:
+    """Return the side of a square as large as a cell in image px, of a window (x0, y0, x1, y1) that fills the input."""
+    x0, y0, x1, y1 = box
+    down, across = cells.stride_px[0] * (y1 - y0) / input_shape[0], cells.stride_px[1] * (x1 - x0) / input_shape[1]
+    return math.sqrt(down * across)
 
 
 def merge_image(

@@ -34,7 +34,13 @@ def load_map(manifest_path: Path, record: MapRecord) -> Float32Array:
 
 
 def save_map(
-    folder: Path, split: str, image_id: str, anomaly_map: Float32Array, image_shape: tuple[int, int]
+    folder: Path,
+    split: str,
+    image_id: str,
+    anomaly_map: Float32Array,
+    image_shape: tuple[int, int],
+    *,
+    cell_px: float = 1.0,
 ) -> MapRecord:
     """Write an anomaly map into the folder of its split and describe it.
 
@@ -48,6 +54,8 @@ def save_map(
         Finite scores; DataError otherwise.
     image_shape : tuple of int
         Height and width of the photograph in px.
+    cell_px : float
+        Side of the cells that were scored, in px of the photograph.
     """
     path = folder / f"{image_id}.tiff"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,4 +71,5 @@ def save_map(
         minimum=float(anomaly_map.min()),
         maximum=float(anomaly_map.max()),
         mean=float(anomaly_map.mean(dtype=np.float64)),
+        cell_px=cell_px,
     )

@@ -6,7 +6,7 @@ small defect keeps its outline.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from seamark.manifests.calibration import SplitStatistics
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MaskRecord, MaskWarning, ThresholdRecord
 from seamark.maps.calibration import Calibrations
+from seamark.maps.fusion import Layer, read_layers
 from seamark.maps.normal_statistics import normal_photographs, normal_statistics
 from seamark.maps.stored import load_map
 from seamark.masks.components import (
@@ -32,7 +33,7 @@ from seamark.masks.components import (
     resize_mask,
     trim_halos,
 )
-from seamark.masks.extents import Outline, draw_extents
+from seamark.masks.extents import Outline, draw_extents, drop_covered
 from seamark.masks.mebin import SCALE
 from seamark.masks.stored import save_mask
 from seamark.masks.thresholds import (
@@ -48,8 +49,6 @@ from seamark.settings.binarize import NORMAL_SPLITS, BinarizeSettings, conformal
 
 NO_SCORES: Float32Array = np.zeros((1, 1), np.float32)
 """For rules that look at no single map."""
-LARGEST_REACH = 1 / 28
-"""Largest reach as a share of the photograph's shorter side: windows shrink with it, and their cells with them."""
 
 
 def _largest_float32(threshold: float) -> np.float32:
@@ -105,6 +104,8 @@ def binarize_map(
     shape: tuple[int, int],
     context: ImageContext,
     settings: BinarizeSettings,
+    layers: Iterable[Layer] = (),
+    *,
     least_evidence: float | None = None,
 ) -> tuple[BoolArray, tuple[ThresholdRecord, ...]]:
     """Turn one anomaly map into its coarse mask, the union of all enabled rules.
@@ -119,6 +120,8 @@ def binarize_map(
         Statistics for the thresholds.
     settings : BinarizeSettings
         Rules, erosion, extent or growth, scale and area filter.
+    layers : iterable of Layer
+        The maps that this one is the maximum of, finest cells first, in which extents are drawn; by default the map.
     least_evidence : float, optional
         What the evidence of a component must exceed, image px times score; None for components of any.
 
@@ -128,7 +131,7 @@ def binarize_map(
         Mask of bool, shape (H, W), and the threshold of each enabled rule and of the growth or extent. Heights above
         the mean of the validation maps say what ``peak_share`` trims.
     """
-    mask, thresholds = _united(scores, shape, context, settings)
+    mask, thresholds = _united(scores, shape, context, settings, layers)
     lowest = lowest_threshold([one for one in thresholds if one.finds])
     if least_evidence is not None and lowest is not None and lowest.value is not None:
         mask = drop_weak(mask, enlarge_map(scores, shape), lowest.value, least_evidence)
@@ -136,12 +139,16 @@ def binarize_map(
 
 
 def _united(
-    scores: Float32Array, shape: tuple[int, int], context: ImageContext, settings: BinarizeSettings
+    scores: Float32Array,
+    shape: tuple[int, int],
+    context: ImageContext,
+    settings: BinarizeSettings,
+    layers: Iterable[Layer],
 ) -> tuple[BoolArray, tuple[ThresholdRecord, ...]]:
     """Return the mask before components are dropped."""
     thresholds = find_thresholds(scores, context, settings)
     if settings.extent.enabled:
-        return _drawn(scores, shape, thresholds, context, settings)
+        return _drawn(layers or [Layer(scores)], shape, thresholds, context, settings)
     native = settings.at == "native"
     mask = np.zeros(shape, dtype=np.bool_)
     for side_px, threshold in _lowest_by_erosion(thresholds, settings).items():
@@ -155,13 +162,17 @@ def _united(
 
 
 def largest_evidence(
-    scores: Float32Array, shape: tuple[int, int], context: ImageContext, settings: BinarizeSettings
+    scores: Float32Array,
+    shape: tuple[int, int],
+    context: ImageContext,
+    settings: BinarizeSettings,
+    layers: Iterable[Layer] = (),
 ) -> float:
     """Return the largest evidence of a component of a normal image, image px times score; 0 where nothing is found.
 
     Its parameters are those of :func:`binarize_map`.
     """
-    mask, thresholds = _united(scores, shape, context, settings)
+    mask, thresholds = _united(scores, shape, context, settings, layers)
     lowest = lowest_threshold([one for one in thresholds if one.finds])
     if lowest is None or lowest.value is None or not mask.any():
         return 0.0
@@ -169,30 +180,33 @@ def largest_evidence(
 
 
 def _drawn(
-    scores: Float32Array,
+    layers: Iterable[Layer],
     shape: tuple[int, int],
     thresholds: tuple[ThresholdRecord, ...],
     context: ImageContext,
     settings: BinarizeSettings,
 ) -> tuple[BoolArray, tuple[ThresholdRecord, ...]]:
-    """Draw a defect around whatever exceeds a threshold; the mask is of image size."""
+    """Draw a defect in each layer around whatever exceeds a threshold there, unless a finer one drew most of it."""
     lowest, extent = lowest_threshold(thresholds), settings.extent
+    mask = np.zeros(shape, dtype=np.bool_)
     if lowest is None:
-        return np.zeros(shape, dtype=np.bool_), thresholds
-    canvas = enlarge_map(scores, shape) if settings.at == "native" else scores
-    seeds = np.zeros(canvas.shape, dtype=np.bool_)
-    for side_px, threshold in _lowest_by_erosion(thresholds, settings).items():
-        seeds |= exceeds(_eroded(scores, side_px, settings), threshold, canvas.shape, native=True)
+        return mask, thresholds
     floor = extent_floor(lowest, context.normal, extent)
-    outline = Outline(
-        floor=floor.value or 0.0,
-        base=median_quantile(context.normal, 0.5),
-        share=extent.share,
-        reach=min(extent.reach_px, min(shape) * LARGEST_REACH) * math.sqrt(canvas.size / (shape[0] * shape[1])),
-        threshold=lowest.value or 0.0,
-        depth=extent.depth,
-    )
-    return resize_mask(draw_extents(canvas, seeds, outline), shape), (*thresholds, floor)
+    for layer in layers:
+        canvas = enlarge_map(layer.scores, shape) if settings.at == "native" else layer.scores
+        seeds = np.zeros(canvas.shape, dtype=np.bool_)
+        for side_px, threshold in _lowest_by_erosion(thresholds, settings).items():
+            seeds |= exceeds(_eroded(layer.scores, side_px, settings), threshold, canvas.shape, native=True)
+        outline = Outline(
+            floor=floor.value or 0.0,
+            base=median_quantile(context.normal, 0.5),
+            share=extent.share,
+            reach=extent.reach_cells * layer.cell_px * math.sqrt(canvas.size / (shape[0] * shape[1])),
+            threshold=lowest.value or 0.0,
+            depth=extent.depth,
+        )
+        mask |= drop_covered(resize_mask(draw_extents(canvas, seeds, outline), shape), mask)
+    return mask, (*thresholds, floor)
 
 
 def _check_scale(split: SplitStatistics, settings: BinarizeSettings, maps_path: Path) -> None:
@@ -207,8 +221,9 @@ def _check_scale(split: SplitStatistics, settings: BinarizeSettings, maps_path: 
 class NormalMap(NamedTuple):
     """The map of a normal image that components are weighed against."""
 
-    maps: Path
-    """Its manifest."""
+    path: Path
+    """Where the manifest of its split lies."""
+    manifest: MapsManifest
     record: MapRecord
     peak: float
     """Its highest score."""
@@ -272,7 +287,7 @@ class Binarizer:
         Raises ManifestError if their calibrations are of other maps.
         """
         return [
-            NormalMap(path, record, image.maximum)
+            NormalMap(path, maps, record, image.maximum)
             for path, maps in manifests.items()
             if maps.split in NORMAL_SPLITS[self._settings.normal]
             for record, image in zip(maps.maps, self._calibrations.statistics(maps, maps.split).images, strict=True)
@@ -287,8 +302,9 @@ class Binarizer:
         lowest = lowest_threshold(find_thresholds(NO_SCORES, context, self._settings))
         if lowest is None or lowest.value is None or normal.peak <= lowest.value:
             return 0.0
-        scores, shape = load_map(normal.maps, normal.record), (normal.record.image_height, normal.record.image_width)
-        return largest_evidence(scores, shape, context, self._settings)
+        scores, shape = load_map(normal.path, normal.record), (normal.record.image_height, normal.record.image_width)
+        layers = read_layers(normal.path, normal.manifest, normal.record)
+        return largest_evidence(scores, shape, context, self._settings, layers)
 
     def weigh(self, evidences: Sequence[float]) -> None:
         """Let masks lose every component that has no more evidence than normal images, the largest one of each given.
@@ -330,5 +346,8 @@ class Binarizer:
         """
         scores = load_map(self._maps_path, record)
         shape = (record.image_height, record.image_width)
-        mask, thresholds = binarize_map(scores, shape, self._contexts[record.id], self._settings, self.least_evidence)
+        layers = read_layers(self._maps_path, self._maps, record)
+        mask, thresholds = binarize_map(
+            scores, shape, self._contexts[record.id], self._settings, layers, least_evidence=self.least_evidence
+        )
         return save_mask(folder, published_as, record.id, mask, thresholds=thresholds)

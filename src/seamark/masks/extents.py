@@ -113,6 +113,14 @@ def draw_extents(scores: Float32Array, seeds: BoolArray, outline: Outline) -> Bo
     return drawn
 
 
+def drop_covered(mask: BoolArray, finer: BoolArray) -> BoolArray:
+    """Drop the components of a mask, bool (H, W), of which more than half lies in that of a map with finer cells."""
+    components = find_components(mask)
+    inside = np.bincount(components.labels[finer], minlength=len(components.areas) + 1)
+    keep = np.concatenate([[False], 2 * inside[1:] <= components.areas])
+    return np.asarray(keep[components.labels], dtype=np.bool_)
+
+
 def _without_flanks(scores: Float32Array, region: BoolArray, tops: BoolArray, outline: Outline) -> BoolArray:
     """Cut a region to the surroundings of its highest top, if what rises above that is the flank of another defect."""
     top = scores[tops].max()

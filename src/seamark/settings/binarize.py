@@ -167,14 +167,14 @@ class ExtentSettings(Settings):
         f"{', '.join(f'{q:g}' for q in IMAGE_QUANTILES[:-1])} or {IMAGE_QUANTILES[-1]:g}",
     )
     share: float = Field(
-        0.45, gt=0.0, lt=1.0, description="share of its peak's height above normal scores that a defect's outline has"
+        0.4, gt=0.0, lt=1.0, description="share of its peak's height above normal scores that a defect's outline has"
     )
-    reach_px: float = Field(
-        16.0,
+    reach_cells: float = Field(
+        2.0,
         ge=0.0,
-        le=1024.0,
-        description="how far beyond a defect that outline lies in image pixels, at most 1/28 of the photograph's "
-        "shorter side; each component is made tighter by it",
+        le=100.0,
+        description="how far beyond a defect that outline lies, in cells of the map; each component is made tighter by "
+        "it",
     )
     depth: float = Field(
         3.0,

@@ -44,6 +44,11 @@ class FuseSettings(Settings):
         """Whether the maps of a single member stay as they are and are referred to."""
         return len(self.members) == 1 and not self.level_borders
 
+    @property
+    def layers(self) -> bool:
+        """Whether each score of a fused map is that of one of several members."""
+        return len(self.members) > 1 and self.how == "max"
+
     def weight(self, member: str) -> float:
         """Return the weight of one member."""
         return self.weights.get(member, 1.0)
