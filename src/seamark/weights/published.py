@@ -5,6 +5,11 @@ name; the digests are what independent users of the files have written down. Tho
 docs/methods/robis.md#sam-refinement for names, lengths and beginnings of the digests.
 """
 
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
 from seamark.weights.finding import WeightsSource
 
 _RESNETS = {
@@ -53,6 +58,27 @@ def resnet_file(name: str, sha256: str, length: int) -> WeightsSource:
         sha256=sha256,
         size=length,
         url=f"https://download.pytorch.org/models/{file}",
+    )
+
+
+def timm_file(facts: Mapping[str, Any]) -> WeightsSource:
+    """Return the file of a model of timm, by what :func:`seamark.networks.timm_models.describe` says of it.
+
+    The digest is not known, but for the digits in the names of files that torch's hub keeps.
+    """
+    name, hub, file, url = facts["name"], facts["hub"], facts["file"] or "model.safetensors", facts["url"]
+    if hub:
+        url = f"https://huggingface.co/{hub}/resolve/main/{file}"
+    digits = re.search(r"-([0-9a-f]{8,64})\.[.a-z]+$", url or "") if not hub else None
+    return WeightsSource(
+        file=f"{name}{PurePosixPath(file).suffix}" if hub or not url else PurePosixPath(url).name,
+        licence=facts["licence"] or "not known",
+        origin=f"{name} of timm",
+        page=f"https://huggingface.co/{hub}" if hub else url or "an address that timm does not know",
+        sha256=digits[1] if digits else None,
+        url=url or None,
+        hub=hub and (hub, file),
+        network="seamark.networks.timm_models",
     )
 
 
