@@ -172,10 +172,10 @@ class PublishedBackbone(BackboneShape):
         return sum(width / stride**2 for stride, width in levels[:3])
 
 
-TOKEN_COPIES = 34.0
-"""Memory of a vision transformer's forward pass relative to its tokens; ``forward_mb`` of the three DINOv2 gives it."""
-LEVEL_COPIES = 5.0
-"""The same relative to all levels of a network whose levels differ."""
+WIDEST_COPIES = 10.0
+"""Memory of a forward pass of timm's models relative to the largest output of a module in it: 3.5 to 10 times it in
+``python benchmarks/forecast.py --networks`` with ResNet-18 and -50, ConvNeXt-T, ConvNeXt V2 atto, EfficientNet-B0,
+Swin-T and DINOv3 ViT-S."""
 
 
 def _dinov2(
@@ -195,7 +195,7 @@ def _dinov2(
 
 
 def _resnet(
-    name: str, channels: tuple[int, int, int], *, parameters: int, forward_mb: float, sha256: str, length: int
+    name: str, channels: tuple[int, int, int], *, parameters: int, forward_mb: float, sha256: str, length: int | None
 ) -> PublishedBackbone:
     return PublishedBackbone(
         name=name,
@@ -289,6 +289,14 @@ BACKBONES: dict[str, PublishedBackbone] = {
             sha256="95faca4d11227dddf8633dbb5ff6c8a9003c1aa5b8945c73834b8007b10950b8",
             length=138223492,
         ),
+        _resnet(
+            "wide_resnet101_2",
+            (256, 512, 1024),
+            parameters=82_811_392,
+            forward_mb=636.0,
+            sha256="32ee1156",
+            length=None,
+        ),
     )
 }
 """All backbones by name."""
@@ -303,7 +311,10 @@ def published_backbone(name: str) -> PublishedBackbone:
         If there is no such name.
     """
     if name.startswith(TIMM):
-        return _asked_of_timm(name)
+        described, refusal = _asked_of_timm(name)
+        if refusal:
+            raise ConfigError(f"backbone {name}: {refusal}")
+        return timm_backbone(name, json.loads(described))
     if name not in BACKBONES:
         raise ConfigError(
             f"no backbone named {name}; possible: {', '.join(BACKBONES)}, and {TIMM}<name> for the models of timm"
@@ -312,19 +323,17 @@ def published_backbone(name: str) -> PublishedBackbone:
 
 
 @cache
-def _asked_of_timm(name: str) -> PublishedBackbone:
-    """Return the row of a model of timm; torch, which timm needs, stays out of this process."""
-    source = Path(__file__).parents[2]
+def _asked_of_timm(name: str) -> tuple[str, str]:
+    """Return how timm describes a model, or why not; torch, which timm needs, stays out of this process."""
+    source = str(Path(__file__).parents[2])
     asked = subprocess.run(
         [sys.executable, "-m", "seamark.networks.timm_models", name.removeprefix(TIMM)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(source), os.environ.get("PYTHONPATH", "")])},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))},
         capture_output=True,
         text=True,
         check=False,
     )
-    if asked.returncode:
-        raise ConfigError(f"backbone {name}: {asked.stderr.strip()}")
-    return timm_backbone(name, json.loads(asked.stdout))
+    return asked.stdout, asked.stderr.strip() if asked.returncode else ""
 
 
 def timm_backbone(name: str, facts: Mapping[str, Any]) -> PublishedBackbone:
@@ -351,12 +360,6 @@ def timm_backbone(name: str, facts: Mapping[str, Any]) -> PublishedBackbone:
         fixed_shape=facts["fixed_shape"] and tuple(facts["fixed_shape"]),
         layers=tuple(sorted(set(middle))) or tuple(levels) or (depth - 1,),
         parameters=facts["parameters"],
-        forward_mb=_forward_mb(strides, channels),
+        forward_mb=4.0 * WIDEST_COPIES * facts["widest"],
         weights=timm_file(facts),
     )
-
-
-def _forward_mb(strides: Sequence[int], channels: Sequence[int]) -> float:
-    """Return about the memory of a forward pass of a model of timm."""
-    floats = [width / stride**2 for stride, width in zip(strides, channels, strict=True)]
-    return 4.0 * (TOKEN_COPIES * max(floats) if len(set(strides)) == 1 else LEVEL_COPIES * sum(floats))

@@ -5,6 +5,7 @@ calls it so.
 """
 
 import json
+import math
 import sys
 from collections.abc import Collection
 from difflib import get_close_matches
@@ -53,7 +54,7 @@ def build_timm(name: str, **arguments: Any) -> nn.Module:
 def _require_known(name: str) -> None:
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
-        near = get_close_matches(architecture, timm.list_models(), n=5, cutoff=0.5)
+        near = get_close_matches(architecture, timm.list_models(), n=5, cutoff=0.0)
         raise ConfigError(f"timm {timm.__version__} has no model {architecture}; the nearest names: {', '.join(near)}")
     tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
     if tag and tag not in tags:
@@ -76,8 +77,9 @@ def describe(name: str) -> dict[str, Any]:
     dict
         ``name`` with the tag of its weights; ``strides`` (px per cell) and ``channels`` of the layers that
         :func:`intermediate_maps` can give; ``mean`` and ``std`` for intensities in 0..1; ``parameters``;
-        ``fixed_shape``, the only size (H, W) it works at, or None; and of its weights ``licence``, ``hub`` (repository
-        at Hugging Face), ``file`` in there, and ``url``, each None where timm knows none.
+        ``widest``, the numbers per px that the module with the largest output gives; ``fixed_shape``, the only size
+        (H, W) it works at, or None; and of its weights ``licence``, ``hub`` (repository at Hugging Face), ``file`` in
+        there, and ``url``, each None where timm knows none.
 
     Raises
     ------
@@ -87,12 +89,12 @@ def describe(name: str) -> dict[str, Any]:
     with torch.device("meta"):
         model: Any = build_timm(name).eval()
     if not hasattr(model, "forward_intermediates"):
-        raise ConfigError(f"timm:{name} has no forward_intermediates, so it gives no features of its layers")
+        raise ConfigError(f"timm's {name} has no forward_intermediates, so it gives no features of its layers")
     known, layers = model.pretrained_cfg, list(model.feature_info)
     strides, channels = ([layer[key] for layer in layers] for key in ("reduction", "num_chs"))
     fixed = known.get("fixed_input_size") and not getattr(model, "dynamic_img_size", False)
     shape = tuple(known["input_size"][1:]) if fixed else tuple(cells * max(strides) for cells in _CHECKED_CELLS)
-    _require_promised(name, model, shape)
+    widest = _require_promised(name, model, shape)
     return {
         "name": f"{known['architecture']}.{known['tag']}" if known.get("tag") else known["architecture"],
         "strides": strides,
@@ -100,6 +102,7 @@ def describe(name: str) -> dict[str, Any]:
         "mean": known["mean"],
         "std": known["std"],
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "widest": widest / math.prod(shape),
         "fixed_shape": shape if fixed else None,
         "licence": known.get("license"),
         "hub": known.get("hf_hub_id"),
@@ -108,9 +111,16 @@ def describe(name: str) -> dict[str, Any]:
     }
 
 
-def _require_promised(name: str, model: Any, shape: tuple[int, ...]) -> None:
-    """Refuse a model whose maps are not those that its data promise, where an input of the shape has whole cells."""
-    refusal = f"timm:{name} gives no feature maps that detectors could use"
+def _require_promised(name: str, model: Any, shape: tuple[int, ...]) -> int:
+    """Refuse a model whose maps are not those that its data promise; return the numbers of the largest output in it."""
+    refusal = f"timm's {name} gives no feature maps that detectors could use"
+    sizes: list[int] = []
+
+    def note(_module: nn.Module, _given: Any, output: Any) -> None:
+        sizes.append(output.numel() if isinstance(output, Tensor) else 0)
+
+    for module in model.modules():
+        module.register_forward_hook(note)
     try:
         maps = intermediate_maps(model, torch.zeros(1, 3, *shape, device="meta"), range(len(model.feature_info)))
     except _UNRUNNABLE as error:
@@ -118,8 +128,9 @@ def _require_promised(name: str, model: Any, shape: tuple[int, ...]) -> None:
     for number, (level, layer) in enumerate(zip(maps, model.feature_info, strict=True)):
         stride, given = layer["reduction"], tuple(level.shape[1:])
         promised = (layer["num_chs"], *(side // stride for side in shape))
-        if given != promised and not any(side % stride for side in shape):
+        if given != promised and not any(side % stride for side in shape):  # other levels suit no tile of this shape
             raise ConfigError(f"{refusal}: layer {number} is of the shape {given}, by its own data of {promised}")
+    return max(sizes)
 
 
 def intermediate_maps(model: nn.Module, batch: Tensor, chosen: Collection[int]) -> list[Tensor]:

