@@ -1,11 +1,16 @@
 """Models of timm as backbones: their grids and tokens, files of their weights, and what is refused."""
 
+import json
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
 import torch
+import yaml
 from safetensors.torch import save_file
 
 from seamark.backbones.families import build_network
@@ -14,8 +19,11 @@ from seamark.backbones.table import BACKBONES, published_backbone, timm_backbone
 from seamark.errors import ConfigError, WeightsError
 from seamark.files.atomic import file_digest
 from seamark.networks.timm_models import build_timm, describe, timm
+from seamark.planning.plan import Plan
+from seamark.settings.config import deep_merge
 from seamark.weights.finding import find_weights, hugging_face_file
 
+ROOT = Path(__file__).parents[2]
 EVA, DINOV2, CONVNEXT, LEVIT = (
     "timm:eva02_tiny_patch14_224",
     "timm:vit_small_patch14_reg4_dinov2",
@@ -126,6 +134,23 @@ def test_the_file_of_the_authors_of_dinov2_gives_the_features_of_dinov2(tmp_path
     torch.testing.assert_close(*theirs.pyramid(batch), *ours.pyramid(batch), rtol=1e-4, atol=1e-5)
 
 
+def test_the_file_of_the_authors_of_dinov3_is_read(tmp_path):
+    name = "vit_small_patch16_dinov3"
+    with torch.device("meta"):
+        names = build_timm(name).state_dict()
+    theirs = {"reg_token": "storage_tokens", "gamma_1": "ls1.gamma", "gamma_2": "ls2.gamma"}
+    state = {"rope_embed.periods": torch.ones(16), "mask_token": torch.ones(1, 384)}
+    for key, tensor in names.items():
+        for ours, other in theirs.items():
+            key = key.replace(ours, other)
+        state[key] = torch.full((), 0.01).expand(tensor.shape)
+    for block in range(12):
+        state[f"blocks.{block}.attn.qkv.bias"] = state[f"blocks.{block}.attn.qkv.bias_mask"] = torch.zeros(1152)
+    torch.save(state, tmp_path / "authors.pth")
+    backbone = load_backbone(f"timm:{name}", tmp_path / "authors.pth", (0,))
+    assert all((parameter == 0.01).all() for parameter in backbone.network.parameters())
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -145,9 +170,8 @@ def test_the_file_of_the_authors_of_dinov2_gives_the_features_of_dinov2(tmp_path
 )
 def test_a_file_of_other_tensors_is_refused(change, message, tmp_path):
     with torch.device("meta"):
-        state = {
-            name: torch.zeros(one.shape) for name, one in build_timm("eva02_tiny_patch14_224").state_dict().items()
-        }
+        expected = build_timm("eva02_tiny_patch14_224").state_dict()
+    state = {name: torch.zeros(tensor.shape) for name, tensor in expected.items()}
     change(state)
     save_file(state, tmp_path / "changed.safetensors")
     with pytest.raises(WeightsError, match=message):
@@ -249,3 +273,49 @@ def test_planning_knows_the_same_and_asks_once(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/nowhere")
     assert published_backbone(EVA) == expected
     assert (expected.multiple(None), expected.token_width(None), expected.layers) == (14, 192, tuple(range(2, 10)))
+
+
+def test_a_plan_without_torch_refuses_and_notes(monkeypatch):
+    """What timm says is handed over, as asking takes seconds."""
+
+    def answer(name):
+        try:
+            return json.dumps(describe(name.removeprefix("timm:"))), ""
+        except ConfigError as error:
+            return "", str(error)
+
+    monkeypatch.setattr("seamark.backbones.table._asked_of_timm", answer)
+
+    def planned(backbone, **settings):
+        bank = {"grid": "tile", "backbone": backbone, "layers": None, **settings}
+        detectors = {"detectors": {"feature_bank": bank}, "fuse": {"members": ["feature_bank"]}}
+        raw = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"light_variants": {}, "binarize": {}}
+        return Plan(deep_merge(raw, detectors | {"grids": {"tile": {"window_px": 224, "input_px": 224}}}), ROOT)
+
+    plan = planned("timm:vit_small_patch16_dinov3", layers=[3, 11])
+    note = (
+        "backbone timm:vit_small_patch16_dinov3: licence of its weights: dinov3-license "
+        "(https://huggingface.co/timm/vit_small_patch16_dinov3.lvd1689m)"
+    )
+    assert note in plan.notes()
+    job = SimpleNamespace(place="demo", category="woven", detector="feature_bank", split=None, fold=None)
+    larger = planned("timm:vit_base_patch16_dinov3", layers=[3, 11])
+    assert larger.memory("train")(job) > plan.memory("train")(job) + 4 * (85.6 - 21.6)
+    assert plan.code("train")(job) != planned("resnet18").code("train")(job)
+    for backbone, settings, message in [
+        (
+            "timm:vit_smal_patch16_dinov3",
+            {},
+            r"feature_bank\.backbone: backbone timm:vit_smal.*nearest names: vit_small_",
+        ),
+        ("timm:vit_small_patch16_dinov3", {"layers": [12]}, r"feature_bank\.layers: timm:vit_small.* within 0\.\.11"),
+        ("timm:levit_128s", {}, ""),
+        (
+            "timm:vit_base_patch14_dinov2",
+            {"grid": "picture"},
+            r"on grids\.picture\.input_px 512: .* input_px to 504 or 518",
+        ),
+        ("timm:levit_128s", {"grid": "picture"}, r"works at \(224, 224\) px only"),
+    ]:
+        with pytest.raises(ConfigError, match=message) if message else nullcontext():
+            planned(backbone, **settings)

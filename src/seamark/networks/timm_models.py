@@ -174,8 +174,8 @@ def unread_timm(name: str) -> frozenset[str]:
 def renamed_for_timm(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Turn the tensors of a model's authors into timm's, by timm's own rules for the family; timm's stay as they are.
 
-    The rules also resize patches and positions of another model, which would hide that a file does not fit: tensors that
-    were made anew with another shape stay as they were.
+    The rules also resize patches and positions of another model, which would hide that a file does not fit: tensors
+    that were made anew with another shape stay as they were.
     """
     rules = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     if rules is None or model.state_dict().keys() <= state.keys():
