@@ -8,6 +8,7 @@ import json
 import math
 import sys
 from collections.abc import Collection
+from contextlib import redirect_stdout
 from difflib import get_close_matches
 from functools import cache
 from typing import Any, cast
@@ -181,7 +182,8 @@ def renamed_for_timm(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Te
     if rules is None or model.state_dict().keys() <= state.keys():
         return state
     try:
-        renamed = rules(dict(state), model)
+        with redirect_stdout(None):  # some rules print what they leave out
+            renamed = rules(dict(state), model)
     except (AttributeError, KeyError, *_UNRUNNABLE):  # rules for other files: the difference in names will tell
         return state
     return {name: state[name] if _resized(tensor, state.get(name)) else tensor for name, tensor in renamed.items()}
