@@ -93,5 +93,5 @@ def reported(settings):
         id="a", file="a.png", width=20, height=20, sha256="0", foreground_px=1, components=1, thresholds=thresholds
     )
     coarse = MasksManifest(category="cup", split="validation", stage="coarse", method="", masks=(mask,))
-    refined = coarse.model_copy(update={"stage": "refined"})
-    return false_alarm_rows({Path("a"): coarse, Path("b"): refined}, {})[0].told
+    judged = coarse.model_copy(update={"stage": "judged"})
+    return false_alarm_rows({Path("a"): coarse, Path("b"): judged}, {})[0].told
