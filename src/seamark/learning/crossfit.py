@@ -12,7 +12,7 @@ from seamark.errors import DataError, ManifestError
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.tiles import TiledImage, TilesManifest
 from seamark.settings.crossfit import CrossfitSettings
-from seamark.tiles.light_variants import variant_id
+from seamark.tiles.light_variants import photograph_id
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,12 @@ def _tiles_of(images: Sequence[TiledImage]) -> int:
 
 
 def _photographs(images: Sequence[TiledImage]) -> list[list[TiledImage]]:
-    """Group photographs with their variants, which follow them."""
+    """Group photographs with their variants, which follow them; a photograph itself may be missing."""
     groups: list[list[TiledImage]] = []
     for image in images:
-        if groups and image.id == variant_id(groups[-1][0].id, len(groups[-1])):
+        shown = photograph_id(image.id)
+        first = groups[-1][0] if groups else None
+        if first and shown and shown in (first.id, photograph_id(first.id)) and image.sha256 == first.sha256:
             groups[-1].append(image)
         else:
             groups.append([image])

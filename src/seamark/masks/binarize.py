@@ -19,10 +19,12 @@ from seamark.manifests.masks import MaskRecord, MaskWarning, ThresholdRecord
 from seamark.maps.calibration import Calibrations
 from seamark.maps.normal_statistics import normal_photographs, normal_statistics
 from seamark.maps.stored import load_map
+from seamark.masks.closing import close_along_lines, erode_ellipse
 from seamark.masks.components import (
     drop_small,
     enlarge_map,
     erode_scores,
+    fill_holes,
     grow_components,
     open_scores,
     resize_mask,
@@ -33,6 +35,7 @@ from seamark.masks.mebin import SCALE
 from seamark.masks.stored import save_mask
 from seamark.masks.thresholds import (
     ImageContext,
+    closing_floor,
     extent_floor,
     find_thresholds,
     growing_threshold,
@@ -120,6 +123,9 @@ def binarize_map(
     if settings.extent.enabled:
         mask, thresholds = _drawn(scores, shape, thresholds, context, settings)
         return drop_small(mask, settings.min_area_px), thresholds
+    if settings.closing.enabled:
+        mask, thresholds = _closed(scores, shape, thresholds, settings)
+        return drop_small(mask, settings.min_area_px), thresholds
     native = settings.at == "native"
     mask = np.zeros(shape, dtype=np.bool_)
     for side_px, threshold in _lowest_by_erosion(thresholds, settings).items():
@@ -157,6 +163,25 @@ def _drawn(
         depth=extent.depth,
     )
     return resize_mask(draw_extents(canvas, seeds, outline), shape), (*thresholds, floor)
+
+
+def _closed(
+    scores: Float32Array, shape: tuple[int, int], thresholds: tuple[ThresholdRecord, ...], settings: BinarizeSettings
+) -> tuple[BoolArray, tuple[ThresholdRecord, ...]]:
+    """Close what exceeds a threshold along lines; the mask is of image size."""
+    lowest, closing = lowest_threshold(thresholds), settings.closing
+    if lowest is None:
+        return np.zeros(shape, dtype=np.bool_), thresholds
+    canvas = enlarge_map(scores, shape) if settings.at == "native" else scores
+    found, seeds = np.zeros(scores.shape, dtype=np.bool_), np.zeros(canvas.shape, dtype=np.bool_)
+    for side_px, threshold in _lowest_by_erosion(thresholds, settings).items():
+        eroded = _eroded(scores, side_px, settings)
+        found |= exceeds(eroded, threshold, scores.shape, native=True)
+        seeds |= exceeds(eroded, threshold, canvas.shape, native=True)
+    closed = close_along_lines(found, closing.half_length(scores.shape), closing.directions)
+    floor = closing_floor(lowest, closing)
+    kept = (seeds | resize_mask(closed, canvas.shape)) & exceeds(canvas, floor.value, canvas.shape, native=True)
+    return resize_mask(erode_ellipse(fill_holes(kept), closing.erode_px), shape), (*thresholds, floor)
 
 
 def _check_scale(split: SplitStatistics, settings: BinarizeSettings, maps_path: Path) -> None:

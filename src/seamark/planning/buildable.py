@@ -92,11 +92,12 @@ def _require_distillable(block: EfficientAdSettings, backbone: str, multiple: in
 def too_few_tiles(config: Config, photographs: int) -> str | None:
     """Say which detector gets a single tile to train with, the model of a fold too, where it needs two."""
     folds = config.crossfit.folds
-    least = photographs - math.ceil(photographs / folds) if folds else photographs
+    held_out = math.ceil(photographs / folds) if folds else config.crossfit.held_out(photographs)
+    least = photographs - held_out
     for member in config.fuse.members:
         block = config.detector_blocks[member]
         whole = isinstance(block, DetectorSettings) and config.grids[block.grid].layout == "whole"
-        if whole and least * (1 + config.light_variants.train_variants) == 1 and isinstance(block, NEED_TWO_TILES):
+        if whole and least * len(config.light_variants.versions("train")) == 1 and isinstance(block, NEED_TWO_TILES):
             return (
                 f"detectors.{member} trains on at least 2 tiles, and one photograph on the grid {block.grid} is one; "
                 "add training photographs, or set light_variants.train_variants or a grid of several tiles"

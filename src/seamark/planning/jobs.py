@@ -224,11 +224,11 @@ class RunJobs:
 
 
 def _folds(variation: Variation, stage: str, category: str, split: str | None) -> Sequence[int | None]:
-    """Folds of a source; a cross-fitted split reads the models of the folds and not that of all photographs."""
+    """Folds of a source; a cross-fitted split reads the models of the folds, if there are any, and no other."""
+    folds = variation.resolved(category).crossfit.folds if split in (None, CROSSFIT_TRAIN) else 0
     if stage == "train_fold":
-        folds = variation.resolved(category).crossfit.folds if split in (None, CROSSFIT_TRAIN) else 0
         return range(1, folds + 1)
-    return () if stage == "train" and split == CROSSFIT_TRAIN else (None,)
+    return () if stage == "train" and split == CROSSFIT_TRAIN and folds else (None,)
 
 
 def _has(variation: Variation, job: StageJob) -> bool:

@@ -35,7 +35,8 @@ def require_photographs(category: str, train: int, validation: int, variations: 
         used = train if limit is None else min(limit, train)
         thresholds = [config.binarize, *(variation.resolved(category, split).binarize for split in config.data.splits)]
         refusals = [config.crossfit.refusal(used), too_few_tiles(config, used)]
-        refusals += [binarize.images_refusal(used, validation) for binarize in thresholds]
+        scored = config.crossfit.scored(used)
+        refusals += [binarize.images_refusal(scored, validation) for binarize in thresholds]
         for refusal in filter(None, refusals):
             raise ConfigError(f"category {category}: {refusal}")
 
@@ -84,7 +85,7 @@ def scoring_models(*sources: Callable[[Any], list[str]]) -> Callable[[Any], list
     def files(wildcards: Any) -> list[str]:
         found = [path for source in sources for path in source(wildcards)]
         if not found:
-            raise ConfigError(f"{wildcards.category} {wildcards.split}: needs crossfit.folds of at least 2")
+            raise ConfigError(f"{wildcards.category} {wildcards.split}: needs crossfit.folds or crossfit.holdout_every")
         return found
 
     return files

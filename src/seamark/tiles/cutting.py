@@ -13,6 +13,8 @@ from seamark.files.images import UInt8Array
 from seamark.files.parallel import MapItems
 from seamark.manifests.tiles import TiledImage, TilesManifest
 from seamark.settings.base import Split
+from seamark.settings.grid import GridSettings
+from seamark.tiles.cells import cut_cells
 from seamark.tiles.geometry import Box
 from seamark.tiles.light_variants import variant_id
 from seamark.tiles.plan import PlannedImage, TilePlan
@@ -40,6 +42,12 @@ def cut_tiles(image: UInt8Array, boxes: Sequence[Box], input_shape: tuple[int, i
         resized = picture.crop(box).resize((width, height), Image.Resampling.BILINEAR)
         tile[...] = np.asarray(resized).reshape(tile.shape)
     return tiles
+
+
+def _cut(photograph: UInt8Array, image: PlannedImage, grid: GridSettings) -> UInt8Array:
+    if grid.layout == "cells":
+        return cut_cells(photograph, grid)
+    return cut_tiles(photograph, image.boxes, grid.input_shape)
 
 
 def _start_array(path: Path, shape: tuple[int, ...]) -> int:
@@ -92,7 +100,7 @@ def write_tiles(
                 stream.seek(values_start + image.first_tile * tile_size)
                 for version in image.versions:
                     variant = light_variants(photograph, image.id, version)
-                    stream.write(cut_tiles(variant, image.boxes, plan.grid.input_shape).data)
+                    stream.write(_cut(variant, image, plan.grid).data)
 
         map_images(cut, plan.images, "images cut")
 
