@@ -35,9 +35,12 @@ torch.set_num_threads(1)
 backbone = load_backbone(sys.argv[1], "random")
 peak_mb = lambda: Stopwatch().totals()[2]
 before = peak_mb()
+side = round(512 / backbone.multiple) * backbone.multiple
+shape = backbone.shape.fixed_shape or (side, side)
 with torch.inference_mode():
-    backbone.pyramid(torch.zeros(1, 3, 518, 518) if "vit" in sys.argv[1] else torch.zeros(1, 3, 512, 512))
-print(sys.argv[1], sum(one.numel() for one in backbone.parameters()), "numbers", round(peak_mb() - before), "MB")
+    backbone.pyramid(torch.zeros(1, 3, *shape))
+numbers = sum(one.numel() for one in backbone.parameters())
+print(sys.argv[1], numbers, "numbers", round(peak_mb() - before), "MB at", *shape, "px")
 """
 
 

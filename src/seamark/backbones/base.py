@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from seamark.backbones.table import BackboneShape, require_multiple
+from seamark.backbones.table import BackboneShape
 from seamark.errors import DataError
 
 
@@ -38,6 +38,7 @@ class Backbone(nn.Module, ABC):
 
     def __init__(self, shape: BackboneShape, digest: str, chosen: tuple[int, ...], embed_dim: int) -> None:
         super().__init__()
+        self.shape = shape
         self.name = shape.name
         self.digest = digest
         self.chosen = chosen
@@ -101,9 +102,9 @@ class Backbone(nn.Module, ABC):
         Raises
         ------
         ConfigError
-            If a side is not a positive multiple of the coarsest stride.
+            If a side is not a positive multiple of the coarsest stride, or the network works at another size only.
         """
-        require_multiple(f"{self.name}: input", (height, width), self.multiple)
+        self.shape.require_shape((height, width), self.multiple)
         return height // self.stride, width // self.stride
 
     @abstractmethod

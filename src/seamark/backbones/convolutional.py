@@ -114,9 +114,12 @@ class ConvolutionalBackbone(Backbone):
         # Mirroring needs a margin that is less than the sides.
         margin = min(MARGIN_PX, min(batch.shape[2:]) - 1) // self.multiple * self.multiple if self.margin else 0
         padded = functional.pad(batch, (margin,) * 4, mode="reflect") if margin else batch
-        levels = run_parts(self.parts, padded, self.chosen)
+        levels = self._levels(padded)
         cells = [margin * level.shape[2] // padded.shape[2] for level in levels]
         return [functional.pad(level, (-cut,) * 4) for level, cut in zip(levels, cells, strict=True)]
+
+    def _levels(self, padded: Tensor) -> list[Tensor]:
+        return run_parts(self.parts, padded, self.chosen)
 
     @torch.no_grad()
     def tokens(self, batch: Tensor) -> list[Tensor]:  # noqa: D102

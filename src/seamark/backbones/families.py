@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from seamark.backbones.table import PublishedBackbone
+from seamark.backbones.table import TIMM, PublishedBackbone
 from seamark.networks.efficientnet_lite import (
     build_efficientnet_lite0,
     efficientnet_parts,
@@ -13,7 +13,9 @@ from seamark.networks.efficientnet_lite import (
     published_names,
 )
 from seamark.networks.resnet import build_resnet, fold_resnet, resnet_parts, unread_names
+from seamark.networks.timm_models import build_timm, renamed_for_timm, unread_timm
 from seamark.networks.vision_transformer import VisionTransformer
+from seamark.weights.reading import Renaming
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Family:
     """Builds the network with random weights."""
     names: Callable[[nn.Module], Mapping[str, str]] = lambda _: {}
     """Gives the network's state name by the file's, for tensors that are called otherwise in the file of weights."""
+    renamed: Renaming | None = None
+    """Gives tensors by the network's names where more than names differ."""
     unread: Callable[[PublishedBackbone], Collection[str]] = lambda _: ()
     """Gives the names of the tensors in the file of weights that the network does without."""
     parts: Callable[[nn.Module], Sequence[nn.Sequential]] = lambda _: ()
@@ -44,6 +48,11 @@ FAMILIES = {
         unread=lambda row: unread_names(row.name),
         parts=resnet_parts,
         fold=fold_resnet,
+    ),
+    "timm": Family(
+        build=lambda row: build_timm(row.name.removeprefix(TIMM)),
+        renamed=renamed_for_timm,
+        unread=lambda row: unread_timm(row.name.removeprefix(TIMM)),
     ),
     "dinov2": Family(build=lambda row: VisionTransformer(row.channels[0], len(row.channels), row.heads)),
 }

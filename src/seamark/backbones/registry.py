@@ -5,7 +5,7 @@ on one grid. docs/backbones.md lists weights and licences. A detector that train
 :func:`load_pyramid`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import cast
@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from seamark.backbones.base import Backbone
 from seamark.backbones.convolutional import ConvolutionalBackbone, PyramidNetwork
 from seamark.backbones.families import FAMILIES, build_network
-from seamark.backbones.table import BACKBONES, PublishedBackbone, published_backbone
+from seamark.backbones.table import BACKBONES, TIMM, PublishedBackbone, published_backbone, timm_backbone
+from seamark.backbones.timm_backbones import TimmLevels, TimmPyramid, TimmTokens
 from seamark.files.atomic import file_digest
+from seamark.networks.timm_models import describe
 from seamark.networks.vision_transformer import VisionTransformer
 from seamark.weights.finding import find_weights, is_published, verify_digest
 from seamark.weights.reading import load_strictly
@@ -49,7 +51,7 @@ def load_backbone(
     Parameters
     ----------
     name : str
-        Name in the table.
+        Name in the table, or ``timm:<name>`` for a model of timm.
     weights : str or Path
         ``pretrained`` (the published weights, found and verified), ``download`` (the same, fetched when missing),
         ``random`` (for tests), or the path of a file, whose names and shapes must agree with the network's; a file
@@ -71,10 +73,14 @@ def load_backbone(
     WeightsError
         If the weights are missing, damaged or of another network.
     """
-    row = published_backbone(name)
+    row = _row(name)
     chosen = row.chosen(layers)
     network, digest = _weighted(row, weights, seed)
-    wrap = TransformerBackbone if isinstance(network, VisionTransformer) else ConvolutionalBackbone
+    wrap: Callable[[PublishedBackbone, nn.Module, str, tuple[int, ...]], Backbone] = ConvolutionalBackbone
+    if row.family == "timm":
+        wrap = TimmTokens if row.one_grid else TimmLevels
+    elif isinstance(network, VisionTransformer):
+        wrap = TransformerBackbone
     return _frozen(wrap(row, network, digest, chosen), row)
 
 
@@ -98,11 +104,19 @@ def load_pyramid(name: str, weights: str | Path = "pretrained", seed: int = 0) -
     WeightsError
         If the weights are missing, damaged or of another network.
     """
-    row = published_backbone(name)
+    row = _row(name)
     chosen = row.pyramid_layers
     network, digest = _weighted(row, weights, seed)
-    trained = PyramidNetwork(row, deepcopy(network))
-    return _frozen(ConvolutionalBackbone(row, network, digest, chosen, margin=False), row), trained
+    levels, pyramid = (TimmLevels, TimmPyramid) if row.family == "timm" else (ConvolutionalBackbone, PyramidNetwork)
+    trained = pyramid(row, deepcopy(network))
+    return _frozen(levels(row, network, digest, chosen, margin=False), row), trained
+
+
+def _row(name: str) -> PublishedBackbone:
+    """Return the row of a backbone; timm is here, so nobody else need be asked about its models."""
+    if name.startswith(TIMM):
+        return timm_backbone(name, describe(name.removeprefix(TIMM)))
+    return published_backbone(name)
 
 
 def _frozen(backbone: Backbone, row: PublishedBackbone) -> Backbone:
@@ -121,5 +135,5 @@ def _weighted(row: PublishedBackbone, weights: str | Path, seed: int) -> tuple[n
     with torch.device("meta"):
         network = build_network(row)
     family = FAMILIES[row.family]
-    load_strictly(network, path, family.names(network), family.unread(row), called=row.name)
+    load_strictly(network, path, family.names(network), family.unread(row), called=row.name, renamed=family.renamed)
     return network, digest

@@ -1,17 +1,29 @@
 """The backbones: what they are, what they cost, and which file holds their weights. Planning reads it without torch.
 
+Beside those of the table there are the models of timm, by names such as ``timm:vit_small_patch16_dinov3``; what timm
+knows of one is asked in a process of its own.
+
 ``forward_mb`` is what one forward pass without gradients takes per megapixel of its input, besides the parameters, with
 one thread on the CPU: ``python benchmarks/forecast.py networks``. A test compares parameters, strides and channels with
 the networks.
 """
 
-from collections.abc import Sequence
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
 
 from seamark.errors import ConfigError
 from seamark.weights.finding import WeightsSource
-from seamark.weights.published import dinov2_file, efficientnet_lite0_file, resnet_file
+from seamark.weights.published import dinov2_file, efficientnet_lite0_file, resnet_file, timm_file
+
+TIMM = "timm:"
+"""Beginning of the names of timm's models."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PYRAMID_STRIDES = (4, 8, 16)
@@ -59,13 +71,30 @@ class BackboneShape:
     """Mean of each channel (R, G, B) for intensities in 0..1."""
     std: tuple[float, float, float] = IMAGENET_STD
     """Standard deviation of each channel (R, G, B) for intensities in 0..1."""
+    fixed_shape: tuple[int, int] | None = None
+    """The only height and width in px that it works at, if it does at one only."""
+
+    def require_shape(self, shape: tuple[int, int], multiple: int) -> None:
+        """Refuse tiles, height and width in px, that it cannot work at or that do not divide into whole cells.
+
+        Raises
+        ------
+        ConfigError
+            With a size that does.
+        """
+        if self.fixed_shape not in (None, shape):
+            raise ConfigError(
+                f"{self.name}: input of {shape[0]} x {shape[1]} px; the network works at {self.fixed_shape} px only; "
+                "set the grid's input_px to that, or take another backbone"
+            )
+        require_multiple(f"{self.name}: input", shape, multiple)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedBackbone(BackboneShape):
     """One backbone that settings can name."""
 
-    family: Literal["efficientnet_lite", "dinov2", "resnet"]
+    family: Literal["efficientnet_lite", "dinov2", "resnet", "timm"]
     """How the network is built and comes apart (``seamark.backbones.families``)."""
     layers: tuple[int, ...]
     """Layers that are chosen by default, shallow to deep."""
@@ -85,15 +114,20 @@ class PublishedBackbone(BackboneShape):
         return 4 * self.parameters / 1e6
 
     @property
+    def one_grid(self) -> bool:
+        """Whether all layers have their grid and width in common, as those of vision transformers."""
+        return len(set(self.strides)) == len(set(self.channels)) == 1
+
+    @property
     def pyramid_layers(self) -> tuple[int, int, int]:
         """Layers at strides 4, 8 and 16.
 
         Raises
         ------
         ConfigError
-            If it is no convolutional network.
+            If it has no such layers.
         """
-        if self.family == "dinov2":
+        if not set(PYRAMID_STRIDES) <= set(self.strides):
             raise ConfigError(
                 f"backbone {self.name} has no levels at strides 4, 8 and 16, because it is no convolutional network; "
                 "set for example `backbone: efficientnet_lite0` or `backbone: wide_resnet50_2`"
@@ -125,7 +159,7 @@ class PublishedBackbone(BackboneShape):
     def token_width(self, layers: Sequence[int] | None) -> int:
         """Return the width of a token: layers of a transformer have one in common, others lie side by side in it."""
         widths = [self.channels[layer] for layer in self.chosen(layers)]
-        return widths[0] if self.family == "dinov2" else sum(widths)
+        return widths[0] if self.one_grid else sum(widths)
 
     def token_floats(self, layers: Sequence[int] | None) -> float:
         """Return how many numbers per px of input the chosen layers give on the finest of their grids."""
@@ -136,6 +170,12 @@ class PublishedBackbone(BackboneShape):
         """Return how many numbers per px of input the levels at strides 4, 8 and 16 give, each on its own grid."""
         levels = [(stride, width) for stride, width in zip(self.strides, self.channels, strict=True) if stride > 2]
         return sum(width / stride**2 for stride, width in levels[:3])
+
+
+WIDEST_COPIES = 10.0
+"""Memory of a forward pass of timm's models relative to the largest output of a module in it: 3.5 to 10 times it in
+``python benchmarks/forecast.py --networks`` with ResNet-18 and -50, ConvNeXt-T, ConvNeXt V2 atto, EfficientNet-B0,
+Swin-T and DINOv3 ViT-S."""
 
 
 def _dinov2(
@@ -155,7 +195,7 @@ def _dinov2(
 
 
 def _resnet(
-    name: str, channels: tuple[int, int, int], *, parameters: int, forward_mb: float, sha256: str, length: int
+    name: str, channels: tuple[int, int, int], *, parameters: int, forward_mb: float, sha256: str, length: int | None
 ) -> PublishedBackbone:
     return PublishedBackbone(
         name=name,
@@ -249,6 +289,14 @@ BACKBONES: dict[str, PublishedBackbone] = {
             sha256="95faca4d11227dddf8633dbb5ff6c8a9003c1aa5b8945c73834b8007b10950b8",
             length=138223492,
         ),
+        _resnet(
+            "wide_resnet101_2",
+            (256, 512, 1024),
+            parameters=82_811_392,
+            forward_mb=636.0,
+            sha256="32ee1156",
+            length=None,
+        ),
     )
 }
 """All backbones by name."""
@@ -262,6 +310,56 @@ def published_backbone(name: str) -> PublishedBackbone:
     ConfigError
         If there is no such name.
     """
+    if name.startswith(TIMM):
+        described, refusal = _asked_of_timm(name)
+        if refusal:
+            raise ConfigError(f"backbone {name}: {refusal}")
+        return timm_backbone(name, json.loads(described))
     if name not in BACKBONES:
-        raise ConfigError(f"no backbone named {name}; possible: {', '.join(BACKBONES)}")
+        raise ConfigError(
+            f"no backbone named {name}; possible: {', '.join(BACKBONES)}, and {TIMM}<name> for the models of timm"
+        )
     return BACKBONES[name]
+
+
+@cache
+def _asked_of_timm(name: str) -> tuple[str, str]:
+    """Return how timm describes a model, or why not; torch, which timm needs, stays out of this process."""
+    source = str(Path(__file__).parents[2])
+    asked = subprocess.run(
+        [sys.executable, "-m", "seamark.networks.timm_models", name.removeprefix(TIMM)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return asked.stdout, asked.stderr.strip() if asked.returncode else ""
+
+
+def timm_backbone(name: str, facts: Mapping[str, Any]) -> PublishedBackbone:
+    """Return the row of a model of timm.
+
+    Parameters
+    ----------
+    name : str
+        Its name, with ``timm:`` before it.
+    facts : mapping
+        As :func:`seamark.networks.timm_models.describe` gives them.
+    """
+    strides, channels = tuple(facts["strides"]), tuple(facts["channels"])
+    depth, one_grid = len(strides), len(set(strides)) == 1
+    middle = [depth * twelfth // 12 for twelfth in range(2, 10)] if one_grid else []
+    levels = [layer for layer, stride in enumerate(strides) if stride in PYRAMID_STRIDES[1:]]
+    return PublishedBackbone(
+        name=name,
+        family="timm",
+        strides=strides,
+        channels=channels,
+        mean=tuple(facts["mean"]),
+        std=tuple(facts["std"]),
+        fixed_shape=facts["fixed_shape"] and tuple(facts["fixed_shape"]),
+        layers=tuple(sorted(set(middle))) or tuple(levels) or (depth - 1,),
+        parameters=facts["parameters"],
+        forward_mb=4.0 * WIDEST_COPIES * facts["widest"],
+        weights=timm_file(facts),
+    )

@@ -11,7 +11,7 @@ memory, which was not measured.
 import math
 from typing import NamedTuple
 
-from seamark.backbones.table import BACKBONES, PublishedBackbone
+from seamark.backbones.table import PublishedBackbone, published_backbone
 from seamark.flow import STAGES, StageMemory
 from seamark.forecast.work import Work
 from seamark.settings.aand import AandSettings
@@ -180,7 +180,7 @@ def _distill(work: Work) -> Memory:
 
 def network_of(block: DetectorSettings) -> PublishedBackbone:
     """Return the backbone."""
-    return BACKBONES[block.backbone]
+    return published_backbone(block.backbone)
 
 
 def finest_stride(block: DetectorSettings) -> int:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from seamark.backbones.table import PYRAMID_MULTIPLE, published_backbone, require_multiple
+from seamark.backbones.table import PYRAMID_MULTIPLE, published_backbone
 from seamark.errors import ConfigError
 from seamark.planning.variations import Variation
 from seamark.settings.aurd import AurdSettings
@@ -62,7 +62,7 @@ def _require_buildable(own: str, block: DetectorSettings, grid: GridSettings) ->
         if isinstance(block, EfficientAdSettings):
             require_field("the patch description network", grid.input_shape)
         else:
-            require_multiple(f"{row.name}: input", grid.input_shape, multiple)
+            row.require_shape(grid.input_shape, multiple)
     with _of(f"{own}."):
         if isinstance(block, InpFormerSettings):
             block.token_groups(len(row.chosen(layers)))

@@ -82,7 +82,7 @@ def code_digest(
 
 def _network_of(weights: WeightsSource) -> str:
     """Return the module of a network, empty for one that is imported by those who run it."""
-    return next((module for start, module in NETWORKS.items() if weights.file.startswith(start)), "")
+    return weights.network or next((module for start, module in NETWORKS.items() if weights.file.startswith(start)), "")
 
 
 def _closure(script: Path, modules: Iterable[str]) -> set[str]:

@@ -1,19 +1,21 @@
 """What a person should know of the settings before a run. Free of NumPy and torch, as planning is."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from seamark.backbones.table import TIMM, published_backbone
 from seamark.planning.challenge_rules import Place, by_place
 from seamark.planning.variations import Variation
 from seamark.settings.binarize import CROSSFITTED, normal_with
 from seamark.settings.config import Config
 from seamark.settings.light_variants import VALIDATION_VARIANTS
 from seamark.settings.promises import promises_of, promises_text
+from seamark.settings.training import DetectorSettings
 
 
 def settings_notes(
     run: Variation, categories: Sequence[str], splits: Sequence[str], from_presets: Mapping[str, str]
 ) -> list[str]:
-    """Return which blocks came from presets, what thresholds promise, and which work no threshold uses.
+    """Return which blocks came from presets, licences, what thresholds promise, and which work no threshold uses.
 
     Parameters
     ----------
@@ -34,7 +36,8 @@ def settings_notes(
     promises = [
         f"thresholds{'' if where == '*' else f' of {where}'}: {text}" for where, text in by_place(told, told).items()
     ]
-    return [*_blocks(run, categories, from_presets), *promises, *_unused(configs, categories, splits)]
+    licences = dict.fromkeys(_licences(configs.values()))
+    return [*_blocks(run, categories, from_presets), *licences, *promises, *_unused(configs, categories, splits)]
 
 
 def _blocks(run: Variation, categories: Sequence[str], from_presets: Mapping[str, str]) -> Iterator[str]:
@@ -45,6 +48,15 @@ def _blocks(run: Variation, categories: Sequence[str], from_presets: Mapping[str
                 f"detector {detector} of {', '.join(users)}: block and grid are those of {file}; merge, "
                 "light_variants, thresholds and all else are the run's"
             )
+
+
+def _licences(configs: Iterable[Config]) -> Iterator[str]:
+    """Yield the licences of timm's weights, which docs/backbones.md cannot list."""
+    for config in configs:
+        for block in map(config.detector_blocks.__getitem__, config.fuse.members):
+            if isinstance(block, DetectorSettings) and block.backbone.startswith(TIMM) and block.weights != "random":
+                weights = published_backbone(block.backbone).weights
+                yield f"backbone {block.backbone}: licence of its weights: {weights.licence} ({weights.page})"
 
 
 def _unused(configs: Mapping[Place, Config], categories: Sequence[str], splits: Sequence[str]) -> Iterator[str]:

@@ -92,9 +92,7 @@ class TeacherSettings(DetectorSettings):
     """A patch description network and the pretrained network whose features it is to give."""
 
     backbone: str = Field(
-        "wide_resnet50_2",
-        min_length=1,
-        description="pretrained network that the teacher is distilled from; parity: the paper takes WideResNet101-2",
+        "wide_resnet101_2", min_length=1, description="pretrained network that the teacher is distilled from"
     )
     network: Literal["small", "medium"] = Field("small", description="patch description network: small or medium")
     width: float = Field(

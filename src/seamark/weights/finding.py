@@ -43,6 +43,10 @@ class WeightsSource:
     """Python package whose folder ``models`` carries the file."""
     url: str | None = None
     """Address of the file itself."""
+    hub: tuple[str, str] | None = None
+    """Repository at Hugging Face and the file's name in it."""
+    network: str = ""
+    """Module of the network that it belongs to, where the name of the file does not tell."""
     setting: str = "weights"
     """Key of the configuration that says where the weights are."""
     instead: str = "set `backbone: efficientnet_lite0`, whose weights come with a Python package"
@@ -66,6 +70,22 @@ def hub_file(source: WeightsSource) -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("TORCH_HOME") or f"{cache}/torch"
     return Path(home).expanduser() / "hub" / "checkpoints" / source.file
+
+
+def hugging_face_file(source: WeightsSource) -> Path | None:
+    """Return where the cache of Hugging Face keeps the weights, None for weights of another origin.
+
+    It lies in ``$HF_HUB_CACHE``, by default ``hub`` in ``$HF_HOME``, that by default ``~/.cache/huggingface``; in a
+    repository's folder ``refs/main`` names the revision that was fetched last.
+    """
+    if source.hub is None:
+        return None
+    repository, file = source.hub
+    home = os.environ.get("HF_HOME") or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/huggingface"
+    cache = Path(os.environ.get("HF_HUB_CACHE") or f"{home}/hub").expanduser()
+    folder = cache / f"models--{repository.replace('/', '--')}"
+    named = folder / "refs" / "main"
+    return folder / "snapshots" / (named.read_text().strip() if named.is_file() else "main") / file
 
 
 def find_weights(source: WeightsSource, where: str | Path) -> Path:
@@ -137,8 +157,8 @@ def is_published(where: str | Path) -> bool:
 def _places(source: WeightsSource, where: str | Path) -> list[Path]:
     if not is_published(where):
         return [Path(where).expanduser()]
-    carried = package_file(source)
-    return [*([carried] if carried else []), hub_file(source)]
+    places = (package_file(source), hub_file(source), hugging_face_file(source))
+    return [place for place in places if place]
 
 
 def _download(source: WeightsSource) -> Path:
@@ -182,7 +202,8 @@ def _fetch(source: WeightsSource, draft: Path) -> None:
 
 
 def _missing(source: WeightsSource, places: list[Path]) -> str:
-    remedies = [f"put the file there or give its path as `{source.setting}:` (it is published at {source.page})"]
+    published = f"it is published at {source.page}, licence: {source.licence}"
+    remedies = [f"put the file there or give its path as `{source.setting}:` ({published})"]
     if source.package:
         remedies.append(f"install the Python package {source.package}, which carries it")
     if source.url:

@@ -1,9 +1,14 @@
 """Where the published weights of backbones and of Segment Anything come from; planning uses it, so torch stays out.
 
 The authors of DINOv2 give no digests of their files, those of torchvision only the first eight digits, in the file's
-name; the digests are what independent users of the files have written down. Those of Segment Anything:
-docs/methods/robis.md#sam-refinement for names, lengths and beginnings of the digests.
+name; the other digits are what independent users of the files have written down, but for Wide ResNet-101-2. Those of
+Segment Anything: docs/methods/robis.md#sam-refinement for names, lengths and beginnings of the digests.
 """
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
 
 from seamark.weights.finding import WeightsSource
 
@@ -12,6 +17,7 @@ _RESNETS = {
     "resnet34": "ResNet-34",
     "resnet50": "ResNet-50",
     "wide_resnet50_2": "Wide ResNet-50-2",
+    "wide_resnet101_2": "Wide ResNet-101-2",
 }
 
 
@@ -42,8 +48,8 @@ def dinov2_file(size: str, sha256: str, length: int) -> WeightsSource:
     )
 
 
-def resnet_file(name: str, sha256: str, length: int) -> WeightsSource:
-    """Return a ResNet's file of torchvision; ``length`` is in bytes."""
+def resnet_file(name: str, sha256: str, length: int | None) -> WeightsSource:
+    """Return a ResNet's file of torchvision; ``sha256`` is at least 8 digits, ``length`` in bytes if it is known."""
     file = f"{name}-{sha256[:8]}.pth"
     return WeightsSource(
         file=file,
@@ -53,6 +59,27 @@ def resnet_file(name: str, sha256: str, length: int) -> WeightsSource:
         sha256=sha256,
         size=length,
         url=f"https://download.pytorch.org/models/{file}",
+    )
+
+
+def timm_file(facts: Mapping[str, Any]) -> WeightsSource:
+    """Return the file of a model of timm, by what :func:`seamark.networks.timm_models.describe` says of it.
+
+    The digest is not known, but for the digits in the names of files that torch's hub keeps.
+    """
+    name, hub, file, url = facts["name"], facts["hub"], facts["file"] or "model.safetensors", facts["url"]
+    if hub:
+        url = f"https://huggingface.co/{hub}/resolve/main/{file}"
+    digits = re.search(r"-([0-9a-f]{8,64})\.[.a-z]+$", url or "") if not hub else None
+    return WeightsSource(
+        file=f"{name}{PurePosixPath(file).suffix}" if hub or not url else PurePosixPath(url).name,
+        licence=facts["licence"] or "not known",
+        origin=f"{name} of timm",
+        page=f"https://huggingface.co/{hub}" if hub else url or "an address that timm does not know",
+        sha256=digits[1] if digits else None,
+        url=url or None,
+        hub=hub and (hub, file),
+        network="seamark.networks.timm_models",
     )
 
 

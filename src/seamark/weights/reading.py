@@ -4,7 +4,7 @@ import json
 import mmap
 import pickle
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from seamark.errors import WeightsError
 from seamark.files.plain import UNREADABLE, examples, require_plain_file, shown
 
+Renaming = Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]
 HEADER = "seamark"
 """The only key of a header of ours, because safetensors writes several keys in any order."""
 ZIP_SIGNATURE = b"PK\x03\x04"
@@ -135,7 +136,9 @@ def load_strictly(
     path: Path,
     names: Mapping[str, str],
     unread: Collection[str] = frozenset(),
+    *,
     called: str | None = None,
+    renamed: Renaming | None = None,
 ) -> None:
     """Load a weights file whose names and shapes must all agree with a network's.
 
@@ -146,13 +149,15 @@ def load_strictly(
     network : Module
         Receives the tensors of the file; it may have been built on the ``meta`` device, without any of its own.
     path : Path
-        File that ``torch.save`` wrote from a state dictionary.
+        File that ``torch.save`` wrote from a state dictionary, or ``.safetensors``.
     names : mapping of str to str
         The network's name by the file's name, for the tensors that are called otherwise in the file.
     unread : collection of str
         Names of tensors that the file may hold besides, for parts of the published network that were left out.
     called : str, optional
         What the network is called in messages; None for the name of its class.
+    renamed : callable, optional
+        Gives the tensors by the network's names, of the network and the file's tensors.
 
     Raises
     ------
@@ -160,7 +165,10 @@ def load_strictly(
         If the file is unreadable, has missing, unexpected or misshaped entries, which the message names, or numbers
         that are not finite.
     """
-    state = {names.get(name, name): tensor for name, tensor in read_state(path).items() if name not in unread}
+    state = read_safetensors(path)[1] if path.suffix == ".safetensors" else read_state(path)
+    if renamed is not None:
+        state = renamed(network, state)
+    state = {names.get(name, name): tensor for name, tensor in state.items() if name not in unread}
     counters = {name for name in network.state_dict().keys() - state.keys() if name.endswith(".num_batches_tracked")}
     state |= {name: torch.zeros((), dtype=torch.int64) for name in counters}
     assign_strictly(
