@@ -63,6 +63,9 @@ def _require_buildable(own: str, block: DetectorSettings, grid: GridSettings) ->
             require_field("the patch description network", grid.input_shape)
         else:
             row.require_shape(grid.input_shape, multiple)
+        stride = min(row.strides[layer] for layer in row.chosen(layers))
+        if grid.layout == "cells" and grid.cell_px % stride:
+            raise ConfigError(f"cells of cell_px {grid.cell_px} are no whole ones of {stride} px; set it to {multiple}")
     with _of(f"{own}."):
         if isinstance(block, InpFormerSettings):
             block.token_groups(len(row.chosen(layers)))

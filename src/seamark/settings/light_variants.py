@@ -1,8 +1,6 @@
 """Settings of photometric variants of photographs."""
 
-from typing import Self
-
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from seamark.settings.augmentation import WideSettings
 from seamark.settings.base import Settings, Split
@@ -20,22 +18,17 @@ class LightVariantsSettings(Settings):
     train_photographs: bool = Field(
         True,
         description="whether detectors learn from training photographs as they are; parity: false, from their variants "
-        "alone",
+        "alone, where there are any",
     )
     validation_variants: int = Field(
         0, ge=0, le=16, description="variants of each validation photograph that thresholds may come from"
     )
     wide: WideSettings = Field(default_factory=WideSettings, description="how variants differ from the photograph")
 
-    @model_validator(mode="after")
-    def _something_to_learn_from(self) -> Self:
-        if not self.train_photographs and not self.train_variants:
-            raise ValueError("train_photographs: false needs train_variants of at least 1, or nothing is left to learn")
-        return self
-
     def versions(self, split: str) -> range:
         """Return the numbers of the variants that a split consists of; 0 is the photograph itself."""
-        without = split == VALIDATION_VARIANTS or (split == "train" and not self.train_photographs)
+        replaced = split == "train" and not self.train_photographs and self.train_variants > 0
+        without = split == VALIDATION_VARIANTS or replaced
         return range(int(without), self.variants(split) + 1)
 
     def variants(self, split: str) -> int:
