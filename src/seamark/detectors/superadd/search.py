@@ -44,8 +44,9 @@ def _best(queries: Tensor, keys: Tensor, count: int, *, half: bool) -> Tensor:
     values, places = queries.new_full((len(queries), 0), 0.0), squares.new_zeros((len(queries), 0), dtype=torch.int64)
     for start in range(0, len(keys), columns):
         products = (factors @ others[start : start + columns].T).to(torch.float32)
-        found = torch.add(squares[start : start + columns], products, alpha=-2.0)
-        lowest = found.topk(min(count, found.shape[1]), dim=1, largest=False)
+        found = products.mul_(-2.0).add_(squares[start : start + columns])
+        few = min(count, found.shape[1])
+        lowest = found.topk(few, dim=1, largest=False) if few > 1 else found.min(dim=1, keepdim=True)
         values = torch.cat([values, lowest.values], dim=1)
         places = torch.cat([places, lowest.indices + start], dim=1)
         if values.shape[1] > count:
