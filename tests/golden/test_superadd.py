@@ -23,7 +23,8 @@ from seamark.settings.binarize import BinarizeSettings
 from seamark.settings.grid import GridSettings
 from seamark.settings.merge import MergeSettings
 from seamark.settings.superadd import SuperAddSettings
-from seamark.tiles.cells import cell_starts, cut_cells, own_spans, shrunken_side
+from seamark.tiles.cells import cell_starts, own_spans, shrunken_side
+from seamark.tiles.cutting import cut_cells
 from seamark.tiles.geometry import own_parts, tile_boxes
 
 RELEASED = GridSettings(layout="cells", window_px=1024, input_px=640, overlap=0.4)

@@ -4,13 +4,9 @@ Source: docs/methods/superadd.md#tiles.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise, product
-
-import numpy as np
-from PIL import Image
+from itertools import pairwise
 
 from seamark.errors import DataError
-from seamark.files.images import UInt8Array
 from seamark.settings.grid import GridSettings
 
 
@@ -59,16 +55,3 @@ def own_spans(starts: Sequence[int], window: int) -> list[tuple[int, int]]:
     """
     shared = [0, *(before + window - after for before, after in pairwise(starts)), 0]
     return [(-(-before // 2), window - after // 2) for before, after in pairwise(shared)]
-
-
-def cut_cells(image: UInt8Array, grid: GridSettings) -> UInt8Array:
-    """Shrink an image, uint8 (H, W, C), as a whole and cut tiles of the layout cells, uint8 (n, h, w, C), rows outer.
-
-    Pillow's antialiased bicubic filter, rounded to 8 bits; docs/methods/superadd.md#preprocessing says what differs.
-    """
-    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
-    size = shrunken_side(picture.width, grid), shrunken_side(picture.height, grid)
-    small = np.asarray(picture.resize(size, Image.Resampling.BICUBIC)).reshape(size[1], size[0], image.shape[2])
-    side = grid.input_shape[0]
-    corners = product(*([start * grid.cell_px for start in cell_starts(length, grid)] for length in image.shape[:2]))
-    return np.stack([small[y : y + side, x : x + side] for y, x in corners])

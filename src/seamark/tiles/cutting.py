@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from seamark.files.parallel import MapItems
 from seamark.manifests.tiles import TiledImage, TilesManifest
 from seamark.settings.base import Split
 from seamark.settings.grid import GridSettings
-from seamark.tiles.cells import cut_cells
+from seamark.tiles.cells import cell_starts, shrunken_side
 from seamark.tiles.geometry import Box
 from seamark.tiles.light_variants import variant_id
 from seamark.tiles.plan import PlannedImage, TilePlan
@@ -42,6 +43,19 @@ def cut_tiles(image: UInt8Array, boxes: Sequence[Box], input_shape: tuple[int, i
         resized = picture.crop(box).resize((width, height), Image.Resampling.BILINEAR)
         tile[...] = np.asarray(resized).reshape(tile.shape)
     return tiles
+
+
+def cut_cells(image: UInt8Array, grid: GridSettings) -> UInt8Array:
+    """Shrink an image, uint8 (H, W, C), as a whole and cut tiles of the layout cells, uint8 (n, h, w, C), rows outer.
+
+    Pillow's antialiased bicubic filter, rounded to 8 bits; docs/methods/superadd.md#preprocessing says what differs.
+    """
+    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    size = shrunken_side(picture.width, grid), shrunken_side(picture.height, grid)
+    small = np.asarray(picture.resize(size, Image.Resampling.BICUBIC)).reshape(size[1], size[0], image.shape[2])
+    side = grid.input_shape[0]
+    corners = product(*([start * grid.cell_px for start in cell_starts(length, grid)] for length in image.shape[:2]))
+    return np.stack([small[y : y + side, x : x + side] for y, x in corners])
 
 
 def _cut(photograph: UInt8Array, image: PlannedImage, grid: GridSettings) -> UInt8Array:
