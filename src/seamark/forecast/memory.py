@@ -158,12 +158,12 @@ def _train(work: Work) -> Memory:
     if isinstance(block, FeatureBankSettings):
         candidates = 4e-6 * block.candidates_per_vector * parameters
     if isinstance(block, SuperAddSettings):
-        return _train_superadd(work, block, frozen + step)
+        return _train_superadd(work, block, frozen, step)
     needed = frozen + BYTES_TRAINED * parameters / 1e6 + step + min(block.feature_cache_mb, wanted_features_mb(work))
     return Memory(INTERPRETER_MB + needed - saved_on_cpu + candidates, work.tiles_mb, CUDA_CONTEXT_MB + needed)
 
 
-def _train_superadd(work: Work, block: SuperAddSettings, network_mb: float) -> Memory:
+def _train_superadd(work: Work, block: SuperAddSettings, frozen: float, forward: float) -> Memory:
     """Memory of a training that draws vectors of all layers, holds some and keeps the banks, twice at the end."""
     vectors, widths = _layer_vectors(work), _widths(block)
     draws = 4e-6 * sum(count * width for count, width in zip(vectors, widths, strict=True)) / block.rounds
@@ -171,8 +171,8 @@ def _train_superadd(work: Work, block: SuperAddSettings, network_mb: float) -> M
     held = min(max(block.memory_limit_mb, draws), block.rounds * draws)
     banks, widest = 4e-6 * trained_parameters(work), max(widths)
     thinning = 4e-6 * (max(vectors) / block.rounds * (2 * widest + block.neighbours) + 2 * THINNING_BLOCK)
-    on_gpu = CUDA_CONTEXT_MB + GPU_BATCH * network_mb + banks + thinning
-    return Memory(INTERPRETER_MB + network_mb + numbers + held + 2 * banks + thinning, work.tiles_mb, on_gpu)
+    on_gpu = CUDA_CONTEXT_MB + frozen + GPU_BATCH * forward + banks + thinning
+    return Memory(INTERPRETER_MB + frozen + forward + numbers + held + 2 * banks + thinning, work.tiles_mb, on_gpu)
 
 
 def _layer_vectors(work: Work) -> list[float]:
