@@ -24,7 +24,7 @@ class SuperAddSettings(DetectorSettings):
         8192,
         ge=16,
         description="memory for vectors that are drawn together; the less, the more often photographs go through the "
-        "backbone, and the bank is the same",
+        "backbone, and the result is the same",
     )
 
     @model_validator(mode="after")
