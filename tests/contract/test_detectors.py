@@ -193,6 +193,22 @@ class TestDetector:
         assert [*ROOT.glob(f"tests/*/test_{name}.py")]
 
 
+@pytest.mark.parametrize(
+    ("name", "backbone", "layers"),
+    [
+        ("feature_bank", "timm:convnextv2_atto", [1, 2]),
+        ("inp_former", "timm:vit_tiny_patch16_dinov3_qkvb", [2, 4]),
+    ],
+)
+def test_detectors_keep_the_contract_on_models_of_timm(name, backbone, layers, tmp_path, monkeypatch):
+    monkeypatch.setitem(BLOCKS, name, BLOCKS[name] | {"backbone": backbone, "layers": layers})
+    trained, contract = {name: run(name, tmp_path / name)}, TestDetector()
+    contract.test_maps_have_the_declared_size_and_are_finite(name, trained)
+    contract.test_scores_do_not_depend_on_the_batch(name, trained)
+    contract.test_backbone_is_frozen_and_not_saved(name, trained)
+    contract.test_saved_and_loaded_scores_the_same(name, trained)
+
+
 def test_registry_imports_no_torch():
     code = "import sys, seamark.registry; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

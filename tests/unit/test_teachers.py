@@ -19,7 +19,7 @@ def test_weights_of_the_backbone_are_needed_to_distil_and_not_to_train(tmp_path,
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     found = block("efficientad_cdo")
     require_all(detector_weights("efficientad", found))
-    with pytest.raises(WeightsError, match=r"detectors\.mine\.weights: (.|\n)*wide_resnet50_2-95faca4d\.pth"):
+    with pytest.raises(WeightsError, match=r"detectors\.mine\.weights: (.|\n)*wide_resnet101_2-32ee1156\.pth"):
         require_all(distill_weights("mine", wanted_teacher(found)))
     require_all(distill_weights("mine", wanted_teacher(block("efficientad_cdo_small_backbone"))))
 

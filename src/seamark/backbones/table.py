@@ -333,7 +333,8 @@ def _asked_of_timm(name: str) -> tuple[str, str]:
         text=True,
         check=False,
     )
-    return asked.stdout, asked.stderr.strip() if asked.returncode else ""
+    *_, last = [f"asking timm ended with {asked.returncode}", *asked.stderr.strip().splitlines()]
+    return asked.stdout, last if asked.returncode else ""
 
 
 def timm_backbone(name: str, facts: Mapping[str, Any]) -> PublishedBackbone:

@@ -8,7 +8,9 @@ import json
 import math
 import sys
 from collections.abc import Collection
+from contextlib import redirect_stdout
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, cast
 
 import torch
@@ -64,6 +66,7 @@ def _require_known(name: str) -> None:
         )
 
 
+@cache
 def describe(name: str) -> dict[str, Any]:
     """Return what a model is without making room for its weights, ready for JSON.
 
@@ -172,21 +175,27 @@ def unread_timm(name: str) -> frozenset[str]:
 def renamed_for_timm(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Turn the tensors of a model's authors into timm's, by timm's own rules for the family; timm's stay as they are.
 
-    The rules also resize patches and positions of another model, which would hide that a file does not fit, so tensors
-    that come out with another shape than they had stay as they were.
+    The rules also resize patches and positions of another model, which would hide that a file does not fit: tensors
+    that were made anew with another shape stay as they were.
     """
     rules = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     if rules is None or model.state_dict().keys() <= state.keys():
         return state
     try:
-        renamed = rules(dict(state), model)
+        with redirect_stdout(None):  # some rules print what they leave out
+            renamed = rules(dict(state), model)
     except (AttributeError, KeyError, *_UNRUNNABLE):  # rules for other files: the difference in names will tell
         return state
-    return {name: state[name] if _reshaped(name, tensor, state) else tensor for name, tensor in renamed.items()}
+    return {name: state[name] if _resized(tensor, state.get(name)) else tensor for name, tensor in renamed.items()}
 
 
-def _reshaped(name: str, tensor: Tensor, state: dict[str, Tensor]) -> bool:
-    return name in state and state[name].shape != tensor.shape
+def _resized(tensor: Tensor, before: Tensor | None) -> bool:
+    """Whether numbers were computed anew; a part of what was there before shares its memory."""
+    return (
+        before is not None
+        and before.shape != tensor.shape
+        and before.untyped_storage().data_ptr() != tensor.untyped_storage().data_ptr()
+    )
 
 
 def fill_buffers(model: nn.Module) -> nn.Module:

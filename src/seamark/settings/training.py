@@ -18,7 +18,11 @@ class DetectorSettings(Settings):
     """What a detector sees and how it is trained."""
 
     grid: str = Field("tile", min_length=1, description="name of the grid whose tiles it works on")
-    backbone: str = Field("dinov2_vitb14_reg", min_length=1, description="pretrained network that gives the features")
+    backbone: str = Field(
+        "dinov2_vitb14_reg",
+        min_length=1,
+        description="pretrained network that gives the features; timm:<name> is a model of timm",
+    )
     weights: PathText = Field(
         "pretrained",
         min_length=1,
