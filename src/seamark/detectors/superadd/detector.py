@@ -12,7 +12,7 @@ transformer as they are; the released code brings each layer to the map.
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -92,10 +92,10 @@ class BanksPhase(ComputedPhase):
         if _megabytes(counts, widths) <= settings.memory_limit_mb:
             held = self._collected(reader, [np.arange(count) for count in counts], widths, track)
         for rounds in [range(settings.rounds)] if held else self._passes(layers, widths):
-            at_hand = held or self._collected(reader, [layer.wanted(rounds) for layer in layers], widths, track)
-            for number in track(rounds, "rounds thinned"):
-                for layer, own in zip(layers, at_hand, strict=True):
-                    layer.thin(number, own, reader.device)
+            wanted = [layer.wanted(rounds) for layer in layers]
+            _thin(
+                layers, held or self._collected(reader, wanted, widths, track), track(rounds, "rounds thinned"), reader
+            )
         held = held or self._collected(reader, [layer.fill() for layer in layers], widths, track)
         for number, (layer, own) in enumerate(zip(layers, held, strict=True)):
             setattr(detector, f"bank_{number}", layer.bank(own).to(reader.device))
@@ -111,7 +111,8 @@ class BanksPhase(ComputedPhase):
                 passes.append(range(start, number))
                 start, needed = number, 0.0
             needed += own
-        passes.append(range(start, rounds))
+        if rounds:
+            passes.append(range(start, rounds))
         LOG.info("%d rounds in %d passes over the tiles", rounds, len(passes))
         return passes
 
@@ -132,6 +133,12 @@ class BanksPhase(ComputedPhase):
                     held[layer].take(vectors, seen[layer])
                     seen[layer] += len(vectors)
         return held
+
+
+def _thin(layers: Sequence[LayerChoice], held: Sequence[Held], rounds: Iterable[int], reader: TileReader) -> None:
+    for number in rounds:
+        for layer, own in zip(layers, held, strict=True):
+            layer.thin(number, own, reader.device)
 
 
 def _own_cells(reader: TileReader, tile: int, level: Tensor) -> tuple[slice, slice]:
