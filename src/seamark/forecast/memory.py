@@ -46,6 +46,8 @@ DRAWN_NUMBERS = 3.0
 """Numbers that SuperADD draws for each vector: its candidates, chances and the order of the rest."""
 THINNING_BLOCK = 1 << 24
 """Distances that it computes at a time."""
+THINNING_COPIES = 5.0
+"""How often they are in memory together, with what is sorted of them."""
 PDN_WIDTH = 0.5
 """Width of the networks at which EfficientAD and distillation were measured."""
 
@@ -170,7 +172,8 @@ def _train_superadd(work: Work, block: SuperAddSettings, frozen: float, forward:
     numbers = 8e-6 * DRAWN_NUMBERS * sum(vectors)
     held = min(max(block.memory_limit_mb, draws), block.rounds * draws)
     banks, widest = 4e-6 * trained_parameters(work), max(widths)
-    thinning = 4e-6 * (max(vectors) / block.rounds * (2 * widest + block.neighbours) + 2 * THINNING_BLOCK)
+    drawn = max(vectors) / block.rounds
+    thinning = 4e-6 * (drawn * (2 * widest + block.neighbours) + THINNING_COPIES * min(drawn**2, THINNING_BLOCK))
     on_gpu = CUDA_CONTEXT_MB + frozen + GPU_BATCH * forward + banks + thinning
     return Memory(INTERPRETER_MB + frozen + forward + numbers + held + 2 * banks + thinning, work.tiles_mb, on_gpu)
 
