@@ -305,7 +305,7 @@ def test_a_plan_without_torch_refuses_and_notes(monkeypatch):
         (
             "timm:vit_smal_patch16_dinov3",
             {},
-            r"feature_bank\.backbone: backbone timm:vit_smal.*nearest names: vit_small_",
+            r"feature_bank\.backbone: timm .* no model vit_smal.*nearest names: vit_small_",
         ),
         ("timm:vit_small_patch16_dinov3", {"layers": [12]}, r"feature_bank\.layers: timm:vit_small.* within 0\.\.11"),
         ("timm:levit_128s", {}, ""),

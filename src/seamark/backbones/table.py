@@ -313,7 +313,7 @@ def published_backbone(name: str) -> PublishedBackbone:
     if name.startswith(TIMM):
         described, refusal = _asked_of_timm(name)
         if refusal:
-            raise ConfigError(f"backbone {name}: {refusal}")
+            raise ConfigError(refusal)
         return timm_backbone(name, json.loads(described))
     if name not in BACKBONES:
         raise ConfigError(
