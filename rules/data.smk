@@ -89,6 +89,7 @@ rule crop:
     params:
         settings=run.settings("grid"),
         light_variants=run.settings("light_variants"),
+        holdout=run.settings("holdout"),
         root=without_effect(run.root),
         code=run.code("crop"),
     message:

@@ -4,7 +4,8 @@
 **Outputs** ``tiles``: uint8 array (T, h, w, C) in a memory-mappable .npy file, values 0..255, C is 1 (grey) or 3 (RGB);
 ``manifest``: the tiles' windows in px of their images, half-open, rows outer; what lies beyond the image is padding.
 **Params** ``settings``: the grid: layout, window in px, overlap as a share of it, input size in px; ``light_variants``:
-photometric variants that the split has besides its photographs, or None; ``root``: the data root.
+photometric variants that the split has besides its photographs, or None; ``holdout``: every so manyth photograph, from
+the first, is kept out of the split train and is what train_crossfit consists of; ``root``: the data root.
 
 Source: Swin-Cropping, docs/methods/robis.md#swin-cropping.
 """
@@ -16,10 +17,10 @@ from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest
 from seamark.running.job import Job, run
 from seamark.settings.grid import GridSettings
-from seamark.settings.light_variants import VALIDATION_VARIANTS, LightVariantsSettings
+from seamark.settings.light_variants import LightVariantsSettings
 from seamark.tiles.cutting import tiles_manifest, write_tiles
 from seamark.tiles.light_variants import light_variant
-from seamark.tiles.plan import images_of, plan_tiles
+from seamark.tiles.plan import images_of, plan_tiles, seen_of
 
 
 def main(job: Job) -> None:
@@ -29,8 +30,8 @@ def main(job: Job) -> None:
     index = read_manifest(job.path("index"), IndexManifest)
     split = job.wildcards["split"]
     variants = LightVariantsSettings.model_validate(job.params["light_variants"] or {})
-    versions = tuple(range(int(split == VALIDATION_VARIANTS), variants.variants(split) + 1))
-    images = images_of(index, root)
+    versions = tuple(variants.versions(split))
+    images = seen_of(images_of(index, root), split, job.params["holdout"])
     plan = plan_tiles(images, job.settings(GridSettings), target.parent, job.threads, versions)
     vary = partial(light_variant, variants.wide, index.category)
     write_tiles(target, plan, root, job.map, vary, index=job.path("index"))

@@ -22,6 +22,7 @@ from seamark.manifests.tiles import TilesManifest
 from seamark.running.job import Job, run
 from seamark.settings.crossfit import CrossfitSettings
 from seamark.settings.seed import job_seed
+from seamark.tiles.geometry import own_parts
 from seamark.tiles.stored import open_tiles
 
 
@@ -51,6 +52,7 @@ def main(job: Job) -> None:
         train=open_tiles(job.path("train_npy"), train),
         validation=open_tiles(job.path("validation_npy"), validation),
         left_out=unseen.tiles,
+        own=[box for image in train.images for box in own_parts(image.width, image.height, train.grid)],
         checkpoint=checkpoint,
         device=job.device,
         workers=job.threads,

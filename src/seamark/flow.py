@@ -140,7 +140,7 @@ STAGES: Mapping[str, Stage] = {
         _files("out/{place}/10_tiles/{grid}/{category}/{split}.json", tiles=".npy"),
         kind="tiles:TilesManifest",
         reads="index",
-        params="grid light_variants",
+        params="grid light_variants holdout",
         memory=StageMemory(80.0, per_million_values=3.2),
     ),
     "distill": Stage(

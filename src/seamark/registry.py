@@ -25,6 +25,11 @@ DETECTORS: dict[str, DetectorEntry] = {
     "feature_bank": DetectorEntry(
         "seamark.detectors.feature_bank:FeatureBank", "seamark.settings.feature_bank:FeatureBankSettings"
     ),
+    "superadd": DetectorEntry(
+        "seamark.detectors.superadd.detector:SuperAdd",
+        "seamark.settings.superadd:SuperAddSettings",
+        preset="superadd_repaired",
+    ),
     "urd": DetectorEntry("seamark.detectors.urd.detector:Urd", "seamark.settings.urd:UrdSettings"),
     "aurd": DetectorEntry("seamark.detectors.urd.aurd:Aurd", "seamark.settings.aurd:AurdSettings"),
     "aand": DetectorEntry("seamark.detectors.aand.detector:Aand", "seamark.settings.aand:AandSettings"),

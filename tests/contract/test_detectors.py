@@ -27,6 +27,7 @@ PAIRS = {"layers": None, "batch_size": 2, "early_stop": STOP}
 BLOCKS = {
     "inp_former": COMMON | {"max_steps": STEPS, "batch_size": 2, "warmup_steps": 1, "decoder_blocks": 2},
     "feature_bank": COMMON | {"bank_size": 40, "variants": 1, "projection_dim": 8},
+    "superadd": COMMON | {"bank_size": 80, "rounds": 4, "neighbours": 20},
     "urd": COMMON | PAIRS | {"steps": STEPS},
     "aurd": COMMON | PAIRS | {"steps": STEPS, "segmentation": {"width": 8, "steps": STEPS, "early_stop": STOP}},
     "aand": COMMON | {"layers": None, "batch_size": 2, "amplification": {"max_steps": STEPS}, "max_steps": STEPS},

@@ -64,7 +64,12 @@ def crop_job(root, index, split="test_public", threads=1, grid=None, light_varia
         "crop",
         inputs={"index": index},
         outputs={"manifest": folder / f"{split}.json", "tiles": folder / f"{split}.npy"},
-        params={"settings": grid or GRID, "root": str(root / "data"), "light_variants": light_variants},
+        params={
+            "settings": grid or GRID,
+            "root": str(root / "data"),
+            "light_variants": light_variants,
+            "holdout": None,
+        },
         wildcards={"grid": "grid", "category": "can", "split": split},
         threads=threads,
     )

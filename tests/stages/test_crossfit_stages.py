@@ -16,6 +16,7 @@ from seamark.manifests.index import ImageRecord
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.tilemaps import TilemapsManifest
+from seamark.manifests.tiles import TilesManifest
 from seamark.maps.calibration import Calibrations
 from seamark.running.job import Job
 from seamark.settings.base import PHOTOGRAPHED
@@ -39,8 +40,8 @@ def stage(name):
 class Flow:
     """The stages from index to calibration, called by hand below one folder."""
 
-    def __init__(self, folder, variants):
-        self.folder, self.variants = folder, variants
+    def __init__(self, folder, variants, holdout=None):
+        self.folder, self.variants, self.holdout = folder, variants, holdout
         images = []
         for split, greys in GREYS.items():
             for number, grey in enumerate(greys):
@@ -58,7 +59,7 @@ class Flow:
             "crop",
             {"index": self.folder / "nut" / f"{PHOTOGRAPHED.get(split, split)}.json"},
             {"manifest": self.path("tiles", split), "tiles": self.path("tiles", split, "npy")},
-            {"settings": GRIDS, "root": str(self.folder), "light_variants": light_variants},
+            {"settings": GRIDS, "root": str(self.folder), "light_variants": light_variants, "holdout": self.holdout},
             split=split,
         )
 
@@ -132,6 +133,19 @@ def test_every_photograph_is_scored_by_a_model_that_has_not_seen_it(tmp_path, va
     assert [image.id for image in found.images] == [f"{number:03d}" for number in range(5)]
     assert [image.maximum for image in found.images] == pytest.approx(expected, abs=1e-6)
     assert (found.pixels, found.mean, found.std) == pytest.approx((5 * SIZE**2, expected.mean(), expected.std()))
+
+
+def test_photographs_that_are_held_out_are_scored_by_the_model_of_the_others(tmp_path):
+    flow = Flow(tmp_path, 1, holdout=2)
+    for split in ("train", "train_crossfit", "validation"):
+        flow.crop(split)
+    tiles = {split: read_manifest(flow.path("tiles", split), TilesManifest) for split in ("train", "train_crossfit")}
+    assert [image.id for image in tiles["train_crossfit"].images] == ["000", "002", "004"]
+    assert [image.id for image in tiles["train"].images] == ["001", "001~1", "003", "003~1"]
+    scores = flow.infer("train_crossfit", [flow.train()])
+    learned = np.load(flow.path("tiles", "train", "npy")).mean()
+    expected = (np.array(GREYS["train"])[::2] - learned) / 255.0
+    assert np.abs(scores - expected[:, None, None]).max() < 1e-6
 
 
 def test_the_model_of_all_photographs_says_nothing_of_folds(tmp_path):

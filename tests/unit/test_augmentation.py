@@ -45,6 +45,13 @@ def still(**families):
     return WideSettings(log_gamma=(0.0, 0.0), log_gain=(0.0, 0.0), gradient=0.0, **families)
 
 
+def test_a_gain_of_its_own_range_is_drawn_evenly():
+    tile, settings = np.full((1, 1, 1), 100, np.uint8), still(gain=(0.8, 1.2))
+    found = [int(wide_variant(tile, settings, np.random.default_rng(seed))[0, 0, 0]) for seed in range(400)]
+    assert (min(found), max(found)) == (80, 120)
+    assert abs(np.mean(found) - 100) < 2
+
+
 def test_a_vignette_darkens_the_corners_alike_and_not_the_middle():
     lit = wide_variant(np.full((41, 61, 1), 200, np.uint8), still(vignette=0.5), np.random.default_rng(2))[..., 0]
     assert lit[20, 30] == 200

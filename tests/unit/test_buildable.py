@@ -13,6 +13,7 @@ from seamark.settings.config import deep_merge
 ROOT = Path(__file__).parents[2]
 WHOLE = {"grids": {"whole": {"layout": "whole", "input_px": 256}}}
 TINY = {"demo": {"train": 1}}
+CELLS = {"grids": {"tile": {"layout": "cells", "window_px": 1024, "input_px": 560, "cell_px": 16}}}
 
 
 def plan(overlay, member=None):
@@ -72,6 +73,21 @@ def of(member, **settings):
         ("feature_bank", of("feature_bank", candidates_per_vector=1e308), "feature_bank.candidates_per_vector: "),
         ("urd", of("urd", adam_betas=[0.9, 1.0]), "adam_betas"),
         (None, {"light_variants": {"wide": {"log_gain": [1.0, -1.0]}}}, "log_gain [1, -1]"),
+        (None, {"light_variants": {"wide": {"gain": [1.2, 0.8]}}}, "gain [1.2, 0.8]: expected 0.05..20"),
+        (None, {"binarize": {"closing": {"enabled": True}}}, "and extent.enabled is set: set extent.enabled to false"),
+        ("superadd", of("superadd", bank_size=50), "bank_size 50 gives no vector to each of rounds 100"),
+        ("superadd", {"merge": {"method": "cut"}} | of("superadd"), "need each other, found cut and even"),
+        ("superadd", CELLS | of("superadd"), "need each other, found exact and cells"),
+        (
+            "superadd",
+            {"grids": {"tile": {**CELLS["grids"]["tile"], "input_px": 512, "cell_px": 10}}} | of("superadd"),
+            "the layout cells needs a square of whole cells of cell_px 10",
+        ),
+        (
+            "superadd",
+            CELLS | {"merge": {"method": "cut"}} | of("superadd", backbone="dinov2_vits14_reg"),
+            "on grids.tile.input_px 560: cells of cell_px 16 are no whole ones of 14 px; set it to 14",
+        ),
         (None, of("inp_former", max_steps=10**400), "a number of 1329 bits; expected one below 2^63"),
         (None, {"data": {"root": "x" * 300}}, "data.root: 'xxx"),
         (None, of("inp_former", weights="a\0b"), "detectors.inp_former.weights: 'a\\x00b'"),

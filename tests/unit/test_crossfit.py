@@ -75,6 +75,11 @@ def test_every_photograph_is_left_out_once_and_its_variants_with_it(folds):
         assert alone.images == tuple(name for name in one.images if "~" not in name)
 
 
+def test_variants_without_their_photograph_are_left_out_together():
+    tiles = tiled(["a~1", "a~2", "b~1", "b~2"])
+    assert left_out(tiles, 2, CrossfitSettings(folds=2)) == LeftOut(("b~1", "b~2"), range(2, 4))
+
+
 def test_a_tilde_in_the_name_of_a_photograph_is_no_variant_of_another():
     tiles = tiled(["a~7", "b", "b~x", "c~1"])
     assert [left_out(tiles, fold, CrossfitSettings(folds=4)).images for fold in (1, 2, 3, 4)] == [

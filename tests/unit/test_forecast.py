@@ -363,6 +363,18 @@ def test_durations_are_for_people(seconds, text):
     assert duration(seconds) == text
 
 
+def test_memory_of_superadd_grows_with_its_photographs_up_to_the_limit():
+    def needed(limit_mb, photographs):
+        block = {"backbone": "dinov2_vitb14_reg", "weights": "random", "memory_limit_mb": limit_mb}
+        raw = {**RAW, "detectors": {"superadd": block}, "fuse": {"members": ["superadd"]}}
+        sizes = PhotographSizes((((2448, 2048, 3), photographs),))
+        facts = {"config": load_config(raw), "detector": "superadd", "photographs": sizes, "training": sizes}
+        return memory(replace(TRAIN, **facts)).resident
+
+    assert needed(9000, 400) - needed(4000, 400) == pytest.approx(5000)
+    assert needed(9000, 4) == needed(90000, 4) < needed(9000, 40)
+
+
 @pytest.mark.parametrize("detector", ["inp_former", "efficientad", "feature_bank"])
 def test_steps_and_loops_of_real_detectors_are_measured_and_multiplied(detector):
     small = {"layout": "even", "window_px": 64, "overlap": 0.25, "input_px": 64}

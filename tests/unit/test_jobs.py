@@ -163,6 +163,15 @@ def test_a_changed_teacher_changes_the_detector_that_learns_from_it(tmp_path):
     assert stages.owner("base+v", StageJob("crop", "bolt", "train", grid="tile")) == "base"
 
 
+def test_photographs_that_are_held_out_are_scored_by_the_only_model():
+    """Only the training photographs are cut anew, those to learn from and those to score."""
+    stages = shared({"crossfit": {"folds": 0, "holdout_every": 4}})
+    read = stages.read_by("base+v0", StageJob("infer", "bolt", "train_crossfit", "urd"))
+    assert [one for one in read if one.stage.startswith("train")] == [StageJob("train", "bolt", detector="urd")]
+    for split, place in {"train": "base+v0", "train_crossfit": "base+v0", "test_private": "base"}.items():
+        assert stages.owner("base+v0", StageJob("crop", "bolt", split, grid="other")) == place
+
+
 def test_cross_fitted_maps_come_from_the_models_of_all_folds_and_from_no_other():
     stages = shared({"crossfit": {"folds": 0}})
 

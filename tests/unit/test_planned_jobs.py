@@ -46,6 +46,17 @@ def test_folds_are_trained_and_their_photographs_get_maps_and_no_masks():
     assert all(job.photographs == job.training for job in scored)
 
 
+def test_photographs_that_are_held_out_are_scored_and_not_learned_from():
+    plain, jobs = jobs_of(), jobs_of(crossfit={"holdout_every": 8}, light_variants={"train_variants": 2})
+    for category in {job.category for job in jobs} - {""}:
+        (alone,) = [job for job in plain if job.stage == "train" and job.category == category]
+        (training,) = [job for job in jobs if job.stage == "train" and job.category == category]
+        (scored,) = [job for job in jobs if (job.stage, job.category, job.split) == ("infer", category, CROSSFIT_TRAIN)]
+        every = alone.training.count
+        assert scored.photographs.count == -(-every // 8)
+        assert training.training.count == 3 * (every - scored.photographs.count)
+
+
 @pytest.mark.parametrize(
     ("overlay", "message"),
     [
@@ -54,6 +65,8 @@ def test_folds_are_trained_and_their_photographs_get_maps_and_no_masks():
             "folds 9 needs at least 9 training photographs, there are 8",
         ),
         ({"crossfit": {"folds": 2}, "demo": {"train": 1}}, "there are 1; add some, or choose 0 for none"),
+        ({"crossfit": {"holdout_every": 8}, "demo": {"train": 1}}, "holdout_every 8 leaves nothing to train with"),
+        ({"crossfit": {"holdout_every": 8, "folds": 2}}, "set folds to 0 or holdout_every to null"),
         ({"crossfit": {"folds": 1}}, "crossfit.folds: a single fold leaves nothing to train with"),
         ({"crossfit": {"folds": 11}}, "crossfit.folds: expected a whole number, .* at most 10, found 11"),
         ({"binarize": {"normal": "train_crossfit"}}, "normal train_crossfit: needs crossfit.folds of at least 2"),

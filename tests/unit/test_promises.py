@@ -31,7 +31,7 @@ LEFT = "nothing is left of what {} promises alone ("
         (
             {**OFF, "conformal": ON, "normal": "train_crossfit"},
             0.2,
-            ["at most 20 % of further normal images are flagged; an estimate, because models of folds"],
+            ["at most 20 % of further normal images are flagged; an estimate, where models of folds"],
         ),
         ({"mebin": ON}, None, ["mean_std, mebin: nothing"]),
         (

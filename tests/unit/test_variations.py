@@ -115,7 +115,8 @@ def test_the_comparison_of_detectors_has_every_detector_but_the_constant_one(roo
     rows = variations(plan(root, {}, "compare_detectors"))
     members = {name: row.config.fuse.members for name, row in rows.items()}
     assert {member for listed in members.values() for member in listed} == {
-        "bank_tile", "bank_picture", "inp_former", "feature_bank", "urd", "aurd", "pfadseg", "aand", "efficientad",
+        "bank_tile", "bank_picture", "inp_former", "feature_bank", "superadd", "urd", "aurd", "pfadseg", "aand",
+        "efficientad",
     }  # fmt: skip
     attention = rows["destseg"].config.detector_blocks["pfadseg"].attention
     assert (attention.pcar, attention.aff, attention.rcm) == (False, False, False)

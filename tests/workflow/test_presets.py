@@ -24,6 +24,9 @@ GOLDEN = ROOT / "tests" / "golden" / "presets"
 ALONE = tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
 TOGETHER = (
     ("robis", "robis_repaired"),
+    ("superadd", "superadd_repaired"),
+    ("superadd", "superadd_small_backbone"),
+    ("superadd", "superadd_repaired", "superadd_small_backbone"),
     ("robis", "small_backbone"),
     ("aand", "aand_small_backbone"),
     ("aand", "reverse_distillation_small_backbone"),
@@ -36,7 +39,15 @@ TOGETHER = (
 )
 VARYING = {"ablate_robis", "ablate_seamark_small", "choose", "compare_detectors"}
 """Presets that name variations, of the run that they are laid over."""
-WITH_THRESHOLDS = {"robis", "robis_repaired", "seamark", "seamark_small", "mean_std_thresholds"}
+WITH_THRESHOLDS = {
+    "robis",
+    "robis_repaired",
+    "superadd",
+    "superadd_repaired",
+    "seamark",
+    "seamark_small",
+    "mean_std_thresholds",
+}
 OF_A_DETECTOR = {"run", "data", "light_variants", "grids", "detectors", "merge", "fuse", "overrides"}
 """Sections of a preset that is not in WITH_THRESHOLDS."""
 PUBLISHED = {
@@ -111,11 +122,13 @@ def test_a_preset_says_nothing_of_thresholds_unless_its_beginning_does(name):
         assert load_config(deep_merge(mine, preset)).binarize == load_config(mine).binarize
         return
     assert "threshold" in f"{name} {text.splitlines()[0]}"
-    if name != "robis_repaired":  # which repairs what robis switches on
+    if not name.endswith("_repaired"):  # which repairs what another one switches on
         assert all("enabled" in preset["binarize"][rule] for rule in RULES), "a rule that is left out is united with it"
 
 
-@pytest.mark.parametrize("first", sorted({*ALONE} - VARYING - {"robis"}))  # its merge wants tiles, and says so
+@pytest.mark.parametrize(
+    "first", sorted({*ALONE} - VARYING - {"robis", "superadd"})
+)  # merges that want tiles, and say so
 def test_a_preset_can_follow_any_other(first):
     for second in sorted({*ALONE} - VARYING):
         load_config(merged(first, second))

@@ -19,6 +19,7 @@ from seamark.settings.efficientad import EfficientAdSettings
 from seamark.settings.feature_bank import FeatureBankSettings
 from seamark.settings.inp_former import InpFormerSettings
 from seamark.settings.pfadseg import PfadsegSettings
+from seamark.settings.superadd import SuperAddSettings
 from seamark.settings.teacher import TeacherSettings
 from seamark.settings.training import GPU_BATCH, DetectorSettings
 
@@ -41,6 +42,12 @@ CACHE_OVERHEAD = 1.2
 """Memory of kept features relative to their bytes."""
 PDN_CELLS = (56 / 256) ** 2
 """Cells per px of the patch description networks."""
+DRAWN_NUMBERS = 3.0
+"""Numbers that SuperADD draws for each vector: its candidates, chances and the order of the rest."""
+THINNING_BLOCK = 1 << 24
+"""Distances that it computes at a time."""
+THINNING_COPIES = 5.0
+"""How often they are in memory together, with what is sorted of them."""
 PDN_WIDTH = 0.5
 """Width of the networks at which EfficientAD and distillation were measured."""
 
@@ -63,6 +70,7 @@ class _DetectorMemory(NamedTuple):
 _DETECTORS = {
     "inp_former": _DetectorMemory(1.0, 1.5, 2.3),
     "feature_bank": _DetectorMemory(1.5, 1.5, 0.0),
+    "superadd": _DetectorMemory(1.0, 1.5, 0.0),
     "urd": _DetectorMemory(3.0, 2.3, 6.4),
     "aurd": _DetectorMemory(3.0, 2.7, 7.2),
     "aand": _DetectorMemory(2.1, 2.0, 5.1),
@@ -154,8 +162,30 @@ def _train(work: Work) -> Memory:
         step = forward * _detector_memory(work).training
     if isinstance(block, FeatureBankSettings):
         candidates = 4e-6 * block.candidates_per_vector * parameters
+    if isinstance(block, SuperAddSettings):
+        return _train_superadd(work, block, frozen, step)
     needed = frozen + BYTES_TRAINED * parameters / 1e6 + step + min(block.feature_cache_mb, wanted_features_mb(work))
     return Memory(INTERPRETER_MB + needed - saved_on_cpu + candidates, work.tiles_mb, CUDA_CONTEXT_MB + needed)
+
+
+def _train_superadd(work: Work, block: SuperAddSettings, frozen: float, forward: float) -> Memory:
+    """Memory of a training that draws vectors of all layers, holds some and keeps the banks, twice at the end."""
+    vectors, widths = _layer_vectors(work), _widths(block)
+    draws = 4e-6 * sum(count * width for count, width in zip(vectors, widths, strict=True)) / block.rounds
+    numbers = 8e-6 * DRAWN_NUMBERS * sum(vectors)
+    held = min(max(block.memory_limit_mb, draws), block.rounds * draws)
+    banks, widest = 4e-6 * trained_parameters(work), max(widths)
+    drawn = max(vectors) / block.rounds
+    thinning = 4e-6 * (drawn * (2 * widest + block.neighbours) + THINNING_COPIES * min(drawn**2, THINNING_BLOCK))
+    on_gpu = CUDA_CONTEXT_MB + frozen + GPU_BATCH * forward + banks + thinning
+    return Memory(INTERPRETER_MB + frozen + forward + numbers + held + 2 * banks + thinning, work.tiles_mb, on_gpu)
+
+
+def _layer_vectors(work: Work) -> list[float]:
+    """Return at most how many vectors of each layer a training draws from; overlaps of tiles count twice."""
+    network, tiles = network_of(work.block), work.training.tiles(work.grid)
+    strides = [network.strides[layer] for layer in network.chosen(work.block.layers)]
+    return [1e6 * tiles * work.tile_megapixels / stride**2 for stride in strides]
 
 
 def _infer(work: Work) -> Memory:
@@ -165,7 +195,11 @@ def _infer(work: Work) -> Memory:
     else:
         weights = network.parameters_mb + parameters
         tile = work.tile_megapixels * network.forward_mb * _detector_memory(work).scoring
-    return Memory(INTERPRETER_MB + weights + tile, work.tiles_mb, CUDA_CONTEXT_MB + weights + GPU_BATCH * tile)
+    searched = 0.0
+    if isinstance(block, SuperAddSettings):
+        searched = 8e-6 * block.bank_size * max(_widths(block))  # the bank of a layer, centred and scaled
+    needed = weights + searched
+    return Memory(INTERPRETER_MB + needed + tile, work.tiles_mb, CUDA_CONTEXT_MB + needed + GPU_BATCH * tile)
 
 
 def _distill(work: Work) -> Memory:
@@ -209,6 +243,9 @@ def trained_parameters(work: Work) -> float:
         return 2_050_000 * block.width / PDN_WIDTH
     if isinstance(block, FeatureBankSettings):
         return block.bank_size * sum(_widths(block))
+    if isinstance(block, SuperAddSettings):
+        kept = [min(block.bank_size, count) for count in _layer_vectors(work)]
+        return sum(count * width for count, width in zip(kept, _widths(block), strict=True))
     if isinstance(block, InpFormerSettings):
         return network.token_width(block.layers) ** 2 * (20 + 12 * block.decoder_blocks)
     return network.parameters * _detector_memory(work).trained

@@ -48,6 +48,14 @@ class PhotographSizes:
         """Return as many of each photograph."""
         return PhotographSizes(tuple((size, count * number) for size, count in self.sizes if number))
 
+    def every(self, step: int) -> "PhotographSizes":
+        """Return one of so many photographs of each size, rounded up."""
+        return PhotographSizes(tuple((size, -(-count // step)) for size, count in self.sizes))
+
+    def without(self, step: int) -> "PhotographSizes":
+        """Return what is left of each size without one of so many photographs."""
+        return PhotographSizes(tuple((size, count - -(-count // step)) for size, count in self.sizes))
+
     @property
     def count(self) -> int:
         """Number of photographs."""

@@ -15,6 +15,7 @@ from seamark.errors import DataError
 from seamark.files.images import UInt8Array
 from seamark.settings.augmentation import AugmentationSettings
 from seamark.synthesis.photometric import augment
+from seamark.tiles.geometry import Box
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -47,6 +48,8 @@ class TileReader:
         Seed of the training.
     left_out : range
         Tiles that are not read; those behind them move up.
+    own : sequence of Box
+        Which part of each of the T tiles is no other's, in its own px; empty for tiles that have nothing in common.
 
     Raises
     ------
@@ -61,6 +64,8 @@ class TileReader:
         device: str,
         seed: int,
         left_out: range = range(0),
+        *,
+        own: Sequence[Box] = (),
     ) -> None:
         if tiles.ndim != 4 or tiles.dtype != np.uint8 or tiles.shape[3] not in (1, 3) or len(tiles) <= len(left_out):
             raise DataError(
@@ -68,15 +73,22 @@ class TileReader:
                 "crop them again"
             )
         self.tiles, self.normalise, self.device, self.seed = tiles, normalise, torch.device(device), seed
-        self.left_out = left_out
+        self.left_out, self._own = left_out, own
 
     def __len__(self) -> int:
         return len(self.tiles) - len(self.left_out)
 
     def pixels(self, tile: int) -> UInt8Array:
         """Return one tile with three channels, uint8 (H, W, 3)."""
-        pixels = np.array(self.tiles[tile if tile < self.left_out.start else tile + len(self.left_out)])
+        pixels = np.array(self.tiles[self._place(tile)])
         return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+
+    def own(self, tile: int) -> Box:
+        """Return which part of a tile is no other's, in its px."""
+        return self._own[self._place(tile)] if self._own else (0, 0, self.tiles.shape[2], self.tiles.shape[1])
+
+    def _place(self, tile: int) -> int:
+        return tile if tile < self.left_out.start else tile + len(self.left_out)
 
     def images(self, pixels: Sequence[UInt8Array]) -> Tensor:
         """Return normalised float32 (B, 3, H, W) of B tiles given as uint8 (H, W, 3)."""

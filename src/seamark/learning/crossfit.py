@@ -12,7 +12,7 @@ from seamark.errors import DataError, ManifestError
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.tiles import TiledImage, TilesManifest
 from seamark.settings.crossfit import CrossfitSettings
-from seamark.tiles.light_variants import variant_id
+from seamark.tiles.light_variants import photograph_id, variant_id
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,23 @@ def _tiles_of(images: Sequence[TiledImage]) -> int:
 
 
 def _photographs(images: Sequence[TiledImage]) -> list[list[TiledImage]]:
-    """Group photographs with their variants, which follow them."""
+    """Group photographs with their variants, which follow them; a photograph itself may be missing."""
     groups: list[list[TiledImage]] = []
     for image in images:
-        if groups and image.id == variant_id(groups[-1][0].id, len(groups[-1])):
+        if groups and _goes_with(image, groups[-1]):
             groups[-1].append(image)
         else:
             groups.append([image])
     return groups
+
+
+def _goes_with(image: TiledImage, group: Sequence[TiledImage]) -> bool:
+    first = group[0].id
+    shown = photograph_id(first)
+    follows = {variant_id(first, len(group))}
+    if first == variant_id(shown, 1):
+        follows |= {variant_id(shown, len(group) + 1)}
+    return image.id in follows and image.sha256 == group[0].sha256
 
 
 def scored_tiles(models: Sequence[ModelManifest], tiles: TilesManifest) -> list[range] | list[None]:

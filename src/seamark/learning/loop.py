@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,7 @@ from seamark.learning.detector import Detector, arithmetic, use_device
 from seamark.learning.phases import Phase, SteppedPhase, Track
 from seamark.manifests.model import PhaseRecord
 from seamark.settings.training import DetectorSettings
+from seamark.tiles.geometry import Box
 
 LOG = logging.getLogger(__name__)
 CURVE_POINTS = 100
@@ -89,6 +90,8 @@ class Training:
         Defect-free tiles, memory-mapped.
     left_out : range
         Training tiles that it must not see.
+    own : sequence of Box
+        Which part of each training tile is no other's, in its px; empty for tiles that have nothing in common.
     checkpoint : Checkpoint
         Where progress is kept.
     device : str
@@ -107,6 +110,7 @@ class Training:
         train: UInt8Array,
         validation: UInt8Array,
         left_out: range = range(0),
+        own: Sequence[Box] = (),
         checkpoint: Checkpoint,
         device: str,
         workers: int,
@@ -118,7 +122,8 @@ class Training:
         self.workers = 0 if self.device.type == "cpu" else max(1, workers)
         normalise, seed = detector.backbone.normalise, detector.seed
         self.tiles = TrainingTiles(
-            TileReader(train, normalise, device, seed, left_out), TileReader(validation, normalise, device, seed)
+            TileReader(train, normalise, device, seed, left_out=left_out, own=own),
+            TileReader(validation, normalise, device, seed),
         )
         self.records: list[PhaseRecord] = []
         self.last_save = time.monotonic()

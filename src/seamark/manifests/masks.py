@@ -10,9 +10,9 @@ from seamark.settings.binarize import Normal
 class ThresholdRecord(Record):
     """One threshold of one image, in raw score units."""
 
-    rule: Literal["mean_std", "quantile", "evt", "conformal", "peaks", "mebin", "grow", "extent"]
+    rule: Literal["mean_std", "quantile", "evt", "conformal", "peaks", "mebin", "grow", "extent", "closing"]
     """``grow`` is what components were grown down to around what the other rules found, ``extent`` what the outline of
-    no defect lies below."""
+    no defect lies below, and ``closing`` what no pixel that closing adds lies below."""
     value: float | None
     """Pixels above it are foreground; None when the rule found no threshold, so it contributes nothing."""
     sees_test_images: bool
@@ -29,7 +29,7 @@ class ThresholdRecord(Record):
     @property
     def finds(self) -> bool:
         """Whether it decides what is a defect, and not how far one reaches."""
-        return self.rule not in ("grow", "extent")
+        return self.rule not in ("grow", "extent", "closing")
 
 
 class MaskRecord(Record):

@@ -17,17 +17,17 @@ BLUR_SIGMA, BLUR_RADIUS = 4.0, 2
 """The Gaussian of the released code, in px of the merged map: five weights, so it is nearly a plain average."""
 
 
-def resizing(cells: int, length: int, *, align_corners: bool) -> Float64Array:
+def resizing(cells: int, length: int, *, align_corners: bool, extent: float | None = None) -> Float64Array:
     """Return the matrix of linear interpolation from ``cells`` to ``length`` samples, without antialiasing.
 
-    With ``align_corners`` the first and last samples of both lie on each other, otherwise both cover the same extent.
-    It is float64 (length, cells), and rows sum to 1.
+    With ``align_corners`` the first and last samples of both lie on each other, otherwise both cover the same extent,
+    or the samples ``extent`` cells of it. It is float64 (length, cells), and rows sum to 1.
     """
     target = np.arange(length)
     if align_corners:
         position = target * ((cells - 1) / max(length - 1, 1))
     else:
-        position = np.clip((target + 0.5) * (cells / length) - 0.5, 0.0, cells - 1)
+        position = np.clip((target + 0.5) * ((extent or cells) / length) - 0.5, 0.0, cells - 1)
     lower = np.minimum(position.astype(np.int64), max(cells - 2, 0))
     matrix = np.zeros((length, cells))
     np.add.at(matrix, (target, lower), 1.0 - (position - lower))

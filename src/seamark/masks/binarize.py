@@ -21,12 +21,14 @@ from seamark.maps.calibration import Calibrations
 from seamark.maps.fusion import Layer, read_layers
 from seamark.maps.normal_statistics import normal_photographs, normal_statistics
 from seamark.maps.stored import load_map
+from seamark.masks.closing import close_along_lines, erode_ellipse
 from seamark.masks.components import (
     component_evidence,
     drop_small,
     drop_weak,
     enlarge_map,
     erode_scores,
+    fill_holes,
     find_components,
     grow_components,
     open_scores,
@@ -38,6 +40,7 @@ from seamark.masks.mebin import SCALE
 from seamark.masks.stored import save_mask
 from seamark.masks.thresholds import (
     ImageContext,
+    closing_floor,
     extent_floor,
     find_thresholds,
     growing_threshold,
@@ -149,6 +152,8 @@ def _united(
     thresholds = find_thresholds(scores, context, settings)
     if settings.extent.enabled:
         return _drawn(layers or [Layer(scores)], shape, thresholds, context, settings)
+    if settings.closing.enabled:
+        return _closed(scores, shape, thresholds, settings)
     native = settings.at == "native"
     mask = np.zeros(shape, dtype=np.bool_)
     for side_px, threshold in _lowest_by_erosion(thresholds, settings).items():
@@ -207,6 +212,25 @@ def _drawn(
         )
         mask |= drop_covered(resize_mask(draw_extents(canvas, seeds, outline), shape), mask)
     return mask, (*thresholds, floor)
+
+
+def _closed(
+    scores: Float32Array, shape: tuple[int, int], thresholds: tuple[ThresholdRecord, ...], settings: BinarizeSettings
+) -> tuple[BoolArray, tuple[ThresholdRecord, ...]]:
+    """Close what exceeds a threshold along lines; the mask is of image size."""
+    lowest, closing = lowest_threshold(thresholds), settings.closing
+    if lowest is None:
+        return np.zeros(shape, dtype=np.bool_), thresholds
+    canvas = enlarge_map(scores, shape) if settings.at == "native" else scores
+    found, seeds = np.zeros(scores.shape, dtype=np.bool_), np.zeros(canvas.shape, dtype=np.bool_)
+    for side_px, threshold in _lowest_by_erosion(thresholds, settings).items():
+        eroded = _eroded(scores, side_px, settings)
+        found |= exceeds(eroded, threshold, scores.shape, native=True)
+        seeds |= exceeds(eroded, threshold, canvas.shape, native=True)
+    closed = close_along_lines(found, closing.half_length(scores.shape), closing.directions)
+    floor = closing_floor(lowest, closing)
+    kept = (seeds | resize_mask(closed, canvas.shape)) & exceeds(canvas, floor.value, canvas.shape, native=True)
+    return resize_mask(erode_ellipse(fill_holes(kept), closing.erode_px), shape), (*thresholds, floor)
 
 
 def _check_scale(split: SplitStatistics, settings: BinarizeSettings, maps_path: Path) -> None:

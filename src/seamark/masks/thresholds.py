@@ -21,6 +21,7 @@ from seamark.maps.normal_statistics import Photograph
 from seamark.masks.mebin import mebin_threshold
 from seamark.settings.binarize import (
     BinarizeSettings,
+    ClosingSettings,
     ConformalSettings,
     EvtSettings,
     ExtentSettings,
@@ -105,15 +106,17 @@ def quantile_threshold(normal: SplitStatistics, settings: QuantileSettings) -> T
     -------
     ThresholdRecord
         Half a float16 step above the quantile, because quantiles are those of scores rounded to float16: whatever
-        lies above it was rounded to something higher. It promises a share of pixels, none of images.
+        lies above it was rounded to something higher; then multiplied by the factor. It promises a share of pixels,
+        none of images, and nothing where the factor makes it lower.
     """
     low = np.float16(normal.quantiles[f"{settings.q:g}"])
     high = float(np.nextafter(low, np.float16(np.inf)))
+    value = (float(low) + high) / 2.0 if high <= MAX_SCORE else MAX_SCORE
     return ThresholdRecord(
         rule="quantile",
-        value=(float(low) + high) / 2.0 if high <= MAX_SCORE else MAX_SCORE,
+        value=settings.factor * value,
         sees_test_images=False,
-        promised_pixel_rate=1.0 - settings.q,
+        promised_pixel_rate=1.0 - settings.q if settings.factor * value >= value else None,
     )
 
 
@@ -334,6 +337,15 @@ def growing_threshold(
         return None
     value = base + settings.grow_share * (lowest.value - base)
     return ThresholdRecord(rule="grow", value=value, sees_test_images=lowest.sees_test_images, normal=lowest.normal)
+
+
+def closing_floor(lowest: ThresholdRecord, settings: ClosingSettings) -> ThresholdRecord:
+    """Return the score that no pixel of a closed mask lies below, a share of the lowest threshold of the rules.
+
+    Source: docs/methods/superadd.md#mask. A threshold below 0 is its own floor.
+    """
+    value = min(lowest.value or 0.0, settings.floor_share * (lowest.value or 0.0))
+    return ThresholdRecord(rule="closing", value=value, sees_test_images=lowest.sees_test_images, normal=lowest.normal)
 
 
 def lowest_threshold(thresholds: Collection[ThresholdRecord]) -> ThresholdRecord | None:

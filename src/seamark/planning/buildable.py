@@ -63,6 +63,9 @@ def _require_buildable(own: str, block: DetectorSettings, grid: GridSettings) ->
             require_field("the patch description network", grid.input_shape)
         else:
             row.require_shape(grid.input_shape, multiple)
+        stride = min(row.strides[layer] for layer in row.chosen(layers))
+        if grid.layout == "cells" and grid.cell_px % stride:
+            raise ConfigError(f"cells of cell_px {grid.cell_px} are no whole ones of {stride} px; set it to {multiple}")
     with _of(f"{own}."):
         if isinstance(block, InpFormerSettings):
             block.token_groups(len(row.chosen(layers)))
@@ -92,11 +95,12 @@ def _require_distillable(block: EfficientAdSettings, backbone: str, multiple: in
 def too_few_tiles(config: Config, photographs: int) -> str | None:
     """Say which detector gets a single tile to train with, the model of a fold too, where it needs two."""
     folds = config.crossfit.folds
-    least = photographs - math.ceil(photographs / folds) if folds else photographs
+    held_out = math.ceil(photographs / folds) if folds else config.crossfit.held_out(photographs)
+    least = photographs - held_out
     for member in config.fuse.members:
         block = config.detector_blocks[member]
         whole = isinstance(block, DetectorSettings) and config.grids[block.grid].layout == "whole"
-        if whole and least * (1 + config.light_variants.train_variants) == 1 and isinstance(block, NEED_TWO_TILES):
+        if whole and least * len(config.light_variants.versions("train")) == 1 and isinstance(block, NEED_TWO_TILES):
             return (
                 f"detectors.{member} trains on at least 2 tiles, and one photograph on the grid {block.grid} is one; "
                 "add training photographs, or set light_variants.train_variants or a grid of several tiles"

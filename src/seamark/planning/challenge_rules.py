@@ -29,7 +29,7 @@ Place = tuple[str, str]
 Finding = tuple[str, Any, str]
 """Setting, its value and the remedy."""
 
-COST_ONLY = {"feature_cache_mb", "checkpoint_every_s", "texture_cache_mb", "photograph_cache_mb"}
+COST_ONLY = {"feature_cache_mb", "checkpoint_every_s", "texture_cache_mb", "photograph_cache_mb", "memory_limit_mb"}
 """Settings that the result does not depend on; they may differ."""
 
 RANKED_SPLITS = ("test_private", "test_private_mixed")
@@ -199,7 +199,9 @@ def _without_cost(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _effective_merge(config: Config) -> dict[str, Any]:
-    unused = {"robis"} if config.merge.method == "exact" else {"blend", "smooth_sigma_px", "smooth_sigma_cells"}
+    unused = {"robis", "cut"} - {config.merge.method}
+    if config.merge.method != "exact":
+        unused |= {"blend", "smooth_sigma_px", "smooth_sigma_cells"}
     if config.merge.smooth_sigma_px is not None:
         unused |= {"smooth_sigma_cells"}
     return config.merge.model_dump(mode="json", exclude=unused)

@@ -224,11 +224,11 @@ class RunJobs:
 
 
 def _folds(variation: Variation, stage: str, category: str, split: str | None) -> Sequence[int | None]:
-    """Folds of a source; a cross-fitted split reads the models of the folds and not that of all photographs."""
+    """Folds of a source; a cross-fitted split reads their models, or that of all others where there is a holdout."""
+    crossfit = variation.resolved(category).crossfit
     if stage == "train_fold":
-        folds = variation.resolved(category).crossfit.folds if split in (None, CROSSFIT_TRAIN) else 0
-        return range(1, folds + 1)
-    return () if stage == "train" and split == CROSSFIT_TRAIN else (None,)
+        return range(1, crossfit.folds + 1) if split in (None, CROSSFIT_TRAIN) else ()
+    return () if stage == "train" and split == CROSSFIT_TRAIN and not crossfit.holdout_every else (None,)
 
 
 def _has(variation: Variation, job: StageJob) -> bool:

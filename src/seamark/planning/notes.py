@@ -79,6 +79,7 @@ def _unused(configs: Mapping[Place, Config], categories: Sequence[str], splits: 
         config = configs[category, splits[0]]
         made = {
             "crossfit.folds": (config.crossfit.folds, CROSSFITTED),
+            "crossfit.holdout_every": (config.crossfit.holdout_every, CROSSFITTED),
             "light_variants.validation_variants": (
                 config.light_variants.validation_variants,
                 normal_with(VALIDATION_VARIANTS),

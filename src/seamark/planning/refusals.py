@@ -35,7 +35,7 @@ def require_photographs(category: str, train: int, validation: int, variations: 
         used = train if limit is None else min(limit, train)
         configs = [config, *(variation.resolved(category, split) for split in config.data.splits)]
         refusals = [config.crossfit.refusal(used), too_few_tiles(config, used)]
-        refusals += [one.binarize.images_refusal(used, validation) for one in configs]
+        refusals += [one.binarize.images_refusal(config.crossfit.scored(used), validation) for one in configs]
         for one in configs:
             count = one.normal_images(train, validation)
             refusals += [one.binarize.evidence_refusal(count), one.verdict.refusal(count)]
@@ -87,7 +87,7 @@ def scoring_models(*sources: Callable[[Any], list[str]]) -> Callable[[Any], list
     def files(wildcards: Any) -> list[str]:
         found = [path for source in sources for path in source(wildcards)]
         if not found:
-            raise ConfigError(f"{wildcards.category} {wildcards.split}: needs crossfit.folds of at least 2")
+            raise ConfigError(f"{wildcards.category} {wildcards.split}: needs crossfit.folds or crossfit.holdout_every")
         return found
 
     return files

@@ -15,10 +15,9 @@ from seamark.forecast.refusals import MemoryLimit, ResourceError, room_problems
 from seamark.forecast.work import Work
 from seamark.planning.jobs import RunJobs
 from seamark.planning.variations import FOR_THRESHOLDS, Variation, learners
-from seamark.settings.base import Split
+from seamark.settings.base import PHOTOGRAPHED, Split
 from seamark.settings.config import Config
 from seamark.settings.crossfit import CROSSFIT_TRAIN
-from seamark.settings.light_variants import VALIDATION_VARIANTS
 
 EVERYTHING: tuple[Split, ...] = ("train", "validation", "test_public", "test_private", "test_private_mixed")
 PRIVATE: tuple[Split, ...] = ("test_private", "test_private_mixed")
@@ -132,15 +131,13 @@ class PlannedForecast:
 
     def _shown(self, variation: Variation, category: str, splits: Sequence[Split]) -> PhotographSizes:
         """Return photographs together with their variants."""
-        light_variants, total = variation.resolved(category).light_variants, NONE
+        config, total = variation.resolved(category), NONE
         for split in splits:
-            variants = light_variants.variants(split)
-            if split == VALIDATION_VARIANTS:
-                total += self._sizes.of(category, ("validation",)).times(variants)
-            elif split == CROSSFIT_TRAIN:
-                total += self._sizes.of(category, ("train",))
-            else:
-                total += self._sizes.of(category, (split,)).times(1 + variants)
+            sizes = self._sizes.of(category, (PHOTOGRAPHED.get(split, split),))
+            every = config.crossfit.holdout_every if split in ("train", CROSSFIT_TRAIN) else None
+            if every:
+                sizes = sizes.every(every) if split == CROSSFIT_TRAIN else sizes.without(every)
+            total += sizes.times(len(config.light_variants.versions(split)))
         return total
 
     @cached_property

@@ -92,13 +92,14 @@ class Variation:
         ----------
         name : str
             A section, ``light_variants`` as None for splits without variants, ``ranking`` as None without a fit;
+            ``holdout`` is ``crossfit.holdout_every``, None for all splits but those of training photographs;
             ``grid`` and ``detector`` are the blocks of the job's own, ``grids`` those of all members.
         wildcards : object
             With the attributes ``category``, ``split``, ``grid`` and ``detector``, as far as the job has them.
 
         Returns
         -------
-        dict or list of dict
+        dict, list of dict, int or None
             The resolved block or blocks.
         """
         resolved = self.resolved(getattr(wildcards, "category", None), getattr(wildcards, "split", None))
@@ -106,10 +107,12 @@ class Variation:
             return plain(resolved.grids[wildcards.grid])
         if name == "detector":
             return plain(self._teachers.taught(resolved.detector_blocks[wildcards.detector]))
-        if name == "light_variants":
-            return plain(resolved.light_variants) if resolved.light_variants.variants(wildcards.split) else None
-        if name == "ranking":
-            return None if resolved.ranking.fit == "none" else plain(resolved.ranking)
+        if name in ("light_variants", "ranking"):
+            ranked = resolved.ranking.fit != "none"
+            used = ranked if name == "ranking" else resolved.light_variants.variants(wildcards.split)
+            return plain(getattr(resolved, name)) if used else None
+        if name == "holdout":
+            return resolved.crossfit.holdout_every if wildcards.split in ("train", CROSSFIT_TRAIN) else None
         if name == "grids":
             grids = dict.fromkeys(self.grid(wildcards.category, member) for member in resolved.fuse.members)
             return [plain(resolved.grids[grid]) for grid in grids]
@@ -132,8 +135,8 @@ class Variation:
     def splits_for_thresholds(self, category: str) -> tuple[Split, ...]:
         """Return the splits that only thresholds of a category see."""
         config = self.resolved(category)
-        wanted = config.light_variants.validation_variants, config.crossfit.folds
-        return tuple(split for split, number in zip(FOR_THRESHOLDS, wanted, strict=True) if number)
+        wanted = config.light_variants.validation_variants, config.crossfit.scores_training
+        return tuple(split for split, there in zip(FOR_THRESHOLDS, wanted, strict=True) if there)
 
     def detector(self, category: str, detector: str) -> Settings:
         """Return the resolved block of a detector."""

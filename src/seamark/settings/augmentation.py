@@ -1,5 +1,6 @@
 """Settings of the photometric augmentation of training tiles."""
 
+import math
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -17,6 +18,9 @@ class WideSettings(Settings):
         (-0.5, 0.5), description="range of the natural logarithm of the gamma exponent"
     )
     log_gain: tuple[float, float] = Field((-0.65, 0.5), description="range of the natural logarithm of the gain")
+    gain: tuple[float, float] | None = Field(
+        None, description="range of the gain itself, in place of log_gain; null for none (SuperADD: 0.8 to 1.2)"
+    )
     gradient: float = Field(
         0.3, ge=0.0, lt=1.0, description="largest relative change of light from the middle of a picture to its border"
     )
@@ -45,6 +49,8 @@ class WideSettings(Settings):
                 raise ValueError(
                     f"{name} [{low:g}, {high:g}]: expected -{MOST_LOG:g}..{MOST_LOG:g} and the smaller end first"
                 )
+        if self.gain is not None and not math.exp(-MOST_LOG) <= self.gain[0] <= self.gain[1] <= math.exp(MOST_LOG):
+            raise ValueError(f"gain [{self.gain[0]:g}, {self.gain[1]:g}]: expected 0.05..20 and the smaller end first")
         return self
 
 

@@ -91,7 +91,10 @@ class QuantileSettings(Settings):
     """Threshold that a share of the pixels of normal images does not exceed."""
 
     enabled: bool = Field(False, description="whether this rule contributes to the mask")
-    q: float = Field(0.999, ge=0.0, le=1.0, description="share of the pixels of normal images up to the threshold")
+    q: float = Field(0.999, ge=0.0, le=1.0, description="share of the pixels of normal images up to the quantile")
+    factor: float = Field(
+        1.0, gt=0.0, le=100.0, description="the threshold is so many times the quantile of raw scores (SuperADD: 1.421)"
+    )
 
 
 class EvtSettings(Settings):
@@ -192,6 +195,33 @@ class ExtentSettings(Settings):
         return share
 
 
+class ClosingSettings(Settings):
+    """Gaps between what exceeds a threshold closed along lines, as SuperADD does (docs/methods/superadd.md#mask)."""
+
+    enabled: bool = Field(
+        False,
+        description="whether masks are closed along lines of many directions, cut to a lower threshold, filled and "
+        "eroded",
+    )
+    directions: int = Field(16, ge=1, le=64, description="directions of the lines, spread over half a turn")
+    half_length_px: float = Field(26.0, ge=1.0, le=200.0, description="half the length of a line in pixels of the map")
+    half_length_share: float | None = Field(
+        None, gt=0.0, le=0.1, description="half its length as a share of the map's shorter side; null: half_length_px"
+    )
+    floor_share: float = Field(
+        0.8, gt=0.0, le=1.0, description="pixels that closing adds have scores above this share of the threshold"
+    )
+    erode_px: int = Field(
+        1, ge=0, le=16, description="radius of the ellipse that filled masks are eroded with, in pixels of the mask"
+    )
+
+    def half_length(self, map_shape: tuple[int, int]) -> float:
+        """Return half the length of a line in px of a map of this height and width, at most 200."""
+        if self.half_length_share is None:
+            return self.half_length_px
+        return min(max(1.0, self.half_length_share * min(map_shape)), 200.0)
+
+
 class BinarizeSettings(Settings):
     """How anomaly maps become coarse masks: the union of all enabled rules."""
 
@@ -199,7 +229,7 @@ class BinarizeSettings(Settings):
         "validation",
         description="normal images that thresholds come from, where a rule does not say otherwise: the photographs, "
         "their variants (light_variants.validation_variants), training photographs that are each scored by a model "
-        "that has not seen them (crossfit.folds), or the photographs and one of these",
+        "that has not seen them (crossfit), or the photographs and one of these",
     )
     at: Literal["native", "map"] = Field(
         "native", description="native: bring the map to image size first; map: threshold, then enlarge"
@@ -230,6 +260,7 @@ class BinarizeSettings(Settings):
         description="drop pixels that rise less above the validation mean than this share of their component's peak",
     )
     extent: ExtentSettings = Field(default_factory=ExtentSettings)
+    closing: ClosingSettings = Field(default_factory=ClosingSettings)
     min_area_px: int = Field(0, ge=0, description="drop components smaller than this many image pixels")
     evidence_alpha: float | None = Field(
         None,
@@ -255,17 +286,22 @@ class BinarizeSettings(Settings):
             )
         if self.normal in normal_with(VALIDATION_VARIANTS) and not light_variants.validation_variants:
             refusals.append(f"binarize.normal {self.normal}: needs light_variants.validation_variants of at least 1")
-        if self.normal in CROSSFITTED and not crossfit.folds:
-            refusals.append(f"binarize.normal {self.normal}: needs crossfit.folds of at least 2")
+        if self.normal in CROSSFITTED and not crossfit.scores_training:
+            refusals.append(
+                f"binarize.normal {self.normal}: needs crossfit.folds of at least 2, or crossfit.holdout_every"
+            )
         return refusals
 
-    def normal_images(self, train: int, validation: int) -> int:
-        """Return how many photographs thresholds come from, of so many for training and validation."""
-        return train * (self.normal in CROSSFITTED) + validation * (self.normal != CROSSFIT_TRAIN)
+    def normal_images(self, crossfitted: int, validation: int) -> int:
+        """Return how many photographs thresholds come from, of so many scored ones for training and for validation."""
+        return crossfitted * (self.normal in CROSSFITTED) + validation * (self.normal != CROSSFIT_TRAIN)
 
-    def images_refusal(self, train: int, validation: int) -> str | None:
-        """Return why so many photographs for training and validation are too few for a rule, None if they suffice."""
-        count = self.normal_images(train, validation)
+    def images_refusal(self, crossfitted: int, validation: int) -> str | None:
+        """Return why so many photographs that thresholds may come from are too few for a rule, None if they suffice.
+
+        Of training those count that are scored by a model which has not seen them.
+        """
+        count = self.normal_images(crossfitted, validation)
         refusals = [rule.refusal(count) for rule in (self.conformal, self.evt) if rule.enabled]
         return next(filter(None, refusals), None)
 
@@ -307,5 +343,16 @@ class BinarizeSettings(Settings):
             raise ValueError(
                 f"extent.enabled draws each defect in place of grow_share ({self.grow_share:g}) and peak_share "
                 f"({self.peak_share:g}): set grow_share to 1 and peak_share to 0, or extent.enabled to false"
+            )
+        others = {
+            "extent.enabled": self.extent.enabled,
+            "grow_share": self.grow_share < 1.0,
+            "peak_share": self.peak_share,
+        }
+        used = " and ".join(name for name, value in others.items() if value)
+        if self.closing.enabled and used:
+            raise ValueError(
+                f"closing.enabled draws masks in its own way, and {used} is set: set extent.enabled to false, "
+                "grow_share to 1 and peak_share to 0, or closing.enabled to false"
             )
         return self

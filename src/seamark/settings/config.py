@@ -123,7 +123,7 @@ class Config(Settings):
     def normal_images(self, train: int, validation: int) -> int:
         """Return how many normal images, variants among them, come of so many photographs for train and validation."""
         used = train if self.data.train_images is None else min(self.data.train_images, train)
-        counts = {"validation": validation, CROSSFIT_TRAIN: used}
+        counts = {"validation": validation, CROSSFIT_TRAIN: self.crossfit.scored(used)}
         counts[VALIDATION_VARIANTS] = validation * self.light_variants.validation_variants
         return sum(counts[split] for split in NORMAL_SPLITS[self.binarize.normal])
 

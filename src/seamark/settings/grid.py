@@ -13,10 +13,11 @@ class GridSettings(Settings):
     The defaults are Swin-Cropping as RoBiS uses it.
     """
 
-    layout: Literal["padded", "even", "whole"] = Field(
+    layout: Literal["padded", "even", "cells", "whole"] = Field(
         "padded",
-        description="padded: fixed stride, zeros beyond; even: spread evenly, never beyond the image; whole: one tile "
-        "per image, squeezed into the model's input",
+        description="padded: fixed stride, zeros beyond; even: spread evenly, never beyond the image; cells: as "
+        "SuperADD, which shrinks the whole image, by input_px to window_px, and spreads tiles over its whole cells; "
+        "whole: one tile per image, squeezed into the model's input",
     )
     window_px: int = Field(
         1024,
@@ -31,6 +32,13 @@ class GridSettings(Settings):
     input_px: int | tuple[int, int] = Field(
         518, description="size of a stored tile in pixels: one side, or [height, width]"
     )
+    cell_px: int = Field(
+        16,
+        ge=1,
+        le=256,
+        description="cells: side of a cell in pixels of the stored tile, the model's coarsest stride; what is left of "
+        "the shrunken image at its right and lower border is not seen",
+    )
 
     @property
     def input_shape(self) -> tuple[int, int]:
@@ -38,6 +46,11 @@ class GridSettings(Settings):
         if isinstance(self.input_px, int):
             return self.input_px, self.input_px
         return self.input_px
+
+    @property
+    def window_cells(self) -> int:
+        """Cells along the side of a tile of the layout cells."""
+        return self.input_shape[0] // self.cell_px
 
     @model_validator(mode="after")
     def _tiles_advance(self) -> "GridSettings":
@@ -47,4 +60,10 @@ class GridSettings(Settings):
             raise ValueError(
                 f"window_px {self.window_px} with overlap {self.overlap} gives a stride of 0 px; use a smaller overlap"
             )
+        if self.layout == "cells" and (len({*self.input_shape}) > 1 or self.input_shape[0] % self.cell_px):
+            raise ValueError(
+                f"input_px {self.input_px}: the layout cells needs a square of whole cells of cell_px {self.cell_px}"
+            )
+        if self.layout == "cells" and int(self.window_cells * (1.0 - self.overlap)) < 1:
+            raise ValueError(f"overlap {self.overlap}: tiles of {self.window_cells} cells would not advance; use less")
         return self

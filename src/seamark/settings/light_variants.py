@@ -15,10 +15,21 @@ class LightVariantsSettings(Settings):
     train_variants: int = Field(
         0, ge=0, le=16, description="variants of each training photograph that detectors learn from, besides itself"
     )
+    train_photographs: bool = Field(
+        True,
+        description="whether detectors learn from training photographs as they are; parity: false, from their variants "
+        "alone, where there are any",
+    )
     validation_variants: int = Field(
         0, ge=0, le=16, description="variants of each validation photograph that thresholds may come from"
     )
     wide: WideSettings = Field(default_factory=WideSettings, description="how variants differ from the photograph")
+
+    def versions(self, split: str) -> range:
+        """Return the numbers of the variants that a split consists of; 0 is the photograph itself."""
+        replaced = split == "train" and not self.train_photographs and self.train_variants > 0
+        without = split == VALIDATION_VARIANTS or replaced
+        return range(int(without), self.variants(split) + 1)
 
     def variants(self, split: str) -> int:
         """Return how many variants of its photographs a split has."""

@@ -29,24 +29,38 @@ class RobisMergeSettings(Settings):
     )
 
 
+class CutMergeSettings(Settings):
+    """The quirk of SuperADD's merge, with its remedy (docs/methods/superadd.md#map)."""
+
+    cells: Literal["stretched", "exact"] = Field(
+        "stretched",
+        description="parity: stretched spreads the whole cells over all of the image, which shifts the map by up to a "
+        "cell at its far border; exact leaves them where they lie",
+    )
+
+
 class MergeSettings(Settings):
     """How tile maps become one anomaly map per image."""
 
-    method: Literal["exact", "robis"] = Field(
-        "exact", description="exact: tiles where they lie, smoothed after merging; robis: as RoBiS's code does it"
+    method: Literal["exact", "robis", "cut"] = Field(
+        "exact",
+        description="exact: tiles where they lie, smoothed after merging; robis: as RoBiS's code does it; cut: as "
+        "SuperADD, each tile cut in the middle of its overlaps, for the layout cells",
     )
     scale: float = Field(
         1.0, gt=0.0, le=1.0, description="size of the map relative to the image: 1 native, 0.25 quarter"
     )
     blend: Literal["mean", "hann"] = Field(
         "hann",
-        description="mean: plain average of overlapping tiles; hann: seam-free window (robis: always the mean)",
+        description="mean: plain average of overlapping tiles; hann: seam-free window (not used by robis, which "
+        "takes the mean, and cut)",
     )
     smooth_sigma_px: float | None = Field(
         8.0,
         ge=0.0,
         le=200.0,
-        description="Gaussian smoothing in image pixels, 0 for none (not used by robis); null: smooth_sigma_cells",
+        description="Gaussian smoothing in image pixels, 0 for none (not used by robis and cut); null: "
+        "smooth_sigma_cells",
     )
     smooth_sigma_cells: float = Field(
         0.7,
@@ -63,6 +77,7 @@ class MergeSettings(Settings):
         "scored anew for it",
     )
     robis: RobisMergeSettings = Field(default_factory=RobisMergeSettings)
+    cut: CutMergeSettings = Field(default_factory=CutMergeSettings)
 
     @property
     def stretched(self) -> bool:
@@ -76,7 +91,12 @@ class MergeSettings(Settings):
 
     def refusal(self, grid: GridSettings) -> str | None:
         """Say why these settings cannot merge the tiles of a grid, None if they can."""
-        if self.method == "exact":
+        if (self.method == "cut") != (grid.layout == "cells"):
+            return (
+                f"merge.method cut and the layout cells need each other, found {self.method} and {grid.layout}; choose "
+                "both, or for example merge.method exact and the layout even"
+            )
+        if self.method != "robis":
             return None
         tile_px = grid.window_px * self.scale
         if grid.layout != "padded":

@@ -15,7 +15,7 @@ class Promise(NamedTuple):
     pixels: float | None = None
     """Largest share of the pixels of the normal images it saw that lie above its threshold, 0..1."""
     estimated: bool = False
-    """Whether models of folds scored some of the normal images, so that a share of images is no guarantee."""
+    """Whether models of folds may have scored normal images, so that a share of images is no guarantee."""
 
     def __str__(self) -> str:
         """Return the promise of the rule alone."""
@@ -76,7 +76,7 @@ def _flagged(rate: float, promises: Iterable[Promise]) -> str:
     if any(promise.rule == "evt" for promise in found):
         text += ", if their peaks follow a Gumbel distribution"
     if any(promise.estimated for promise in found):
-        text += "; an estimate, because models of folds scored normal images"
+        text += "; an estimate, where models of folds scored normal images"
     return text
 
 

@@ -38,14 +38,14 @@ def expose_and_add_noise(tile: UInt8Array, settings: AugmentationSettings, rando
 def wide_variant(picture: UInt8Array, settings: WideSettings, random: np.random.Generator) -> UInt8Array:
     """Show a tile or photograph, uint8 (H, W, C), as another lamp and camera would; rounded.
 
-    The families, each drawn uniformly from its range: gamma and gain (of their logarithms), a linear gradient of the
-    light in any direction, a vignette that falls with the squared distance from the middle, gains of the colours, and
-    Gaussian noise. As of a sensor, noise is amplified with the picture: its standard deviation, drawn in grey values at
-    a gain of 1, is multiplied by the gain. A family whose range is 0 draws nothing. Zeros (padding) stay zeros but for
-    noise.
+    The families, each drawn uniformly from its range: gamma and gain (of their logarithms, or the gain itself), a
+    linear gradient of the light in any direction, a vignette that falls with the squared distance from the middle,
+    gains of the colours, and Gaussian noise. As of a sensor, noise is amplified with the picture: its standard
+    deviation, drawn in grey values at a gain of 1, is multiplied by the gain. A family whose range is 0 draws nothing.
+    Zeros (padding) stay zeros but for noise.
     """
     gamma = float(np.exp(random.uniform(*settings.log_gamma)))
-    gain = float(np.exp(random.uniform(*settings.log_gain)))
+    gain = float(random.uniform(*settings.gain) if settings.gain else np.exp(random.uniform(*settings.log_gain)))
     curve = (255.0 * gain * (np.arange(256) / 255.0) ** gamma).astype(np.float32)
     light = _light(picture.shape, settings, random)
     if settings.log_white_balance and picture.shape[2] > 1:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from seamark.files.images import UInt8Array
 from seamark.files.parallel import MapItems
 from seamark.manifests.tiles import TiledImage, TilesManifest
 from seamark.settings.base import Split
+from seamark.settings.grid import GridSettings
+from seamark.tiles.cells import cell_starts, shrunken_side
 from seamark.tiles.geometry import Box
 from seamark.tiles.light_variants import variant_id
 from seamark.tiles.plan import PlannedImage, TilePlan
@@ -40,6 +43,25 @@ def cut_tiles(image: UInt8Array, boxes: Sequence[Box], input_shape: tuple[int, i
         resized = picture.crop(box).resize((width, height), Image.Resampling.BILINEAR)
         tile[...] = np.asarray(resized).reshape(tile.shape)
     return tiles
+
+
+def cut_cells(image: UInt8Array, grid: GridSettings) -> UInt8Array:
+    """Shrink an image, uint8 (H, W, C), as a whole and cut tiles of the layout cells, uint8 (n, h, w, C), rows outer.
+
+    Pillow's antialiased bicubic filter, rounded to 8 bits; docs/methods/superadd.md#preprocessing says what differs.
+    """
+    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    size = shrunken_side(picture.width, grid), shrunken_side(picture.height, grid)
+    small = np.asarray(picture.resize(size, Image.Resampling.BICUBIC)).reshape(size[1], size[0], image.shape[2])
+    side = grid.input_shape[0]
+    corners = product(*([start * grid.cell_px for start in cell_starts(length, grid)] for length in image.shape[:2]))
+    return np.stack([small[y : y + side, x : x + side] for y, x in corners])
+
+
+def _cut(photograph: UInt8Array, image: PlannedImage, grid: GridSettings) -> UInt8Array:
+    if grid.layout == "cells":
+        return cut_cells(photograph, grid)
+    return cut_tiles(photograph, image.boxes, grid.input_shape)
 
 
 def _start_array(path: Path, shape: tuple[int, ...]) -> int:
@@ -92,7 +114,7 @@ def write_tiles(
                 stream.seek(values_start + image.first_tile * tile_size)
                 for version in image.versions:
                     variant = light_variants(photograph, image.id, version)
-                    stream.write(cut_tiles(variant, image.boxes, plan.grid.input_shape).data)
+                    stream.write(_cut(variant, image, plan.grid).data)
 
         map_images(cut, plan.images, "images cut")
 

@@ -1,6 +1,6 @@
-"""Where tiles lie in an image: Swin-Cropping, the even layout and the whole image.
+"""Where tiles lie in an image: Swin-Cropping, the even layout, whole cells and the whole image.
 
-Source: docs/methods/robis.md#swin-cropping.
+Source: docs/methods/robis.md#swin-cropping; whole cells: docs/methods/superadd.md#tiles.
 """
 
 from itertools import product
@@ -8,6 +8,7 @@ from typing import Literal
 
 from seamark.errors import ConfigError, DataError
 from seamark.settings.grid import GridSettings
+from seamark.tiles.cells import cell_starts, own_spans, shrunken_side
 
 Box = tuple[int, int, int, int]
 """x0, y0, x1, y1 in image px, half-open."""
@@ -72,9 +73,44 @@ def _spans(width: int, height: int, grid: GridSettings) -> tuple[list[tuple[int,
     """Return starts and ends of the columns and of the rows of tiles."""
     if grid.layout == "whole":
         return [(0, width)], [(0, height)]
+    if grid.layout == "cells":
+        return _cell_spans(width, grid), _cell_spans(height, grid)
     window = _window(width, height, grid)
     columns, rows = (tile_starts(length, window, grid.overlap, grid.layout) for length in (width, height))
     return [(start, start + window) for start in columns], [(start, start + window) for start in rows]
+
+
+def _cell_spans(length: int, grid: GridSettings) -> list[tuple[int, int]]:
+    """Return the spans of tiles of whole cells in px of the image, to the nearest of them."""
+    px = grid.cell_px * length / shrunken_side(length, grid)
+    return [(round(px * start), round(px * (start + grid.window_cells))) for start in cell_starts(length, grid)]
+
+
+def own_parts(width: int, height: int, grid: GridSettings) -> list[Box]:
+    """Return which part of each tile is no other's: cut in the middle of overlaps, and at the border of the image.
+
+    Parts are half-open boxes in px of the model's input, in the order of :func:`tile_boxes`; of the layout cells they
+    consist of whole cells.
+    """
+    if grid.layout == "cells":
+        columns, rows = (own_spans(cell_starts(length, grid), grid.window_cells) for length in (width, height))
+        across = down = float(grid.cell_px)
+    else:
+        spans = _spans(width, height, grid)
+        columns, rows = (_own_px(own, length) for own, length in zip(spans, (width, height), strict=True))
+        across, down = (
+            side / (own[0][1] - own[0][0]) for own, side in zip(spans, reversed(grid.input_shape), strict=True)
+        )
+    return [
+        (round(x0 * across), round(y0 * down), round(x1 * across), round(y1 * down))
+        for (y0, y1), (x0, x1) in product(rows, columns)
+    ]
+
+
+def _own_px(spans: list[tuple[int, int]], length: int) -> list[tuple[int, int]]:
+    starts = [start for start, _ in spans]
+    own = own_spans(starts, spans[0][1] - spans[0][0])
+    return [(low, min(high, length - start)) for (low, high), start in zip(own, starts, strict=True)]
 
 
 def tile_count(width: int, height: int, grid: GridSettings) -> int:
@@ -88,7 +124,8 @@ def tile_boxes(width: int, height: int, grid: GridSettings) -> list[Box]:
 
     Together they cover the image. Of the layout padded they may reach beyond it, and what lies there is padding. Those
     of the layout even are no larger than the image's shorter side, so a small photograph fills the model's input too.
-    Raises ConfigError if the tiles would not advance and DataError if the image has no pixel.
+    Those of the layout cells may end before the image does. Raises ConfigError if the tiles would not advance and
+    DataError if the image has no pixel, or of the layout cells fewer than a tile.
     """
     columns, rows = _spans(width, height, grid)
     return [(x0, y0, x1, y1) for (y0, y1), (x0, x1) in product(rows, columns)]
@@ -104,7 +141,7 @@ def working_bytes(width: int, height: int, grid: GridSettings) -> int:
 
     Bytes are those of three channels, which Pillow keeps in 4 bytes per px.
     """
-    window = width * height if grid.layout == "whole" else _window(width, height, grid) ** 2
+    window = width * height if grid.layout in ("whole", "cells") else _window(width, height, grid) ** 2
     return 7 * width * height + 4 * window
 
 

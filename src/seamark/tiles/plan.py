@@ -8,6 +8,7 @@ from pathlib import Path
 
 from seamark.errors import ConfigError, DataError
 from seamark.manifests.index import ImageRecord, IndexManifest
+from seamark.settings.crossfit import CROSSFIT_TRAIN
 from seamark.settings.grid import GridSettings
 from seamark.tiles.geometry import Box, tile_boxes, tile_bytes, tile_count, working_bytes
 
@@ -55,6 +56,20 @@ def images_of(index: IndexManifest, root: Path) -> tuple[ImageRecord, ...]:
         f"{root / index.category}: no image of split {split} in the index; expected at least one image below "
         f"{root / index.category / split}; {remedy}, then rerun index"
     )
+
+
+def seen_of(images: tuple[ImageRecord, ...], split: str, holdout_every: int | None) -> tuple[ImageRecord, ...]:
+    """Return the training photographs that ``train`` or ``train_crossfit`` has, of the images of a split in order.
+
+    Every ``holdout_every``-th one, from the first, is of the latter, all others of the former; None leaves each all.
+
+    >>> "".join(seen_of(tuple("abcde"), "train_crossfit", 2)), "".join(seen_of(tuple("abcde"), "train", 2))
+    ('ace', 'bd')
+    """
+    if holdout_every is None:
+        return images
+    held_out = split == CROSSFIT_TRAIN
+    return tuple(image for place, image in enumerate(images) if (place % holdout_every == 0) == held_out)
 
 
 def _check_disk(records: Sequence[ImageRecord], grid: GridSettings, folder: Path, versions: int) -> None:

@@ -1,0 +1,1 @@
+"""SuperADD: a bank per layer, thinned by local density."""
