@@ -52,13 +52,3 @@ def test_evidence_wants_thresholds_that_see_normal_images_alone(rules, message):
     with pytest.raises(ValidationError, match=message):
         BinarizeSettings.model_validate(rules | {"evidence_alpha": 0.1})
     BinarizeSettings.model_validate(rules)
-
-
-@pytest.mark.parametrize(("count", "refused"), [(9, False), (8, True)])
-def test_evidence_wants_so_many_normal_images(count, refused):
-    refusal = BinarizeSettings(evidence_alpha=0.1).evidence_refusal(count)
-    assert (refusal is not None) == refused
-    if refusal:
-        assert refusal.startswith("binarize.evidence_alpha 0.1 needs at least 9 normal images, there are 8; ")
-        assert BinarizeSettings(evidence_alpha=0.1112).evidence_refusal(count) is None
-    assert BinarizeSettings().evidence_refusal(0) is None

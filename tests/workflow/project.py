@@ -50,6 +50,7 @@ CONFIG = {
         "mean_std": {"enabled": True, "k": 3.0},
         "peaks": {"enabled": False},
         "extent": {"enabled": False},
+        "evidence_alpha": None,
     },
     "fuse": {"members": ["inp_former"], "level_borders": False},
 }

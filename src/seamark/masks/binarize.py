@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seamark.errors import DataError, ManifestError
+from seamark.errors import ManifestError
 from seamark.files.images import BoolArray, Float32Array
 from seamark.manifests.calibration import SplitStatistics
 from seamark.manifests.maps import MapRecord, MapsManifest
@@ -46,6 +46,7 @@ from seamark.masks.thresholds import (
     growing_threshold,
     lowest_threshold,
     median_quantile,
+    robust_fence,
 )
 from seamark.masks.warnings import mask_warnings
 from seamark.settings.binarize import NORMAL_SPLITS, BinarizeSettings, conformal_rank
@@ -308,14 +309,19 @@ class Binarizer:
     def normal_maps(self, manifests: Mapping[Path, MapsManifest]) -> list[NormalMap]:
         """Return the maps of the normal images that thresholds come from, among the manifests of several splits.
 
-        Raises ManifestError if their calibrations are of other maps.
+        Those that the rule ``peaks`` leaves out as odd are left out here, too. Raises ManifestError if their
+        calibrations are of other maps.
         """
-        return [
+        found = [
             NormalMap(path, maps, record, image.maximum)
             for path, maps in manifests.items()
             if maps.split in NORMAL_SPLITS[self._settings.normal]
             for record, image in zip(maps.maps, self._calibrations.statistics(maps, maps.split).images, strict=True)
         ]
+        if not (found and self._settings.peaks.enabled):
+            return found
+        fence = robust_fence([normal.peak for normal in found], self._settings.peaks.k)
+        return [normal for normal in found if normal.peak <= fence]
 
     def evidence(self, normal: NormalMap) -> float:
         """Return the largest evidence of a component of a normal image; its map is read only if a threshold lies below.
@@ -333,14 +339,12 @@ class Binarizer:
     def weigh(self, evidences: Sequence[float]) -> None:
         """Let masks lose every component that has no more evidence than normal images, the largest one of each given.
 
-        The promise is that of :func:`seamark.masks.thresholds.conformal_threshold`. Raises DataError if there are too
-        few normal images for it.
+        The promise is that of :func:`seamark.masks.thresholds.conformal_threshold`; of fewer normal images than it
+        needs none may have more.
         """
-        if self._settings.evidence_alpha is None:
-            return
-        if refusal := self._settings.evidence_refusal(len(evidences)):
-            raise DataError(refusal)
-        self.least_evidence = sorted(evidences)[conformal_rank(self._settings.evidence_alpha, len(evidences)) - 1]
+        if self._settings.evidence_alpha is not None and evidences:
+            rank = min(conformal_rank(self._settings.evidence_alpha, len(evidences)), len(evidences))
+            self.least_evidence = sorted(evidences)[rank - 1]
 
     def warnings(self, masks: Sequence[MaskRecord]) -> tuple[MaskWarning, ...]:
         """Return what a person should know of the masks of the split, all that :meth:`write` returned."""

@@ -36,9 +36,7 @@ def require_photographs(category: str, train: int, validation: int, variations: 
         configs = [config, *(variation.resolved(category, split) for split in config.data.splits)]
         refusals = [config.crossfit.refusal(used), too_few_tiles(config, used)]
         refusals += [one.binarize.images_refusal(config.crossfit.scored(used), validation) for one in configs]
-        for one in configs:
-            count = one.normal_images(train, validation)
-            refusals += [one.binarize.evidence_refusal(count), one.verdict.refusal(count)]
+        refusals += [one.verdict.refusal(one.normal_images(train, validation)) for one in configs]
         for refusal in filter(None, refusals):
             raise ConfigError(f"category {category}: {refusal}")
 

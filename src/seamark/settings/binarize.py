@@ -267,7 +267,7 @@ class BinarizeSettings(Settings):
         gt=0.0,
         lt=1.0,
         description="drop components with no more evidence, area times mean excess over the lowest threshold, than "
-        "those of normal images have, but for this share of these; null for none",
+        "those of normal images have, but for this share of these, and for those that peaks leaves out; null for none",
     )
 
     def refusals(
@@ -304,16 +304,6 @@ class BinarizeSettings(Settings):
         count = self.normal_images(crossfitted, validation)
         refusals = [rule.refusal(count) for rule in (self.conformal, self.evt) if rule.enabled]
         return next(filter(None, refusals), None)
-
-    def evidence_refusal(self, count: int) -> str | None:
-        """Return why so many normal images, variants among them, are too few to weigh components, None if not."""
-        if self.evidence_alpha is None or count >= images_needed(self.evidence_alpha):
-            return None
-        return (
-            f"binarize.evidence_alpha {self.evidence_alpha:g} needs at least {images_needed(self.evidence_alpha)} "
-            f"normal images, there are {count}; add some to validation, choose evidence_alpha >= "
-            f"{math.ceil(1e4 / (count + 1)) / 1e4:g}, or null for none"
-        )
 
     @property
     def enabled_rules(self) -> tuple[str, ...]:
