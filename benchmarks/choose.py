@@ -1,14 +1,15 @@
 """The table that a setting is chosen by: every row scored on the category that had no part in choosing it.
 
 Reads the evaluations of a run and of its ablation, all rows with one setting for all categories, and prints of each row
-SegF1 of every category on both private splits and their mean. Then every category in turn is left out: the row whose
-coarse masks have the highest mean over the others, both splits alike, is scored on the one left out. Run:
+SegF1 of every category on both private splits and their mean, and ClassF1 of the refined masks. Then every category in
+turn is left out: the row whose coarse masks have the highest mean over the others, both splits alike, is scored on the
+one left out; for ClassF1 the row of the gate that has the highest one there. Run:
 ``python benchmarks/choose.py out/choose`` after ``snakemake --cores all --configfile presets/own_photographs.yaml
 presets/choose.yaml data.yaml -- ablate``; the protocol is that of docs/results.md.
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +28,11 @@ def row_folders(run: Path) -> Mapping[str, Path]:
     return {run.name: run} | {folder.name.partition("+")[2]: folder for folder in variations}
 
 
-def seg_f1(folder: Path, category: str, stage: str) -> list[float]:
-    """Return SegF1 of the ``coarse`` or ``refined`` masks of a category on both private splits, 0..1."""
+def f1(folder: Path, category: str, stage: str, score: str) -> list[float]:
+    """Return ``seg_f1`` or ``class_f1`` of the ``coarse`` or ``refined`` masks of a category on both splits, 0..1."""
     manifest = read_manifest(folder / "90_eval" / f"{category}.json", EvaluationManifest)
     subsets: dict[str, SubsetScores] = {subset.split: subset for subset in manifest.subsets if subset.light == "all"}
-    return [getattr(subsets[split], stage).seg_f1 or 0.0 for split in SPLITS]
+    return [getattr(getattr(subsets[split], stage), score) or 0.0 for split in SPLITS]
 
 
 def chosen_without(table: Scores) -> list[int]:
@@ -51,24 +52,33 @@ def line(name: str, scores: Scores) -> str:
     return f"{name:28s} " + " ".join(f"{cell:>12s}" for cell in cells)
 
 
+def tell(title: str, names: Sequence[str], categories: Sequence[str], table: Scores, chosen: Sequence[int]) -> None:
+    """Print a table, and under it what each category gets from the row that was chosen without it."""
+    print(f"{title + ', private/mixed':28s} " + " ".join(f"{category:>12s}" for category in [*categories, "mean"]))
+    for name, scores in zip(names, table, strict=True):
+        print(line(name, scores))
+    print(line("chosen without the category", table[list(chosen), range(len(categories))]))
+    print("rows chosen: " + ", ".join(f"{c}: {names[r]}" for c, r in zip(categories, chosen, strict=True)))
+
+
 def main() -> None:
-    """Print the table of coarse and of refined masks."""
+    """Print the tables of coarse and refined masks, and that of verdicts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of the run, out/<run>")
     folders = row_folders(parser.parse_args().run)
     own = next(iter(folders.values()))
     categories = sorted(path.name.partition(".")[0] for path in (own / "90_eval").glob("*.curves.csv"))
-    tables = {
-        stage: np.array([[seg_f1(folder, category, stage) for category in categories] for folder in folders.values()])
-        for stage in ("coarse", "refined")
-    }
-    chosen = chosen_without(tables["coarse"])
-    for stage, table in tables.items():
-        print(f"{stage + ', private/mixed':28s} " + " ".join(f"{category:>12s}" for category in [*categories, "mean"]))
-        for name, scores in zip(folders, table, strict=True):
-            print(line(name, scores))
-        print(line("chosen without the category", table[chosen, range(len(categories))]))
-    print("rows chosen: " + ", ".join(f"{c}: {list(folders)[r]}" for c, r in zip(categories, chosen, strict=True)))
+
+    def scores(rows: Sequence[str], stage: str, score: str) -> Scores:
+        return np.array([[f1(folders[row], category, stage, score) for category in categories] for row in rows])
+
+    rows = list(folders)
+    coarse = scores(rows, "coarse", "seg_f1")
+    tell("SegF1 coarse", rows, categories, coarse, chosen_without(coarse))
+    tell("SegF1 refined", rows, categories, scores(rows, "refined", "seg_f1"), chosen_without(coarse))
+    gates = [rows[0], *(row for row in rows if "gate" in row)]
+    class_f1 = scores(gates, "refined", "class_f1")
+    tell("ClassF1 refined", gates, categories, class_f1, chosen_without(class_f1))
 
 
 if __name__ == "__main__":
