@@ -107,7 +107,7 @@ def test_the_same_draws_give_the_same_bank_in_any_number_of_passes(count, size):
 
 
 def test_thinning_spares_the_rare():
-    """Of vectors that lie close together fewer stay than of those alone; it ends where all are one or none is finite."""
+    """Of vectors that lie close together fewer stay than of those alone; it ends if all are one or none is finite."""
     vectors = np.concatenate([clusters(2000)[:1800] * 0.01, 50.0 + clusters(200, 1)])
     stays = thin(torch.from_numpy(vectors), np.random.default_rng(0).random(2000), 200, 100)
     assert stays.sum() <= 200
