@@ -107,12 +107,13 @@ def test_the_same_draws_give_the_same_bank_in_any_number_of_passes(count, size):
 
 
 def test_thinning_spares_the_rare():
-    """Of vectors that lie close together fewer stay than of those alone, and thinning ends where all are one."""
+    """Of vectors that lie close together fewer stay than of those alone; it ends if all are one or none is finite."""
     vectors = np.concatenate([clusters(2000)[:1800] * 0.01, 50.0 + clusters(200, 1)])
     stays = thin(torch.from_numpy(vectors), np.random.default_rng(0).random(2000), 200, 100)
     assert stays.sum() <= 200
     assert stays[1800:].mean() > 2 * stays[:1800].mean()
-    assert thin(torch.zeros(50, 4), np.random.default_rng(0).random(50), 7, 10).sum() == 7
+    for one in (torch.zeros(50, 4), torch.full((50, 4), torch.inf), torch.full((50, 4), torch.nan)):
+        assert thin(one, np.random.default_rng(0).random(50), 7, 10).sum() == 7
 
 
 @pytest.mark.parametrize(("half", "atol"), [(False, 1e-6), (True, 1e-4)])

@@ -20,6 +20,7 @@ from seamark.manifests.plots import PlotsManifest
 from seamark.manifests.preview import PreviewManifest
 from seamark.manifests.ranking import QuantileFit
 from seamark.manifests.submission import ChallengeVerdict, RuleBreach
+from seamark.manifests.verdict import RateRecord, VerdictManifest
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +228,17 @@ def test_a_warning_of_masks_stands_by_the_thresholds_with_the_photograph(tmp_pat
     (shown,) = re.findall(r'<img src="([^"]+)"', thresholds)
     assert unquote(shown) == "../80_preview/grey/validation/001_regular.jpg"
     assert ">60_coarse/grey/test_private.json</a>" in thresholds
+
+
+def test_splits_that_are_judged_at_other_rates_are_told_apart(tmp_path):
+    run = SmallRun(tmp_path, categories=("grey",), images=1)
+    run.lists["preview"] = [run.preview("grey", split) for split in SPLITS]
+    path = run.path("75_verdicts", "grey", "test_private.verdicts")
+    wider = RateRecord(asked=0.3, used=0.3, above=2.3)
+    write_manifest(path, read_manifest(path, VerdictManifest).model_copy(update={"bad": wider, "look": wider}))
+    text, _ = run.report()
+    told = re.findall(r"(?:([\w, ]+): )?Bad: p at most ([\d.]+)", text)
+    assert told == [("test_public", "0.05"), ("test_private", "0.3")]
 
 
 def test_every_section_names_its_files(finished):

@@ -41,7 +41,7 @@ def warned(photographs, rules, highest, foreground_px=0, split="test_public"):
             "threshold of peaks 3.4",
             "look at it, and if it is a normal one, lower binarize.peaks.q",
         ),
-        ({"quantile": 3.0, "extent": 1.0}, 3.1, "threshold of quantile 3, and", "lower binarize.erode_px or"),
+        ({"quantile": 3.0, "extent": 1.0}, 3.1, "threshold of quantile 3, and", "or raise binarize.evidence_alpha"),
     ],
 )
 def test_a_test_split_without_a_mask_is_told_with_rule_value_and_photograph(rules, highest, told, remedy):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from seamark.comparison.runs import ScoredRun, evaluated_splits
 from seamark.files.atomic import atomic_folder
+from seamark.files.tables import as_text
 from seamark.manifests.evaluation import ImageScores
 from seamark.settings.base import Split
 
@@ -128,4 +129,5 @@ def _write_pairs(target: Path, images: Sequence[ComparedImage], number: int) -> 
                 (first.scores.peak, other.scores.peak),
             ]
             cells = ["" if value is None else repr(value) for pair in pairs for value in pair]
-            writer.writerow([image.category, image.split, image.name, image.light, int(image.bad), *cells])
+            names = map(as_text, (image.category, image.split, image.name, image.light))
+            writer.writerow([*names, int(image.bad), *cells])

@@ -9,6 +9,7 @@ import yaml
 from seamark.comparison.differences import ComparedScore, ComparedSubset
 from seamark.evaluation.summary import IMAGES, INTERVALS, MEAN
 from seamark.files.atomic import atomic_write
+from seamark.files.tables import as_text
 
 ENDS = ("", "_low", "_high", "_difference", "_difference_low", "_difference_high")
 """Columns of each score in the CSV."""
@@ -50,7 +51,8 @@ def write_csv(target: Path, subsets: Sequence[ComparedSubset], changes: Sequence
         for subset in subsets:
             over = " ".join(subset.categories) if subset.category == MEAN else ""
             for row in subset.rows:
-                facts = [subset.category, subset.split, subset.light, over, *(getattr(subset, name) for name in IMAGES)]
+                names = map(as_text, (subset.category, subset.split, subset.light, over))
+                facts = [*names, *(getattr(subset, name) for name in IMAGES)]
                 cells = [cell for name in INTERVALS for cell in _csv_cells(row.scores.get(name))]
                 paths = " ".join(path.as_posix() for path in row.paths)
                 writer.writerow([row.run, changed[row.number], *facts, *cells, paths])

@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from seamark.files.atomic import atomic_write
+from seamark.files.tables import as_text
 from seamark.manifests.evaluation import EvaluationManifest, RateScores, SubsetScores
 from seamark.settings.base import Split
 
@@ -151,4 +152,6 @@ def _cells(row: SummaryRow, columns: Sequence[str]) -> list[object]:
 
 
 def _cell(value: object) -> object:
+    if isinstance(value, str):
+        return as_text(value)
     return f"{value:.6f}" if isinstance(value, float) else value

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from seamark.files.atomic import atomic_write
+from seamark.files.tables import as_text
 from seamark.manifests.verdict import VerdictManifest
 
 COLUMNS = (
@@ -51,7 +52,8 @@ def _rows(manifest: VerdictManifest) -> Iterator[tuple[object, ...]]:
     for image in manifest.images:
         basis, box = manifest.basis_of(image), image.largest
         yield (
-            *(manifest.category, manifest.split, image.id, image.answer, image.p, image.percentile, image.score),
+            *(as_text(manifest.category), manifest.split, as_text(image.id)),
+            *(image.answer, image.p, image.percentile, image.score),
             *(basis.bad.above, basis.look.above, image.defects, image.area_px),
             *((None,) * 4 if box is None else (box.x, box.y, box.width, box.height)),
             *(image.mask, basis.normal_images, basis.normal_photographs, basis.smallest_p),

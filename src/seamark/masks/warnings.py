@@ -43,7 +43,10 @@ def mask_warnings(
         reached = max(record.maximum for record in maps.maps)
         remedy = f"look at it: {ROBUST}"
         if any(_exceeds(record, mask) for record, mask in zip(maps.maps, masks, strict=True)):
-            remedy = "all that lies above was dropped: lower binarize.erode_px or binarize.min_area_px"
+            remedy = (
+                "all that lies above was dropped: lower binarize.erode_px, binarize.min_area_px or "
+                "binarize.closing.erode_px, or raise binarize.evidence_alpha, whichever is set"
+            )
         elif any(record.rule == "peaks" for record in records):
             remedy = "look at it, and if it is a normal one, lower binarize.peaks.q"
         yield MaskWarning(

@@ -73,6 +73,15 @@ class CategoryFiles:
         }
 
     @cached_property
+    def verdict_bases(self) -> list[tuple[list[str], VerdictManifest]]:
+        """What the test splits were judged by, which overrides may set apart: splits, and the manifest of the first."""
+        found: dict[object, tuple[list[str], VerdictManifest]] = {}
+        for split, (_, manifest) in self.test_verdicts.items():
+            basis = (manifest.normal, manifest.normal_scores, manifest.bad, manifest.look)
+            found.setdefault(basis, ([], manifest))[0].append(split)
+        return list(found.values())
+
+    @cached_property
     def images(self) -> int:
         """Number of images in the gallery."""
         return sum(len(manifest.strips) for _, manifest in self.previews.values())

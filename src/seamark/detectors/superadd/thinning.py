@@ -68,7 +68,7 @@ def thin(vectors: Tensor, chances: Float64Array, most: int, neighbours: int) -> 
     -------
     ndarray of bool, shape (n,)
         Where the distance has outgrown all neighbours and too many stay, those with the lowest numbers; the released
-        code does not end there.
+        code does not end there, nor where features are not finite.
     """
     distances = neighbour_distances(vectors, min(neighbours, len(vectors)))
     threshold, farthest = float(distances.mean(dtype=torch.float64)) / 10.0, float(distances.max())
@@ -76,7 +76,7 @@ def thin(vectors: Tensor, chances: Float64Array, most: int, neighbours: int) -> 
         stays = np.asarray(chances < 1.0 / (1.0 + (distances < threshold).sum(dim=1).cpu().numpy()), np.bool_)
         if stays.sum() <= most:
             return stays
-        if threshold == 0.0 or threshold > farthest:
+        if threshold == 0.0 or not threshold <= farthest < math.inf:
             return np.asarray(stays & (chances <= np.sort(chances[stays])[most - 1]), np.bool_)
         threshold *= 1.1
 
