@@ -158,7 +158,7 @@ def test_rates_are_in_order():
         (19, "", 0),
         (18, "verdict.alpha 0.05", 19),
         (9, "verdict.alpha 0.05", 19),
-        (8, "verdict.alpha 0.05 and verdict.benchmark_alpha 0.1", 19),
+        (6, "verdict.alpha 0.05 and verdict.benchmark_alpha 0.125", 19),
     ],
 )
 def test_too_few_normal_images_are_told_with_the_number_needed(count, short, needed):
@@ -171,7 +171,7 @@ def test_too_few_normal_images_are_told_with_the_number_needed(count, short, nee
     assert nearest.note(count).endswith(f"needs at least {needed}")
     assert refuse.refusal(count).startswith(f"{short}: needs at least {needed} normal images, there are {count}; ")
     remedy = float(refuse.refusal(count).partition("rates of at least ")[2].partition(",")[0])
-    assert VerdictSettings(alpha=remedy, benchmark_alpha=max(remedy, 0.1), too_few="refuse").refusal(count) is None
+    assert VerdictSettings(alpha=remedy, benchmark_alpha=max(remedy, 0.125), too_few="refuse").refusal(count) is None
 
 
 @pytest.mark.parametrize(
