@@ -196,7 +196,8 @@ class TestDetector:
 )
 def test_detectors_keep_the_contract_on_models_of_timm(name, backbone, layers, tmp_path, monkeypatch):
     monkeypatch.setitem(BLOCKS, name, BLOCKS[name] | {"backbone": backbone, "layers": layers})
-    trained, contract = {name: run(name, tmp_path / name)}, TestDetector()
+    once, contract = run(name, tmp_path / name), TestDetector()
+    trained = {name: once}.__getitem__
     contract.test_maps_have_the_declared_size_and_are_finite(name, trained)
     contract.test_scores_do_not_depend_on_the_batch(name, trained)
     contract.test_backbone_is_frozen_and_not_saved(name, trained)

@@ -23,7 +23,11 @@ def test_plan_tells_of_every_job_and_again_when_asked_again(project):
     assert {stage["done"] for stage in plan["stages"]} == {0}
     assert plan["rough_s"] > 0
     assert "it fits" in told
-    assert plan["notes"] == ["thresholds: mean_std: nothing"]
+    thresholds, verdicts = plan["notes"]
+    assert thresholds == "thresholds: mean_std: nothing"
+    assert verdicts.endswith(
+        "2 normal images tell no smaller share than 0.333, which is taken instead; needs at least 19"
+    )
     assert plan["notes"][0] in told.splitlines()
     assert told.count("\ntrain ") == 1
     assert "Measuring" in "".join(project.snakemake("plan", options=("-n",)).stdout)

@@ -4,7 +4,7 @@ import re
 
 from tests.workflow.project import CATEGORIES
 
-LATE = ("archive", "check", "report", "scores")
+LATE = ("archive", "check", "report", "scores", "verdicts")
 
 
 def said(text):
@@ -29,8 +29,8 @@ def test_what_is_older_than_its_inputs_is_marked_until_it_is_made_again(project)
     table, marks = said(project.snakemake("masks").stderr)
     assert table == {"cloth"}
     assert {name: reason for name, (reason, _) in marks.items()} == {
-        **dict.fromkeys(("bolt", "report", "scores"), "made before binarize ran again"),
-        **dict.fromkeys(("archive", "check"), "made before refine ran again"),
+        **dict.fromkeys(("bolt", "report", "scores", "verdicts"), "made before binarize ran again"),
+        **dict.fromkeys(("archive", "check"), "made before verdict ran again"),
     }
     table, marks = said(project.snakemake(marks["bolt"][1]).stderr)
     assert (table, set(marks)) == (set(CATEGORIES), set(LATE))
