@@ -1,7 +1,6 @@
-"""Evaluation of a category from files on disk, and the summary table."""
+"""Evaluation of a category from files on disk."""
 
-import csv
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -15,7 +14,7 @@ from seamark.evaluation.category_scores import evaluation
 from seamark.evaluation.image_counts import ImageCounts, evaluate_image, native_map
 from seamark.evaluation.images import images_to_evaluate
 from seamark.evaluation.metrics import MaskCounts, ScoreCounts
-from seamark.evaluation.summary import COUNTS, INTERVALS, SCORES, SummaryRow, summary_rows, write_summary
+from seamark.evaluation.summary import summary_rows
 from seamark.evaluation.verdicts import verdict_scores
 from seamark.files.images import array_digest, write_map, write_mask
 from seamark.manifests.index import ImageRecord, TruthRecord
@@ -359,19 +358,6 @@ def test_summary_rows_and_means(tmp_path):
     assert mean.images == 6
     assert mean.refined_seg_f1 == pytest.approx(np.mean([row.refined_seg_f1 for row in parts]))
     assert rows[-1].image_auroc is None
-
-
-def test_summary_as_csv(tmp_path):
-    scores = dict.fromkeys(COUNTS, 3) | dict.fromkeys(SCORES, 0.5) | {"refined_seg_f1": 1 / 3, "image_auroc": None}
-    ends = {"auc_pro": (0.25, 0.75)}
-    row = SummaryRow("felt", "test_public", "all", **scores, intervals=ends)
-    write_summary(tmp_path / "90_eval" / "summary.csv", [row])
-    lines = list(csv.DictReader((tmp_path / "90_eval" / "summary.csv").open()))
-    assert lines[0]["refined_seg_f1"] == "0.333333"
-    assert lines[0]["image_auroc"] == lines[0]["image_auroc_low"] == ""
-    assert (lines[0]["auc_pro_low"], lines[0]["auc_pro_high"]) == ("0.250000", "0.750000")
-    columns = [field.name for field in fields(SummaryRow) if field.name != "intervals"]
-    assert list(lines[0]) == columns + [f"{score}_{end}" for score in INTERVALS for end in ("low", "high")]
 
 
 def test_further_scores_are_those_of_the_pooled_arrays(world):
