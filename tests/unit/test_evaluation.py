@@ -1,6 +1,6 @@
 """Evaluation of a category from files on disk."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ from seamark.evaluation.category_scores import evaluation
 from seamark.evaluation.image_counts import ImageCounts, evaluate_image, native_map
 from seamark.evaluation.images import images_to_evaluate
 from seamark.evaluation.metrics import MaskCounts, ScoreCounts
-from seamark.evaluation.summary import summary_rows
+from seamark.evaluation.summary import INTERVALS, summary_rows
 from seamark.evaluation.verdicts import verdict_scores
 from seamark.files.images import array_digest, write_map, write_mask
 from seamark.manifests.index import ImageRecord, TruthRecord
@@ -232,8 +232,7 @@ def test_small_maps_are_enlarged_with_half_pixel_centres(tmp_path, scale):
 
 
 def test_half_pixel_enlargement_in_numbers():
-    row = native_map(np.array([[0.0, 4.0]], np.float32), 1, 4)
-    np.testing.assert_allclose(row, [[0, 1, 3, 4]])
+    np.testing.assert_allclose(native_map(np.array([[0.0, 4.0]], np.float32), 1, 4), [[0, 1, 3, 4]])
 
 
 def test_a_map_larger_than_its_image_is_refused():
