@@ -82,6 +82,7 @@ def test_the_table_is_sorted_by_p_and_by_answer_and_leads_to_the_viewer(panel):
     peaks = [peak_of(number) for number in range(MANY)]
     assert panel.locator("tbody tr").count() == 0
     panel.locator("summary").click()
+    panel.locator("tbody tr").first.wait_for()
     assert [float(p) for p in column(4)] == pytest.approx(sorted(map(p_of, peaks)))
     worst = max(range(MANY), key=peak_of)
     assert f"/{worst:04d}_" in column(1)[0]
@@ -98,7 +99,7 @@ def test_the_table_is_sorted_by_p_and_by_answer_and_leads_to_the_viewer(panel):
     panel.page.locator("#viewer[open]").wait_for()
     assert title(panel.page) == first
     panel.page.keyboard.press("Escape")
-    assert panel.page.evaluate("document.activeElement.textContent") == first, "closing leads back to the table"
+    panel.page.wait_for_function("name => document.activeElement.textContent === name", arg=first)
 
 
 def test_the_viewer_says_that_a_mask_was_emptied(open_page, report):
