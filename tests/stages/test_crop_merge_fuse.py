@@ -384,7 +384,7 @@ def test_the_maximum_can_be_taken_apart_into_its_members(tmp_path, tiles, level_
         target = job.target("manifest")
         fused = read_manifest(target, MapsManifest)
         for record in fused.maps:
-            parts = list(read_layers(target, fused, record))
+            parts = list(read_layers(target, fused, record, load_map(target, record)))
             assert len(parts) == layers
             assert np.array_equal(np.maximum.reduce([part.scores for part in parts]), load_map(target, record))
             assert [part.cell_px for part in parts] == [pytest.approx(1.0)] * layers

@@ -1,11 +1,14 @@
 """What speaks for a component, and which components normal images allow."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
 from tests.unit.test_binarize import context_for
 
-from seamark.masks.binarize import binarize_map, largest_evidence
+from seamark.masks.binarize import Binarizer, binarize_map, largest_evidence
 from seamark.masks.components import component_evidence, drop_weak, find_components
 from seamark.settings.binarize import BinarizeSettings
 
@@ -52,3 +55,16 @@ def test_evidence_wants_thresholds_that_see_normal_images_alone(rules, message):
     with pytest.raises(ValidationError, match=message):
         BinarizeSettings.model_validate(rules | {"evidence_alpha": 0.1})
     BinarizeSettings.model_validate(rules)
+
+
+def test_odd_normal_images_are_not_weighed_where_peaks_leaves_them_out():
+    path = Path("validation.json")
+    peaks = (1.0, 1.1, 1.2, 1.3, 9.0)
+    images = [SimpleNamespace(maximum=peak) for peak in peaks]
+    maps = SimpleNamespace(split="validation", maps=[SimpleNamespace(id=str(peak)) for peak in peaks])
+    binarizer = object.__new__(Binarizer)
+    binarizer._calibrations = SimpleNamespace(statistics=lambda *_: SimpleNamespace(images=images))
+    for enabled, left in ((True, peaks[:4]), (False, peaks)):
+        rules = {"peaks": {"enabled": enabled}, "mean_std": {"enabled": True}}
+        binarizer._settings = BinarizeSettings.model_validate(rules)
+        assert tuple(normal.peak for normal in binarizer.normal_maps({path: maps})) == left

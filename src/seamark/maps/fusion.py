@@ -241,7 +241,7 @@ class Layer:
     """Side of the cells in px of the photograph."""
 
 
-def read_layers(path: Path, manifest: MapsManifest, record: MapRecord) -> Iterator[Layer]:
+def read_layers(path: Path, manifest: MapsManifest, record: MapRecord, scores: Float32Array) -> Iterator[Layer]:
     """Read the layers of a fused map: of a maximum, each member's scaled map, finest cells first; else the map itself.
 
     Parameters
@@ -252,14 +252,16 @@ def read_layers(path: Path, manifest: MapsManifest, record: MapRecord) -> Iterat
         The manifest.
     record : MapRecord
         One of its maps.
+    scores : ndarray of float32, shape (h, w)
+        That map.
 
     Raises
     ------
     ManifestError
-        If a map is not the one that the manifest describes.
+        If a member's map is not the one that the manifest describes.
     """
     if not manifest.members:
-        yield Layer(load_map(path, record), record.cell_px)
+        yield Layer(scores, record.cell_px)
     parts = [(one, member.scaling) for member in manifest.members for one in member.maps if one.id == record.id]
     for one, scaling in sorted(parts, key=lambda part: part[0].cell_px):
         yield Layer(scaled(load_map(path, one), scaling), one.cell_px)

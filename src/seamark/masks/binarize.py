@@ -333,14 +333,14 @@ class Binarizer:
         if lowest is None or lowest.value is None or normal.peak <= lowest.value:
             return 0.0
         scores, shape = load_map(normal.path, normal.record), (normal.record.image_height, normal.record.image_width)
-        layers = read_layers(normal.path, normal.manifest, normal.record)
+        layers = read_layers(normal.path, normal.manifest, normal.record, scores)
         return largest_evidence(scores, shape, context, self._settings, layers)
 
     def weigh(self, evidences: Sequence[float]) -> None:
         """Let masks lose every component that has no more evidence than normal images, the largest one of each given.
 
-        The promise is that of :func:`seamark.masks.thresholds.conformal_threshold`; of fewer normal images than it
-        needs none may have more.
+        The rank is that of :func:`seamark.masks.thresholds.conformal_threshold`, and so would be the promise, if none
+        were left out as odd; of fewer normal images than it needs none may have more.
         """
         if self._settings.evidence_alpha is not None and evidences:
             rank = min(conformal_rank(self._settings.evidence_alpha, len(evidences)), len(evidences))
@@ -374,7 +374,7 @@ class Binarizer:
         """
         scores = load_map(self._maps_path, record)
         shape = (record.image_height, record.image_width)
-        layers = read_layers(self._maps_path, self._maps, record)
+        layers = read_layers(self._maps_path, self._maps, record, scores)
         mask, thresholds = binarize_map(
             scores, shape, self._contexts[record.id], self._settings, layers, least_evidence=self.least_evidence
         )
