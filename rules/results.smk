@@ -1,6 +1,40 @@
 """What is made of maps and masks: pictures, scores, the archive and the pages."""
 
 
+rule pack:
+    input:
+        train=run.made("index", split="train"),
+        validation=run.made("index", split="validation"),
+        model=run.made("train"),
+        weights=run.made("train", "model"),
+        teacher_weights=run.made("distill", "weights"),
+        maps=run.made("merge", split="validation"),
+        fused=run.made("fuse", split="thresholds"),
+        calibration=run.made("calibrate", split="thresholds"),
+    output:
+        manifest="out/{place}/85_bundles/{category}.json",
+        bundle="out/{place}/85_bundles/{category}.seamark",
+    log:
+        run.log("pack"),
+    benchmark:
+        run.benchmark("pack")
+    resources:
+        mem_mb=run.memory("pack"),
+    params:
+        settings=run.settings("members"),
+        merge=run.settings("merge"),
+        fuse=run.settings("fuse"),
+        binarize=run.settings("binarize"),
+        refine=run.settings("refine"),
+        verdict=run.settings("verdict"),
+        run=run.name,
+        code=run.code("pack"),
+    message:
+        "Packing the bundle of {wildcards.category}"
+    script:
+        "../stages/pack.py"
+
+
 rule preview:
     input:
         index=run.made("index"),

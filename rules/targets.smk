@@ -12,6 +12,7 @@ localrules:
     verdicts,
     maps,
     models,
+    bundle,
     compare,
     ablate,
     plan,
@@ -79,6 +80,14 @@ rule models:
         run.on_the_way("train"),
     message:
         "Every model is trained"
+
+
+rule bundle:
+    """One file per category with which `seamark inspect` judges new photographs."""
+    input:
+        run.bundles,
+    message:
+        "Every bundle is packed"
 
 
 rule compare:

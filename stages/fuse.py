@@ -10,45 +10,21 @@ Source: own; scales and borders come from validation maps, so that no test image
 """
 
 import shutil
-from functools import partial
 
 from seamark.files.atomic import atomic_folder
-from seamark.files.images import Float64Array
 from seamark.manifests.base import write_manifest
-from seamark.manifests.maps import FusedMember, MapRecord, MapsManifest, Scaling
-from seamark.maps.borders import border_excess, expected_rise
-from seamark.maps.fusion import NORMALISATIONS, Member, fuse_maps, read_members, refer, validation_scaling
+from seamark.manifests.maps import FusedMember, MapRecord, MapsManifest
+from seamark.maps.fusion import Member, fuse_maps, member_scaling, read_members, refer
 from seamark.maps.stored import load_map, save_map
 from seamark.running.job import Job, run
 from seamark.settings.fuse import FuseSettings
-
-
-def _levelled(job: Job, validation: Member) -> Member:
-    """Return a member without the rise towards the border that its validation maps have."""
-    excesses = job.map(partial(_excess, validation), validation.manifest.maps, "validation borders")
-    return validation.level(expected_rise(excesses))
-
-
-def _excess(member: Member, record: MapRecord) -> Float64Array:
-    return border_excess(member.read(record))
-
-
-def _scaling(job: Job, settings: FuseSettings, member: Member) -> Scaling:
-    weight = settings.weight(member.manifest.detector)
-    if settings.level_borders:
-        member = _levelled(job, member)
-    if not settings.scales:
-        return Scaling(weight=weight, rise=member.rise_table)
-    normalisation = NORMALISATIONS[settings.normalise]
-    parts = job.map(lambda record: normalisation.of_map(member.read(record)), member.manifest.maps, "validation maps")
-    return validation_scaling(member, normalisation, parts, weight)
 
 
 def _fused(
     job: Job, settings: FuseSettings, members: list[Member]
 ) -> tuple[tuple[MapRecord, ...], tuple[FusedMember, ...]]:
     validation = read_members(job.paths("validation"), settings.members)
-    scalings = [_scaling(job, settings, member) for member in validation]
+    scalings = [member_scaling(member, settings, job.map) for member in validation]
     target, split = job.target("manifest"), members[0].manifest.split
     records = [{record.id: record for record in refer(member, target)} for member in members]
 

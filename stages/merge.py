@@ -12,18 +12,13 @@ positions and normalised borders (see ``seamark.maps.merging``); docs/methods/su
 where neighbours meet (see ``seamark.maps.cut_merging``).
 """
 
-from collections.abc import Callable
-from functools import partial
-
 from seamark.files.atomic import atomic_folder
-from seamark.files.images import Float32Array
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.tilemaps import TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
-from seamark.maps.cut_merging import merge_cut
-from seamark.maps.merging import cell_side, merge_image
-from seamark.maps.robis_merging import robis_merge
+from seamark.maps.merge_methods import merging
+from seamark.maps.merging import cell_side
 from seamark.maps.stored import save_map
 from seamark.maps.tile_maps import ScoredImage, open_tile_maps, scored_images, weighted_components
 from seamark.running.job import Job, run
@@ -39,13 +34,7 @@ def main(job: Job) -> None:
     if settings.alpha is not None:
         scores = weighted_components(job.path("tilemaps_npy"), scores, settings.alpha)
     images = scored_images(scores, scored, tiles)
-    merged: Callable[[ScoredImage], Float32Array]
-    if settings.method == "robis":
-        merged = robis_merge(images, tiles.grid, settings, job.map)
-    elif settings.method == "cut":
-        merged = partial(merge_cut, grid=tiles.grid, settings=settings)
-    else:
-        merged = partial(merge_image, cells=scored.cells, input_shape=tiles.grid.input_shape, settings=settings)
+    merged = merging(images, scored.cells, tiles.grid, settings, job.map)
     target = job.target("manifest")
 
     with atomic_folder(target.with_suffix("")) as folder:

@@ -214,6 +214,13 @@ STAGES: Mapping[str, Stage] = {
         params="verdict binarize",
         memory=StageMemory(80.0, per_megapixel=12.0),
     ),
+    "pack": Stage(
+        _files("out/{place}/85_bundles/{category}.json", bundle=".seamark"),
+        kind="bundle:BundleManifest",
+        reads="index:train index:validation distill train merge:validation fuse:thresholds calibrate:thresholds",
+        params="members merge fuse binarize refine verdict",
+        memory=StageMemory(260.0, per_megapixel=12.0),
+    ),
     "preview": Stage(
         _files("out/{place}/80_preview/{category}/{split}.json"),
         kind="preview:PreviewManifest",

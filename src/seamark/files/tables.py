@@ -10,3 +10,9 @@ def as_text(name: str) -> str:
     Source: OWASP, CSV Injection. Names of photographs and categories hold no control codes.
     """
     return f"'{name}" if name.startswith(FORMULA) else name
+
+
+def name_of(cell: str) -> str:
+    """Return the name that :func:`as_text` made a cell of."""
+    name = cell.removeprefix("'")
+    return name if as_text(name) == cell else cell

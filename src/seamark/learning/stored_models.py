@@ -1,6 +1,10 @@
 """Trained models on disk: safetensors, the same bytes for the same weights."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from seamark.errors import ManifestError, WeightsError
 from seamark.learning.detector import Detector
@@ -19,6 +23,25 @@ def write_model(path: Path, detector: Detector, settings: DetectorSettings) -> N
     write_safetensors(path, detector.state(), facts)
 
 
+@dataclass(frozen=True)
+class StoredModel:
+    """What :func:`write_model` wrote."""
+
+    settings: dict[str, Any]
+    seed: int
+    backbone_digest: str
+    state: dict[str, Tensor]
+
+    @classmethod
+    def read(cls, path: Path) -> "StoredModel":
+        """Read a model file; ManifestError if it is missing or is none."""
+        try:
+            facts, state = read_safetensors(path)
+            return cls(dict(facts["settings"]), int(facts["seed"]), str(facts["backbone_digest"]), state)
+        except (WeightsError, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ManifestError(f"{path}: cannot read the model ({error!r})") from error
+
+
 def read_model(path: Path, kind: type[Detector], settings: DetectorSettings, tile_shape: tuple[int, int]) -> Detector:
     """Make a detector with the settings it was trained with, on the CPU, and load a model file into it.
 
@@ -29,17 +52,16 @@ def read_model(path: Path, kind: type[Detector], settings: DetectorSettings, til
     """
     again = f"train it again with: {repair_command(path)}"
     try:
-        facts, state = read_safetensors(path)
-        trained, seed, digest = facts["settings"], int(facts["seed"]), facts["backbone_digest"]
-    except (WeightsError, KeyError, TypeError, ValueError) as error:
-        raise ManifestError(f"{path}: cannot read the model ({error!r}); {again}") from error
-    if trained != settings.model_dump(mode="json"):
+        stored = StoredModel.read(path)
+    except ManifestError as error:
+        raise ManifestError(f"{error}; {again}") from error
+    if stored.settings != settings.model_dump(mode="json"):
         raise ManifestError(f"{path}: trained with other settings; {again}")
-    detector = kind(settings, tile_shape, seed)
-    if digest != detector.backbone.digest:
+    detector = kind(settings, tile_shape, stored.seed)
+    if stored.backbone_digest != detector.backbone.digest:
         raise ManifestError(
-            f"{path}: trained on backbone weights {digest}, found {detector.backbone.digest}; "
+            f"{path}: trained on backbone weights {stored.backbone_digest}, found {detector.backbone.digest}; "
             "put the weights back or train again"
         )
-    detector.load(state)
+    detector.load(stored.state)
     return detector

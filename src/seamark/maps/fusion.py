@@ -3,7 +3,7 @@
 import math
 import os
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ import numpy as np
 
 from seamark.errors import DataError, ManifestError
 from seamark.files.images import Float32Array
+from seamark.files.parallel import MapItems
 from seamark.manifests.base import read_manifest
 from seamark.manifests.maps import MapRecord, MapsManifest, Scaling
-from seamark.maps.borders import levelled
+from seamark.maps.borders import border_excess, expected_rise, levelled
 from seamark.maps.stored import load_map
 from seamark.settings.fuse import FuseSettings
 
@@ -41,10 +42,6 @@ class Member:
     def rise_table(self) -> tuple[tuple[float, ...], ...]:
         """What is taken off, as manifests hold it."""
         return () if self.rise is None else tuple(map(tuple, self.rise.tolist()))
-
-    def level(self, rise: Float32Array) -> "Member":
-        """Return it with maps that are levelled towards the border."""
-        return replace(self, rise=rise)
 
 
 def read_members(paths: Sequence[Path], names: Sequence[str]) -> list[Member]:
@@ -199,6 +196,37 @@ def validation_scaling(member: Member, normalisation: Normalisation, parts: Sequ
     return Scaling(weight=weight, centre=centre, spread=spread, rise=member.rise_table)
 
 
+def member_scaling(member: Member, settings: FuseSettings, map_items: MapItems) -> Scaling:
+    """Return how the scores of a member are brought to the common scale.
+
+    Parameters
+    ----------
+    member : Member
+        Its maps of the validation split.
+    settings : FuseSettings
+        Whether borders are levelled, and what centre and spread are.
+    map_items : MapItems
+        Runs the work, for example :meth:`seamark.running.job.Job.map`.
+
+    Raises
+    ------
+    DataError
+        If most of its scores are the same, so that there is no spread.
+    ManifestError
+        If a map is not the one that the manifest describes.
+    """
+    maps, weight = member.manifest.maps, settings.weight(member.manifest.detector)
+    flat = member
+    if settings.level_borders:
+        excesses = map_items(lambda record: border_excess(member.read(record)), maps, "validation borders")
+        flat = replace(member, rise=expected_rise(excesses))
+    if not settings.scales:
+        return Scaling(weight=weight, rise=flat.rise_table)
+    normalisation = NORMALISATIONS[settings.normalise]
+    parts = map_items(lambda record: normalisation.of_map(flat.read(record)), maps, "validation maps")
+    return validation_scaling(flat, normalisation, parts, weight)
+
+
 def scaled(scores: Float32Array, scaling: Scaling) -> Float32Array:
     """Return a member's map, float32 (h, w), on the common scale, float32 (h, w)."""
     flat = levelled(scores, np.array(scaling.rise, np.float32)) if scaling.rise else scores
@@ -241,27 +269,31 @@ class Layer:
     """Side of the cells in px of the photograph."""
 
 
-def read_layers(path: Path, manifest: MapsManifest, record: MapRecord, scores: Float32Array) -> Iterator[Layer]:
-    """Read the layers of a fused map: of a maximum, each member's scaled map, finest cells first; else the map itself.
+def layers(fused: Layer, members: Iterable[tuple[Float32Array, float, Scaling]]) -> Iterator[Layer]:
+    """Yield the layers of a fused map: of a maximum, each member's scaled map, finest cells first; else the map itself.
 
     Parameters
     ----------
-    path : Path
-        Where the manifest of the fused maps lies.
-    manifest : MapsManifest
-        The manifest.
-    record : MapRecord
-        One of its maps.
-    scores : ndarray of float32, shape (h, w)
-        That map.
+    fused : Layer
+        The map.
+    members : iterable of (ndarray of float32 of shape (h, w), float, Scaling)
+        What it is the maximum of: map, side of its cells in px of the photograph, scaling; none for other maps.
+    """
+    parts = sorted(members, key=lambda member: member[1])
+    if not parts:
+        yield fused
+    for scores, cell_px, scaling in parts:
+        yield Layer(scaled(scores, scaling), cell_px)
+
+
+def read_layers(path: Path, manifest: MapsManifest, record: MapRecord, scores: Float32Array) -> Iterator[Layer]:
+    """Read the layers of one of the fused maps of a manifest, float32 (h, w), see :func:`layers`.
 
     Raises
     ------
     ManifestError
         If a member's map is not the one that the manifest describes.
     """
-    if not manifest.members:
-        yield Layer(scores, record.cell_px)
     parts = [(one, member.scaling) for member in manifest.members for one in member.maps if one.id == record.id]
-    for one, scaling in sorted(parts, key=lambda part: part[0].cell_px):
-        yield Layer(scaled(load_map(path, one), scaling), one.cell_px)
+    members = [(load_map(path, one), one.cell_px, scaling) for one, scaling in parts]
+    yield from layers(Layer(scores, record.cell_px), members)

@@ -1,6 +1,7 @@
 """Score statistics of the normal images that thresholds come from."""
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +62,12 @@ def normal_photographs(
     Variants of one photograph are alike, so rates per image are counted per photograph; the highest of the variants
     is on the safe side for any single one. Raises ManifestError as :func:`normal_statistics`.
     """
-    peaks: dict[Photograph, float] = {}
-    for photograph, peak in normal_peaks(maps, settings, calibrations):
-        peaks[photograph] = max(peak, peaks.get(photograph, -math.inf))
-    return peaks
+    return highest_of(normal_peaks(maps, settings, calibrations))
+
+
+def highest_of(peaks: Iterable[tuple[Photograph, float]]) -> dict[Photograph, float]:
+    """Return the highest of the scores of each photograph."""
+    highest: dict[Photograph, float] = {}
+    for photograph, peak in peaks:
+        highest[photograph] = max(peak, highest.get(photograph, -math.inf))
+    return highest

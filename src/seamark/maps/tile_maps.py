@@ -61,8 +61,13 @@ def weighted_components(path: Path, scores: Float32Array, alpha: float) -> Float
     second: Float32Array = components[:, 1]
     if not np.array_equal(np.float32(0.5) * (first + second), scores):
         raise ManifestError(f"{parts}: these are components of other scores than {path.name}; {_rebuild(path)}")
-    weighted: Float32Array = np.float32(alpha) * first + np.float32(1.0 - alpha) * second
-    return weighted
+    return weighted(components, alpha)
+
+
+def weighted(components: Float32Array, alpha: float) -> Float32Array:
+    """Return the weighted mean (n, h, w) of two maps per tile (n, 2, h, w), ``alpha`` the weight of the first one."""
+    mean: Float32Array = np.float32(alpha) * components[:, 0] + np.float32(1.0 - alpha) * components[:, 1]
+    return mean
 
 
 @dataclass(frozen=True)

@@ -245,6 +245,19 @@ def refine_shrunk(
     return resize_mask(refined, (coarse.shape[0], coarse.shape[1])), kept_coarse
 
 
+def refine_at_scale(
+    image: UInt8Array, coarse: BoolArray, scores: Float32Array, segmenter: Segmenter, settings: RefineSettings
+) -> tuple[BoolArray, int]:
+    """Refine one coarse mask at the size of the photograph or, where SAM is given a scale, at that scale.
+
+    Parameters, results and errors are those of :func:`refine_mask` and :func:`refine_shrunk`.
+    """
+    scale = settings.sam.image_scale if settings.method == "sam" else None
+    if scale is None:
+        return refine_mask(image, coarse, scores, segmenter, settings)
+    return refine_shrunk(image, coarse, scores, segmenter, settings, scale=scale)
+
+
 class Refiner:
     """Refines the masks of one split, each independently of the others.
 
@@ -306,7 +319,6 @@ class Refiner:
         self._maps_path, self._maps = maps_path, {record.id: record for record in maps.maps}
         self._masks_path = masks_path
         self._settings = settings
-        self._scale = settings.sam.image_scale if settings.method == "sam" else None
         has_prompts = any(mask.foreground_px for mask in masks.masks)
         self._segmenter = segmenter_for(settings, device, seed) if has_prompts else None
 
@@ -339,12 +351,7 @@ class Refiner:
             return save_mask(folder, published_as, record.id, coarse)
         image = self._read_photograph(record)
         scores = load_map(self._maps_path, self._maps[record.id])
-        if self._scale is None:
-            refined, kept_coarse = refine_mask(image, coarse, scores, self._segmenter, self._settings)
-        else:
-            refined, kept_coarse = refine_shrunk(
-                image, coarse, scores, self._segmenter, self._settings, scale=self._scale
-            )
+        refined, kept_coarse = refine_at_scale(image, coarse, scores, self._segmenter, self._settings)
         return save_mask(folder, published_as, record.id, refined, kept_coarse=kept_coarse)
 
     def _read_photograph(self, record: MaskRecord) -> UInt8Array:

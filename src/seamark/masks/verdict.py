@@ -8,9 +8,10 @@ Source: Bates et al., Testing for outliers with conformal p-values, Annals of St
 
 import shutil
 from bisect import bisect_left
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -108,6 +109,39 @@ def marked_peak(scores: Float32Array, shape: tuple[int, int], above: float) -> B
     return grow_components(seed, canvas > (above + float(canvas[peak])) / 2.0)
 
 
+def gated(mask: BoolArray, said: Answer, read_map: Callable[[], Float32Array], above: float) -> BoolArray:
+    """Let a mask say the same as the verdict.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (H, W)
+        The refined mask.
+    said : Answer
+        The verdict.
+    read_map : callable
+        Returns the map of the image, float32 (h, w), which is needed where a mask is empty that should not be.
+    above : float
+        Highest score that is not flagged, in the unit of the scores.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+        The mask itself where it agrees; otherwise an empty one, or the surroundings of the highest score.
+    """
+    if bool(mask.any()) == (said != "good"):
+        return mask
+    if said == "good":
+        return np.zeros_like(mask)
+    return marked_peak(read_map(), mask.shape, above)
+
+
+def gate_action(before: BoolArray, after: BoolArray) -> Literal["kept", "emptied", "marked"]:
+    """Say what :func:`gated` did to a mask."""
+    if after is before:
+        return "kept"
+    return "marked" if after.any() else "emptied"
+
+
 def largest_defect(mask: BoolArray) -> LargestDefect | None:
     """Return the box of the 8-connected component with most pixels, the upper one of equals, of a mask (H, W)."""
     components = find_components(mask)
@@ -187,7 +221,8 @@ class Judge:
         p = normal.p(score)
         said = answer(p, basis)
         refined = load_mask(self._masks_path, record)
-        mask = self._gated(record, refined, said, basis.look.above)
+        read_map = partial(load_map, self._maps_path, self._maps[record.id])
+        mask = gated(refined, said, read_map, basis.look.above) if self._settings.gate else refined
         if mask is refined:
             final = record.model_copy(update={"file": f"{published_as}/{record.id}.png"})
             (folder / f"{record.id}.png").parent.mkdir(parents=True, exist_ok=True)
@@ -203,7 +238,7 @@ class Judge:
             defects=final.components,
             area_px=final.foreground_px,
             largest=largest_defect(mask),
-            mask="kept" if mask is refined else "marked" if final.foreground_px else "emptied",
+            mask=gate_action(refined, mask),
             basis=None if normal is self._normal else basis,
         )
         return final, verdict
@@ -223,14 +258,6 @@ class Judge:
             normal_scores=self._normal.ascending,
             images=tuple(images),
         )
-
-    def _gated(self, record: MaskRecord, mask: BoolArray, said: Answer, above: float) -> BoolArray:
-        """Return the mask itself where the gate is off or agrees with it."""
-        if not self._settings.gate or bool(mask.any()) == (said != "good"):
-            return mask
-        if said == "good":
-            return np.zeros_like(mask)
-        return marked_peak(load_map(self._maps_path, self._maps[record.id]), mask.shape, above)
 
 
 def _require_refined(maps_path: Path, maps: MapsManifest, masks_path: Path, masks: MasksManifest) -> None:

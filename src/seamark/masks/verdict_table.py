@@ -6,7 +6,7 @@ from pathlib import Path
 
 from seamark.files.atomic import atomic_write
 from seamark.files.tables import as_text
-from seamark.manifests.verdict import VerdictManifest
+from seamark.manifests.verdict import Basis, ImageVerdict, VerdictManifest
 
 COLUMNS = (
     "category",
@@ -50,11 +50,16 @@ def write_verdicts(path: Path, manifests: Iterable[VerdictManifest]) -> None:
 
 def _rows(manifest: VerdictManifest) -> Iterator[tuple[object, ...]]:
     for image in manifest.images:
-        basis, box = manifest.basis_of(image), image.largest
-        yield (
-            *(as_text(manifest.category), manifest.split, as_text(image.id)),
-            *(image.answer, image.p, image.percentile, image.score),
-            *(basis.bad.above, basis.look.above, image.defects, image.area_px),
-            *((None,) * 4 if box is None else (box.x, box.y, box.width, box.height)),
-            *(image.mask, basis.normal_images, basis.normal_photographs, basis.smallest_p),
-        )
+        yield verdict_row(manifest.category, manifest.split, image, manifest.basis_of(image))
+
+
+def verdict_row(category: str, split: str, image: ImageVerdict, basis: Basis) -> tuple[object, ...]:
+    """Return the cells of one image, one for each of :data:`COLUMNS`; ``basis`` is what it was judged by."""
+    box = image.largest
+    return (
+        *(as_text(category), split, as_text(image.id)),
+        *(image.answer, image.p, image.percentile, image.score),
+        *(basis.bad.above, basis.look.above, image.defects, image.area_px),
+        *((None,) * 4 if box is None else (box.x, box.y, box.width, box.height)),
+        *(image.mask, basis.normal_images, basis.normal_photographs, basis.smallest_p),
+    )

@@ -19,7 +19,7 @@ from seamark.planning.compared_runs import PlannedComparison
 from seamark.planning.jobs import RunJobs, StageJob
 from seamark.planning.notes import settings_notes
 from seamark.planning.photographs import PlannedPhotographs
-from seamark.planning.refusals import require_folders
+from seamark.planning.refusals import require_folders, require_judged_alone
 from seamark.planning.required_weights import (
     RequiredWeights,
     detector_weights,
@@ -262,6 +262,18 @@ class Plan:
         """Return the report and every manifest on the way to it."""
         report = [f"{self.out}/report/index.html", f"{self.out}/report/plots/plots.json"]
         return [*report, *self.made("package", "check")(None), *self.on_the_way("preview", "evaluate")]
+
+    def bundles(self, _wildcards: Any = None) -> list[str]:
+        """Return the bundles of all categories and every manifest on the way to them.
+
+        Raises
+        ------
+        ConfigError
+            If a category has settings with which a photograph cannot be judged alone.
+        """
+        for category in self.categories:
+            require_judged_alone(category, self._own)
+        return [*self.made("pack", "bundle")(None), *self.on_the_way("pack")]
 
     def on_the_way(self, *stages: str) -> list[str]:
         """Return every manifest on the way to the ends of some stages, these included; tiles only if they are kept."""

@@ -76,6 +76,22 @@ def require_folders(data: DataSettings, categories: Sequence[str], variations: I
         raise ConfigError("\n".join(dict.fromkeys(problems)))
 
 
+def require_judged_alone(category: str, variation: Variation) -> None:
+    """Refuse settings of a category with which a photograph is not judged alone: ConfigError, naming the setting."""
+    config = variation.resolved(category)
+    seeing = {
+        "merge.robis.score_range: none": config.merge.stretched,
+        "binarize.mean_std.scope: validation": config.binarize.mean_std.enabled
+        and config.binarize.mean_std.scope == "split",
+        "binarize.mebin.enabled: false": config.binarize.mebin.enabled,
+    }
+    if remedies := [remedy for remedy, sees in seeing.items() if sees]:
+        raise ConfigError(
+            f"category {category}: scores of all photographs of a split have a part in each mask, so that no "
+            f"photograph can be judged alone, as a bundle does; set {', '.join(remedies)}"
+        )
+
+
 def scoring_models(*sources: Callable[[Any], list[str]]) -> Callable[[Any], list[str]]:
     """Return an input function for the models that score a job's split: that of all photographs, or those of folds.
 

@@ -93,7 +93,8 @@ class Variation:
         name : str
             A section, ``light_variants`` as None for splits without variants, ``ranking`` as None without a fit;
             ``holdout`` is ``crossfit.holdout_every``, None for all splits but those of training photographs;
-            ``grid`` and ``detector`` are the blocks of the job's own, ``grids`` those of all members.
+            ``grid`` and ``detector`` are the blocks of the job's own, ``grids`` those of all members, ``members`` name,
+            type, block and grid of each.
         wildcards : object
             With the attributes ``category``, ``split``, ``grid`` and ``detector``, as far as the job has them.
 
@@ -113,10 +114,23 @@ class Variation:
             return plain(getattr(resolved, name)) if used else None
         if name == "holdout":
             return resolved.crossfit.holdout_every if wildcards.split in ("train", CROSSFIT_TRAIN) else None
-        if name == "grids":
-            grids = dict.fromkeys(self.grid(wildcards.category, member) for member in resolved.fuse.members)
-            return [plain(resolved.grids[grid]) for grid in grids]
+        if name in ("members", "grids"):
+            return self._of_members(resolved, wildcards.category, name)
         return plain(getattr(resolved, name))
+
+    def _of_members(self, resolved: Config, category: str, name: str) -> list[dict[str, Any]]:
+        grids = {member: self.grid(category, member) for member in resolved.fuse.members}
+        if name == "grids":
+            return [plain(resolved.grids[grid]) for grid in dict.fromkeys(grids.values())]
+        return [
+            {
+                "name": member,
+                "type": resolved.detector_types[member],
+                "settings": plain(self._teachers.taught(resolved.detector_blocks[member])),
+                "grid": plain(resolved.grids[grid]),
+            }
+            for member, grid in grids.items()
+        ]
 
     def varied(self, name: str, raw: Mapping[str, Any], changes: str, sources: Sources = UNKNOWN) -> "Variation":
         """Return a variation of this run.

@@ -58,10 +58,9 @@ def cut_cells(image: UInt8Array, grid: GridSettings) -> UInt8Array:
     return np.stack([small[y : y + side, x : x + side] for y, x in corners])
 
 
-def _cut(photograph: UInt8Array, image: PlannedImage, grid: GridSettings) -> UInt8Array:
-    if grid.layout == "cells":
-        return cut_cells(photograph, grid)
-    return cut_tiles(photograph, image.boxes, grid.input_shape)
+def cut_photograph(photograph: UInt8Array, boxes: Sequence[Box], grid: GridSettings) -> UInt8Array:
+    """Cut a photograph, uint8 (H, W, C), into the tiles of a grid, uint8 (n, h, w, C), whose windows are given."""
+    return cut_cells(photograph, grid) if grid.layout == "cells" else cut_tiles(photograph, boxes, grid.input_shape)
 
 
 def _start_array(path: Path, shape: tuple[int, ...]) -> int:
@@ -114,7 +113,7 @@ def write_tiles(
                 stream.seek(values_start + image.first_tile * tile_size)
                 for version in image.versions:
                     variant = light_variants(photograph, image.id, version)
-                    stream.write(_cut(variant, image, plan.grid).data)
+                    stream.write(cut_photograph(variant, image.boxes, plan.grid).data)
 
         map_images(cut, plan.images, "images cut")
 

@@ -23,6 +23,7 @@ MODULES = {
     "pickle": "weights",
     "safetensors": "weights",
     "verify": "verification",
+    "bundle": "bundles",
 }
 """Module of every target by its name."""
 

@@ -1,0 +1,1 @@
+"""Judging new photographs with a trained run: bundles, the Inspector, folders of photographs."""
