@@ -88,6 +88,8 @@ class Sandbox:
             place = arguments[1]
         if event == "open":
             changes = isinstance(arguments[2], int) and bool(arguments[2] & WRITING)
+        if event in {"os.remove", "os.rmdir"} and arguments[1] != -1:  # relative to an open folder
+            place = f"{Path(f'/proc/self/fd/{arguments[1]}').readlink()}/{os.fsdecode(place)}"
         if event in FORBIDDEN or (changes and not self._inside(place)):
             self._broken.append(f"{event} {place!r}"[:300])
 

@@ -1,5 +1,6 @@
 """The trained detectors of a bundle, ready to score photographs."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,7 +10,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from seamark.backbones.table import published_backbone
-from seamark.errors import ManifestError, WeightsError
+from seamark.errors import DataError, ManifestError, WeightsError
 from seamark.files.atomic import file_digest
 from seamark.files.images import Float32Array, UInt8Array
 from seamark.files.plain import UNREADABLE, shown
@@ -26,8 +27,11 @@ from seamark.registry import DETECTORS
 from seamark.settings.merge import MergeSettings
 from seamark.settings.training import DetectorSettings
 from seamark.tiles.cutting import cut_photograph
-from seamark.tiles.geometry import tile_boxes
+from seamark.tiles.geometry import tile_boxes, tile_count
 from seamark.weights.finding import find_weights
+
+MOST_TILE_SHARE, MOST_TILE_PX = 1000, 1 << 24
+"""Pixels that the tiles of a photograph may have together: so many times its own, and those of one large tile."""
 
 
 class Member:
@@ -65,9 +69,15 @@ class Member:
         Raises
         ------
         DataError
-            If a score is not finite.
+            If a score is not finite, or the tiles have more than 1000 times the pixels of the photograph.
         """
         height, width = photograph.shape[:2]
+        number = tile_count(width, height, self._grid)
+        if number * math.prod(self._grid.input_shape) > MOST_TILE_SHARE * width * height + MOST_TILE_PX:
+            raise DataError(
+                f"{number} tiles of {self._grid.input_px} px for a photograph of {width} x {height} px; expected a "
+                "grid with a larger window_px or less overlap: make the bundle of such a run"
+            )
         boxes = tuple(tile_boxes(width, height, self._grid))
         tiles = cut_photograph(photograph, boxes, self._grid)
         parts = list(scored_batches(self._detector, tiles, self._device, autocast=self._autocast))

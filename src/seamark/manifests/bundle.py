@@ -9,6 +9,7 @@ from seamark.manifests.calibration import SplitStatistics
 from seamark.manifests.maps import Scaling
 from seamark.settings.base import Name, Split
 from seamark.settings.binarize import BinarizeSettings
+from seamark.settings.calibrate import IMAGE_QUANTILES
 from seamark.settings.fuse import FuseSettings
 from seamark.settings.grid import GridSettings
 from seamark.settings.merge import MergeSettings
@@ -75,6 +76,13 @@ class NormalImages(Record):
     lights: tuple[str, ...]
     """Light conditions that names of training and validation photographs tell, sorted."""
 
+    @model_validator(mode="after")
+    def _every_image_has_its_quantiles(self) -> "NormalImages":
+        wanted, images = {f"{q:g}" for q in IMAGE_QUANTILES}, self.statistics.images
+        if not images or any(not wanted <= image.quantiles.keys() for image in images):
+            raise ValueError("normal images lack quantiles of their scores")
+        return self
+
 
 class BundleManifest(Manifest):
     """What a bundle is: the model of one category, its thresholds, and what they rest on."""
@@ -101,6 +109,13 @@ class BundleManifest(Manifest):
     """Packages that shape results."""
     sha256: str | None = None
     """Digest of the bundle, of the manifest beside it."""
+
+    @model_validator(mode="after")
+    def _the_quantile_asked_for_is_there(self) -> "BundleManifest":
+        quantile = self.binarize.quantile
+        if quantile.enabled and f"{quantile.q:g}" not in self.normal.statistics.quantiles:
+            raise ValueError(f"normal images lack the quantile {quantile.q:g} of their scores")
+        return self
 
     @model_validator(mode="after")
     def _members_are_those_of_the_fusion(self) -> "BundleManifest":

@@ -1,11 +1,15 @@
 """Bundles: whatever is in one, its digest is right, so that a hostile maker is what they come from."""
 
+import hashlib
 import io
 import json
+import pickle
 import random
 import tempfile
 import zipfile
+import zlib
 from contextlib import redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +82,6 @@ def _bundle(folder: Path, kind: str, **settings: Any) -> bytes:
 
 def signed(content: bytes) -> bytes:
     """Return a bundle with the digest that its bytes have."""
-    import hashlib  # noqa: PLC0415
-
     body = content[:-DIGEST_BYTES]
     return body + hashlib.sha256(body).hexdigest().encode()
 
@@ -113,7 +115,6 @@ def seeds() -> list[bytes]:
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(MANIFEST, bytes(1 << 26))
         archive.comment = b"0" * DIGEST_BYTES
-    import pickle  # noqa: PLC0415
 
     return [
         plain,
@@ -135,19 +136,34 @@ def read(content: bytes, folder: Path) -> None:
 
 
 def _changed_within(content: bytes) -> bytes:
-    """Return a bundle of which, by its own bytes, nothing, a value of its manifest or its model is changed."""
+    """Return a bundle of which, by the bytes given, nothing, a value of its manifest or its model is changed."""
     drawn = random.Random(content)
-    if drawn.random() < 0.3:
+    if drawn.random() < 0.2:
         return content
+    base = content if zipfile.is_zipfile(io.BytesIO(content)) and drawn.random() < 0.5 else drawn.choice(_sound())
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with zipfile.ZipFile(io.BytesIO(base)) as archive:
             name = drawn.choice(archive.namelist())
             part = archive.read(name)
-        if name == MANIFEST and drawn.random() < 0.7:
-            return repacked(content, name, json.dumps(_changed(json.loads(part), drawn)).encode())
-        return repacked(content, name, mutated(part, [], drawn))
-    except Exception:
+        if name == MANIFEST and drawn.random() < 0.8:
+            return repacked(base, name, json.dumps(_changed(json.loads(part), drawn)).encode())
+        return repacked(base, name, mutated(part, [], drawn))
+    except (
+        zipfile.BadZipFile,
+        OSError,
+        ValueError,
+        LookupError,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        zlib.error,
+    ):
         return content
+
+
+@cache
+def _sound() -> list[bytes]:
+    return seeds()[:2]
 
 
 def _changed(value: Any, drawn: random.Random) -> Any:
