@@ -1,5 +1,6 @@
 """evaluate and package as stages: manifests in, scores and a checked archive out."""
 
+import csv
 import json
 import runpy
 import shutil
@@ -354,7 +355,11 @@ def evaluate(toy, threads, ranking=None):
             "refined": refined,
             "verdicts": [path for path in toy.inputs["verdicts"] if path.parent.name == "felt"],
         },
-        outputs={"manifest": target, "curves": target.with_suffix(".curves.csv")},
+        outputs={
+            "manifest": target,
+            "curves": target.with_suffix(".curves.csv"),
+            "table": target.with_suffix(".verdicts.csv"),
+        },
         params={
             "settings": {"fpr_limit": 0.05, "resamples": 30},
             "grids": [{"window_px": 16, "input_px": 8}],
@@ -382,6 +387,10 @@ def test_evaluate_writes_the_same_manifest_with_any_number_of_threads(toy):
     assert {s.verdict.bad.true_positive_rate for s in manifest.subsets} == {1.0}
     assert len(manifest.images) == 6
     assert 0.5 < manifest.subsets[0].pixel_auroc < 1
+    rows = list(csv.DictReader(evaluate(toy, 1).with_suffix(".verdicts.csv").open(encoding="utf-8")))
+    assert [(row["category"], row["split"], row["image"]) for row in rows] == [
+        ("felt", split, name) for split in SPLITS for name in image_ids(split)
+    ]
 
 
 def test_evaluate_needs_truth_that_agrees(toy):
