@@ -59,7 +59,6 @@ rule verdict:
     output:
         manifest="out/{place}/75_verdicts/{category}/{split}.json",
         verdicts="out/{place}/75_verdicts/{category}/{split}.verdicts.json",
-        table="out/{place}/75_verdicts/{category}/{split}.csv",
     log:
         run.log("verdict"),
     benchmark:

@@ -74,6 +74,7 @@ rule evaluate:
     output:
         manifest="out/{place}/90_eval/{category}.json",
         curves="out/{place}/90_eval/{category}.curves.csv",
+        table="out/{place}/90_eval/{category}.verdicts.csv",
     log:
         run.log("evaluate"),
     benchmark:

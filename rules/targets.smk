@@ -59,9 +59,9 @@ rule masks:
 
 
 rule verdicts:
-    """Good, look or bad for every image, and the final masks."""
+    """Good, look or bad for every image, a table per category."""
     input:
-        run.on_the_way("verdict"),
+        run.on_the_way("evaluate"),
     message:
         "Every image is judged"
 

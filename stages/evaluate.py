@@ -7,7 +7,7 @@ fitted to it; ``coarse``, ``refined``: manifests of the masks, one per split, 0/
 **Outputs** ``manifest``: EvaluationManifest, JSON: AucPro, AUROC, AP, IAP, SegF1, ClassF1 in 0..1 per split and light
 with their intervals, recall by size of defect, seams in raw score units, counts in px; beside it ``<category>.npy``,
 float64 (subsets, scores, resamples), the scores of every resample behind the intervals; ``curves``: CSV, good and
-defect pixels and mean overlap of the regions above some hundred thresholds per split.
+defect pixels and mean overlap of the regions above some hundred thresholds per split; ``table``: CSV, the verdicts.
 **Params** ``settings``: EvaluateSettings; ``ranking``: RankingSettings, None without a fit; ``grids``: the blocks of
 the detectors behind the maps, whose tile borders are checked for seams; ``root``, ``truth_root``: folders of the images
 and of the private truth, which may be null.
@@ -30,6 +30,7 @@ from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
 from seamark.manifests.verdict import VerdictManifest
 from seamark.maps.quantile_fit import validation_fits
+from seamark.masks.verdict_table import write_verdicts
 from seamark.running.job import Job, run
 from seamark.settings.evaluate import EvaluateSettings
 from seamark.settings.grid import GridSettings
@@ -42,6 +43,7 @@ def main(job: Job) -> None:
     coarse, refined = (
         {path: read_manifest(path, MasksManifest) for path in job.paths(stage)} for stage in ("coarse", "refined")
     )
+    verdicts = {path: read_manifest(path, VerdictManifest) for path in job.paths("verdicts")}
     truth_root = job.params["truth_root"]
     images = images_to_evaluate(
         [read_manifest(path, IndexManifest) for path in job.paths("index")],
@@ -49,7 +51,7 @@ def main(job: Job) -> None:
         maps,
         coarse,
         refined,
-        verdicts={path: read_manifest(path, VerdictManifest) for path in job.paths("verdicts")},
+        verdicts=verdicts,
         data_root=Path(job.params["root"]),
         truth_root=Path(truth_root) if truth_root else None,
     )
@@ -62,6 +64,7 @@ def main(job: Job) -> None:
     seed, target = draw_seed(first.category), job.target("manifest")
     scores, resampled = evaluation(first.category, first.detector, settings, images, per_image, seed=seed)
     write_curves(job.target("curves"), split_curves(images, per_image))
+    write_verdicts(job.target("table"), verdicts.values())
     record = save_resamples(target, resampled, seed)
     write_manifest(target, scores.model_copy(update={"resampled": record, "ranking": fit}))
 

@@ -2,7 +2,7 @@
 
 **Inputs** ``demo``: the demo's manifest, present only when the demo is drawn.
 **Outputs** ``manifest``: IndexManifest, JSON; image, split, light, label, mask path, size in px, channels, digest.
-**Params** ``root``: data root; ``layout``: folder layout, ``mvtec_ad_2`` or ``mvtec_ad``;
+**Params** ``root``: data root; ``layout``: folder layout, as ``data.layout``;
 ``chosen``: number of training images that are listed and the seed by which they are chosen, empty for all;
 ``image_px_max``: px that a photograph may have.
 

@@ -2,7 +2,7 @@
 
 **Inputs** ``index``: IndexManifests of all splits of the category.
 **Outputs** ``manifest``: InventoryManifest, JSON; photographs per split and what was passed over in one line, warnings.
-**Params** ``root``: data root; ``layout``: folder layout, ``mvtec_ad_2`` or ``mvtec_ad``; ``rules``: challenge whose
+**Params** ``root``: data root; ``layout``: folder layout, as ``data.layout``; ``rules``: challenge whose
 rules hold, or ``none``.
 
 Source: docs/photographs.md#what-is-passed-over.

@@ -5,7 +5,7 @@ with their score statistics; ``normal``: those of validation and of the other sp
 ``masks``: manifest of the refined masks, 8-bit PNG, 0 or 255, at the size of the photograph.
 **Outputs** ``manifest``: MasksManifest, JSON; beside it, in a folder of the same name, ``<id>.png``, like the refined
 masks, whose bytes they are unless the gate changes them; ``verdicts``: VerdictManifest, JSON: score, p-value and answer
-of every image, and what they rest on; ``table``: the same as CSV.
+of every image, and what they rest on.
 **Params** ``settings``: the two rates, and whether the gate empties and marks masks; ``binarize``: the block that names
 the normal images.
 
@@ -20,7 +20,6 @@ from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
 from seamark.maps.calibration import Calibrations
 from seamark.masks.verdict import Judge
-from seamark.masks.verdict_table import write_verdicts
 from seamark.running.job import Job, run
 from seamark.settings.binarize import BinarizeSettings
 from seamark.settings.verdict import VerdictSettings
@@ -41,9 +40,7 @@ def main(job: Job) -> None:
     target = job.target("manifest")
     with atomic_folder(target.with_suffix("")) as folder:
         judged = job.map(partial(judge.write, folder=folder, published_as=target.stem), refined.masks, "masks")
-    verdicts = judge.manifest([verdict for _, verdict in judged])
-    write_manifest(job.target("verdicts"), verdicts)
-    write_verdicts(job.target("table"), [verdicts])
+    write_manifest(job.target("verdicts"), judge.manifest([verdict for _, verdict in judged]))
     masks = tuple(mask for mask, _ in judged)
     write_manifest(target, refined.model_copy(update={"stage": "judged", "masks": masks}))
 

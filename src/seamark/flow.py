@@ -208,7 +208,7 @@ STAGES: Mapping[str, Stage] = {
         gpu_threads=3,
     ),
     "verdict": Stage(
-        _files("out/{place}/75_verdicts/{category}/{split}.json", verdicts=".verdicts.json", table=".csv"),
+        _files("out/{place}/75_verdicts/{category}/{split}.json", verdicts=".verdicts.json"),
         kind="masks:MasksManifest",
         reads="fuse calibrate calibrate:thresholds refine",
         params="verdict binarize",
@@ -229,7 +229,7 @@ STAGES: Mapping[str, Stage] = {
         memory=StageMemory(100.0, per_megapixel=9.5, per_million_values=2.8, per_photograph=0.3),
     ),
     "evaluate": Stage(
-        _files("out/{place}/90_eval/{category}.json", curves=".curves.csv"),
+        _files("out/{place}/90_eval/{category}.json", curves=".curves.csv", table=".verdicts.csv"),
         kind="evaluation:EvaluationManifest",
         reads="index:every truth:every fuse:every calibrate:validation binarize:every verdict:every",
         params="evaluate grids ranking",

@@ -107,7 +107,7 @@ def judge(tree, gate, split="test_public", threads=1, refined=(), **binarize):
     masks = read_manifest(inputs["masks"], MasksManifest)
     write_manifest(inputs["masks"], masks.model_copy(update=dict(refined)))
     inputs |= {"calibration": tree / "calibration" / f"{split}.json", "normal": tree / "calibration/validation.json"}
-    ends = {"manifest": ".json", "verdicts": ".verdicts.json", "table": ".csv"}
+    ends = {"manifest": ".json", "verdicts": ".verdicts.json"}
     outputs = {name: tree / "judged" / f"{split}{end}" for name, end in ends.items()}
     params = {"settings": {"gate": gate}, "binarize": settings}
     stage("verdict")(Job.for_test("verdict", inputs, outputs, params, threads=threads))
@@ -345,7 +345,7 @@ def test_a_normal_image_is_judged_by_the_others(tree):
     assert [image.basis.normal_images for image in verdicts.images] == [1, 1]
     assert sorted(image.p for image in verdicts.images) == [0.5, 1.0]
     assert verdicts.normal_images == 2
-    files = [tree / "judged" / name for name in ("validation.json", "validation.verdicts.json", "validation.csv")]
+    files = [tree / "judged" / name for name in ("validation.json", "validation.verdicts.json")]
     first = [path.read_bytes() for path in files]
     judge(tree, gate=True, split="validation", threads=2)
     assert [path.read_bytes() for path in files] == first

@@ -32,7 +32,7 @@ def evaluate(run):
         }
         roots = {"root": str(run.data), "truth_root": str(run.truth)}
         params = {"settings": {"resamples": 20}, "grids": [], "ranking": None, **roots}
-        outputs = {"manifest": path, "curves": path.with_suffix(".curves.csv")}
+        outputs = {"manifest": path} | {name: path.with_suffix(f".{name}.csv") for name in ("curves", "table")}
         stage("evaluate")(Job.for_test("evaluate", inputs, outputs, params))
 
 

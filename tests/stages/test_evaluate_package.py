@@ -1,5 +1,6 @@
 """evaluate and package as stages: manifests in, scores and a checked archive out."""
 
+import csv
 import json
 import runpy
 import shutil
@@ -256,6 +257,39 @@ def test_a_refused_submission_leaves_a_report_and_what_was_there_before(toy, mon
     assert toy.finished() == ["toy.check.json", "toy.provenance.json", "toy.tar.gz"]
 
 
+def judge(toy, gate):
+    """Put the refined masks of every split through the verdict stage, with the same images as the normal ones."""
+    out, judged_masks = toy.folder / "out", []
+    for maps, masks in zip(toy.inputs["maps"], toy.inputs["masks"], strict=True):
+        place = masks.relative_to(out / "70_refined")
+        normal = maps.with_name(f"validation_{maps.name}")
+        write_manifest(normal, read_manifest(maps, MapsManifest).model_copy(update={"split": "validation"}))
+        inputs, targets = {"maps": maps, "masks": masks}, out / "75_judged" / place
+        for name, source in (("calibration", maps), ("normal", normal)):
+            inputs[name] = out / "50_calibration" / name / place
+            files = {"manifest": inputs[name], "histogram": inputs[name].with_suffix(".npy")}
+            stage("calibrate")(Job.for_test("calibrate", {"maps": source}, files, {"settings": {}}))
+        files = {"manifest": targets, "verdicts": targets.with_suffix(".verdicts.json")}
+        stage("verdict")(Job.for_test("verdict", inputs, files, {"settings": {"gate": gate}, "binarize": {}}))
+        judged_masks.append(targets)
+    toy.inputs["masks"] = judged_masks
+
+
+@pytest.mark.parametrize("gate", [False, True])
+def test_without_the_gate_the_archive_has_the_bytes_of_the_refined_masks(toy, gate):
+    """Every image is as its normal ones, and every mask has pixels: a gate empties them all."""
+    for number, path in enumerate(toy.inputs["masks"]):
+        refined = toy.folder / "out/70_refined" / path.relative_to(toy.folder / "out/75_verdicts")
+        shutil.copytree(path.with_suffix(""), refined.with_suffix(""))
+        write_manifest(refined, read_manifest(path, MasksManifest).model_copy(update={"stage": "refined"}))
+        toy.inputs["masks"][number] = refined
+    toy.package()
+    as_refined = toy.target(".tar.gz").read_bytes()
+    judge(toy, gate)
+    toy.package()
+    assert (toy.target(".tar.gz").read_bytes() == as_refined) is not gate
+
+
 def verdict(enforced):
     breach = RuleBreach(
         rule="thresholds_without_test", setting="binarize.mebin.enabled", values={"*": True}, remedy="!"
@@ -354,7 +388,11 @@ def evaluate(toy, threads, ranking=None):
             "refined": refined,
             "verdicts": [path for path in toy.inputs["verdicts"] if path.parent.name == "felt"],
         },
-        outputs={"manifest": target, "curves": target.with_suffix(".curves.csv")},
+        outputs={
+            "manifest": target,
+            "curves": target.with_suffix(".curves.csv"),
+            "table": target.with_suffix(".verdicts.csv"),
+        },
         params={
             "settings": {"fpr_limit": 0.05, "resamples": 30},
             "grids": [{"window_px": 16, "input_px": 8}],
@@ -382,6 +420,10 @@ def test_evaluate_writes_the_same_manifest_with_any_number_of_threads(toy):
     assert {s.verdict.bad.true_positive_rate for s in manifest.subsets} == {1.0}
     assert len(manifest.images) == 6
     assert 0.5 < manifest.subsets[0].pixel_auroc < 1
+    rows = list(csv.DictReader(evaluate(toy, 1).with_suffix(".verdicts.csv").open(encoding="utf-8")))
+    assert [(row["category"], row["split"], row["image"]) for row in rows] == [
+        ("felt", split, name) for split in SPLITS for name in image_ids(split)
+    ]
 
 
 def test_evaluate_needs_truth_that_agrees(toy):

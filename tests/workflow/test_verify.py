@@ -16,9 +16,9 @@ def test_what_is_wrong_is_named_with_the_command_that_repairs_it(finished, proje
         f"{maps}/001_regular.tiff": f"{maps}.json",
         "out/tiny/60_coarse/bolt/test_private/001_regular.png": "out/tiny/60_coarse/bolt/test_private.json",
         "out/tiny/75_verdicts/cloth/test_private.verdicts.json": "out/tiny/75_verdicts/cloth/test_private.json",
-        "out/tiny/75_verdicts/cloth/test_private.csv": "out/tiny/75_verdicts/cloth/test_private.json",
         "out/tiny/90_eval/cloth.json": "out/tiny/90_eval/cloth.json",
         "out/tiny/90_eval/cloth.curves.csv": "out/tiny/90_eval/cloth.json",
+        "out/tiny/90_eval/cloth.verdicts.csv": "out/tiny/90_eval/cloth.json",
         "submissions/tiny/anomaly_images/bolt/test_private/000_regular.tiff": "submissions/tiny.tar.gz",
     }
     for name in damaged:

@@ -6,17 +6,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, cast
 
-from seamark.data.layout import FoundImage, Layout, limited, truth_file
+from seamark.data.layout import FoundImage, limited, truth_file
+from seamark.data.published import PUBLISHED
 from seamark.data.root import category_folders
 from seamark.data.survey import missing_masks, survey_category
+from seamark.data.truth_masks import read_truth, truth_digest
 from seamark.errors import DataError
-from seamark.files.atomic import file_digest
 from seamark.files.image_checks import MAX_PIXELS, orientation_note, read_image_file
-from seamark.files.images import photograph_header, read_mask
+from seamark.files.images import photograph_header
 from seamark.files.parallel import MapItems
 from seamark.files.plain import examples, shown
 from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
-from seamark.settings.base import Split
+from seamark.settings.base import Layout, Split
 
 
 def index_split(
@@ -55,7 +56,7 @@ def index_split(
         raise DataError(f"{root / category}: no such category; found: {', '.join(folders)}")
     found = limited(survey_category(root, folders[category], layout).images, train_images, seed)
     listed = [image for image in found if image.split == split]
-    mapped = map_images(lambda image: _record(root, image, most_pixels), listed, "images")
+    mapped = map_images(lambda image: _record(root, image, most_pixels, layout), listed, "images")
     records = tuple(cast("list[ImageRecord]", mapped))
     require_one_kind(f"{root / category} {split}", ((record.channels, record.file) for record in records))
     return IndexManifest(category=category, split=split, layout=layout, images=records)
@@ -133,15 +134,15 @@ def left_out_lines(truth: TruthManifest) -> Iterator[str]:
             )
 
 
-def _record(root: Path, image: FoundImage, most_pixels: int) -> ImageRecord:
+def _record(root: Path, image: FoundImage, most_pixels: int, layout: Layout) -> ImageRecord:
     path = root / image.file
     content = read_image_file(path, most_pixels)
     width, height, channels = photograph_header(content, path, most_pixels)
     if image.mask is not None:
         mask_path = root / image.mask
-        if not mask_path.is_file():
+        if not mask_path.exists():
             raise DataError(missing_masks(root, [image]))
-        _checked_defect_px(mask_path, path, width, height)
+        _checked_defect_px(mask_path, path, (height, width), labels=layout in PUBLISHED)
     return ImageRecord(
         **asdict(image),
         width=width,
@@ -151,14 +152,14 @@ def _record(root: Path, image: FoundImage, most_pixels: int) -> ImageRecord:
     )
 
 
-def _checked_defect_px(mask_path: Path, image_path: Path, width: int, height: int) -> int:
-    most_pixels = max(MAX_PIXELS, width * height)
-    mask = read_mask(mask_path, most_pixels)
-    if mask.shape != (height, width):
+def _checked_defect_px(mask_path: Path, image_path: Path, shape: tuple[int, int], *, labels: bool) -> int:
+    most_pixels = max(MAX_PIXELS, shape[0] * shape[1])
+    mask = read_truth(mask_path, most_pixels, labels=labels)
+    if mask.shape != shape:
         notes = "".join(orientation_note(path, most_pixels) for path in (image_path, mask_path))
         raise DataError(
-            f"{mask_path}: {mask.shape[1]} x {mask.shape[0]} px, but its image {image_path} has {width} x {height} px; "
-            f"a mask must have the size of its image{notes}"
+            f"{mask_path}: {mask.shape[1]} x {mask.shape[0]} px, but its image {image_path} has "
+            f"{shape[1]} x {shape[0]} px; a mask must have the size of its image{notes}"
         )
     return int(mask.sum())
 
@@ -185,8 +186,9 @@ def _truth(index: IndexManifest, image: ImageRecord, root: Path, truth_root: Pat
                 f"{folder}: no mask for image {image.id} (expected NNN_mask.png); complete it or unset data.truth_root"
             )
         path, relative, origin = found, str(found.relative_to(truth_root)), "truth"
-    defect_px = _checked_defect_px(path, root / image.file, image.width, image.height)
+    labels = origin == "data" and index.layout in PUBLISHED
+    defect_px = _checked_defect_px(path, root / image.file, (image.height, image.width), labels=labels)
     bad = defect_px > 0 if image.label is None else image.label == "bad"
     left_out = None if bad == (defect_px > 0) else "empty mask" if bad else "mask of a good image"
-    facts = {"mask": relative, "root": origin, "sha256": file_digest(path), "left_out": left_out}
+    facts = {"mask": relative, "root": origin, "sha256": truth_digest(path), "labels": labels, "left_out": left_out}
     return TruthRecord(**base, **facts, bad=bad, defect_px=defect_px)

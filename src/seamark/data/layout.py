@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Literal, cast
 
 from seamark.data.listing import Listing, list_files, meant, stem, suffix
+from seamark.data.published import PUBLISHED
 from seamark.errors import DataError
 from seamark.files.plain import IMAGE_SUFFIXES, shown
-from seamark.settings.base import SPLITS, UNUSABLE, Split
+from seamark.settings.base import SPLITS, UNUSABLE, Layout, Split
 
-Layout = Literal["mvtec_ad_2", "mvtec_ad"]
 Label = Literal["good", "bad"]
 OF_PATTERNS = "{}<>"
 """Letters that no name of a category may have: in names of files Snakemake takes words between them for wildcards."""
 MOST_NAME_BYTES = 200
 """Longest part of a name; file systems take 255 bytes, of which results need some for prefixes and suffixes."""
 HELD_OUT_EVERY = 10
-"""In MVTec AD, which has no validation split, every tenth training image is held out as one."""
+"""Of a data set without a validation split every tenth training image is held out as one."""
 
 OFFICIAL_COUNTS: dict[str, dict[Split, int]] = {
     name: dict(zip(SPLITS, (*counts, counts[-1]), strict=True))
@@ -116,7 +116,7 @@ class Places:
         return ", ".join(dict.fromkeys(self.homes.values()))
 
 
-PLACES: dict[Layout, Places] = {
+PLACES: Mapping[Layout, Places] = {
     "mvtec_ad_2": Places(
         photographs=re.compile("(train|validation)/good|test_public/(good|bad)|test_private(_mixed)?"),
         tests="test_public",
@@ -159,8 +159,14 @@ def find_images(root: Path, folder: Path, layout: Layout) -> tuple[FoundImage, .
 
 def listed_images(root: Path, folder: Path, layout: Layout, listing: Listing) -> tuple[FoundImage, ...]:
     """List the images among the files of a category as :func:`find_images`, whatever their names and however few."""
-    images = _walk(listing, folder.relative_to(root).as_posix(), layout)
-    return tuple(sorted(images, key=lambda image: (SPLITS.index(image.split), image.id)))
+    base = folder.relative_to(root).as_posix()
+    read = _walk(listing, base, layout) if layout in PLACES else _published(listing, root, folder, layout)
+    return tuple(sorted(read, key=lambda image: (SPLITS.index(image.split), image.id)))
+
+
+def learned_from(layout: Layout) -> str:
+    """Return the folder of good photographs to learn from, below that of a category."""
+    return PUBLISHED[layout].good if layout in PUBLISHED else "train/good"
 
 
 def image_problems(root: Path, folder: Path, layout: Layout, images: Sequence[FoundImage]) -> list[str]:
@@ -171,20 +177,28 @@ def image_problems(root: Path, folder: Path, layout: Layout, images: Sequence[Fo
         for before, after in pairwise(images)
         if (before.split, before.id) == (after.split, after.id)
     ]
-    counts = Counter(image.split for image in images)
-    if layout == "mvtec_ad" and not counts["validation"]:
+    counts, good = Counter(image.split for image in images), learned_from(layout)
+    holds_out = PUBLISHED[layout].holds_out if layout in PUBLISHED else layout == "mvtec_ad"
+    if holds_out and not counts["validation"]:
+        where = good or "it"
         problems.append(
-            f"{shown(folder)}: no image for the split validation, for which every {HELD_OUT_EVERY}th of train/good is "
-            f"held out: expected at least {HELD_OUT_EVERY} there, found {counts['train']}; add good images to "
-            "train/good, or set data.layout: mvtec_ad_2 and move some into validation/good, a folder of that layout"
+            f"{shown(folder)}: no image for the split validation, for which every {HELD_OUT_EVERY}th of {where} is "
+            f"held out: expected at least {HELD_OUT_EVERY} there, found {_parts(images, layout)}; add good images to "
+            f"{where}, or set data.layout: mvtec_ad_2 and move some into validation/good, a folder of that layout"
         )
     else:
         problems += [
-            f"{shown(folder)}: no image for the split {split}; add good images as {split}/good/*.png"
+            f"{shown(folder)}: no image for the split {split}; add good images as {good.replace('train', split)}/*.png"
             for split in ("train", "validation")
             if not counts[split]
         ]
     return problems
+
+
+def _parts(images: Sequence[FoundImage], layout: Layout) -> int:
+    """Count what a data set's training photographs show, several views of one part once."""
+    part = PUBLISHED[layout].part if layout in PUBLISHED else str
+    return len({part(image.file) for image in images if image.split == "train"})
 
 
 def require_official_counts(category: str, counts: Mapping[Split, int]) -> None:
@@ -280,3 +294,20 @@ def _walk(listing: Listing, base: str, layout: Layout) -> Iterator[FoundImage]:
                 light=_light(name) if layout == "mvtec_ad_2" else "regular",
                 mask=f"{base}/{masks}/{mask}" if has_mask else None,
             )
+
+
+def _published(listing: Listing, root: Path, folder: Path, layout: Layout) -> Iterator[FoundImage]:
+    known, base = PUBLISHED[layout], folder.relative_to(root).as_posix()
+    entries = sorted(known.entries(root, folder, listing), key=lambda entry: entry.file)
+    parts = list(dict.fromkeys(known.part(entry.file) for entry in entries if entry.split == "train"))
+    held_out = set(parts[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY] if known.holds_out else ())
+    for entry in entries:
+        name, learned = stem(entry.file.rpartition("/")[2]), entry.split == "train"
+        yield FoundImage(
+            id=f"{entry.kind}/{name}" if entry.split == "test_public" else name,
+            split="validation" if learned and known.part(entry.file) in held_out else entry.split,
+            file=f"{base}/{entry.file}",
+            label="good" if entry.kind == "good" else "bad",
+            light="regular",
+            mask=None if entry.mask is None else f"{base}/{entry.mask}",
+        )

@@ -60,6 +60,17 @@ def _list(path: str, inside: str, above: frozenset[tuple[int, int]], levels: int
         _list(f"{path}/{name}", f"{inside}/{name}".lstrip("/"), above | {identity}, levels - 1, found)
 
 
+def file_paths(listing: Listing) -> Iterator[str]:
+    """Yield the paths of all listed files, folder by folder."""
+    for folder, names in listing.items():
+        yield from (f"{folder}/{name}" if folder else name for name in names)
+
+
+def mask_files(path: Path) -> list[Path]:
+    """Return the file of a mask, or the files of its folder, sorted."""
+    return sorted(file for file in path.iterdir() if not passed_silently(file.name)) if path.is_dir() else [path]
+
+
 def passed_silently(name: str) -> bool:
     """Whether a name is hidden or that of a folder that systems make by themselves."""
     return name.startswith(".") or name in SYSTEM_FOLDERS

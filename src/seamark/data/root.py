@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from seamark.data.layout import OF_PATTERNS, OFFICIAL_COUNTS, Layout, name_problem
+from seamark.data.layout import OF_PATTERNS, OFFICIAL_COUNTS, learned_from, name_problem
 from seamark.data.listing import (
     ARCHIVES,
     Listing,
@@ -20,8 +20,10 @@ from seamark.data.listing import (
     passed_silently,
 )
 from seamark.data.passed_over import PassedOver, listed, numbered
+from seamark.data.published import PUBLISHED
 from seamark.errors import DataError
 from seamark.files.plain import examples, looked_for, shown
+from seamark.settings.base import Layout
 
 LEVELS = 6
 """Folders below one that is no category are looked into so deep."""
@@ -34,11 +36,12 @@ class RootSurvey:
     root: Path
     folders: dict[str, Path]
     """The categories that are read, as :func:`category_folders` gives them."""
+    layout: Layout
 
     @cached_property
     def unrecognised(self) -> dict[str, PassedOver]:
         """What lies beside them, by the name of the category that it may be; images without a folder under no name."""
-        return _unrecognised(self.root, self.folders)
+        return _unrecognised(self.root, self.folders, self.layout)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -66,15 +69,15 @@ def survey_root(root: Path, layout: Layout) -> RootSurvey:
 
     Raises DataError as :func:`category_folders`; what is not recognised is left to the caller.
     """
-    return RootSurvey(root, category_folders(root, layout))
+    return RootSurvey(root, category_folders(root, layout), layout)
 
 
 def category_folders(root: Path, layout: Layout) -> dict[str, Path]:
     """Find the folders of the categories of a data root, by name and sorted by it.
 
-    A category is a folder that holds ``train``, perhaps below one extra nesting (``can/can/train``); hidden folders are
-    drafts of a stage that is still writing. Raises DataError if the root does not exist, cannot be read or holds no
-    category, or the name of one cannot be used.
+    A category is a folder that holds ``train``, or what its layout has in its place, perhaps below one extra nesting
+    (``can/can/train``); hidden folders are drafts of a stage that is still writing. Raises DataError if the root does
+    not exist, cannot be read or holds no category, or the name of one cannot be used.
     """
     if not root.is_dir():
         raise DataError(
@@ -85,7 +88,7 @@ def category_folders(root: Path, layout: Layout) -> dict[str, Path]:
         for folder in sorted(path for path in root.iterdir() if not passed_silently(path.name) and path.is_dir()):
             nested = folder / folder.name
             for candidate in (folder, nested):
-                if (candidate / "train").is_dir():
+                if _is_category(candidate, layout):
                     if problem := name_problem(folder, folder.name, OF_PATTERNS):
                         raise DataError(problem)
                     found[folder.name] = candidate
@@ -95,18 +98,23 @@ def category_folders(root: Path, layout: Layout) -> dict[str, Path]:
     return found
 
 
+def _is_category(folder: Path, layout: Layout) -> bool:
+    return PUBLISHED[layout].is_category(folder) if layout in PUBLISHED else (folder / "train").is_dir()
+
+
 def _no_category(root: Path, layout: Layout) -> str:
     if any(meant(path.name, ("train", "good")) for path in root.iterdir() if path.is_dir()):
         return (
             f"{shown(root)}: no category found, but it looks like the folder of one; set data.root to "
             f"{shown(root.resolve().parent)} and data.categories to [{shown(root.resolve().name)}]"
         )
-    heading = f"{shown(root)}: no category found; expected <category>/train/good in the layout {layout}"
-    others = [str(record) for record in _unrecognised(root, ()).values()]
+    place = Path("<category>", learned_from(layout))
+    heading = f"{shown(root)}: no category found; expected {place} in the layout {layout}"
+    others = [str(record) for record in _unrecognised(root, (), layout).values()]
     return listed(heading, others or ["no folder with photographs is there; check data.root"])
 
 
-def _unrecognised(root: Path, recognised: Collection[str]) -> dict[str, PassedOver]:
+def _unrecognised(root: Path, recognised: Collection[str], layout: Layout) -> dict[str, PassedOver]:
     """Find what may be a category and is not read, by the name that it would have."""
     found = {}
     with naming_unreadable(root):
@@ -120,7 +128,7 @@ def _unrecognised(root: Path, recognised: Collection[str]) -> dict[str, PassedOv
             images = [name for names in listing.values() for name in names if is_image(name) and not is_mask(name)]
             if images or path.name in OFFICIAL_COUNTS:
                 what = f"folder {shown(path.name)}/"
-                found[path.name] = PassedOver(what, "error", examples(images), _remedy(path, listing))
+                found[path.name] = PassedOver(what, "error", examples(images), _remedy(path, listing, layout))
         elif archive := ARCHIVES.fullmatch(path.name):
             if archive[1] not in recognised:
                 whole = archive[1].casefold().startswith("mvtec")
@@ -133,7 +141,7 @@ def _unrecognised(root: Path, recognised: Collection[str]) -> dict[str, PassedOv
     return found
 
 
-def _remedy(path: Path, listing: Listing) -> str:
+def _remedy(path: Path, listing: Listing, layout: Layout) -> str:
     """Say what makes a category of a folder."""
     inner = [path / folder.removesuffix("/train") for folder in listing if folder.endswith("/train")]
     if inner:
@@ -142,4 +150,6 @@ def _remedy(path: Path, listing: Listing) -> str:
     for name in sorted({folder.partition("/")[0] for folder in listing if folder}):
         if meant(name, ("train",)):
             return f"rename {shown(path / name)} to {shown(path / 'train')}"
-    return f"a category needs its good photographs in {shown(path / 'train' / 'good')}"
+    fitting = [name for name, known in PUBLISHED.items() if name != layout and known.is_category(path)]
+    or_layout = f", or set data.layout to {' or '.join(fitting)} if it is laid out so" if fitting else ""
+    return f"a category needs its good photographs in {shown(path / learned_from(layout))}{or_layout}"

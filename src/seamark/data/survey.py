@@ -4,15 +4,17 @@ Source: docs/photographs.md#what-is-passed-over.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seamark.data.layout import PLACES, FoundImage, Layout, Places, image_problems, listed_images
-from seamark.data.listing import ARCHIVES, Listing, is_image, is_mask, list_files, meant, stem, suffix
+from seamark.data.layout import PLACES, FoundImage, Places, image_problems, listed_images
+from seamark.data.listing import ARCHIVES, Listing, file_paths, is_image, is_mask, list_files, meant, stem, suffix
 from seamark.data.passed_over import PassedOver, Verdict, category_line, listed, numbered
+from seamark.data.published import PUBLISHED
 from seamark.errors import DataError
 from seamark.files.plain import IMAGE_SUFFIXES, RENAMED_SUFFIXES, examples, shown
+from seamark.settings.base import Layout
 
 OR_HIDE = "or leave it out with a dot before its name"
 
@@ -46,6 +48,8 @@ def survey_category(root: Path, folder: Path, layout: Layout) -> CategorySurvey:
         Naming at once everything that looks like data and is not read, what the category lacks, and the layout that
         would fit.
     """
+    if layout in PUBLISHED:
+        return _survey_published(root, folder, layout)
     listing, places = list_files(folder), PLACES[layout]
     found = CategorySurvey(listed_images(root, folder, layout, listing), ())
     bad = [image for image in found.images if image.label == "bad"]
@@ -70,6 +74,40 @@ def survey_category(root: Path, folder: Path, layout: Layout) -> CategorySurvey:
         heading = f"{survey.line(shown(folder))}; in the layout {layout}"
         raise DataError(listed(heading, problems))
     return survey
+
+
+def _survey_published(root: Path, folder: Path, layout: Layout) -> CategorySurvey:
+    """List what a data set says that it has; whatever else looks like an image is an error."""
+    listing, base = list_files(folder), f"{folder.relative_to(root).as_posix()}/"
+    images = listed_images(root, folder, layout, listing)
+    there = {*file_paths(listing), *(inside for inside, names in listing.items() if names)}
+    masks = {image.mask.removeprefix(base) for image in images if image.mask}
+    read = {*masks, *(image.file.removeprefix(base) for image in images)}
+    others = [path for path in file_paths(listing) if path not in read and path.rpartition("/")[0] not in masks]
+    stray = [path for path in others if is_image(path) and not PUBLISHED[layout].unread.fullmatch(path)]
+    bad = [image.file for image in images if image.split in ("train", "validation") and image.label == "bad"]
+    survey = CategorySurvey(images, tuple(_by_suffix(sorted({*others} - {*stray}))))
+    problems = [
+        f"{numbered(len(found), what)} ({', '.join(examples(found))}): {remedy}"
+        for found, what, remedy in (
+            (sorted(read - there), "file", "missing; unpack the data set again, its list beside it"),
+            (stray, "image", f"not read in this layout; convert it to PNG, move it elsewhere, {OR_HIDE}"),
+            (bad, "photograph", "to learn from shows a defect; unpack the data set again, its list beside it"),
+        )
+        if found
+    ]
+    if problems := [*problems, *image_problems(root, folder, layout, images)]:
+        raise DataError(listed(f"{survey.line(shown(folder))}; in the layout {layout}", problems))
+    return survey
+
+
+def _by_suffix(found: Iterable[str]) -> Iterator[PassedOver]:
+    """Count files that nothing reads by their suffixes."""
+    by_suffix = defaultdict[str, list[str]](list)
+    for path in found:
+        by_suffix[suffix(path) or "without suffix"].append(path)
+    for kind, paths in sorted(by_suffix.items()):
+        yield PassedOver(f"{len(paths)} {shown(kind)}", "counted", examples(paths))
 
 
 def missing_masks(root: Path, lacking: Sequence[FoundImage]) -> str:
@@ -109,17 +147,18 @@ def _images_by_folder(listing: Listing) -> str:
 
 
 def _fitting_layout(listing: Listing, layout: Layout) -> Layout | None:
-    """Return the other layout where it reads more than training images and this one does not."""
+    """Return another layout where it reads more than training images and this one does not."""
+    images = [path for path in file_paths(listing) if suffix(path) in IMAGE_SUFFIXES]
 
     def splits(of: Layout) -> set[str]:
-        return {
-            folder.partition("/")[0]
-            for folder, names in listing.items()
-            if PLACES[of].photographs.fullmatch(folder) and any(suffix(name) in IMAGE_SUFFIXES for name in names)
-        }
+        if of in PLACES:
+            found = [path for path in images if PLACES[of].photographs.fullmatch(path.rpartition("/")[0])]
+        else:
+            found = [path for path in images if PUBLISHED[of].photographs.fullmatch(path)]
+        return {path.partition("/")[0] for path in found}
 
-    other: Layout = "mvtec_ad" if layout == "mvtec_ad_2" else "mvtec_ad_2"
-    return other if splits(layout) <= {"train"} < splits(other) else None
+    others = [other for other in (*PLACES, *PUBLISHED) if splits(layout) <= {"train"} < splits(other)]
+    return others[0] if others else None
 
 
 def _other_suffixes(listing: Listing, places: Places) -> Iterator[PassedOver]:
@@ -201,7 +240,7 @@ def _stray_masks(listing: Listing, places: Places, *, masks_lack: bool) -> Itera
 
 def _other_files(listing: Listing, places: Places) -> Iterator[PassedOver]:
     """Count what is no image by suffix; but an archive of a split without images should have been unpacked."""
-    found = defaultdict[str, list[str]](list)
+    found = []
     for folder, names in listing.items():
         for name in names if places.unread(folder) is None else ():
             if is_image(name):
@@ -211,9 +250,8 @@ def _other_files(listing: Listing, places: Places) -> Iterator[PassedOver]:
             if split and not any(map(is_image, _paths(listing, split))):
                 yield PassedOver(shown(name), "error", (), f"unpack it, its photographs into {places.homes[split]}")
             else:
-                found[suffix(name) or "without suffix"].append(_inside(folder, name))
-    for kind, paths in sorted(found.items()):
-        yield PassedOver(f"{len(paths)} {shown(kind)}", "counted", examples(paths))
+                found.append(_inside(folder, name))
+    yield from _by_suffix(found)
 
 
 def _beside_nested(root: Path, folder: Path) -> Iterator[PassedOver]:

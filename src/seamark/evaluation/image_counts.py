@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from seamark.data.truth_masks import read_truth
 from seamark.errors import DataError, ManifestError
 from seamark.evaluation.images import EvaluatedImage
 from seamark.evaluation.metrics import MaskCounts, ScoreCounts
@@ -123,7 +124,7 @@ def _read_truth(item: EvaluatedImage) -> npt.NDArray[np.bool_]:
     shape = (item.image.height, item.image.width)
     if item.truth_file is None or item.truth.left_out:
         return np.zeros(shape, dtype=np.bool_)
-    truth = read_mask(item.truth_file, max(MAX_PIXELS, math.prod(shape)))
+    truth = read_truth(item.truth_file, max(MAX_PIXELS, math.prod(shape)), labels=item.truth.labels)
     if truth.shape != shape:
         raise DataError(
             f"{item.truth_file}: the truth mask is {truth.shape[1]} x {truth.shape[0]} px, but its image "

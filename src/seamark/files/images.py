@@ -101,10 +101,11 @@ def read_image(path: Path, most_pixels: int = MAX_PIXELS) -> UInt8Array:
     return decode_image(read_image_file(path, most_pixels), path, most_pixels)
 
 
-def read_mask(path: Path, most_pixels: int = MAX_PIXELS) -> BoolArray:
+def read_mask(path: Path, most_pixels: int = MAX_PIXELS, *, labels: bool = False) -> BoolArray:
     """Decode a binary mask: bool (H, W), True where it is 255.
 
-    The file has a single channel of 0 (good) and 255 (defect), of 1 or 8 bits or with a palette of these.
+    The file has a single channel of 0 (good) and 255 (defect), of 1 or 8 bits or with a palette of these. Where values
+    are ``labels``, all but 0 are a defect, whatever their colours.
 
     Raises
     ------
@@ -120,6 +121,8 @@ def read_mask(path: Path, most_pixels: int = MAX_PIXELS) -> BoolArray:
         pixels = decoded(image, path)
         if image.mode == "1":
             return pixels.view(np.uint8) > 0  # Pillow's True is 255, whose digest would be another one
+        if labels:
+            return np.asarray(pixels > 0, np.bool_)
         if image.mode == "P":
             return _white(pixels, np.reshape(image.getpalette() or (), (-1, 3)), path)
     if (pixels + np.uint8(1)).max() > 1:  # among bytes, 0 and 255 alone become 1 and 0

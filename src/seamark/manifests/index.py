@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from seamark.manifests.base import Inside, Manifest, Px, Record
-from seamark.settings.base import Split
+from seamark.settings.base import Layout, Split
 
 
 class ImageRecord(Record):
@@ -37,7 +37,7 @@ class IndexManifest(Manifest):
 
     category: Inside
     split: Split
-    layout: Literal["mvtec_ad_2", "mvtec_ad"]
+    layout: Layout
     images: tuple[ImageRecord, ...]
 
 
@@ -51,9 +51,11 @@ class TruthRecord(Record):
     split: Split
     id: Inside
     mask: Inside | None
-    """Path of the mask relative to the root named by ``root``; None where there is none."""
+    """Path of the mask, a file or a folder of several, relative to the root named by ``root``; None for none."""
     root: Literal["data", "truth"]
     sha256: str | None
+    labels: bool = Field(False, exclude_if=lambda labels: not labels)
+    """Whether values of the mask are kinds of defects, all but 0, and not 255 alone."""
     bad: bool
     """By the folder of the image; by its mask where the truth is private, which has no folders."""
     defect_px: int | None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seamark.data.layout import OFFICIAL_COUNTS, FoundImage, listing_digest, require_official_counts
+from seamark.data.listing import mask_files
 from seamark.data.root import RootSurvey, survey_root
 from seamark.data.survey import CategorySurvey, survey_category
 from seamark.errors import ConfigError
@@ -176,7 +177,9 @@ class PlannedPhotographs:
         """Return digests of the masks of a category's split and of its private truth, None for the demo."""
         if self._demo:
             return None
-        digests = [listing_digest(self._data.root, [image.mask for image in self._images(wildcards) if image.mask])]
+        root = self._data.root
+        masks = [file for image in self._images(wildcards) if image.mask for file in mask_files(root / image.mask)]
+        digests = [listing_digest(root, [str(file.relative_to(root)) for file in masks])]
         if self._truth.get(f"{wildcards.category}/{wildcards.split}") and self._data.truth_root is not None:
             folder = self._data.truth_root / wildcards.category / wildcards.split
             digests.append(listing_digest(folder, sorted(path.name for path in folder.iterdir())))

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from seamark.data.photographs import read_indexed
+from seamark.data.truth_masks import read_truth
 from seamark.errors import DataError, ManifestError
-from seamark.files.images import BoolArray, Float32Array, UInt8Array, read_mask
+from seamark.files.images import BoolArray, Float32Array, UInt8Array
 from seamark.manifests.base import read_manifest
 from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
 from seamark.manifests.maps import MapRecord, MapsManifest
@@ -164,8 +165,9 @@ def read_pixels(source: PreviewSource) -> PreviewPixels:
         for path, record in ((source.manifests.coarse, source.coarse), (source.manifests.refined, source.refined))
     )
     truth = None
-    if (path := source.truth_file) is not None:
-        truth = _same_size(path.parent, path.name, read_mask(path, image.shape[0] * image.shape[1]), image)
+    if source.truth is not None and (path := source.truth_file) is not None:
+        found = read_truth(path, image.shape[0] * image.shape[1], labels=source.truth.labels)
+        truth = _same_size(path.parent, path.name, found, image)
     return PreviewPixels(image, load_map(source.manifests.maps, source.map), coarse, refined, truth)
 
 

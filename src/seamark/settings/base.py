@@ -17,6 +17,9 @@ Split = Literal[
 SPLITS: tuple[Split, ...] = ("train", "validation", "test_public", "test_private", "test_private_mixed")
 """Splits that a data set has."""
 
+Layout = Literal["mvtec_ad_2", "mvtec_ad", "visa", "mvtec_3d_ad", "mvtec_loco", "real_iad", "folder"]
+"""Folder layouts that are read."""
+
 PHOTOGRAPHED: Mapping[str, Split] = {"train_crossfit": "train", "validation_variants": "validation"}
 """Of whose photographs the splits are that only thresholds see."""
 

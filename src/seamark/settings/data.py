@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from seamark.settings.base import SPLITS, PathSetting, Settings, Split
+from seamark.settings.base import SPLITS, Layout, PathSetting, Settings, Split
 
 
 class DataSettings(Settings):
@@ -19,7 +19,11 @@ class DataSettings(Settings):
     demo: bool = Field(
         False, description="draw the demo images into root and their private truth into truth_root first"
     )
-    layout: Literal["mvtec_ad_2", "mvtec_ad"] = Field("mvtec_ad_2", description="folder layout below each category")
+    layout: Layout = Field(
+        "mvtec_ad_2",
+        description="folder layout below each category; visa, mvtec_3d_ad (RGB alone), mvtec_loco and real_iad: as "
+        "these data sets are unpacked; folder: good photographs and nothing else",
+    )
     categories: Literal["all"] | tuple[str, ...] = Field("all", description="all, or a list of category names")
     train_images: int | None = Field(
         None,

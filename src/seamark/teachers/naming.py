@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pydantic.main import IncEx
 
-from seamark.data.layout import Layout, find_images, limited
-from seamark.settings.base import Settings
+from seamark.data.layout import find_images, limited
+from seamark.settings.base import Layout, Settings
 from seamark.settings.efficientad import EfficientAdSettings
 from seamark.settings.teacher import DISTILLED, TeacherSettings
 

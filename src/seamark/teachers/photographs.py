@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from seamark.data.layout import Layout
 from seamark.data.root import category_folders
 from seamark.errors import DataError
 from seamark.files.plain import IMAGE_SUFFIXES
 from seamark.learning.batches import counted_random
+from seamark.settings.base import Layout
 from seamark.settings.teacher import DistillSettings
 from seamark.teachers.crops import CroppedPhotographs
 from seamark.teachers.naming import training_photographs

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from seamark.data.truth_masks import truth_digest
 from seamark.errors import ManifestError
 from seamark.files.atomic import file_digest
 from seamark.files.images import array_digest, read_map, read_mask
@@ -157,7 +158,7 @@ def _truth(_: Path, manifest: Any, roots: Roots) -> Listed:
     for image in manifest.images:
         root = roots[image.root]
         if image.mask is not None and root is not None:
-            yield root / image.mask, image.sha256, file_digest
+            yield root / image.mask, image.sha256, truth_digest
 
 
 def _demo(_: Path, manifest: Any, roots: Roots) -> Listed:

@@ -10,10 +10,10 @@ from tests.fuzz.targets.base import Target
 from tests.fuzz.targets.pictures import picture, saved
 
 from seamark.data.index import find_truth, index_split
-from seamark.data.layout import Layout, find_images, listing_digest
+from seamark.data.layout import find_images, listing_digest
 from seamark.data.root import category_folders
 from seamark.forecast.photographs import DataSetSizes
-from seamark.settings.base import SPLITS
+from seamark.settings.base import SPLITS, Layout
 from seamark.settings.config import Config
 from seamark.settings.data import DataSettings
 
