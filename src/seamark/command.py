@@ -15,6 +15,9 @@ PROJECT = Path(__file__).parents[2]
 """Folder of the Snakefile, of a clone."""
 TARGETS = {"forecast": "plan", "verify": "verify"}
 """Commands that are targets of the workflow."""
+CORES = ("--cores", "-c", "--jobs", "-j")
+CONFIG_FILES = ("--configfile", "--configfiles")
+"""Options of Snakemake."""
 FAILED, FOUND_BAD, STOPPED = 2, 1, 130
 """Exit status after an error, after a bad photograph with ``--fail-on-bad``, and after Ctrl-C."""
 WATCH_S = 1.0
@@ -28,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given[:1] == ["check"]:
             return check(given[1:])
         if given and given[0] in ("run", *TARGETS):
-            return _workflow([TARGETS[given[0]]] * (given[0] in TARGETS) + given[1:])
+            target = ["--", TARGETS[given[0]]] if given[0] in TARGETS else []
+            return _workflow([*given[1:], *target])
         options = _arguments(given)
         status: int = options.command(options)
     except SeamarkError as error:
@@ -62,12 +66,19 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
 
 
 def _workflow(given: Sequence[str]) -> int:
-    """Hand over to Snakemake."""
-    snakefile = PROJECT / "Snakefile"
+    """Hand over to Snakemake, with the settings of the project as the first ones where the folder has none."""
+    snakefile, settings = PROJECT / "Snakefile", PROJECT / "config.yaml"
     if not snakefile.is_file():
         raise ConfigError(f"{snakefile}: no workflow there; run this command with the Seamark of a clone")
-    cores = [] if any(word.startswith(("--cores", "-c", "--jobs", "-j")) for word in given) else ["--cores", "all"]
-    os.execv(sys.executable, [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *cores, *given])
+    options = list(given)
+    if not Path(settings.name).exists():
+        named = next((place for place, word in enumerate(options) if word in CONFIG_FILES), None)
+        options[:0] = [CONFIG_FILES[0], str(settings)] if named is None else []
+        if named is not None:
+            options.insert(named + 1, str(settings))
+    if not any(word.startswith(CORES) for word in options):
+        options[:0] = ["--cores", "all"]
+    os.execv(sys.executable, [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *options])
 
 
 def _show(options: argparse.Namespace) -> int:
