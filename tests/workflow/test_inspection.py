@@ -4,6 +4,8 @@ import csv
 import doctest
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,8 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
-from tests.workflow.project import ROOT, Project
+from tests.workflow.project import ROOT, Project, draw
 
 import seamark.inspection.inspector
 from seamark import Inspector
@@ -255,6 +258,27 @@ def test_settings_that_see_a_whole_split_are_refused_when_a_bundle_is_planned(pr
     result = other.snakemake("bundle", options=("--dry-run",), check=False)
     assert "no photograph can be judged alone" in result.stdout + result.stderr
     assert "set binarize.mebin.enabled: false" in result.stdout + result.stderr
+
+
+def test_the_walk_of_the_page_works(tmp_path):
+    page = (ROOT / "docs/inspection.md").read_text().replace("transistor", "bolt")
+    settings = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0])
+    for number in range(12):
+        draw(tmp_path / f"parts/bolt/{number:03d}.png", number, defect=False)
+    for number in range(3):
+        draw(tmp_path / f"tomorrow/{number:03d}.png", 100 + number, defect=number == 1)
+    toy = {name: block for name, block in SETTINGS.items() if name != "data"}
+    (tmp_path / "parts.yaml").write_text(yaml.safe_dump(toy | settings))
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "SEAMARK_GPUS": ""}
+    commands = "".join(re.findall(r"```console\n(.*?)```", page, re.DOTALL)).splitlines()
+    assert [command.split()[1] for command in commands] == ["run", "show", "inspect"]
+    for command in commands:
+        called = [sys.executable, "-m", "seamark.command", *shlex.split(command)[1:]]
+        done = subprocess.run(called, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    rows = rows_of(tmp_path / "inspected")
+    assert rows["001"]["answer"] == "bad"
+    assert float(rows["001"]["p"]) < min(float(rows[name]["p"]) for name in ("000", "002"))
 
 
 def test_the_example_runs(project, bundle):
