@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _workflow([*given[1:], *target])
         options = _arguments(given)
         status: int = options.command(options)
-    except SeamarkError as error:
+    except (SeamarkError, OSError) as error:
         print(error, file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
@@ -101,7 +101,8 @@ def _inspect(options: argparse.Namespace) -> int:
             for row in into.inspect(batch):
                 if row[ANSWER] != "good":
                     print(" ".join(filter(None, (row[ANSWER], row[IMAGE], row[NOTE]))), flush=True)
-            write_page(into, inspector)
+            if options.watch:
+                write_page(into, inspector)
     finally:
         page = write_page(into, inspector)
         print(f"{counts_line(into.table.rows)}\n{into.table.path}\n{page}")

@@ -21,6 +21,7 @@ from seamark.masks.components import enlarge_map, find_components
 from seamark.masks.refine import refine_at_scale, segmenter_for
 from seamark.masks.thresholds import ImageContext
 from seamark.masks.verdict import NormalScores, answer, gate_action, gated, largest_defect
+from seamark.settings.refine import RefineSettings
 from seamark.tiles.geometry import Box
 
 
@@ -107,7 +108,7 @@ class Inspector:
         peaks = [(Photograph(peak.split, peak.id), peak.score) for peak in manifest.normal.peaks]
         self._photographs, self._normal = highest_of(peaks), NormalScores(peaks)
         self.basis: Basis = self._normal.basis(manifest.verdict)
-        self._segmenter = segmenter_for(manifest.refine, device)
+        self._segmenter = segmenter_for(_with_weights(bundle), device)
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "cpu") -> "Inspector":
@@ -208,6 +209,16 @@ class Inspector:
             basis=self.basis,
             changed=gate_action(mask, final),
         )
+
+
+def _with_weights(bundle: Bundle) -> RefineSettings:
+    """Return how masks are refined, with weights of SAM beside it or from the caches: no path in it is followed."""
+    refine = bundle.manifest.refine
+    if refine.method != "sam" or refine.sam.weights == "random":
+        return refine
+    beside = bundle.path.parent / Path(refine.sam.weights).name
+    sam = refine.sam.model_copy(update={"weights": str(beside) if beside.is_file() else "pretrained"})
+    return refine.model_copy(update={"sam": sam})
 
 
 def _components(mask: BoolArray, scores: Float32Array) -> tuple[Component, ...]:

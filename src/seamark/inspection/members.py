@@ -7,10 +7,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import torch
 from pydantic import ValidationError
 
 from seamark.backbones.table import published_backbone
-from seamark.errors import DataError, ManifestError, WeightsError
+from seamark.errors import ConfigError, DataError, ManifestError, WeightsError
 from seamark.files.atomic import file_digest
 from seamark.files.images import Float32Array, UInt8Array
 from seamark.files.plain import UNREADABLE, shown
@@ -99,16 +100,25 @@ def load_members(bundle: Bundle, device: str) -> tuple[Member, ...]:
 
     Raises
     ------
+    ConfigError
+        If there is no such device.
     ManifestError
         If a detector is not known, or its settings or weights are not valid.
     WeightsError
         If pretrained weights that are not in the bundle are not found.
     """
+    _require_device(device)
     with TemporaryDirectory(prefix="seamark-") as folder:
         return tuple(
             Member(*_load(bundle, member, Path(folder)), member, bundle.manifest.merge, device)
             for member in bundle.manifest.members
         )
+
+
+def _require_device(device: str) -> None:
+    found = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    if device not in found:
+        raise ConfigError(f"no device {shown(device)}; there are: {', '.join(found)}")
 
 
 def _load(bundle: Bundle, member: BundledMember, folder: Path) -> tuple[Detector, str]:
@@ -140,16 +150,18 @@ def _with_weights(bundle: Bundle, member: BundledMember, settings: DetectorSetti
 
 
 def _found(bundle: Bundle, frozen: FrozenWeights, settings: DetectorSettings) -> Path:
-    beside = bundle.path.parent / Path(frozen.name).name
-    try:
-        place = (
-            beside if beside.is_file() else find_weights(published_backbone(settings.backbone).weights, "pretrained")
-        )
-    except WeightsError as error:
-        raise WeightsError(
-            f"{shown(bundle.path)}: it has not the pretrained weights {frozen.name} within it (licence: "
-            f"{frozen.licence}), sha256 {frozen.digest}: put them beside it ({frozen.page})"
-        ) from error
+    place = bundle.path.parent / Path(frozen.name).name
+    missing = (
+        f"{shown(bundle.path)}: it has not the pretrained weights {frozen.name} within it (licence: {frozen.licence}), "
+        f"sha256 {frozen.digest}: put them beside it ({frozen.page})"
+    )
+    if not place.is_file():
+        if frozen.setting == "teacher":
+            raise WeightsError(missing)
+        try:
+            place = find_weights(published_backbone(settings.backbone).weights, "pretrained")
+        except WeightsError as error:
+            raise WeightsError(missing) from error
     if (found := file_digest(place)) != frozen.digest:
         raise WeightsError(
             f"{shown(place)}: sha256 is {found}, but {shown(bundle.path)} was trained on {frozen.digest}; put that "
