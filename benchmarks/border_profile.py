@@ -1,10 +1,11 @@
 """Draw how scores of defect-free photographs rise towards the border of the picture, for every detector of a run.
 
 Scores are means by distance to the nearest border over those of the middle, which begins at a quarter of the shorter
-side. Each detector's maps are shown as they are and without the rise that its validation maps let expect
-(``fuse.level_borders``), for validation and for the good photographs of the private splits, whose truth the run must
-know. Printed are the bands of 0 to 8, 8 to 16, 16 to 32 and 32 to 64 px and the corners of 16 x 16 px; the profiles are
-drawn into ``--folder``, as ``<run>_<category>.png``. Rows are appended to ``history/border_profile.csv``.
+side, of maps brought to the size of their photograph. Each detector's maps are shown as they are and without the rise
+that its validation maps let expect (``fuse.level_borders``), for validation and for the good photographs of the private
+splits, whose truth the run must know. Printed are the bands of 0 to 8, 8 to 16, 16 to 32 and 32 to 64 px and the
+corners of 16 x 16 px; the profiles are drawn into ``--folder``, as ``<run>_<category>.png``. Rows are appended to
+``history/border_profile.csv``.
 
     python benchmarks/border_profile.py out/demo --folder /tmp/profiles
 """
@@ -21,9 +22,10 @@ from matplotlib.figure import Figure
 
 from seamark.manifests.base import read_manifest
 from seamark.manifests.index import TruthManifest
-from seamark.manifests.maps import MapsManifest
+from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.maps.borders import border_excess, expected_rise
 from seamark.maps.fusion import Member
+from seamark.masks.components import enlarge_map
 
 SPLITS = ("validation", "test_private", "test_private_mixed")
 BANDS_PX = (0, 8, 16, 32, 64)
@@ -36,12 +38,17 @@ Float64Array = npt.NDArray[np.float64]
 
 def good_maps(run: Path, member: Member) -> list[Float32Array]:
     """Return the maps of the photographs without defects, none where the truth is not known."""
+    return [member.read(record) for record in good_records(run, member)]
+
+
+def good_records(run: Path, member: Member) -> Sequence[MapRecord]:
+    """Return the photographs without defects, none where the truth is not known."""
     records = member.manifest.maps
     if member.manifest.split != "validation":
         truth = run / "00_index" / member.manifest.category / f"{member.manifest.split}.truth.json"
         known = read_manifest(truth, TruthManifest).by_id if truth.exists() else {}
         records = tuple(record for record in records if record.id in known and not known[record.id].bad)
-    return [member.read(record) for record in records]
+    return records
 
 
 def distances(shape: tuple[int, int]) -> npt.NDArray[np.int64]:
@@ -81,7 +88,9 @@ def levels(run: Path, category: str) -> Iterator[tuple[str, str, str, list[Float
         rise = expected_rise([border_excess(scores) for scores in good_maps(run, members[0])])
         for member in members:
             for form, shown in (("as it is", member), ("levelled", member.level(rise))):
-                if maps := good_maps(run, shown):
+                if records := good_records(run, shown):
+                    sizes = [(record.image_height, record.image_width) for record in records]
+                    maps = [enlarge_map(*pair) for pair in zip(map(shown.read, records), sizes, strict=True)]
                     yield folder.parent.name, member.manifest.split, form, maps
 
 
@@ -113,7 +122,7 @@ def profiled(run: Path, category: str, folder: Path) -> list[dict[str, object]]:
 def main() -> None:
     """Profile every category of a run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="+", help="folders of finished runs with maps at native size")
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of finished runs")
     parser.add_argument("--folder", type=Path, required=True, help="where the profiles are drawn")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,10 @@
 """Manifests of the index and of the truth, one per split, from the records of a whole category."""
 
+import numpy as np
+from PIL import Image
+
 from seamark.data.index import find_truth, index_split
-from seamark.manifests.base import write_manifest
+from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.index import IndexManifest, TruthManifest
 from seamark.settings.base import SPLITS
 
@@ -43,6 +46,23 @@ def index_category(root, category="part", layout="mvtec_ad_2", splits=SPLITS, **
 def truth_of_category(found, root, truth_root):
     """Gather the truth of all splits, by split."""
     return {split: find_truth(index, root, truth_root, in_turn) for split, index in found.items()}
+
+
+def with_labelled_masks(truth_path, root):
+    """Give the images of a truth two masks instead of one, with values that are labels, in a folder each."""
+    truth, records = read_manifest(truth_path, TruthManifest), []
+    for record in truth.images:
+        if record.mask:
+            pixels = np.asarray(Image.open(root / record.mask)).copy() // 255 * 7
+            folder = (root / record.mask).with_suffix("")
+            folder.mkdir()
+            for name, dropped in (("000", slice(0, len(pixels) // 2)), ("001", slice(len(pixels) // 2, None))):
+                part = pixels.copy()
+                part[dropped] = 0
+                Image.fromarray(part).save(folder / f"{name}.png")
+        changed = {"mask": record.mask.removesuffix(".png"), "labels": True} if record.mask else {}
+        records.append(record.model_copy(update=changed))
+    write_manifest(truth_path, truth.model_copy(update={"images": tuple(records)}))
 
 
 def in_turn(function, items, _what):

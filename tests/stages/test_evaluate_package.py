@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.indexes import write_lists
+from tests.indexes import with_labelled_masks, write_lists
 from tests.verdicts import verdict as judged
 from tests.verdicts import verdicts
 
@@ -424,6 +424,13 @@ def test_evaluate_writes_the_same_manifest_with_any_number_of_threads(toy):
     assert [(row["category"], row["split"], row["image"]) for row in rows] == [
         ("felt", split, name) for split in SPLITS for name in image_ids(split)
     ]
+
+
+def test_labelled_masks_in_a_folder_score_as_their_union(toy):
+    before = read_manifest(evaluate(toy, 1), EvaluationManifest)
+    for path in toy.inputs["truth"][:2]:
+        with_labelled_masks(path, toy.folder / "truth")
+    assert read_manifest(evaluate(toy, 1), EvaluationManifest) == before
 
 
 def test_evaluate_needs_truth_that_agrees(toy):

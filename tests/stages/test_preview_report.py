@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 from PIL import Image
+from tests.indexes import with_labelled_masks
 from tests.stages.small_run import SPLITS, SmallRun
 
 from seamark.errors import DataError, ManifestError
@@ -114,6 +115,13 @@ def test_preview_refuses_a_truth_mask_of_another_size(tmp_path):
     Image.fromarray(np.zeros((30, 80), np.uint8)).save(run.truth / "grey/test_public/bad/001_regular_mask.png")
     with pytest.raises(DataError, match="80 x 30 px"):
         run.preview("grey", "test_public")
+
+
+def test_labelled_masks_in_a_folder_are_drawn_as_their_union(tmp_path):
+    run = SmallRun(tmp_path, categories=("grey",), images=2)
+    strips = read_manifest(run.preview("grey", "test_public"), PreviewManifest).strips
+    with_labelled_masks(run.path("00_index", "grey", "test_public.truth"), run.truth)
+    assert read_manifest(run.preview("grey", "test_public"), PreviewManifest).strips == strips
 
 
 def test_preview_names_the_manifest_that_lacks_an_image(tmp_path):
