@@ -1,8 +1,8 @@
 """Show what the first steps of PFADSeg's student do to its weights, for both starts of its attentional fusion.
 
-The teacher is a ResNet18 with random weights whose norms have seen the tiles, so that no file of weights is needed.
-Prints the loss per tile, the largest weight and the largest running variance of the student after some steps. Run, with
-the tiles that any run over a grid with ``layout: whole`` leaves:
+The teacher is a ResNet18 with random weights, so that no file of weights is needed. Prints the loss per tile, the
+largest weight and the largest running variance of the student after some steps. Run, with the tiles that any run over a
+grid with ``layout: whole`` leaves:
 ``python benchmarks/pfadseg_start.py out/pfadseg_small_backbone/10_tiles/whole/woven/train.npy``.
 """
 
@@ -30,20 +30,10 @@ def resized(tiles: UInt8Array, side: int) -> UInt8Array:
     return np.stack(shrunken).reshape(len(tiles), side, side, -1)
 
 
-def norms(module: torch.nn.Module) -> list[torch.nn.BatchNorm2d]:
-    """Return the batch norms of a module."""
-    return [part for part in module.modules() if isinstance(part, torch.nn.BatchNorm2d)]
-
-
 def run(tiles: UInt8Array, settings: PfadsegSettings, seed: int) -> None:
     """Make steps on tiles, uint8 (T, H, W, C), and print what they do."""
     detector = Pfadseg(settings, (tiles.shape[1], tiles.shape[2]), seed)
     reader = TileReader(tiles, detector.backbone.normalise, "cpu", seed)
-    for norm in norms(detector.backbone):
-        norm.momentum = None
-        norm.train()
-    detector.backbone.pyramid(reader.images([reader.pixels(tile) for tile in range(len(tiles))]))
-    detector.backbone.eval()
     phase = detector.phases(TrainingTiles(reader, reader))[0]
     random = np.random.default_rng(seed)
     for step in range(max(REPORTED)):
@@ -51,9 +41,8 @@ def run(tiles: UInt8Array, settings: PfadsegSettings, seed: int) -> None:
         loss = phase.step(phase.batch(reader, step, chosen), nullcontext)["cosine"].item()
         if step + 1 in REPORTED:
             weight = max(parameter.detach().abs().max().item() for parameter in detector.student.parameters())
-            variance = max(
-                float(norm.running_var.max()) for norm in norms(detector.student) if norm.running_var is not None
-            )
+            norms = [part for part in detector.student.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+            variance = max(float(norm.running_var.max()) for norm in norms if norm.running_var is not None)
             print(
                 f"even start {settings.attention.aff_starts_even}, batch {settings.batch_size}, step {step + 1}: "
                 f"loss {loss / settings.batch_size:.3f} weight {weight:.3g} variance {variance:.3g}",
