@@ -106,10 +106,11 @@ class Aand(Detector):
                 "add images, raise batch_size or the grid's input_px"
             )
         phases: list[Phase] = []
-        if self.amplification is not None:
-            phases.append(AmplificationPhase(self, self.amplification, tiles))
-        if self.learned is not None:
-            phases.append(ContrastivePhase(self, self.learned, tiles))
+        settings = self.settings.amplification
+        if settings is not None and self.amplification is not None:
+            phases.append(AmplificationPhase(self, self.amplification, settings, tiles))
+        if settings is not None and self.learned is not None:
+            phases.append(ContrastivePhase(self, self.learned, settings, tiles))
         if self.settings.score == "student":
             phases.append(HardDistillationPhase(self, tiles))
         return phases
@@ -134,8 +135,9 @@ class Aand(Detector):
 class SyntheticPhase(GradientPhase):
     """Trains a module that makes anomalies stand out in the teacher's features, on synthetic ones."""
 
-    def __init__(self, detector: Aand, module: nn.Module, tiles: TrainingTiles) -> None:
-        settings = detector.settings.amplification or AmplificationSettings()
+    def __init__(
+        self, detector: Aand, module: nn.Module, settings: AmplificationSettings, tiles: TrainingTiles
+    ) -> None:
         self.settings = settings
         self.limits = settings.anomalous_cells, settings.normal_cells
         self.backbone, self.shapes = detector.backbone, detector.shapes
@@ -179,9 +181,15 @@ class AmplificationPhase(SyntheticPhase):
     amplification loss residuals alone (docs/methods/aand.md#amplification-losses).
     """
 
-    def __init__(self, detector: Aand, amplification: ResidualAmplification, tiles: TrainingTiles) -> None:
+    def __init__(
+        self,
+        detector: Aand,
+        amplification: ResidualAmplification,
+        settings: AmplificationSettings,
+        tiles: TrainingTiles,
+    ) -> None:
         self.amplification = amplification
-        super().__init__(detector, amplification, tiles)
+        super().__init__(detector, amplification, settings, tiles)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the sum to be minimised and its two parts, without gates its only one."""
@@ -210,9 +218,11 @@ class AmplificationPhase(SyntheticPhase):
 class ContrastivePhase(SyntheticPhase):
     """Trains the teacher itself, whose norms stay, to see anomalous cells apart from normal ones."""
 
-    def __init__(self, detector: Aand, teacher: PyramidNetwork, tiles: TrainingTiles) -> None:
+    def __init__(
+        self, detector: Aand, teacher: PyramidNetwork, settings: AmplificationSettings, tiles: TrainingTiles
+    ) -> None:
         self.teacher = teacher
-        super().__init__(detector, teacher, tiles)
+        super().__init__(detector, teacher, settings, tiles)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:  # noqa: D102
         pairs = cast("PairBatch", batch)
