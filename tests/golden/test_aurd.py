@@ -213,6 +213,9 @@ class TestAugmentation:
         angles = [place.angle_deg for place in drawn if place.angle_deg]
         assert 170.0 <= min(angles) < 172.0
         assert 188.0 < max(angles) <= 190.0
+        free = PairAugmentationSettings(turn_probability=1.0, turn_deg=180.0)
+        angles = [CameraPose.drawn(free, np.random.default_rng(seed)).angle_deg for seed in range(400)]
+        assert np.histogram(angles, 8, (0.0, 360.0))[0].min() > 25
 
     def test_light(self):
         tile = np.full((8, 8, 3), (100, 120, 140), np.uint8)
@@ -304,6 +307,16 @@ class TestPhases:
             states.append((losses, detector.teacher.state_dict(), detector.student.state_dict()))
         for one, other in zip(*states, strict=True):
             assert all(torch.equal(one[name], other[name]) for name in one)
+
+    def test_without_a_segmentation_network_the_maps_are_summed_as_in_urd(self):
+        detector = toy(segmentation=None, augmentation=EVERYTHING).eval()
+        (phase,) = detector.phases(training_tiles(detector))
+        assert (phase.name, phase.make.augmentation) == ("distillation", EVERYTHING)
+        assert {name.partition(".")[0] for name in detector.state()} == {"teacher", "student"}
+        images = torch.randn(2, 3, 64, 64)
+        plain = toy(Urd).eval()
+        plain.load(detector.state())
+        assert torch.equal(detector.score(images), plain.score(images))
 
     def test_scores_are_probabilities(self):
         for given in ("product", "cosine"):

@@ -101,6 +101,23 @@ def test_overfits_one_batch(monkeypatch, attention):
     assert scores[~mask].mean() < 0.1
 
 
+def test_an_even_start_keeps_the_first_steps_from_throwing_weights(monkeypatch):
+    """See docs/methods/pfadseg.md#attentional-fusion."""
+    largest = []
+    for even in (False, True):
+        torch.manual_seed(0)
+        attention = AttentionSettings(aff_starts_even=even)
+        detector, given = tiny_detector(monkeypatch, attention=attention, batch_size=4)
+        phase = detector.phases(given)[0]
+        batch = phase.batch(None, 0, range(4))
+        batch.pairs = list(squares_of_noise(batch))
+        for _ in range(4):
+            phase.step(batch, nullcontext)
+        norms = [module for module in detector.student.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+        largest.append(max(float(norm.running_var.max()) for norm in norms))
+    assert largest[1] < 0.1 * largest[0]
+
+
 @pytest.mark.parametrize("attention", [PA, DESTSEG])
 def test_segmentation_overfits_one_batch(attention):
     """See docs/methods/pfadseg.md#checks."""

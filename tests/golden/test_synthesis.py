@@ -219,6 +219,14 @@ def test_23_a_bright_disc_needs_the_polarity_of_its_border():
         assert overlap(foreground_mask(tile, ForegroundSettings(method=method))) > 0.99, method
 
 
+def test_23_a_product_of_light_and_dark_grains_is_whole_when_blurred():
+    grains = np.random.default_rng(0).choice(np.array([20, 150], np.uint8), (SIDE, SIDE))
+    tile = np.where(DISC, grains, 190).astype(np.uint8)[..., None].repeat(3, axis=2)
+    for method in ("otsu_dark", "otsu_border"):
+        assert overlap(foreground_mask(tile, ForegroundSettings(method=method))) < 0.6
+        assert overlap(foreground_mask(tile, ForegroundSettings(method=method, blur_sigma_px=2.0))) > 0.95
+
+
 def test_23_pure_texture_falls_back_to_the_whole_tile():
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     assert foreground_mask(noise, ForegroundSettings(method="grabcut")) is None
@@ -264,6 +272,14 @@ def test_12_sides_of_patches(half, shortest, longest):
     assert (sides.min(axis=0) == shortest).all()
     assert (sides.max(axis=0) == longest).all()
     assert all(sample.mask.sum() == side.prod() for sample, side in zip(single, sides, strict=True))
+
+
+def test_12_square_patches_have_a_side_of_the_shorter_one_of_the_tile():
+    settings, tile = NoisePatchSettings(probability=1.0, count=(1, 1), square=True), PLAIN[:160]
+    sides = [(np.ptp(rows) + 1, np.ptp(columns) + 1) for rows, columns in
+             (np.nonzero(sample.mask) for sample in patched(settings, 200, tile))]  # fmt: skip
+    assert all(height == width for height, width in sides)
+    assert (min(sides)[0], max(sides)[0]) == (4, 16)
 
 
 def test_12_pixels_outside_are_untouched_and_noise_is_uniform():

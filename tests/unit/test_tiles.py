@@ -64,6 +64,18 @@ def test_tiles_are_padded_with_zeros_and_then_resized():
     assert not tiles[0, -1].any()
 
 
+@pytest.mark.parametrize("layout", ["even", "whole"])
+def test_the_filter_of_a_grid_resizes_its_windows(tmp_path, layout):
+    record = add_image(tmp_path, "000_regular.png", size=(32, 32))
+    photograph = Image.open(tmp_path / record.file)
+    for name in ("bilinear", "bicubic"):
+        grid = GridSettings(layout=layout, window_px=32, input_px=20, resampling=name)
+        plan = plan_tiles([record], grid, tmp_path, workers=1)
+        write_tiles(tmp_path / f"{name}.npy", plan, tmp_path, in_turn)
+        expected = photograph.resize((20, 20), Image.Resampling[name.upper()])
+        assert np.array_equal(np.load(tmp_path / f"{name}.npy")[0], np.asarray(expected))
+
+
 def test_a_window_does_not_see_its_neighbourhood():
     image = np.zeros((32, 64, 1), np.uint8)
     image[:, 32:] = 255

@@ -111,6 +111,36 @@ def test_the_ablation_of_robis_trains_twice_beside_the_run(root):
     assert {row.config.refine.method for row in planned.variations} == {"grabcut", "none"}
 
 
+@pytest.mark.parametrize(
+    ("preset", "detector", "rows", "untrained"),
+    [
+        ("aand", "aand", 10, {}),
+        ("aurd", "aurd", 3, {}),
+        ("pfadseg", "pfadseg", 7, {}),
+        (
+            "efficientad_cdo",
+            "efficientad",
+            8,
+            {
+                "student_and_autoencoder": "student_alone",
+                "student_and_autoencoder_with_imagenet": "student_alone_with_imagenet",
+            },
+        ),
+    ],
+)
+def test_the_ablation_of_a_detector_trains_each_row_once(tmp_path, preset, detector, rows, untrained):
+    photographs(tmp_path, ("bolt", "fabric"), number=2)
+    planned = plan(tmp_path, {}, preset, f"ablate_{detector}")
+    train = StageJob("train", "bolt", detector=detector)
+    places = {row.place: row.name for row in planned.variations}
+    owners = {row.name: places[planned.jobs.owner(row.place, train)] for row in planned.variations}
+    assert len(owners) == rows
+    assert {name: owner for name, owner in owners.items() if name != owner} == untrained
+    if detector == "aurd":
+        augmentation = variations(planned)["urd"].resolved("fabric").detector_blocks["aurd"].augmentation
+        assert {name: share for name, share in augmentation if name.endswith("probability") and share} == {}
+
+
 def test_the_comparison_of_detectors_has_every_detector_but_the_constant_one(root):
     rows = variations(plan(root, {}, "compare_detectors"))
     members = {name: row.config.fuse.members for name, row in rows.items()}
@@ -177,7 +207,7 @@ def test_every_detector_can_be_a_member_without_more(root, detector):
 
 def test_grids_of_one_name_are_told_apart(root):
     config = plan(root, {"fuse": {"members": ["urd", "aand", "aurd"]}}).config
-    assert [config.detector_blocks[name].grid for name in config.fuse.members] == ["whole", "whole", "aurd_whole"]
+    assert [config.detector_blocks[name].grid for name in config.fuse.members] == ["whole", "aand_whole", "aurd_whole"]
     assert config.grids["aurd_whole"].input_px == (512, 608)
 
 

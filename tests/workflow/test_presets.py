@@ -37,7 +37,7 @@ TOGETHER = (
     ("inp_former_small_backbone", "seamark_small"),
     ("feature_bank", "mean_std_thresholds"),
 )
-VARYING = {"ablate_robis", "ablate_seamark_small", "choose", "compare_detectors"}
+VARYING = {path.stem for path in PRESETS.glob("ablate_*.yaml")} | {"choose", "compare_detectors"}
 """Presets that name variations, of the run that they are laid over."""
 WITH_THRESHOLDS = {
     "robis",

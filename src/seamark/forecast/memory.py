@@ -144,6 +144,8 @@ def _stage_memory(work: Work) -> StageMemory:
 def _detector_memory(work: Work) -> _DetectorMemory:
     if isinstance(work.block, PfadsegSettings) and not (work.block.attention.pcar or work.block.attention.aff):
         return _DESTSEG
+    if isinstance(work.block, AandSettings) and work.block.contrastive:
+        return _DETECTORS["urd"]  # which trains teacher and student too
     return _DETECTORS[work.detector_type]
 
 

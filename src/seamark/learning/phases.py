@@ -122,7 +122,9 @@ class GradientPhase(SteppedPhase):
         with arithmetic():
             losses = self.loss(batch)
         self.optimiser.zero_grad(set_to_none=True)
-        next(iter(losses.values())).backward()  # type: ignore[no-untyped-call]  # torch ships no type for it
+        minimised = next(iter(losses.values()))
+        if minimised.requires_grad:  # a batch of synthetic anomalies may be without any, and teach nothing
+            minimised.backward()  # type: ignore[no-untyped-call]  # torch ships no type for it
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.clip)
         self.optimiser.step()

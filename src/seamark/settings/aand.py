@@ -1,5 +1,7 @@
 """Settings of the AAND detector."""
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from seamark.settings.base import Settings
@@ -17,9 +19,23 @@ class AmplifiedSynthesisSettings(SynthesisSettings):
     )
 
 
+Residual = Literal["tanh", "sigmoid", "free"]
+"""How the network of the residual changes the features of a cell."""
+
+
 class AmplificationSettings(Settings):
     """The amplification of anomalies in the teacher's features, and its training."""
 
+    how: Literal["residual", "contrastive"] = Field(
+        "residual",
+        description="residual: added to the features of a frozen teacher; contrastive, of the paper's ablation: the "
+        "teacher itself learns to tell anomalous cells from normal ones",
+    )
+    residual: Residual = Field(
+        "tanh",
+        description="features change by factors within -1..1 (tanh) or 0..1 (sigmoid) of themselves, or freely (free)",
+    )
+    gate: bool = Field(True, description="false, of the paper's ablation: the residual is added to every cell in full")
     epochs: int = Field(100, ge=1, description="passes over the training tiles, last incomplete batch dropped")
     max_steps: int | None = Field(None, ge=1, description="fewer steps than the epochs would give; null for no limit")
     memories: int = Field(50, ge=1, description="normal memories of the gate, and as many anomalous ones")
@@ -58,6 +74,11 @@ class AandSettings(PyramidSettings):
         default_factory=AmplificationSettings,
         description="null: the teacher as it is, as in plain reverse distillation",
     )
+    score: Literal["student", "gate"] = Field(
+        "student",
+        description="student: how far it is from the teacher; gate, of the paper's ablation: what the gates of all "
+        "levels say; no student is trained",
+    )
     epochs: int = Field(120, ge=1, description="passes of the distillation over the training tiles")
     max_steps: int | None = Field(
         None, ge=1, description="fewer steps of distillation than the epochs would give; null for no limit"
@@ -73,3 +94,15 @@ class AandSettings(PyramidSettings):
         if any(not 0.0 < share <= 1.0 for share in self.decay_at):
             raise ValueError(f"decay_at {list(self.decay_at)}: expected shares of a phase within 0..1")
         return self
+
+    @model_validator(mode="after")
+    def _gates_that_score_exist(self) -> "AandSettings":
+        gated = self.amplification is not None and self.amplification.gate and not self.contrastive
+        if self.score == "gate" and not gated:
+            raise ValueError("score gate needs a gate: amplification with how: residual and gate: true")
+        return self
+
+    @property
+    def contrastive(self) -> bool:
+        """Whether the teacher itself learns."""
+        return self.amplification is not None and self.amplification.how == "contrastive"

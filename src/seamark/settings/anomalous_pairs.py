@@ -28,7 +28,12 @@ class PairAugmentationSettings(Settings):
     turn_probability: float = Field(
         0.0, ge=0.0, le=1.0, description="share of samples turned by 180 degrees and a little; 0.5 for textures"
     )
-    turn_deg: float = Field(10.0, ge=0.0, le=90.0, description="largest turn beside the 180 degrees, either way")
+    turn_deg: float = Field(
+        10.0,
+        ge=0.0,
+        le=180.0,
+        description="largest turn beside the 180 degrees, either way; 180: by any angle",
+    )
 
     @model_validator(mode="after")
     def _ranges_are_ordered(self) -> "PairAugmentationSettings":

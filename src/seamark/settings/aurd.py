@@ -35,4 +35,7 @@ class AurdSettings(UrdSettings):
     early_stop: EarlyStopSettings | None = Field(
         default_factory=EarlyStopSettings, description="of teacher and student; null: keep the last step"
     )
-    segmentation: SegmentationSettings = Field(default_factory=SegmentationSettings)
+    segmentation: SegmentationSettings | None = Field(
+        default_factory=SegmentationSettings,
+        description="null: the sum of the cosine maps as in URD, which is aug_URD in the paper's table",
+    )

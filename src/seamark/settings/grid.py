@@ -32,6 +32,9 @@ class GridSettings(Settings):
     input_px: int | tuple[int, int] = Field(
         518, description="size of a stored tile in pixels: one side, or [height, width]"
     )
+    resampling: Literal["bilinear", "bicubic"] = Field(
+        "bilinear", description="Pillow's antialiased filter that resizes windows; the layout cells is always bicubic"
+    )
     cell_px: int = Field(
         16,
         ge=1,

@@ -15,6 +15,13 @@ class ForegroundSettings(Settings):
         description="none: the whole tile; otsu_dark: pixels at or below Otsu's threshold; otsu_border: the side of it "
         "that the tile's border mostly is not; grabcut: a graph cut that starts from the whole tile",
     )
+    blur_sigma_px: float = Field(
+        0.0,
+        ge=0.0,
+        le=64.0,
+        description="Gaussian smoothing of the grey values before Otsu's threshold in tile px, 0 for none. AAND: 8 px "
+        "of the photograph",
+    )
     grabcut_iterations: int = Field(11, ge=1, le=50, description="rounds of GrabCut")
     share_min: float = Field(
         0.02, ge=0.0, le=1.0, description="a foreground with a smaller share of the tile is not believed: whole tile"
@@ -62,6 +69,11 @@ class NoisePatchSettings(Settings):
     count: tuple[int, int] = Field((1, 4), description="smallest and largest number of patches")
     side_divisors: tuple[int, int] = Field(
         (40, 10), description="sides are from tile / first to tile / second, for height and width on their own"
+    )
+    square: bool = Field(
+        False,
+        description="parity: true: one side for both, of the tile's shorter one, as in the thesis; false: height and "
+        "width on their own, as in the released code of the loss",
     )
     half_side: bool = Field(
         False,

@@ -12,14 +12,16 @@ from seamark.settings.synthesis import ForegroundSettings
 LOG = logging.getLogger(__name__)
 
 
-def _otsu_dark(pixels: UInt8Array) -> BoolArray:
+def _otsu_dark(pixels: UInt8Array, sigma_px: float) -> BoolArray:
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    if sigma_px:
+        grey = cv2.GaussianBlur(grey, (0, 0), sigma_px)
     threshold, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     return np.asarray(grey <= threshold, dtype=np.bool_)
 
 
-def _otsu_border(pixels: UInt8Array) -> BoolArray:
-    dark = _otsu_dark(pixels)
+def _otsu_border(pixels: UInt8Array, sigma_px: float) -> BoolArray:
+    dark = _otsu_dark(pixels, sigma_px)
     border = np.concatenate([dark[0], dark[-1], dark[1:-1, 0], dark[1:-1, -1]])
     return ~dark if 2 * np.count_nonzero(border) > border.size else dark
 
@@ -46,7 +48,8 @@ def foreground_mask(pixels: UInt8Array, settings: ForegroundSettings) -> BoolArr
     if settings.method == "grabcut":
         found = _grabcut(pixels, settings.grabcut_iterations)
     else:
-        found = _otsu_dark(pixels) if settings.method == "otsu_dark" else _otsu_border(pixels)
+        otsu = _otsu_dark if settings.method == "otsu_dark" else _otsu_border
+        found = otsu(pixels, settings.blur_sigma_px)
     share = np.count_nonzero(found) / found.size
     return found if settings.share_min <= share <= settings.share_max else None
 

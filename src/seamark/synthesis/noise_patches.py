@@ -36,6 +36,12 @@ def has_background(mean_tile: UInt8Array) -> bool:
     return USEFUL_SHARES[0] <= float(estimate_background(mean_tile).mean()) <= USEFUL_SHARES[1]
 
 
+def _sides(shape: tuple[int, int], settings: NoisePatchSettings, random: np.random.Generator) -> tuple[int, int]:
+    if settings.square:
+        return (_side(min(shape), settings, random),) * 2
+    return _side(shape[0], settings, random), _side(shape[1], settings, random)
+
+
 def _side(length: int, settings: NoisePatchSettings, random: np.random.Generator) -> int:
     """Draw one side of a patch on a tile of this length."""
     shortest, longest = (max(1, length // divisor) for divisor in settings.side_divisors)
@@ -88,7 +94,7 @@ def inject_noise_patches(
         return AnomalousTile(pixels, mask)
     patched = pixels.copy()
     for _ in range(int(random.integers(settings.count[0], settings.count[1] + 1))):
-        sides = (_side(shape[0], settings, random), _side(shape[1], settings, random))
+        sides = _sides(shape, settings, random)
         corner = _place(shape, sides, background, random)
         if corner is not None:
             rows, columns = (slice(start, start + side) for start, side in zip(corner, sides, strict=True))

@@ -29,18 +29,23 @@ def as_it_is(photograph: UInt8Array, _image_id: str, _version: int) -> UInt8Arra
     return photograph
 
 
-def cut_tiles(image: UInt8Array, boxes: Sequence[Box], input_shape: tuple[int, int]) -> UInt8Array:
+def cut_tiles(
+    image: UInt8Array,
+    boxes: Sequence[Box],
+    input_shape: tuple[int, int],
+    resampling: Image.Resampling = Image.Resampling.BILINEAR,
+) -> UInt8Array:
     """Cut windows, in image px, out of an image, uint8 (H, W, C), and resize them to the model's input.
 
-    What lies beyond the image becomes 0. Tiles, uint8 (n, h, w, C), are resized with Pillow's antialiased bilinear
-    filter after padding (docs/methods/robis.md#swin-cropping and docs/methods/robis.md#augmentation); a window of the
+    What lies beyond the image becomes 0. Tiles, uint8 (n, h, w, C), are resized with an antialiased filter of Pillow's
+    after padding (docs/methods/robis.md#swin-cropping and docs/methods/robis.md#augmentation); a window of the
     size of the input is copied unchanged.
     """
     height, width = input_shape
     tiles = np.empty((len(boxes), height, width, image.shape[2]), np.uint8)
     picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
     for tile, box in zip(tiles, boxes, strict=True):
-        resized = picture.crop(box).resize((width, height), Image.Resampling.BILINEAR)
+        resized = picture.crop(box).resize((width, height), resampling)
         tile[...] = np.asarray(resized).reshape(tile.shape)
     return tiles
 
@@ -60,7 +65,9 @@ def cut_cells(image: UInt8Array, grid: GridSettings) -> UInt8Array:
 
 def cut_photograph(photograph: UInt8Array, boxes: Sequence[Box], grid: GridSettings) -> UInt8Array:
     """Cut a photograph, uint8 (H, W, C), into the tiles of a grid, uint8 (n, h, w, C), whose windows are given."""
-    return cut_cells(photograph, grid) if grid.layout == "cells" else cut_tiles(photograph, boxes, grid.input_shape)
+    if grid.layout == "cells":
+        return cut_cells(photograph, grid)
+    return cut_tiles(photograph, boxes, grid.input_shape, Image.Resampling[grid.resampling.upper()])
 
 
 def _start_array(path: Path, shape: tuple[int, ...]) -> int:

@@ -5,7 +5,7 @@ Paper: Advancing Pre-trained Teacher: Towards Robust Feature Discrepancy for Ano
 (Deng and Li, CVPR 2022).
 Equations: docs/methods/aand.md#amplification, docs/methods/aand.md#synthetic-anomalies,
 docs/methods/aand.md#amplification-losses, docs/methods/aand.md#student, docs/methods/aand.md#distillation-losses,
-docs/methods/aand.md#training, docs/methods/aand.md#score-map.
+docs/methods/aand.md#training, docs/methods/aand.md#score-map, docs/methods/aand.md#ablations.
 Reference: Hui-design/AAND at 376c4e4 (no licence file); written from formulas alone.
 
 parity: the last step's weights are kept in both phases; the released code chooses both by scores on the test images.
@@ -18,6 +18,7 @@ parity: for a backbone whose features can be negative (EfficientNet), the studen
 margin is within reach everywhere; nothing changes for the paper's WideResNet50-2.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import cast
 
@@ -25,9 +26,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from seamark.backbones.convolutional import PyramidNetwork
 from seamark.backbones.registry import Backbone, load_pyramid
 from seamark.backbones.table import PYRAMID_MULTIPLE, PYRAMID_STRIDES, require_multiple
-from seamark.detectors.aand.losses import amplification_loss, choose_cells, distillation_losses, level_masks
+from seamark.detectors.aand.losses import (
+    ChosenCells,
+    amplification_loss,
+    choose_cells,
+    contrastive_loss,
+    distillation_losses,
+    level_masks,
+)
 from seamark.detectors.aand.residual_amplification import LevelAmplification, ResidualAmplification
 from seamark.detectors.feature_distances import DistanceMap, cell_distances
 from seamark.errors import DataError
@@ -56,21 +65,34 @@ class Aand(Detector):
         self.map_of = DistanceMap(tile_shape, settings.smooth_sigma_px, align_corners=settings.align_corners)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.student = ReverseStudent(self.channels, settings.student_width, signed=self.signed)
+            self.student = self._student(settings)
             self.amplification = self._amplification(settings.amplification)
 
     def _load_backbone(self, settings: DetectorSettings) -> Backbone:
         teacher, pyramid = load_pyramid(settings.backbone, settings.weights, self.seed)
         self.channels, self.signed = pyramid.channels, has_negatives(pyramid)
+        self.learned = pyramid if cast("AandSettings", settings).contrastive else None
         return teacher
 
+    def _student(self, settings: AandSettings) -> nn.Module:
+        if settings.score == "gate":
+            return nn.Identity()
+        return ReverseStudent(self.channels, settings.student_width, signed=self.signed)
+
     def _amplification(self, settings: AmplificationSettings | None) -> ResidualAmplification | None:
-        if settings is None:
+        if settings is None or settings.how == "contrastive":
             return None
-        return ResidualAmplification(self.channels, self.shapes, settings.memories, settings.temperature)
+        return ResidualAmplification(
+            self.channels,
+            self.shapes,
+            settings.memories,
+            settings.temperature,
+            residual=settings.residual,
+            gate=settings.gate,
+        )
 
     def phases(self, tiles: TrainingTiles) -> Sequence[Phase]:
-        """Return amplification, if there is one, then distillation.
+        """Return amplification, if there is one, then distillation, unless the gates give the score.
 
         Raises
         ------
@@ -83,26 +105,77 @@ class Aand(Detector):
                 f"aand: {batch_size} tile of {self.tile_shape[0]} x {self.tile_shape[1]} px per step is too little; "
                 "add images, raise batch_size or the grid's input_px"
             )
-        distillation = HardDistillationPhase(self, tiles)
-        if self.amplification is None or self.settings.amplification is None:
-            return [distillation]
-        return [AmplificationPhase(self, self.amplification, self.settings.amplification, tiles), distillation]
+        phases: list[Phase] = []
+        settings = self.settings.amplification
+        if settings is not None and self.amplification is not None:
+            phases.append(AmplificationPhase(self, self.amplification, settings, tiles))
+        if settings is not None and self.learned is not None:
+            phases.append(ContrastivePhase(self, self.learned, settings, tiles))
+        if self.settings.score == "student":
+            phases.append(HardDistillationPhase(self, tiles))
+        return phases
 
     @torch.no_grad()
     def teacher(self, images: Tensor) -> list[Tensor]:
         """Return the amplified levels (B, C_l, H_l, W_l) of normalised images (B, 3, H, W)."""
-        pyramid = self.backbone.pyramid(images)
+        pyramid: list[Tensor] = self.backbone.pyramid(images) if self.learned is None else self.learned.eval()(images)
         return pyramid if self.amplification is None else self.amplification(pyramid)
 
     @torch.no_grad()
     def score(self, batch: Tensor) -> Tensor:  # noqa: D102
-        teacher = self.teacher(batch)
-        combined: Tensor = self.map_of(cell_distances(teacher, self.student(teacher)))
+        if self.settings.score == "gate" and self.amplification is not None:
+            levels = self.amplification.gates(self.backbone.pyramid(batch))
+        else:
+            teacher = self.teacher(batch)
+            levels = cell_distances(teacher, self.student(teacher))
+        combined: Tensor = self.map_of(levels)
         return combined
 
 
-class AmplificationPhase(GradientPhase):
-    """Trains gates and residuals on synthetic anomalies.
+class SyntheticPhase(GradientPhase):
+    """Trains a module that makes anomalies stand out in the teacher's features, on synthetic ones."""
+
+    def __init__(
+        self, detector: Aand, module: nn.Module, settings: AmplificationSettings, tiles: TrainingTiles
+    ) -> None:
+        self.settings = settings
+        self.limits = settings.anomalous_cells, settings.normal_cells
+        self.backbone, self.shapes = detector.backbone, detector.shapes
+        self.make = PairMaker(tiles.train, detector.settings.synthesis)
+        steps = step_count(settings.epochs, settings.max_steps, detector.settings.batch_size, len(tiles.train))
+        super().__init__(
+            "amplification",
+            steps=steps,
+            batch_size=detector.settings.batch_size,
+            module=module,
+            optimiser=_adam(module, detector.settings),
+            rate=lambda step: decayed_rate(step, steps, detector.settings),
+            loss=self.losses,
+        )
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the sum to be minimised and its parts."""
+
+    def batch(self, reader: TileReader, step: int, tiles: Sequence[int]) -> Batch:  # noqa: D102, ARG002
+        return PairBatch(self.make, self.name, step, tiles)
+
+    def chosen(self, batch: Batch, level: int, anomalous: BoolArray, foreground: BoolArray) -> ChosenCells:
+        """Choose cells of a level of a batch, given both masks (B, H_l, W_l) of it."""
+        return choose_cells(anomalous, foreground, self.limits, batch.random("cells", level))
+
+    def masks(self, pairs: PairBatch) -> tuple[list[BoolArray], list[BoolArray]]:
+        """Return per level which cells (B, H_l, W_l) of the batch are anomalous, and which are the product's."""
+        grounds = [self.make.foregrounds(tile) for tile in pairs.tiles]
+        whole = [
+            np.ones_like(pair.mask) if ground is None else ground
+            for pair, ground in zip(pairs.pairs, grounds, strict=True)
+        ]
+        return level_masks([pair.mask for pair in pairs.pairs], self.shapes), level_masks(whole, self.shapes)
+
+
+class AmplificationPhase(SyntheticPhase):
+    """Trains gates and residuals of a frozen teacher.
 
     A level's residual is where the anomaly is, not where the gate says, so the focal loss teaches gates alone and the
     amplification loss residuals alone (docs/methods/aand.md#amplification-losses).
@@ -115,26 +188,11 @@ class AmplificationPhase(GradientPhase):
         settings: AmplificationSettings,
         tiles: TrainingTiles,
     ) -> None:
-        self.amplification, self.settings = amplification, settings
-        self.limits = settings.anomalous_cells, settings.normal_cells
-        self.backbone, self.shapes = detector.backbone, detector.shapes
-        self.make = PairMaker(tiles.train, detector.settings.synthesis)
-        steps = step_count(settings.epochs, settings.max_steps, detector.settings.batch_size, len(tiles.train))
-        super().__init__(
-            "amplification",
-            steps=steps,
-            batch_size=detector.settings.batch_size,
-            module=amplification,
-            optimiser=_adam(amplification, detector.settings),
-            rate=lambda step: decayed_rate(step, steps, detector.settings),
-            loss=self.losses,
-        )
-
-    def batch(self, reader: TileReader, step: int, tiles: Sequence[int]) -> Batch:  # noqa: D102, ARG002
-        return PairBatch(self.make, self.name, step, tiles)
+        self.amplification = amplification
+        super().__init__(detector, amplification, settings, tiles)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the sum to be minimised and its two parts."""
+        """Return the sum to be minimised and its two parts, without gates its only one."""
         pairs = cast("PairBatch", batch)
         anomalous, foreground = self.masks(pairs)
         levels = zip(
@@ -142,29 +200,44 @@ class AmplificationPhase(GradientPhase):
         )
         focal, amplification = [], []
         for number, (amplify, level, places, ground) in enumerate(levels):
-            cells = level.permute(0, 2, 3, 1)
-            focal.append(self.gate_loss(cast("LevelAmplification", amplify), cells, places))
-            chosen = choose_cells(places, ground, self.limits, batch.random("cells", number))
-            residual = cast("LevelAmplification", amplify).residual
-            amplification.append(amplification_loss(cells.flatten(0, 2), residual, chosen, self.settings.margin))
-        parts = {"focal": torch.stack(focal).sum(), "amplification": torch.stack(amplification).sum()}
-        return {"loss": parts["focal"] + self.settings.weight * parts["amplification"]} | parts
+            cells, own = level.permute(0, 2, 3, 1), cast("LevelAmplification", amplify)
+            if own.gate is not None:
+                focal.append(self.gate_loss(own.gate(cells), places))
+            chosen = self.chosen(batch, number, places, ground)
+            amplification.append(amplification_loss(cells.flatten(0, 2), own.residual, chosen, self.settings.margin))
+        parts = {"focal": torch.stack(focal).sum()} if focal else {}
+        parts["amplification"] = torch.stack(amplification).sum()
+        return {"loss": parts.get("focal", 0.0) + self.settings.weight * parts["amplification"]} | parts
 
-    def gate_loss(self, amplify: LevelAmplification, cells: Tensor, anomalous: BoolArray) -> Tensor:
-        """Return the focal loss of a level's gate for cells (B, H, W, C)."""
-        target = torch.from_numpy(anomalous).to(cells.device, torch.float32)
-        return focal_loss(
-            amplify.gate(cells).float(), target, self.settings.focal_gamma, alpha=self.settings.focal_alpha
-        )
+    def gate_loss(self, log_odds: Tensor, anomalous: BoolArray) -> Tensor:
+        """Return the focal loss of a level's gate, given before the sigmoid (B, H, W)."""
+        target = torch.from_numpy(anomalous).to(log_odds.device, torch.float32)
+        return focal_loss(log_odds.float(), target, self.settings.focal_gamma, alpha=self.settings.focal_alpha)
 
-    def masks(self, pairs: PairBatch) -> tuple[list[BoolArray], list[BoolArray]]:
-        """Return per level which cells (B, H_l, W_l) of the batch are anomalous, and which are the product's."""
-        grounds = [self.make.foregrounds(tile) for tile in pairs.tiles]
-        whole = [
-            np.ones_like(pair.mask) if ground is None else ground
-            for pair, ground in zip(pairs.pairs, grounds, strict=True)
+
+class ContrastivePhase(SyntheticPhase):
+    """Trains the teacher itself, whose norms stay, to see anomalous cells apart from normal ones."""
+
+    def __init__(
+        self, detector: Aand, teacher: PyramidNetwork, settings: AmplificationSettings, tiles: TrainingTiles
+    ) -> None:
+        self.teacher = teacher
+        super().__init__(detector, teacher, settings, tiles)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:  # noqa: D102
+        pairs = cast("PairBatch", batch)
+        images, masks = pairs.anomalous(), self.masks(pairs)
+        levels = zip(self.teacher.eval()(images), self.backbone.pyramid(images), *masks, strict=True)
+        parts = [
+            contrastive_loss(
+                level.permute(0, 2, 3, 1).flatten(0, 2),
+                before.permute(0, 2, 3, 1).flatten(0, 2),
+                self.chosen(batch, number, places, ground),
+                self.settings.margin,
+            )
+            for number, (level, before, places, ground) in enumerate(levels)
         ]
-        return level_masks([pair.mask for pair in pairs.pairs], self.shapes), level_masks(whole, self.shapes)
+        return {"loss": torch.stack(parts).sum()}
 
 
 class HardDistillationPhase(GradientPhase):

@@ -1,4 +1,4 @@
-"""Losses of AAND: of gate and residual, and of the distillation.
+"""Losses of AAND: of gate and residual or of a teacher that learns in their place, and of the distillation.
 
 Sources: docs/methods/aand.md#amplification-losses, docs/methods/aand.md#distillation-losses.
 """
@@ -91,6 +91,37 @@ def amplification_loss(cells: Tensor, residual: Residual, chosen: ChosenCells, m
     before, normal = (cells[places.to(cells.device)] for places in (chosen.anomalous, chosen.normal))
     turn = F.normalize(before + residual(before), dim=1) - F.normalize(before, dim=1)
     return F.relu(turn @ F.normalize(normal, dim=1).T + margin).mean()
+
+
+def contrastive_loss(cells: Tensor, before: Tensor, chosen: ChosenCells, margin: float) -> Tensor:
+    """Return how far normal cells are from each other, and by how much anomalous ones fail to leave them by a margin.
+
+    The mean cosine over all pairs of normal cells is the squared length of the mean of their directions
+    (docs/methods/aand.md#ablations).
+
+    Parameters
+    ----------
+    cells, before : Tensor, shape (N, C)
+        A level, of the whole batch, as the teacher that learns sees it and as it saw it at first.
+    chosen : ChosenCells
+        Which of them count.
+    margin : float
+        0..2.
+
+    Returns
+    -------
+    Tensor, scalar
+        A part without cells is 0.
+    """
+    normal, normal_before = (F.normalize(level[chosen.normal.to(cells.device)], dim=1) for level in (cells, before))
+    loss = cells.new_zeros(())
+    if len(chosen.normal):
+        loss = loss + 1.0 - normal.mean(dim=0).square().sum()
+    if len(chosen.normal) and len(chosen.anomalous):
+        places = chosen.anomalous.to(cells.device)
+        anomalous, anomalous_before = (F.normalize(level[places], dim=1) for level in (cells, before))
+        loss = loss + F.relu(anomalous @ normal.T - anomalous_before @ normal_before.T + margin).mean()
+    return loss
 
 
 def distillation_losses(targets: Sequence[Tensor], rebuilt: Sequence[Tensor], hard_cells: int) -> dict[str, Tensor]:

@@ -5,12 +5,14 @@ both networks are plain linear layers over cells.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 
 from seamark.errors import ConfigError
+from seamark.settings.aand import Residual
 
 NARROWEST, WIDEST = 128, 1024
 """Bounds of the width inside."""
@@ -101,29 +103,47 @@ class MatchingGate(nn.Module):
 
 
 class AttributeScaling(nn.Module):
-    """Changes the features of a cell, each by a factor of its own."""
+    """Changes the features of a cell, each by a factor of its own, or freely."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, kind: Residual = "tanh") -> None:
         super().__init__()
+        self.kind = kind
         self.scale = cell_network(channels)
 
     def forward(self, cells: Tensor) -> Tensor:
-        """Return what is added to cells (..., C): themselves times factors within -1..1."""
-        return torch.tanh(self.scale(cells)) * cells
+        """Return what is added to cells (..., C): themselves times factors, within -1..1 for tanh."""
+        given: Tensor = self.scale(cells)
+        if self.kind == "free":
+            return given
+        return (torch.tanh(given) if self.kind == "tanh" else torch.sigmoid(given)) * cells
 
 
 class LevelAmplification(nn.Module):
-    """Gate and residual of one level."""
+    """Gate and residual of one level; without a gate the residual is added in full."""
 
-    def __init__(self, channels: int, shape: tuple[int, int], memories: int, temperature: float) -> None:
+    def __init__(
+        self,
+        channels: int,
+        shape: tuple[int, int],
+        memories: int,
+        temperature: float,
+        *,
+        residual: Residual = "tanh",
+        gate: bool = True,
+    ) -> None:
         super().__init__()
-        self.gate = MatchingGate(channels, shape, memories, temperature)
-        self.residual = AttributeScaling(channels)
+        self.gate = MatchingGate(channels, shape, memories, temperature) if gate else None
+        self.residual = AttributeScaling(channels, residual)
+
+    def opened(self, level: Tensor) -> Tensor:
+        """Return how anomalous the cells of a level (B, C, H, W) are, (B, H, W) within 0..1; 1 without a gate."""
+        cells = level.permute(0, 2, 3, 1)
+        return cells.new_ones(cells.shape[:3]) if self.gate is None else torch.sigmoid(self.gate(cells))
 
     def forward(self, level: Tensor) -> Tensor:
         """Amplify a level (B, C, H, W)."""
         cells = level.permute(0, 2, 3, 1)
-        amplified: Tensor = cells + torch.sigmoid(self.gate(cells)).unsqueeze(3) * self.residual(cells)
+        amplified: Tensor = cells + self.opened(level).unsqueeze(3) * self.residual(cells)
         return amplified.permute(0, 3, 1, 2)
 
 
@@ -131,12 +151,26 @@ class ResidualAmplification(nn.Module):
     """One amplification per level of a pyramid; none reaches the next level of the teacher."""
 
     def __init__(
-        self, channels: Sequence[int], shapes: Sequence[tuple[int, int]], memories: int, temperature: float
+        self,
+        channels: Sequence[int],
+        shapes: Sequence[tuple[int, int]],
+        memories: int,
+        temperature: float,
+        *,
+        residual: Residual = "tanh",
+        gate: bool = True,
     ) -> None:
         super().__init__()
         self.levels = nn.ModuleList(
-            LevelAmplification(wide, shape, memories, temperature) for wide, shape in zip(channels, shapes, strict=True)
+            LevelAmplification(wide, shape, memories, temperature, residual=residual, gate=gate)
+            for wide, shape in zip(channels, shapes, strict=True)
         )
+
+    def gates(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
+        """Return how anomalous the cells of every level (B, C_l, H_l, W_l) are, (B, H_l, W_l) within 0..1."""
+        return [
+            cast("LevelAmplification", level).opened(cells) for level, cells in zip(self.levels, pyramid, strict=True)
+        ]
 
     def forward(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
         """Amplify every level (B, C_l, H_l, W_l) of a pyramid."""

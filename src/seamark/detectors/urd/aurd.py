@@ -13,6 +13,8 @@ parity: the input is the product of the features of teacher and student; DeSTSeg
 convolution learns as well.
 parity: probabilities come at a quarter of the tile's sides; the merge stage interpolates them to the image, where its
 cells are, and aligns no corners.
+parity: AURD's text puts the guided injection before the bottleneck; it sits between the stages of the decoder, as URD's
+released code has it.
 parity: all else as in URD.
 """
 
@@ -31,7 +33,7 @@ from seamark.learning.best_weights import EarlyStopping
 from seamark.learning.pair_phase import SummedPairPhase
 from seamark.learning.phases import Arithmetic, Phase
 from seamark.networks.segmentation_network import segmentation_losses
-from seamark.settings.aurd import AurdSettings
+from seamark.settings.aurd import AurdSettings, SegmentationSettings
 
 
 class Aurd(Urd):
@@ -42,16 +44,18 @@ class Aurd(Urd):
     def __init__(self, settings: AurdSettings, tile_shape: tuple[int, int], seed: int) -> None:
         super().__init__(settings, tile_shape, seed)
         self.settings: AurdSettings = settings
-        channels = self.teacher.channels
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.segmentation = SegmentationNetwork(
-                sum(channels) if settings.segmentation.input == "product" else len(channels),
-                settings.segmentation.width,
-            )
+            self.segmentation = self._segmentation(settings.segmentation)
+
+    def _segmentation(self, settings: SegmentationSettings | None) -> SegmentationNetwork | None:
+        if settings is None:
+            return None
+        channels = self.teacher.channels
+        return SegmentationNetwork(sum(channels) if settings.input == "product" else len(channels), settings.width)
 
     def phases(self, tiles: TrainingTiles) -> Sequence[Phase]:
-        """Return distillation, then segmentation.
+        """Return distillation, then segmentation, if there is one.
 
         Raises
         ------
@@ -59,18 +63,23 @@ class Aurd(Urd):
             If there is a single training tile, which batch norms cannot train on.
         """
         if len(tiles.train) < 2:
-            raise DataError("aurd: one training tile; its segmentation network needs at least 2: add images")
-        return [ReverseDistillationPhase(self, tiles, self.settings.augmentation), SegmentationPhase(self, tiles)]
+            raise DataError("aurd: one training tile; it trains on at least 2: add images")
+        distillation = ReverseDistillationPhase(self, tiles, self.settings.augmentation)
+        if self.segmentation is None or self.settings.segmentation is None:
+            return [distillation]
+        return [distillation, SegmentationPhase(self, self.segmentation, self.settings.segmentation, tiles)]
 
     def segmentation_input(self, images: Tensor) -> Tensor:
         """Return what the segmentation network sees (B, C, H / 4, W / 4) of normalised images (B, 3, H, W)."""
-        pyramids = self.pyramids(images)
-        if self.settings.segmentation.input == "product":
-            return feature_products(*pyramids, self.map_shape)
-        return distance_stack(cell_distances(*pyramids), self.map_shape)
+        pyramids, settings = self.pyramids(images), self.settings.segmentation
+        if settings is not None and settings.input == "cosine":
+            return distance_stack(cell_distances(*pyramids), self.map_shape)
+        return feature_products(*pyramids, self.map_shape)
 
     @torch.no_grad()
     def score(self, batch: Tensor) -> Tensor:  # noqa: D102
+        if self.segmentation is None:
+            return self.cosine_map(batch)
         return torch.sigmoid(self.segmentation(self.segmentation_input(batch)))
 
 
@@ -79,24 +88,23 @@ class SegmentationPhase(SummedPairPhase):
 
     name = "segmentation"
 
-    def __init__(self, detector: Aurd, tiles: TrainingTiles) -> None:
+    def __init__(
+        self, detector: Aurd, network: SegmentationNetwork, own: SegmentationSettings, tiles: TrainingTiles
+    ) -> None:
         settings = detector.settings
-        self.detector, self.settings = detector, settings.segmentation
+        self.detector, self.network, self.focal_gamma = detector, network, own.focal_gamma
         super().__init__(
-            steps=self.settings.steps,
+            steps=own.steps,
             batch_size=settings.batch_size,
             make=PairMaker(tiles.train, settings.synthesis, settings.augmentation),
             optimisers={
                 "segmentation": torch.optim.SGD(
-                    detector.segmentation.parameters(),
-                    lr=self.settings.learning_rate,
-                    momentum=self.settings.momentum,
-                    weight_decay=self.settings.weight_decay,
+                    network.parameters(), lr=own.learning_rate, momentum=own.momentum, weight_decay=own.weight_decay
                 )
             },
             stopping=EarlyStopping(
-                self.settings.early_stop,
-                {"segmentation": detector.segmentation},
+                own.early_stop,
+                {"segmentation": network},
                 PairMaker(tiles.validation, settings.synthesis),
                 detector.score,
             ),
@@ -107,5 +115,5 @@ class SegmentationPhase(SummedPairPhase):
         with arithmetic():
             with torch.no_grad():
                 features = self.detector.segmentation_input(pairs.anomalous())
-            logits = self.detector.segmentation.train()(features).float()
-        return segmentation_losses(logits, pairs.quarter_masks(), self.settings.focal_gamma)
+            logits = self.network.train()(features).float()
+        return segmentation_losses(logits, pairs.quarter_masks(), self.focal_gamma)
