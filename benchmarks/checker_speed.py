@@ -23,8 +23,8 @@ from pathlib import Path
 import cv2
 from history import append, history_of
 from package_speed import HEIGHT, PLACE, WIDTH, draw, in_threads, package
-from seamark.submission.wholeness import require_whole_png, require_whole_tiff
 
+from seamark.files.wholeness import require_whole_png, require_whole_tiff
 from seamark.submission.archive import CHUNK_BYTES, submission_files
 from seamark.submission.checker import check_archive, check_submission
 from seamark.submission.expected import ExpectedImage, ExpectedSubmission

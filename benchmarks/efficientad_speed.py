@@ -68,9 +68,9 @@ def literal_score(detector: EfficientAd, image: Tensor) -> Tensor:
 def literal_step(detector: EfficientAd, phase: LearningPhase, batch: ViewBatch) -> None:
     """Make a training step as the thesis writes it."""
     channels, student = detector.settings.channels, detector.student
-    clean, relit, views = batch.images().contiguous(), batch.relit().contiguous(), batch.views[0]
+    clean, jittered, views = batch.images().contiguous(), batch.jittered().contiguous(), batch.views[0]
     with torch.no_grad():
-        teacher, teacher_relit = plain(detector, clean), plain(detector, relit)
+        teacher, teacher_jittered = plain(detector, clean), plain(detector, jittered)
     differences = (teacher - student(clean)[:, :channels]).square()
     bound = torch.quantile(differences.detach().flatten(), detector.settings.hard_share)
     losses = [differences[differences >= bound].mean()]
@@ -79,8 +79,8 @@ def literal_step(detector: EfficientAd, phase: LearningPhase, batch: ViewBatch) 
         teacher_patched = plain(detector, patched)
     distances = direction_distances(teacher_patched, student(patched)[:, :channels])
     losses.append(collaborative_loss(distances, batch.labels(detector.grid), detector.settings.cdo_gamma))
-    rebuilt, predicted = detector.autoencoder(relit, detector.grid), student(relit)[:, channels:]
-    losses += [functional.mse_loss(rebuilt, teacher_relit), functional.mse_loss(predicted, rebuilt)]
+    rebuilt, predicted = detector.autoencoder(jittered, detector.grid), student(jittered)[:, channels:]
+    losses += [functional.mse_loss(rebuilt, teacher_jittered), functional.mse_loss(predicted, rebuilt)]
     phase.optimiser.zero_grad(set_to_none=True)
     torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]  # torch ships no type for it
     phase.optimiser.step()

@@ -7,6 +7,7 @@ machine, its processor and the versions of the packages that the script has impo
 import csv
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -50,10 +51,12 @@ def append(table: Path, rows: Sequence[Mapping[str, object]]) -> None:
     every: list[Mapping[str, object]] = [*known, *({**circumstances(), **row} for row in rows)]
     columns = list(dict.fromkeys(name for row in every for name in row))
     table.parent.mkdir(parents=True, exist_ok=True)
-    with table.open("w", newline="", encoding="utf-8") as stream:
+    draft = table.with_suffix(".draft")
+    with draft.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(every)
+    draft.replace(table)  # who is stopped while writing loses nothing
 
 
 def circumstances() -> dict[str, str]:
@@ -75,6 +78,8 @@ def commit() -> str:
 
 
 def _git(*arguments: str) -> str:
+    if shutil.which("git") is None:
+        return ""
     found = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     return found.stdout.strip() if found.returncode == 0 else ""
 

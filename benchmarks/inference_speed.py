@@ -25,11 +25,11 @@ from safetensors.torch import load_file
 
 from seamark.learning.batches import TileReader
 from seamark.learning.detector import ComponentDetector, Detector, load_detector_class
-from seamark.learning.stored_models import HEADER
 from seamark.manifests.base import read_manifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.model import ModelManifest
 from seamark.manifests.tilemaps import TilemapsManifest
+from seamark.weights.reading import HEADER
 
 SPLIT = "test_public"
 

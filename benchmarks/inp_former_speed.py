@@ -31,7 +31,7 @@ from literal import inp_former as literal
 from torch import Tensor, nn
 
 from seamark.backbones.table import BACKBONES
-from seamark.detectors.inp_former.detector import InpFormer, head_count, with_outliers
+from seamark.detectors.inp_former.detector import InpFormer, with_outliers
 from seamark.learning.batches import Batch, FeatureCache, Key, TileReader, TrainingTiles, batch_tiles
 from seamark.learning.phases import GradientPhase
 from seamark.networks.efficientnet_lite import build_efficientnet_lite0, published_names
@@ -80,7 +80,7 @@ class Forms:
         self.reader = TileReader(pixels, self.detector.backbone.normalise, "cpu", 0)
         self.phase = cast("GradientPhase", self.detector.phases(TrainingTiles(self.reader, self.reader))[0])
         self.encoder = build_encoder(settings.layers or (2, 3))
-        heads = head_count(self.encoder.dim, settings.heads)
+        heads = settings.head_count(self.encoder.dim)
         plain = literal.Network(self.encoder.dim, heads, settings.prototypes, settings.decoder_blocks)
         plain.load_state_dict(network.state_dict())
         self.trainer = literal.Trainer(self.encoder, plain, settings.weight_decay, settings.gradient_clip)

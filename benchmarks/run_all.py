@@ -26,6 +26,7 @@ QUICK: dict[str, str] = {
     "efficientad_speed": "--repeats 2",
     "inp_former_speed": "--repeats 2",
     "vit_speed": "",
+    "gpu": "--toy",
     "reproducible_speed": "--repeats 2",
     "conformal_splits": "",
     "border_profile": "--folder {folder}/border_profile {runs}",

@@ -35,7 +35,6 @@ from safetensors import safe_open
 from seamark.files.images import Float32Array, UInt8Array
 from seamark.learning.batches import TileReader
 from seamark.learning.detector import Detector, use_device
-from seamark.learning.stored_models import HEADER
 from seamark.maps.merging import merge_tiles
 from seamark.planning.environment import prepare_environment
 from seamark.settings.grid import GridSettings
@@ -43,6 +42,7 @@ from seamark.settings.merge import MergeSettings
 from seamark.settings.training import GPU_BATCH
 from seamark.tiles.cutting import cut_tiles
 from seamark.tiles.geometry import Box, tile_boxes
+from seamark.weights.reading import HEADER
 
 SIZES = (256, 256), (512, 512), (1024, 1224)
 """Heights and widths of the protocol, in px."""

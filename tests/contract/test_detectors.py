@@ -192,6 +192,8 @@ class TestDetector:
     [
         ("feature_bank", "timm:convnextv2_atto", [1, 2]),
         ("inp_former", "timm:vit_tiny_patch16_dinov3_qkvb", [2, 4]),
+        ("superadd", "timm:resnet10t", [2, 3]),
+        ("feature_bank", "timm:vit_tiny_patch16_224", [1, 2]),
     ],
 )
 def test_detectors_keep_the_contract_on_models_of_timm(name, backbone, layers, tmp_path, monkeypatch):

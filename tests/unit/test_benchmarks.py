@@ -1,6 +1,8 @@
 """The history of the benchmarks and the command that runs them all; the benchmarks themselves are not run."""
 
+import ast
 import csv
+import importlib
 from argparse import Namespace
 from pathlib import Path
 
@@ -36,6 +38,14 @@ def test_every_benchmark_runs_but_the_one_that_takes_hours():
     scripts = {path.stem for path in BENCHMARKS.glob("*.py") if "append(history_of(__file__)" in path.read_text()}
     scripts |= {path.stem for path in BENCHMARKS.glob("*.py") if "default=history_of(__file__)" in path.read_text()}
     assert set(run_all.QUICK) == scripts - {"rehearsal", "forecast", "small_pictures"}
+
+
+@pytest.mark.parametrize("script", sorted(path.stem for path in BENCHMARKS.glob("*.py")))
+def test_what_a_benchmark_imports_of_the_project_is_there(script):
+    for node in ast.walk(ast.parse((BENCHMARKS / f"{script}.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("seamark.", "tests.")):
+            module = importlib.import_module(node.module)
+            assert [one.name for one in node.names if not hasattr(module, one.name)] == [], node.module
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Segment Anything as a segmenter: the masks of the package's own predictor, whatever the batches and the boxes."""
 
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -71,6 +72,13 @@ def predictor(network, image, image_format="RGB"):
     own = SamPredictor(network)
     own.set_image(image, image_format)
     return own
+
+
+def test_convolutions_on_a_gpu_are_of_float32(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    network = SimpleNamespace(eval=lambda: network, to=lambda _device: network)
+    SamSegmenter(network, SamSettings(), "cuda:0")
+    assert not torch.backends.cudnn.allow_tf32
 
 
 @pytest.mark.parametrize("shape", SIZES)

@@ -24,11 +24,12 @@ from seamark.settings.config import deep_merge
 from seamark.weights.finding import find_weights, hugging_face_file
 
 ROOT = Path(__file__).parents[2]
-EVA, DINOV2, CONVNEXT, LEVIT = (
+EVA, DINOV2, CONVNEXT, LEVIT, SIGLIP = (
     "timm:eva02_tiny_patch14_224",
     "timm:vit_small_patch14_reg4_dinov2",
     "timm:convnextv2_atto",
     "timm:levit_128s",
+    "timm:vit_base_patch32_siglip_256",
 )
 
 
@@ -63,6 +64,7 @@ def row(name):
         (DINOV2, (0, 5), (56, 84), [(384, 4, 6)] * 2, (24, 384)),
         (EVA, (2, 11), (56, 84), [(192, 4, 6)] * 2, (24, 192)),
         ("timm:vit_tiny_patch16_224", None, (64, 96), [(192, 4, 6)] * 8, (24, 192)),
+        (SIGLIP, (2, 11), (64, 96), [(768, 2, 3)] * 2, (6, 768)),
         (CONVNEXT, None, (64, 96), [(80, 8, 12), (160, 4, 6)], (96, 240)),
         ("timm:resnet10t", (0, 3), (64, 96), [(64, 32, 48), (256, 4, 6)], (1536, 320)),
         (LEVIT, (0,), (224, 224), [(128, 14, 14)], (196, 128)),

@@ -10,7 +10,7 @@ import torch
 from seamark.errors import ConfigError, DataError, TrainingError
 from seamark.learning.batches import Batch, FeatureCache, TileReader, ahead, batch_tiles, batches_ahead, counted_random
 from seamark.learning.checkpoints import Checkpoint
-from seamark.learning.detector import Detector, arithmetic, cells_with_content, load_detector_class
+from seamark.learning.detector import Detector, arithmetic, cells_with_content, load_detector_class, use_device
 from seamark.learning.loop import Training
 from seamark.learning.phases import ComputedPhase, GradientPhase
 from seamark.settings.augmentation import AugmentationSettings
@@ -106,6 +106,14 @@ def training(path, toy=None, every_s=0.0, key=None, track=None):
 
 def toy(**keywords):
     return Toy(DetectorSettings(backbone="efficientnet_lite0", weights="random"), **keywords)
+
+
+def test_a_gpu_computes_in_full_float32_with_the_same_kernels_every_time(monkeypatch):
+    wanted = {"benchmark": False, "deterministic": True, "allow_tf32": False}
+    for name, value in wanted.items():
+        monkeypatch.setattr(torch.backends.cudnn, name, not value)
+    use_device("cuda:0")
+    assert {name: getattr(torch.backends.cudnn, name) for name in wanted} == wanted
 
 
 def test_epochs_are_shuffles_without_the_incomplete_batch():

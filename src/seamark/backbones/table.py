@@ -175,7 +175,7 @@ class PublishedBackbone(BackboneShape):
 WIDEST_COPIES = 10.0
 """Memory of a forward pass of timm's models relative to the largest output of a module in it: 3.5 to 10 times it in
 ``python benchmarks/forecast.py --networks`` with ResNet-18 and -50, ConvNeXt-T, ConvNeXt V2 atto, EfficientNet-B0,
-Swin-T and DINOv3 ViT-S."""
+Swin-T, DINOv3, DINOv2 and EVA-02 ViT-S, SigLIP ViT-B."""
 
 
 def _dinov2(

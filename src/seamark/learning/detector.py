@@ -139,12 +139,16 @@ class ComponentDetector(Detector):
 
 
 def use_device(device: str) -> None:
-    """Make results repeatable on ``cpu`` or ``cuda:<index>``: one thread on the CPU; no kernels chosen by timing."""
+    """Make results repeatable on ``cpu`` or ``cuda:<index>``: one thread on the CPU; no kernels chosen by timing.
+
+    Convolutions on a GPU are of float32 where arithmetic is: torch would let them take TF32, which has ten bits.
+    """
     if torch.device(device).type == "cpu":
         torch.set_num_threads(1)
     else:
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.allow_tf32 = False
 
 
 def arithmetic(device: torch.device, autocast: str) -> AbstractContextManager[Any]:

@@ -117,7 +117,8 @@ class SamSegmenter:
     settings : SamSettings
         What it is shown and which of its masks are taken.
     device : str
-        ``cpu`` or ``cuda:<index>``. One thread is used on the CPU, so that results do not depend on their number.
+        ``cpu`` or ``cuda:<index>``. One thread is used on the CPU, so that results do not depend on their number; on a
+        GPU convolutions are of float32, where torch would let them take TF32.
 
     Attributes
     ----------
@@ -129,6 +130,8 @@ class SamSegmenter:
     def __init__(self, network: Any, settings: SamSettings, device: str = "cpu") -> None:
         if torch.device(device).type == "cpu":
             torch.set_num_threads(1)
+        else:
+            torch.backends.cudnn.allow_tf32 = False
         self._network = network.to(device).eval()
         self._settings = settings
         self._device = device
