@@ -7,11 +7,12 @@ table of memory and time, which docs/backbones.md has: ``pytest --slow -s tests/
 import json
 import shutil
 import time
-from collections import defaultdict
 from copy import deepcopy
-from dataclasses import dataclass, field
-from functools import reduce
+from dataclasses import dataclass, field, replace
+from functools import cached_property, reduce
 from operator import getitem
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,17 +20,20 @@ import yaml
 from PIL import Image
 from snakemake.utils import update_config
 from tests.weight_files import source, write_weights
-from tests.workflow.project import SPLITS, Project
+from tests.workflow.project import ROOT, SPLITS, Project
 from tests.workflow.test_presets import ALONE, VARYING, changed, laid_over, merged, plan
 
 from seamark.files.atomic import file_digest
+from seamark.forecast.memory import MARGIN
+from seamark.forecast.memory import memory as forecast_memory
 from seamark.manifests.base import read_manifest
 from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
 from seamark.manifests.submission import CheckReport
+from seamark.planning.plan import Plan
 
 VIT_B, WIDE, VIT_H_PLUS = "dinov2_vitb14_reg", "wide_resnet50_2", "timm:vit_huge_plus_patch16_dinov3.lvd1689m"
-SMALL = {"input_px", "window_px", "max_steps", "steps", "epochs", "statistics_crops"}
+SMALL = {"input_px", "window_px", "max_steps", "steps", "epochs", "statistics_crops", "k"}
 """Names of the settings that a cut may change, besides weights, which must only make less of what there is."""
 
 
@@ -44,19 +48,27 @@ class Cut:
     """Network by the section whose ``weights`` name its file."""
     category: str = "bracket"
     """One of MVTec AD 2 where the preset has settings of its own for it."""
+    overrides: dict = field(default_factory=dict)
+    """Thresholds that an untrained detector exceeds, so that there is something to refine."""
 
     @property
     def name(self):
         return "+".join(self.presets)
 
+    @property
+    def smaller(self):
+        """What it lays over the presets."""
+        return {"grids": self.grids, "detectors": self.detectors, "overrides": self.overrides}
 
-def cut(presets, grids, detectors=None, weights=None, category="bracket"):
-    return Cut(tuple(presets.split("+")), grids, detectors or {}, weights or {}, category)
+
+def cut(presets, grids, detectors=None, weights=None, category="bracket", overrides=None):
+    return Cut(tuple(presets.split("+")), grids, detectors or {}, weights or {}, category, overrides or {})
 
 
 TILES, WHOLE = {"tile": {"window_px": 128, "input_px": 70}}, {"whole": {"input_px": 64}}
 LITE = {"tile": {"window_px": 128, "input_px": 64}}
 INP = {"inp_former": {"epochs": 1}}
+LOW = {split: {"binarize": {"mean_std": {"k": 0.5}}} for split in ("*/test_private", "*/test_private_mixed")}
 SAM_IN_ROBIS = {"refine.sam": "sam:vit_h", "overrides.*/test_private_mixed.refine.sam": "sam:vit_b"}
 TWO_PHASES = {"steps": 2, "segmentation": {"steps": 2}}
 AAND = {"aand": {"epochs": 1, "amplification": {"epochs": 1}}}
@@ -65,8 +77,8 @@ DINOV3 = {"tile": {"window_px": 128, "input_px": 80}}
 CUTS = [
     cut("inp_former", TILES, INP, {"detectors.inp_former": VIT_B}),
     cut("inp_former_small_backbone", LITE, {"inp_former": {"max_steps": 2}}),
-    cut("robis", TILES, INP, {"detectors.inp_former": VIT_B} | SAM_IN_ROBIS, "walnuts"),
-    cut("robis+robis_repaired", TILES, INP, {"detectors.inp_former": VIT_B} | SAM_IN_ROBIS, "walnuts"),
+    cut("robis", TILES, INP, {"detectors.inp_former": VIT_B} | SAM_IN_ROBIS, "walnuts", LOW),
+    cut("robis+robis_repaired", TILES, INP, {"detectors.inp_former": VIT_B} | SAM_IN_ROBIS, "walnuts", LOW),
     cut("robis+small_backbone", LITE, {"inp_former": {"max_steps": 2}}),
     cut(
         "seamark",
@@ -95,13 +107,25 @@ CUTS = [
     cut("efficientad_cdo", WHOLE, EFFICIENTAD, {"detectors.efficientad": "wide_resnet101_2"}),
     cut("efficientad_cdo+efficientad_cdo_small_backbone", WHOLE, EFFICIENTAD),
 ]
+CUT_BY_NAME = {one.name: one for one in CUTS}
+OWN_SIZE = {
+    "robis": 8,
+    "seamark": 2,
+    "superadd": 2,
+    "urd": 16,
+    "aurd": 4,
+    "pfadseg": 16,
+    "aand": 16,
+    "efficientad_cdo": 4,
+}
+"""Presets that run at their own size too, with so many training photographs of 1536 x 1024 px that they fill a batch."""
 
 
-def configuration(one, files):
+def configuration(one, folder, files):
     """What the command line lays over config.yaml: the presets, then a file with one's data, weights and cuts."""
     raw = laid_over({}, one.presets)
-    update_config(raw, {"grids": one.grids, "detectors": one.detectors, "run": "tiny"})
-    update_config(raw, {"data": {"root": "photographs", "truth_root": "truth", "demo": False}})
+    update_config(raw, one.smaller | {"run": "tiny"})
+    update_config(raw, {"data": {"root": f"{folder}/photographs", "truth_root": f"{folder}/truth", "demo": False}})
     for section, name in one.weights.items():
         block = {"weights": str(files[name])}
         for key in reversed(section.split(".")):
@@ -110,74 +134,97 @@ def configuration(one, files):
     return raw
 
 
-def photograph(rng, defect):
-    """A bright part of 160 x 104 px on a dark ground, 192 x 128 px in RGB, with or without a dark spot."""
-    pixels = rng.normal(60.0, 6.0, (128, 192, 3))
+def photograph(rng, defect, scale):
+    """A bright part of 160 x 104 px on a dark ground of 192 x 128 px, in RGB, with or without a dark spot."""
+    pixels, mask = rng.normal(60.0, 6.0, (128, 192, 3)), np.zeros((128, 192), np.uint8)
     pixels[12:116, 16:176] += (110.0, 90.0, 70.0)
-    mask = np.zeros((128, 192), np.uint8)
     if defect:
         y, x = rng.integers(24, 72), rng.integers(30, 130)
         pixels[y : y + 26, x : x + 30] = 10.0
         mask[y : y + 26, x : x + 30] = 255
-    return pixels.clip(0, 255).astype(np.uint8), mask
+    return [one.clip(0, 255).astype(np.uint8).repeat(scale, 0).repeat(scale, 1) for one in (pixels, mask)]
 
 
-def draw(folder, category):
-    """Four photographs a split in the layout of MVTec AD 2, two of the tests' with a defect."""
+def draw(folder, category, train=4, other=4, scale=1):
+    """Draw so many photographs in train and in each other split; every other one of the tests has a defect."""
     rng = np.random.default_rng(1)
     root, truth = folder / "photographs" / category, folder / "truth" / category
-    for place, light in {
-        "train/good": "regular",
-        "validation/good": "regular",
-        "test_public": "regular",
-        "test_private": "regular",
-        "test_private_mixed": "mixed",
-    }.items():
-        for number in range(4):
-            defect = number % 2 == 1 and place.startswith("test")
-            pixels, mask = photograph(rng, defect)
-            public = place == "test_public"
-            target = root / place / (("bad" if defect else "good") if public else "") / f"{number:03d}_{light}.png"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(target)
-            masks = {"test_public": root / place / "ground_truth/bad" / f"{target.stem}_mask.png"}
-            where = masks.get(place, truth / place / f"{number:03d}_mask.png")
-            if place.startswith("test") and (defect or not public):
-                where.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(mask).save(where)
+    for split in ("train", *SPLITS):
+        for number in range(1, 1 + (train if split == "train" else other)):
+            bad, name = number % 2 == 1 and split.startswith("test"), f"{number:03d}_regular"
+            label, mask = (
+                {"train": "good", "validation": "good"}.get(split, ""),
+                truth / split / f"{number:03d}_mask.png",
+            )
+            if split == "test_public":
+                label, mask = ("bad" if bad else "good"), root / split / "ground_truth/bad" / f"{name}_mask.png"
+            pictures = dict(zip((root / split / label / f"{name}.png", mask), photograph(rng, bad, scale), strict=True))
+            for path, pixels in pictures.items():
+                if path is not mask or split.startswith("test_private") or (bad and split == "test_public"):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    Image.fromarray(pixels).save(path)
 
 
-def project_of(one, folder, files):
-    project = Project.fresh(folder, lambda folder: draw(folder, one.category))
-    (project.folder / "tiny.yaml").write_text(yaml.safe_dump(configuration(one, files)))
-    return project
+@dataclass(frozen=True)
+class Run:
+    """A run of a preset in a project of its own, with the weights that it needs and no others in reach."""
 
+    one: Cut
+    folder: Path
+    photographs: dict = field(default_factory=dict)
 
-def written(one, folder):
-    """Write the weights that a preset needs, each once."""
-    files = {name: write_weights(name, folder) for name in sorted({*one.weights.values()})}
-    for name, path in files.items():
-        size = source(name).size
-        assert size is None or abs(path.stat().st_size - size) < 150_000, f"{path.name} is not of the published size"
-    return files
+    @cached_property
+    def files(self):
+        """The weights, each network's once."""
+        files = {name: write_weights(name, self.folder) for name in sorted({*self.one.weights.values()})}
+        for name, path in files.items():
+            size = source(name).size
+            assert size is None or abs(path.stat().st_size - size) < 150_000, f"{path.name} is not of the known size"
+        return files
 
+    @cached_property
+    def project(self):
+        folder = self.folder / "project"
+        project = Project.fresh(folder, lambda folder: draw(folder, self.one.category, **self.photographs))
+        (folder / "tiny.yaml").write_text(yaml.safe_dump(configuration(self.one, folder, self.files)))
+        return project
 
-def start(one, folder, target):
-    """Write the weights, run a target without any other weights in reach, and return the project and the files."""
-    files = written(one, folder)
-    project = project_of(one, folder / "project", files)
-    empty = str(folder / "empty")
-    project.snakemake(target, TORCH_HOME=empty, HF_HUB_CACHE=empty)
-    return project, files
+    def make(self, *targets):
+        """Make targets; print minutes, and of every rule with a network the peak memory measured and told, in MB."""
+        empty, project = str(self.folder / "empty"), self.project
+        before = time.monotonic()
+        project.snakemake(*targets, TORCH_HOME=empty, HF_HUB_CACHE=empty)
+        minutes, memory = (time.monotonic() - before) / 60, self.memory()
+        costs = ", ".join(f"{rule} {peak:.0f} ({told:.0f})" for rule, (peak, told) in memory.items() if told > 500)
+        print(f"\n| `{self.one.name}` | {minutes:.1f} | {costs} |", flush=True)
+        self.require_networks()
+        for rule, (peak, told) in memory.items():
+            assert peak <= MARGIN * told, f"{rule} asks for less memory than it takes"
 
+    def memory(self):
+        """Peak memory of the job of each rule that comes nearest to what was told of it, and that, in MB."""
+        raw = yaml.safe_load((ROOT / "config.yaml").read_text())
+        update_config(raw, yaml.safe_load((self.project.folder / "tiny.yaml").read_text()))
+        forecast, found = Plan(raw, ROOT).forecast, {}
+        for path in sorted(self.project.out.parent.rglob("*.prov.json")):
+            facts = json.loads(path.read_bytes())
+            told = forecast_memory(forecast.work(facts["rule"], SimpleNamespace(**facts["wildcards"]))).peak
+            pair = facts["peak_memory_mb"], told
+            found[facts["rule"]] = max(pair, found.get(facts["rule"], pair), key=lambda pair: pair[0] / pair[1])
+        return found
 
-def require_networks(project, files):
-    """Every network was read from its file, which is known not to be the published one."""
-    records = [*project.out.glob("20_models/**/fit.json"), *project.out.parent.glob("teachers/*/teacher.json")]
-    said = [path.read_text() for path in (*records, *project.out.glob("logs/refine/**/*.log"))]
-    for name, path in files.items():
-        assert any(file_digest(path) in text for text in said), f"{name} was not used"
-    assert not any(json.loads(path.read_text())["backbone_verified"] for path in records if files)
+    def require_networks(self):
+        """Every network was read from its file, which is known not to be the published one."""
+        out = self.project.out
+        records = [*out.glob("20_models/**/fit.json"), *out.parent.glob("teachers/*/teacher.json")]
+        said = [path.read_text() for path in (*records, *out.glob("logs/refine/**/*.log"))]
+        for name, path in self.files.items():
+            assert any(file_digest(path) in text for text in said), f"{name} was not used"
+        assert not any(json.loads(path.read_text())["backbone_verified"] for path in records if self.files)
+
+    def clean(self):
+        """Remove all, since pytest keeps the folders of three runs and weights have up to 3.4 GB."""
+        shutil.rmtree(self.folder)
 
 
 def require_results(project, category):
@@ -198,33 +245,36 @@ def require_results(project, category):
     assert regions > 0
 
 
-def peaks(project):
-    """Peak memory of the heaviest job of each rule, in MB, the largest first."""
-    found = defaultdict(float)
-    for path in project.out.parent.rglob("*.prov.json"):
-        facts = json.loads(path.read_bytes())
-        found[facts["rule"]] = max(found[facts["rule"]], facts["peak_memory_mb"])
-    return sorted(found.items(), key=lambda peak: -peak[1])
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("one", CUTS, ids=lambda one: one.name)
 def test_a_preset_runs_to_a_checked_archive(one, tmp_path):
-    before = time.monotonic()
-    project, files = start(one, tmp_path, "submission")
-    minutes = (time.monotonic() - before) / 60
-    heaviest = ", ".join(f"{rule} {peak:.0f}" for rule, peak in peaks(project)[:3])
-    print(f"\n| `{one.name}` | {minutes:.1f} | {heaviest} |", flush=True)
-    require_networks(project, files)
-    require_results(project, one.category)
-    shutil.rmtree(tmp_path)  # weights of up to 3.4 GB, and pytest keeps the folders of three runs
+    run = Run(one, tmp_path)
+    run.make("submission")
+    require_results(run.project, one.category)
+    run.clean()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "train"), OWN_SIZE.items())
+def test_a_preset_at_its_own_size_takes_the_memory_that_was_told(name, train, tmp_path):
+    """A step or two of a whole batch, a scored photograph, and where it refines with Segment Anything that too."""
+    one = replace(CUT_BY_NAME[name], grids={}, detectors=without_sizes(CUT_BY_NAME[name].detectors))
+    run = Run(one, tmp_path, {"train": train, "other": 1, "scale": 8})
+    last = "70_refined" if "refine.sam" in one.weights else "45_fused"
+    run.make(f"out/tiny/{last}/{one.category}/test_private.json")
+    run.clean()
+
+
+def without_sizes(detectors):
+    """Take the sizes of images out of cuts, which leaves the schedules."""
+    inner = {name: without_sizes(block) for name, block in detectors.items() if isinstance(block, dict)}
+    return {name: block for name, block in detectors.items() if name != "input_px"} | inner
 
 
 def test_a_file_of_ones_own_trains_and_scores(tmp_path):
     """The quick one: ResNet-18 by its path, up to the scores of a split; later stages know no network."""
-    (one,) = (one for one in CUTS if one.name == "pfadseg")
-    project, files = start(one, tmp_path, f"out/tiny/30_tilemaps/pfadseg/{one.category}/test_private.json")
-    require_networks(project, files)
+    run = Run(CUT_BY_NAME["pfadseg"], tmp_path)
+    run.make(f"out/tiny/30_tilemaps/pfadseg/{run.one.category}/test_private.json")
 
 
 def test_every_preset_is_cut():
@@ -235,7 +285,7 @@ def test_every_preset_is_cut():
 def test_a_cut_makes_less_of_sizes_and_schedules_alone(one):
     whole = merged(*one.presets)
     smaller = deepcopy(whole)
-    update_config(smaller, {"grids": one.grids, "detectors": one.detectors})
+    update_config(smaller, one.smaller)
     for key, value in changed(whole, smaller).items():
         *path, last = key.split(".")
         assert last in SMALL, key
@@ -251,8 +301,10 @@ def root(tmp_path_factory):
     return folder / "photographs"
 
 
-@pytest.mark.parametrize(
-    "one", [one for one in CUTS if VIT_H_PLUS not in one.weights.values()], ids=lambda one: one.name
-)
+PLANNED = [one for one in CUTS if VIT_H_PLUS not in one.weights.values()]
+"""Without those that ask timm, which takes seconds."""
+
+
+@pytest.mark.parametrize("one", PLANNED, ids=lambda one: one.name)
 def test_a_preset_can_be_planned_at_its_own_size(one, root):
     assert plan(root, *one.presets).categories
