@@ -164,8 +164,9 @@ def _train(work: Work) -> Memory:
         candidates = 4e-6 * block.candidates_per_vector * parameters
     if isinstance(block, SuperAddSettings):
         return _train_superadd(work, block, frozen, step)
-    needed = frozen + BYTES_TRAINED * parameters / 1e6 + step + min(block.feature_cache_mb, wanted_features_mb(work))
-    return Memory(INTERPRETER_MB + needed - saved_on_cpu + candidates, work.tiles_mb, CUDA_CONTEXT_MB + needed)
+    kept = frozen + BYTES_TRAINED * parameters / 1e6 + min(block.feature_cache_mb, wanted_features_mb(work))
+    busiest = max(step - saved_on_cpu, 4e-6 * parameters)  # a step, or the copy from which the model is written
+    return Memory(INTERPRETER_MB + kept + busiest + candidates, work.tiles_mb, CUDA_CONTEXT_MB + kept + step)
 
 
 def _train_superadd(work: Work, block: SuperAddSettings, frozen: float, forward: float) -> Memory:
@@ -191,8 +192,9 @@ def _infer(work: Work) -> Memory:
     searched = 0.0
     if isinstance(block, SuperAddSettings):
         searched = 8e-6 * block.bank_size * max(layer_widths(block))  # the bank of a layer, centred and scaled
-    needed = weights + searched
-    return Memory(INTERPRETER_MB + needed + tile, work.tiles_mb, CUDA_CONTEXT_MB + needed + GPU_BATCH * tile)
+    on_gpu = CUDA_CONTEXT_MB + weights + searched + GPU_BATCH * tile
+    busiest = max(searched + tile, parameters)  # scoring, or the file from which the model is filled
+    return Memory(INTERPRETER_MB + weights + busiest, work.tiles_mb, on_gpu)
 
 
 def _distill(work: Work) -> Memory:
