@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 WORKFLOW := Snakefile rules
 PLACES := PYTHONPATH=src $(PYTHON) -m seamark.planning.environment
 
-.PHONY: help submission test lint format docs clean-venv
+.PHONY: help submission test test-all lint format docs clean-venv
 
 help: ## list the targets
 	@sed -n 's|^\([a-z-]*\):.*## |\1\t|p' $(MAKEFILE_LIST) | expand -t 14
@@ -16,9 +16,13 @@ submission: $(READY) ## draw the demo photographs, run everything, leave a check
 	@$(PLACES)
 	$(BIN)/snakemake --cores $(CORES) submission
 
-test: $(READY) ## run the tests; faults and fuzzing run with: .venv/bin/pytest --slow
+test: $(READY) ## run the tests
 	@$(PLACES)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-all: $(READY) ## run the slow tests too, one at a time: faults, fuzzing, every preset with its real networks
+	@$(PLACES)
+	$(BIN)/python -m pytest --slow
 
 lint: $(READY) ## check style, types, import directions and the workflow's layout
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ from seamark.data.index import index_split
 from seamark.forecast.disk import disk_bytes
 from seamark.forecast.machine import free_mb, gpu_memory_mb, memory_mb
 from seamark.forecast.memory import memory, requested_mb
+from seamark.forecast.parameters import trained_parameters
 from seamark.forecast.photographs import DataSetSizes, PhotographSizes
 from seamark.forecast.refusals import (
     MemoryLimit,
@@ -31,11 +32,13 @@ from seamark.forecast.refusals import (
 from seamark.forecast.step_times import measured_seconds
 from seamark.forecast.tables import duration, forecast_run, forecast_text
 from seamark.forecast.work import Work
+from seamark.learning.detector import count_numbers, load_detector_class
 from seamark.manifests.base import write_manifest
 from seamark.planning.plan import Plan
 from seamark.planning.resources import PlannedForecast
 from seamark.planning.teachers import PlannedTeachers
 from seamark.planning.variations import Variation
+from seamark.registry import DETECTORS
 from seamark.settings.config import load_config
 from seamark.tiles.cutting import write_tiles
 from seamark.tiles.geometry import tile_boxes
@@ -302,6 +305,30 @@ def test_networks_are_those_of_the_backbones():
         )
         backbone = load_backbone(name, "random")
         assert row.parameters == sum(tensor.numel() for tensor in backbone.parameters())
+
+
+@pytest.mark.parametrize(
+    ("detector", "block"),
+    [
+        ("inp_former", {"backbone": "efficientnet_lite0", "decoder_blocks": 4, "heads": 8}),
+        ("urd", {"backbone": "resnet18"}),
+        ("aurd", {"backbone": "resnet18", "segmentation": {"width": 256}}),
+        ("aurd", {"backbone": "efficientnet_lite0", "student_width": 2.0, "segmentation": {"width": 64}}),
+        ("aand", {"backbone": "resnet18"}),
+        ("aand", {"backbone": "efficientnet_lite0", "student_width": 2.0, "amplification": None}),
+        ("pfadseg", {"backbone": "resnet18", "segmentation": {"width": 256}}),
+        ("pfadseg", {"backbone": "resnet18", "attention": {"pcar": False, "aff": False, "rcm": False}}),
+        ("efficientad", {"network": "small", "width": 1.0, "channels": 384}),
+        ("efficientad", {"network": "medium", "width": 1.0, "channels": 384}),
+    ],
+)
+def test_numbers_of_a_training_are_those_of_its_networks(detector, block):
+    kind = load_detector_class(DETECTORS[detector].target)
+    random = {"weights": "random"} | ({"teacher": "random"} if detector == "efficientad" else {})
+    built = kind(kind.Settings.model_validate(block | random), (64, 64), 0)
+    raw = {**RAW, "detectors": {detector: block}, "fuse": {"members": [detector]}}
+    told = trained_parameters(replace(TRAIN, config=load_config(raw), detector=detector))
+    assert told == pytest.approx(count_numbers(built.state()), rel=0.2)
 
 
 def test_variants_count_as_photographs_where_they_are_tiles():

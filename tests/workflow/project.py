@@ -97,12 +97,12 @@ class Project:
         self.out = folder / "out" / "tiny"
 
     @classmethod
-    def fresh(cls, folder):
+    def fresh(cls, folder, draw_into=draw_data):
         for name in ("src", "rules", "stages", "profiles"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         shutil.copy(ROOT / "Snakefile", folder)
         shutil.copy(ROOT / "config.yaml", folder)
-        draw_data(folder)
+        draw_into(folder)
         (folder / "tiny.yaml").write_text(yaml.safe_dump(CONFIG))
         return cls(folder)
 

@@ -8,7 +8,8 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from seamark.forecast.memory import finest_stride, trained_parameters
+from seamark.forecast.memory import finest_stride
+from seamark.forecast.parameters import trained_parameters
 from seamark.forecast.work import Work
 from seamark.settings.constant import ConstantSettings
 from seamark.settings.efficientad import EfficientAdSettings

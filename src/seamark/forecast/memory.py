@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from seamark.backbones.table import PublishedBackbone, published_backbone
 from seamark.flow import STAGES, StageMemory
+from seamark.forecast.parameters import layer_vectors, layer_widths, trained_parameters
 from seamark.forecast.work import Work
 from seamark.settings.aand import AandSettings
 from seamark.settings.efficientad import EfficientAdSettings
@@ -60,24 +61,23 @@ _GUIDED = StageMemory(85.0, per_megapixel=45.0, per_million_values=0.8)
 
 
 class _DetectorMemory(NamedTuple):
-    """Training and scoring a tile relative to the backbone's forward pass, and trained relative to its parameters."""
+    """Training and scoring a tile, relative to the backbone's forward pass."""
 
     training: float
     scoring: float
-    trained: float
 
 
 _DETECTORS = {
-    "inp_former": _DetectorMemory(1.0, 1.5, 2.3),
-    "feature_bank": _DetectorMemory(1.5, 1.5, 0.0),
-    "superadd": _DetectorMemory(1.0, 1.5, 0.0),
-    "urd": _DetectorMemory(3.0, 2.3, 6.4),
-    "aurd": _DetectorMemory(3.0, 2.7, 7.2),
-    "aand": _DetectorMemory(2.1, 2.0, 5.1),
-    "pfadseg": _DetectorMemory(5.7, 3.4, 14.6),
-    "constant": _DetectorMemory(0.1, 0.1, 0.0),
+    "inp_former": _DetectorMemory(1.0, 1.5),
+    "feature_bank": _DetectorMemory(1.5, 1.5),
+    "superadd": _DetectorMemory(1.0, 1.5),
+    "urd": _DetectorMemory(3.0, 2.3),
+    "aurd": _DetectorMemory(3.0, 2.7),
+    "aand": _DetectorMemory(2.1, 2.0),
+    "pfadseg": _DetectorMemory(5.7, 3.4),
+    "constant": _DetectorMemory(0.1, 0.1),
 }
-_DESTSEG = _DetectorMemory(3.4, 2.2, 7.4)
+_DESTSEG = _DetectorMemory(3.4, 2.2)
 
 
 class Memory(NamedTuple):
@@ -166,13 +166,14 @@ def _train(work: Work) -> Memory:
         candidates = 4e-6 * block.candidates_per_vector * parameters
     if isinstance(block, SuperAddSettings):
         return _train_superadd(work, block, frozen, step)
-    needed = frozen + BYTES_TRAINED * parameters / 1e6 + step + min(block.feature_cache_mb, wanted_features_mb(work))
-    return Memory(INTERPRETER_MB + needed - saved_on_cpu + candidates, work.tiles_mb, CUDA_CONTEXT_MB + needed)
+    kept = frozen + BYTES_TRAINED * parameters / 1e6 + min(block.feature_cache_mb, wanted_features_mb(work))
+    busiest = max(step - saved_on_cpu, 4e-6 * parameters)  # a step, or the copy from which the model is written
+    return Memory(INTERPRETER_MB + kept + busiest + candidates, work.tiles_mb, CUDA_CONTEXT_MB + kept + step)
 
 
 def _train_superadd(work: Work, block: SuperAddSettings, frozen: float, forward: float) -> Memory:
     """Memory of a training that draws vectors of all layers, holds some and keeps the banks, twice at the end."""
-    vectors, widths = _layer_vectors(work), _widths(block)
+    vectors, widths = layer_vectors(work), layer_widths(block)
     draws = 4e-6 * sum(count * width for count, width in zip(vectors, widths, strict=True)) / block.rounds
     numbers = 8e-6 * DRAWN_NUMBERS * sum(vectors)
     held = min(max(block.memory_limit_mb, draws), block.rounds * draws)
@@ -181,13 +182,6 @@ def _train_superadd(work: Work, block: SuperAddSettings, frozen: float, forward:
     thinning = 4e-6 * (drawn * (2 * widest + block.neighbours) + THINNING_COPIES * min(drawn**2, THINNING_BLOCK))
     on_gpu = CUDA_CONTEXT_MB + frozen + GPU_BATCH * forward + banks + thinning
     return Memory(INTERPRETER_MB + frozen + forward + numbers + held + 2 * banks + thinning, work.tiles_mb, on_gpu)
-
-
-def _layer_vectors(work: Work) -> list[float]:
-    """Return at most how many vectors of each layer a training draws from; overlaps of tiles count twice."""
-    network, tiles = network_of(work.block), work.training.tiles(work.grid)
-    strides = [network.strides[layer] for layer in network.chosen(work.block.layers)]
-    return [1e6 * tiles * work.tile_megapixels / stride**2 for stride in strides]
 
 
 def _infer(work: Work) -> Memory:
@@ -199,9 +193,10 @@ def _infer(work: Work) -> Memory:
         tile = work.tile_megapixels * network.forward_mb * _detector_memory(work).scoring
     searched = 0.0
     if isinstance(block, SuperAddSettings):
-        searched = 8e-6 * block.bank_size * max(_widths(block))  # the bank of a layer, centred and scaled
-    needed = weights + searched
-    return Memory(INTERPRETER_MB + needed + tile, work.tiles_mb, CUDA_CONTEXT_MB + needed + GPU_BATCH * tile)
+        searched = 8e-6 * block.bank_size * max(layer_widths(block))  # the bank of a layer, centred and scaled
+    on_gpu = CUDA_CONTEXT_MB + weights + searched + GPU_BATCH * tile
+    busiest = max(searched + tile, parameters)  # scoring, or the file from which the model is filled
+    return Memory(INTERPRETER_MB + weights + busiest, work.tiles_mb, on_gpu)
 
 
 def _distill(work: Work) -> Memory:
@@ -228,29 +223,9 @@ def finest_stride(block: DetectorSettings) -> int:
     return min(network.strides[layer] for layer in network.chosen(block.layers))
 
 
-def _widths(block: DetectorSettings) -> list[int]:
-    network = network_of(block)
-    return [network.channels[layer] for layer in network.chosen(block.layers)]
-
-
 def batch_size(block: DetectorSettings) -> int:
     """Return the tiles of a training step; 1 for a detector that is not trained in steps."""
     return int(getattr(block, "batch_size", 1))
-
-
-def trained_parameters(work: Work) -> float:
-    """Return about how many numbers a training makes."""
-    block, network = work.block, network_of(work.block)
-    if isinstance(block, EfficientAdSettings):
-        return 2_050_000 * block.width / PDN_WIDTH
-    if isinstance(block, FeatureBankSettings):
-        return block.bank_size * sum(_widths(block))
-    if isinstance(block, SuperAddSettings):
-        kept = [min(block.bank_size, count) for count in _layer_vectors(work)]
-        return sum(count * width for count, width in zip(kept, _widths(block), strict=True))
-    if isinstance(block, InpFormerSettings):
-        return network.token_width(block.layers) ** 2 * (20 + 12 * block.decoder_blocks)
-    return network.parameters * _detector_memory(work).trained
 
 
 def _inp_decoder_mb(block: InpFormerSettings, network: PublishedBackbone) -> float:
