@@ -1,8 +1,7 @@
 """Scores of tiles by a graph in the ONNX format, which onnxruntime computes; torch is not loaded."""
 
 from pathlib import Path
-from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -102,7 +101,8 @@ class OnnxScorer:
             If tiles have another form or scores are not finite.
         """
         height, width = self.facts.tile_shape
-        if tiles.dtype != np.uint8 or tiles.ndim != 4 or tiles.shape[1:3] != (height, width) or not len(tiles):
+        taken = [(height, width, channels) for channels in (1, 3)]
+        if tiles.dtype != np.uint8 or not len(tiles) or tiles.shape[1:] not in taken:
             raise DataError(
                 f"tiles: {tiles.dtype} {tiles.shape}, but the graph takes uint8 (T, {height}, {width}, 1 or 3); "
                 "cut them by the grid that its detector was trained with"
@@ -115,12 +115,12 @@ class OnnxScorer:
         return outputs[0], outputs[1] if self.facts.components else None
 
 
-def _onnxruntime() -> ModuleType:
+def _onnxruntime() -> Any:
     try:
         import onnxruntime  # noqa: PLC0415  (an extra)
     except ImportError as error:
         raise needs_extra("onnxruntime", error) from error
-    return cast("Any", onnxruntime)
+    return onnxruntime
 
 
 def needs_extra(package: str, error: ImportError) -> ConfigError:

@@ -23,6 +23,7 @@ from seamark.networks.plain_form import plain_form
 
 OPSET = 18
 """The first version of ONNX's operators that resizes without aliasing."""
+_EXPORTER: Any = torch.onnx  # much of it has no types
 BATCH = 2
 """Tiles that are traced; the graph takes any number."""
 _RESIZING = {"aten::upsample_bilinear2d": 0, "aten::_upsample_bilinear2d_aa": 1}
@@ -118,18 +119,18 @@ def _trace(network: nn.Module, tiles: Tensor, target: Path, outputs: Sequence[st
 def _own_resizing() -> Iterator[None]:
     """Let torch write bilinear resizing to sides that are constants; it has none without aliasing."""
     for name, antialias in _RESIZING.items():
-        torch.onnx.register_custom_op_symbolic(name, partial(_resize, antialias), OPSET)
+        _EXPORTER.register_custom_op_symbolic(name, partial(_resize, antialias), OPSET)
     try:
         yield
     finally:
         for name in _RESIZING:
-            torch.onnx.unregister_custom_op_symbolic(name, OPSET)
+            _EXPORTER.unregister_custom_op_symbolic(name, OPSET)
 
 
 def _resize(antialias: int, graph: Any, images: Any, size: Any, align_corners: Any, *_scales: Any) -> Any:  # noqa: ARG001
     sides = graph.original_node.output().type().sizes()[2:]
     nothing = graph.op("Constant", value_t=torch.empty(0))
-    aligned = bool(torch.onnx.symbolic_helper._get_const(align_corners, "b", "align_corners"))
+    aligned = bool(_EXPORTER.symbolic_helper._get_const(align_corners, "b", "align_corners"))
     return graph.op(
         "Resize",
         images,
