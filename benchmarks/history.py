@@ -22,6 +22,7 @@ PACKAGES = {
     "anomalib": "anomalib",
     "cv2": "opencv-python-headless",
     "numpy": "numpy",
+    "onnxruntime": "onnxruntime",
     "scipy": "scipy",
     "timm": "timm",
     "torch": "torch",

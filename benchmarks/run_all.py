@@ -28,6 +28,7 @@ QUICK: dict[str, str] = {
     "vit_speed": "",
     "gpu": "--toy",
     "reproducible_speed": "--repeats 2",
+    "onnx_speed": "--repeats 2",
     "conformal_splits": "",
     "border_profile": "--folder {folder}/border_profile {runs}",
     "report_first_paint": "--images 200 --repeat 2",

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from seamark.backbones.table import BackboneShape
 from seamark.errors import DataError
+from seamark.networks.plain_form import tile_by_tile
 
 
 class Backbone(nn.Module, ABC):
@@ -134,8 +135,7 @@ class Backbone(nn.Module, ABC):
             If the size does not fit, see :meth:`grid_shape`.
         """
         self.grid_shape(*batch.shape[2:])
-        parts = torch.split(batch, 1) if batch.device.type == "cpu" else [batch]
-        levels = zip(*[self._features(part) for part in parts], strict=True)
+        levels = zip(*[self._features(part) for part in tile_by_tile(batch)], strict=True)
         return [torch.cat(level).to(torch.float32) for level in levels]
 
     @torch.no_grad()

@@ -22,6 +22,7 @@ from seamark.errors import ConfigError, ManifestError
 from seamark.learning.batches import TrainingTiles, counted_random
 from seamark.learning.detector import Detector, cells_with_content
 from seamark.learning.phases import ComputedPhase, Phase, Track
+from seamark.networks.plain_form import tile_by_tile
 from seamark.settings.feature_bank import FeatureBankSettings
 from seamark.synthesis.photometric import wide_variant
 
@@ -61,16 +62,16 @@ class FeatureBank(Detector):
         if not len(self.bank):
             raise ManifestError("the feature bank is empty; train it first")
         squares = self.bank.square().sum(dim=1)
-        scores = [self._distances(vectors, squares) for vectors in self.vectors(batch)]
-        return torch.stack(scores).reshape(-1, *self.map_shape)
+        scores = [self._distances(vectors.flatten(0, 1), squares) for vectors in tile_by_tile(self.vectors(batch))]
+        return torch.cat(scores).reshape(-1, *self.map_shape)
 
     def _distances(self, vectors: Tensor, squares: Tensor) -> Tensor:
         """Mean distance (N,) of vectors (N, D) to their nearest neighbours in the bank, given its squared lengths."""
-        neighbours, nearest = self.settings.neighbours, vectors.new_empty(len(vectors), 0)
-        columns = max(1, DISTANCE_BLOCK // len(vectors))
+        neighbours, lowest = self.settings.neighbours, []
+        columns = max(1, DISTANCE_BLOCK // math.prod(self.map_shape))
         for own, lengths in zip(torch.split(self.bank, columns), torch.split(squares, columns), strict=True):
-            found = torch.addmm(lengths, vectors, own.T, alpha=-2.0)
-            nearest = _lowest(torch.cat([nearest, _lowest(found, neighbours)], dim=1), neighbours)
+            lowest.append(_lowest(torch.addmm(lengths, vectors, own.T, alpha=-2.0), neighbours))
+        nearest = _lowest(torch.cat(lowest, dim=1), neighbours)
         nearest = nearest + vectors.square().sum(dim=1, keepdim=True)
         return nearest.clamp(min=0.0).sqrt().mean(dim=1)
 

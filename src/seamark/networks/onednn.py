@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from seamark.networks.plain_form import in_plain_form
+
 _BUILT_IN = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 _FUSED = ("_convolution_pointwise", "_linear_pointwise")
 """Private operators of torch; where one is missing, layers run one after the other."""
@@ -10,7 +12,8 @@ _FUSED = ("_convolution_pointwise", "_linear_pointwise")
 
 def settled(features: Tensor) -> bool:
     """Say whether oneDNN is the library to name for features: those of single precision on the CPU."""
-    return _BUILT_IN and features.device.type == "cpu" and features.dtype == torch.float32
+    single = features.device.type == "cpu" and features.dtype == torch.float32
+    return _BUILT_IN and single and not in_plain_form()
 
 
 def in_one_pass(features: Tensor) -> bool:

@@ -31,6 +31,7 @@ from seamark.learning.detector import ComponentDetector
 from seamark.learning.phases import Phase
 from seamark.manifests.tilemaps import CellGeometry
 from seamark.networks.pdn import CENTRE, MARGIN_CELLS, STRIDE, Pdn, pdn_layers
+from seamark.networks.plain_form import in_plain_form
 from seamark.settings.efficientad import EfficientAdSettings
 from seamark.settings.training import DetectorSettings
 
@@ -79,15 +80,21 @@ class EfficientAd(ComponentDetector):
     @torch.no_grad()
     def raw_maps(self, images: Tensor) -> Tensor:
         """Return the student's and the autoencoder's map (B, 2, h, w), without border and not normalised."""
-        if self._folded is None:
-            networks = FoldedNetworks(self.backbone.network, self.student, self.teacher_mean, self.teacher_std)
-            self._folded = networks, FoldedAutoencoder(self.autoencoder)
-        networks, autoencoder = self._folded
+        networks, autoencoder = self._networks()
         difference, prediction = networks(images)
         rebuilt = autoencoder(images, self.grid)
         if self.settings.autoencoder_map == "teacher":
             prediction = self.teacher_features(images)
         return torch.stack([difference.square().mean(dim=1), (rebuilt - prediction).square().mean(dim=1)], dim=1)
+
+    def _networks(self) -> tuple[FoldedNetworks, FoldedAutoencoder]:
+        """Return the networks as they score; the plain form is not kept."""
+        if self._folded is not None and not in_plain_form():
+            return self._folded
+        networks = FoldedNetworks(self.backbone.network, self.student, self.teacher_mean, self.teacher_std)
+        folded = networks, FoldedAutoencoder(self.autoencoder)
+        self._folded = None if in_plain_form() else folded
+        return folded
 
     def component_scores(self, batch: Tensor) -> Tensor:  # noqa: D102
         lower, span = self.map_quantiles.unbind(dim=1)

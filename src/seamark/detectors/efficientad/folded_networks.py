@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from seamark.detectors.efficientad.winograd import KERNELS, WinogradConvolution
 from seamark.networks.pdn import Pdn
+from seamark.networks.plain_form import in_plain_form
 
 Convolution = Callable[[Tensor], Tensor]
 FEWEST_CHANNELS = 16
@@ -35,7 +36,8 @@ class PlainConvolution:
 def fastest_convolution(weight: Tensor, bias: Tensor) -> Convolution:
     """Return the fastest form of a convolution for its device and shape."""
     weight, bias = weight.detach(), bias.detach()
-    if weight.device.type == "cpu" and weight.shape[2] in KERNELS and weight.shape[1] >= FEWEST_CHANNELS:
+    on_cpu = weight.device.type == "cpu" and not in_plain_form()
+    if on_cpu and weight.shape[2] in KERNELS and weight.shape[1] >= FEWEST_CHANNELS:
         return WinogradConvolution(weight, bias)
     return PlainConvolution(weight.contiguous(memory_format=torch.channels_last), bias)
 

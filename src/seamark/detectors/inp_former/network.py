@@ -123,7 +123,7 @@ class InpNetwork(nn.Module):
 
     def prototypes(self, fused: Tensor) -> Tensor:
         """Return the prototypes (B, M, D) of fused tokens (B, N, D)."""
-        out: Tensor = self.extractor(self.prototype_token.expand(len(fused), -1, -1), fused)
+        out: Tensor = self.extractor(self.prototype_token.expand(fused.shape[0], -1, -1), fused)
         return out
 
     def reconstruct(self, fused: Tensor, prototypes: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ class InpNetwork(nn.Module):
             tokens = block(tokens, prototypes)
             outputs.append(tokens)
         shares = torch.stack(outputs[::-1], dim=1)
-        return shares.reshape(len(fused), self.groups, -1, *tokens.shape[1:]).mean(dim=2)
+        return shares.reshape(fused.shape[0], self.groups, -1, *tokens.shape[1:]).mean(dim=2)
 
 
 def _initialise(module: nn.Module) -> None:

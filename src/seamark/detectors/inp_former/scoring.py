@@ -35,7 +35,7 @@ def reconstruct(network: InpNetwork, fused: Tensor) -> Tensor:
     """
     prototypes = _prototypes(network.extractor, network.prototype_token, fused)
     tokens, share = _expanded(network.bottleneck, fused), len(network.decoder) // network.groups
-    rebuilt = fused.new_zeros(len(fused), network.groups, *fused.shape[1:])
+    rebuilt = fused.new_zeros(fused.shape[0], network.groups, *fused.shape[1:])
     for number, block in enumerate(network.decoder):
         tokens = _decoded(cast(Block, block), tokens, prototypes)
         rebuilt[:, -1 - number // share].add_(tokens, alpha=1.0 / share)
@@ -51,7 +51,7 @@ def _prototypes(extractor: Block, learned: Tensor, fused: Tensor) -> Tensor:
     asked = torch.einsum("mhd,hde->hme", _by_head(queries, attention), keys.view(-1, size, dim)).flatten(0, 1)
     # A key's bias shifts the scores of all tokens alike, which the softmax takes out again.
     shares = F.softmax(context @ asked.T, dim=1)
-    averages = (shares.transpose(1, 2) @ context).reshape(len(fused), attention.heads, -1, dim)
+    averages = (shares.transpose(1, 2) @ context).reshape(fused.shape[0], attention.heads, -1, dim)
     attended = torch.einsum("bhme,hde->bmhd", averages, values.view(-1, size, dim)).flatten(2)
     residual = learned + attention.proj(attended + attention.kv.bias[dim:])
     out: Tensor = residual + extractor.mlp(extractor.norm2(residual))
@@ -76,7 +76,7 @@ def _decoded(block: Block, tokens: Tensor, prototypes: Tensor) -> Tensor:
 def _span(attention: ReluAttention, values: Tensor) -> Tensor:
     """Return what a weight of 1 adds behind the projection, by head and prototype, then its bias (B, h M + 1, D)."""
     span = torch.einsum("bmhd,ehd->bhme", _by_head(values, attention), _by_head(attention.proj.weight, attention))
-    return torch.cat([span.flatten(1, 2), attention.proj.bias.expand(len(span), 1, -1)], dim=1)
+    return torch.cat([span.flatten(1, 2), attention.proj.bias.expand(span.shape[0], 1, -1)], dim=1)
 
 
 def _weights(attention: ReluAttention, context: Tensor, keys: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ def linear(
     Tensor, shape (B, N, O)
         Up to rounding the same whichever way it is computed.
     """
-    shared = weight[0] if len(weight) == 1 and weight.ndim == 3 else weight
+    shared = weight[0] if weight.ndim == 3 and weight.shape[0] == 1 else weight
     if shared.ndim == 2 and in_one_pass(features):
         found: Tensor = torch.ops.mkldnn._linear_pointwise(features, shared, bias, activation, [], "none")
         return found

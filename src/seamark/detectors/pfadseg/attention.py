@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor, nn
 
+from seamark.networks.plain_form import in_plain_form
 from seamark.networks.reverse_distillation import convolution, initialise_for_relu
 from seamark.settings.pfadseg import AttentionSettings
 
@@ -75,7 +76,7 @@ class ParallelRecalibration(nn.Module):
         """Map (B, C, H, W) to the same shape."""
         height, width = features.shape[2:]
         even = height % 2 == 0 and width % 2 == 0
-        if self.norm is None and even and height * width >= CELLS_TO_MERGE:
+        if self.norm is None and even and height * width >= CELLS_TO_MERGE and not in_plain_form():
             return self.merged(features)
         return self.parallel(features)
 
@@ -83,8 +84,7 @@ class ParallelRecalibration(nn.Module):
         """Run the convolutions, then weigh and sum what they give; for every size."""
         stacked = F.conv2d(features, self.kernels, padding=1)
         stacked = stacked if self.norm is None else self.norm(stacked)
-        height, width = features.shape[2:]
-        branches = stacked.reshape(-1, BRANCHES, self.channels, height, width)
+        branches = stacked.unflatten(1, (BRANCHES, self.channels))
         quadrants = F.adaptive_avg_pool2d(stacked, 2).reshape(-1, BRANCHES, self.channels, 4)
         weights = self._weights(branches.mean(dim=(3, 4)), quadrants)
         out: Tensor = (branches * weights[..., None, None]).sum(dim=1)

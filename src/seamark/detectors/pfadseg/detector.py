@@ -37,6 +37,7 @@ from seamark.learning.best_weights import EarlyStopping
 from seamark.learning.detector import Detector
 from seamark.learning.pair_phase import SummedPairPhase
 from seamark.learning.phases import Arithmetic, Phase
+from seamark.networks.plain_form import tile_by_tile
 from seamark.networks.reverse_distillation import has_negatives
 from seamark.networks.segmentation_network import level_products, resized, segmentation_losses
 from seamark.settings.pfadseg import PfadsegSettings
@@ -95,8 +96,7 @@ class Pfadseg(Detector):
         On the CPU tiles go through one by one, so that a score has the same bits whatever else is in the batch: the
         student is deep, and while it has made few steps it magnifies the rounding of kernels for other batch sizes.
         """
-        parts = torch.split(batch, 1) if batch.device.type == "cpu" else [batch]
-        return torch.cat([torch.sigmoid(self.segmentation(self.products(part))) for part in parts])
+        return torch.cat([torch.sigmoid(self.segmentation(self.products(part))) for part in tile_by_tile(batch)])
 
 
 class StudentPhase(SummedPairPhase):

@@ -56,9 +56,9 @@ class SuperAdd(Detector):
             bank = self.get_buffer(f"bank_{layer}")
             if not len(bank):
                 raise ManifestError("the banks of superadd are empty; train it first")
-            vectors = level.permute(0, 2, 3, 1).flatten(0, 2)
+            vectors = level.permute(0, 2, 3, 1).flatten(1, 2)
             distances = nearest_distances(vectors, bank, half=vectors.device.type == "cuda") / level.shape[1]
-            own = distances.view(len(batch), 1, *level.shape[2:])
+            own = distances.view(-1, 1, *level.shape[2:])
             maps.append(own if own.shape[2:] == self.map_shape else F.interpolate(own, self.map_shape, mode="bilinear"))
         return torch.cat(maps, dim=1).mean(dim=1)
 

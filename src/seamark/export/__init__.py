@@ -1,0 +1,1 @@
+"""Trained detectors as graphs for other libraries, and scoring with them."""
