@@ -17,6 +17,7 @@ rule index:
         layout=run.config.data.layout,
         chosen=run.photographs.chosen,
         image_px_max=without_effect(run.config.data.image_px_max),
+        pixels=run.photographs.pixels,
         files=run.photographs.listing,
         code=run.code("index"),
     message:

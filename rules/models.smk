@@ -22,6 +22,7 @@ rule distill:
         layout=run.config.data.layout,
         train_images=run.config.data.train_images,
         image_px_max=without_effect(run.config.data.image_px_max),
+        pixels=run.photographs.pixels,
         seed=run.config.seed,
         code=run.code("distill"),
     message:

@@ -4,8 +4,8 @@
 **Outputs** ``weights``: safetensors, a patch description network; ``manifest``: where it comes from and how well it
 gives the backbone's features on photographs that were held out.
 **Params** ``settings``: network, backbone and distillation of a detector's block; ``root``, ``layout``,
-``train_images``: the data root, whose training photographs serve where the settings name no folder; ``seed``: of the
-run; ``code``: digest of the code that runs here.
+``train_images``, ``pixels``: the data root, whose training photographs serve where the settings name no folder, and how
+they are decoded; ``seed``: of the run; ``code``: digest of the code that runs here.
 
 While it runs, a checkpoint lies beside the weights; it is used only for the same settings, photographs, code and seed.
 Source: docs/methods/efficientad.md#distillation.
@@ -23,6 +23,7 @@ from seamark.learning.loop import Training
 from seamark.manifests.base import write_manifest
 from seamark.manifests.teacher import TeacherManifest
 from seamark.running.job import Job, run
+from seamark.settings.pixels import PixelSettings
 from seamark.settings.seed import job_seed
 from seamark.settings.teacher import TeacherSettings
 from seamark.teachers.distillation import Distiller
@@ -43,7 +44,7 @@ def main(job: Job) -> None:
         "seed": str(seed),
     }
     checkpoint = Checkpoint(target.with_suffix(".checkpoint"), key)
-    train, held_out = split_photographs(files, settings.distill, seed)
+    train, held_out = split_photographs(files, settings.distill, seed, job.settings(PixelSettings, "pixels"))
     distiller = Distiller(settings, (2 * settings.distill.input_px,) * 2, seed)
     training = Training(
         distiller,

@@ -53,6 +53,7 @@ def main(job: Job) -> None:
         run=job.params["run"],
         category=maps.category,
         channels=train[0].channels,
+        pixels=train[0].pixels,
         train_photographs=len(train),
         members=tuple(member.record for member in members),
         merge=job.settings(MergeSettings, "merge"),

@@ -50,7 +50,7 @@ def grey_mask(path):
         (read_image, os.mkfifo, "put a file in its place, or remove it", save),
         (read_image, cut_short, "truncated or damaged.*replace the file", save),
         (read_image, lambda path: path.write_bytes(b""), "replace the file", save),
-        (read_image, lambda path: save(path, format="WEBP"), "not a readable image", save),
+        (read_image, lambda path: save(path, format="GIF"), "not a readable image", save),
         (read_image, lambda path: save(path, "I;16"), "expected 8; convert the file", save),
         (read_image, lambda path: save(path, "RGBA"), r"expected 8-bit grey \(L\) or RGB; convert", save),
         (lambda path: read_image(path, 24), padded, "save it without what is no pixel", save),

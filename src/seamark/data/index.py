@@ -18,6 +18,7 @@ from seamark.files.parallel import MapItems
 from seamark.files.plain import examples, shown
 from seamark.manifests.index import ImageRecord, IndexManifest, TruthManifest, TruthRecord
 from seamark.settings.base import Layout, Split
+from seamark.settings.pixels import PixelSettings
 
 
 def index_split(
@@ -30,6 +31,7 @@ def index_split(
     train_images: int | None = None,
     seed: int = 0,
     most_pixels: int = MAX_PIXELS,
+    pixels: PixelSettings | None = None,
 ) -> IndexManifest:
     """List the images of a category and split by id, with size, channels and digest; check them and their masks.
 
@@ -44,6 +46,8 @@ def index_split(
         on other splits.
     most_pixels : int
         Pixels that a photograph may have; one with more is refused before it is decoded.
+    pixels : PixelSettings or None
+        How photographs are decoded, here and by every later stage; None for the default.
 
     Raises
     ------
@@ -56,7 +60,9 @@ def index_split(
         raise DataError(f"{root / category}: no such category; found: {', '.join(folders)}")
     found = limited(survey_category(root, folders[category], layout).images, train_images, seed)
     listed = [image for image in found if image.split == split]
-    mapped = map_images(lambda image: _record(root, image, most_pixels, layout), listed, "images")
+    mapped = map_images(
+        lambda image: _record(root, image, most_pixels, layout, pixels or PixelSettings()), listed, "images"
+    )
     records = tuple(cast("list[ImageRecord]", mapped))
     require_one_kind(f"{root / category} {split}", ((record.channels, record.file) for record in records))
     return IndexManifest(category=category, split=split, layout=layout, images=records)
@@ -134,29 +140,32 @@ def left_out_lines(truth: TruthManifest) -> Iterator[str]:
             )
 
 
-def _record(root: Path, image: FoundImage, most_pixels: int, layout: Layout) -> ImageRecord:
+def _record(root: Path, image: FoundImage, most_pixels: int, layout: Layout, pixels: PixelSettings) -> ImageRecord:
     path = root / image.file
-    content = read_image_file(path, most_pixels)
-    width, height, channels = photograph_header(content, path, most_pixels)
+    content = read_image_file(path, most_pixels, pixels)
+    width, height, channels = photograph_header(content, path, most_pixels, pixels)
     if image.mask is not None:
         mask_path = root / image.mask
         if not mask_path.exists():
             raise DataError(missing_masks(root, [image]))
-        _checked_defect_px(mask_path, path, (height, width), labels=layout in PUBLISHED)
+        _checked_defect_px(mask_path, path, (height, width), pixels, labels=layout in PUBLISHED)
     return ImageRecord(
         **asdict(image),
         width=width,
         height=height,
         channels=channels,
         sha256=hashlib.sha256(content).hexdigest(),
+        pixels=pixels,
     )
 
 
-def _checked_defect_px(mask_path: Path, image_path: Path, shape: tuple[int, int], *, labels: bool) -> int:
+def _checked_defect_px(
+    mask_path: Path, image_path: Path, shape: tuple[int, int], pixels: PixelSettings, *, labels: bool
+) -> int:
     most_pixels = max(MAX_PIXELS, shape[0] * shape[1])
     mask = read_truth(mask_path, most_pixels, labels=labels)
     if mask.shape != shape:
-        notes = "".join(orientation_note(path, most_pixels) for path in (image_path, mask_path))
+        notes = orientation_note(image_path, most_pixels, pixels) + orientation_note(mask_path, most_pixels)
         raise DataError(
             f"{mask_path}: {mask.shape[1]} x {mask.shape[0]} px, but its image {image_path} has "
             f"{shape[1]} x {shape[0]} px; a mask must have the size of its image{notes}"
@@ -187,7 +196,8 @@ def _truth(index: IndexManifest, image: ImageRecord, root: Path, truth_root: Pat
             )
         path, relative, origin = found, str(found.relative_to(truth_root)), "truth"
     labels = origin == "data" and index.layout in PUBLISHED
-    defect_px = _checked_defect_px(path, root / image.file, (image.height, image.width), labels=labels)
+    shape = (image.height, image.width)
+    defect_px = _checked_defect_px(path, root / image.file, shape, image.pixels, labels=labels)
     bad = defect_px > 0 if image.label is None else image.label == "bad"
     left_out = None if bad == (defect_px > 0) else "empty mask" if bad else "mask of a good image"
     facts = {"mask": relative, "root": origin, "sha256": truth_digest(path), "labels": labels, "left_out": left_out}

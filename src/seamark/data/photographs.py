@@ -20,12 +20,12 @@ def read_indexed(record: ImageRecord, root: Path, index: Path | None = None) -> 
     rerun = f"rerun index with: {repair_command(index)}" if index else "rerun index"
     if not path.is_file():
         raise DataError(f"{path}: the image is missing; put it back or {rerun}")
-    content = read_image_file(path, record.width * record.height)
+    content = read_image_file(path, record.width * record.height, record.pixels)
     if hashlib.sha256(content).hexdigest() != record.sha256:
         raise DataError(
             f"{path}: the file has changed since it was indexed (its digest differs); put it back or {rerun}"
         )
-    image = decode_image(content, path, record.width * record.height)
+    image = decode_image(content, path, record.width * record.height, record.pixels)
     indexed = (record.height, record.width, record.channels)
     if image.shape != indexed:
         raise DataError(

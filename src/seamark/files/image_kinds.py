@@ -12,13 +12,17 @@ from PIL import Image
 
 from seamark.errors import DataError
 from seamark.files.plain import UNREADABLE, shown
+from seamark.settings.pixels import PixelSettings
 
 ORIENTATION = 274
 SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
 STRIPS, SAMPLES, ROWS_PER_STRIP, PLANES, PALETTE = 273, 277, 278, 284, 320
-TILE_WIDTH, TILE_HEIGHT, TILES, SAMPLE_FORMAT = 322, 323, 324, 339
+TILE_WIDTH, TILE_HEIGHT, TILES, EXTRA_SAMPLES, SAMPLE_FORMAT = 322, 323, 324, 338, 339
 OLD_JPEG, JPEG = 6, 7
 YCBCR = 6
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
+ALPHA = (2,)
+"""Extra samples of a TIFF that are alpha alone by which colours are not multiplied yet."""
 RUN_LENGTHS = (1, 2)
 """Compressions of BMP of whose skipped pixels decoders make different ones."""
 CHANNELS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, YCBCR: 3, 8: 3}
@@ -53,36 +57,80 @@ def as_stored(image: Image.Image) -> Image.Image:
     return image if image.size == stored_size(image) else image.copy()  # which has the size of the pixels
 
 
-def require_one_meaning(image: Image.Image, content: bytes, path: Path) -> None:
+def still_webp_size(content: bytes) -> tuple[int, int] | None:
+    """Return width and height in px of a WebP file by its header, None for files of other formats.
+
+    Raises ValueError if it is animated or shorter than it says. Source: RFC 9649, sections 2.5 to 2.7 and 3.4.
+    """
+    if content[:4] != b"RIFF" or content[8:12] != b"WEBP":
+        return None
+    if int.from_bytes(content[4:8], "little") + 8 > len(content):
+        raise ValueError("it ends before its RIFF header says")
+    if content[12:16] == b"VP8X":
+        if content[20] & 2:
+            raise ValueError("several pictures in one file, expected one: animated")
+        return 1 + int.from_bytes(content[24:27], "little"), 1 + int.from_bytes(content[27:30], "little")
+    if content[12:16] == b"VP8L":
+        sizes = int.from_bytes(content[21:25], "little")
+        return 1 + (sizes & 0x3FFF), 1 + (sizes >> 14 & 0x3FFF)
+    width, height = (int.from_bytes(content[place : place + 2], "little") & 0x3FFF for place in (26, 28))
+    return width, height
+
+
+def require_one_meaning(image: Image.Image, content: bytes, path: Path, settings: PixelSettings | None) -> None:
     """Refuse an opened TIFF or BMP of which decoders make different pixels.
 
-    Raises DataError, which names the tag or the palette and what to do.
+    Raises DataError, which names the tag or the palette and what to do; also the setting by which photographs of a run
+    would be read, if there is one.
     """
-    faults = {"TIFF": _tiff_faults, "BMP": _bmp_faults}.get(str(image.format))
     try:
-        fault = next(faults(image, content), "") if faults else ""
+        fault = ""
+        if image.format == "TIFF":
+            fault = next(_tiff_faults(_tags(image), settings), "")
+        elif image.format == "BMP":
+            fault = next(_bmp_faults(image, content), "")
     except UNREADABLE as error:
         raise DataError(f"{shown(path)}: not a readable image ({error}); replace the file") from error
     if fault:
         raise DataError(f"{shown(path)}: {fault}")
 
 
+def white_is_zero(image: Image.Image) -> bool:
+    """Whether an opened TIFF stores white as 0."""
+    return bool(_tags(image).get(PHOTOMETRIC) == WHITE_IS_ZERO)
+
+
+def alpha_remedy(settings: PixelSettings | None) -> str:
+    """Return what else can be done about an alpha channel of a photograph; nothing for other pictures."""
+    if settings is None:
+        return ""
+    return ", or set data.alpha_over: [255, 255, 255] (or another colour) to lay all photographs on it"
+
+
 def _tags(image: Image.Image) -> Any:
     return getattr(image, "tag_v2", {})
 
 
-def _tiff_faults(image: Image.Image, _: bytes) -> Iterator[str]:
-    tags = _tags(image)
+def _tiff_faults(tags: Any, settings: PixelSettings | None) -> Iterator[str]:
     photometric, compression = tags.get(PHOTOMETRIC), tags.get(COMPRESSION, 1)
     if tags.get(SUBFILE, 0) not in (0, 2) or tags.get(OLD_SUBFILE, 1) == 2:
         yield "the first picture is a small copy or a mask of another one; save the wanted picture alone"
     if set(tags.get(SAMPLE_FORMAT, (1,))) != {1}:
-        yield "signed or float samples, expected unsigned ones of 8 bits; convert the file"
+        yield "signed or float samples, expected unsigned integers; convert the file"
     if photometric is None:
         yield "no tag PhotometricInterpretation, so black could be white; save it as PNG, or with the tag"
     samples = tags.get(SAMPLES, 1)
-    if samples != CHANNELS.get(photometric, samples):
-        yield f"{samples} channels, expected {CHANNELS[photometric]}; flatten or remove alpha and other extra channels"
+    planes = tags.get(PLANES, 1) == 2 and samples > 1
+    alpha = photometric in (BLACK_IS_ZERO, RGB) and tags.get(EXTRA_SAMPLES) == ALPHA and not planes
+    if samples != CHANNELS.get(photometric, samples) + (
+        alpha and settings is not None and settings.alpha_over is not None
+    ):
+        remedy = "flatten or remove alpha and other extra channels"
+        yield f"{samples} channels, expected {CHANNELS[photometric]}; {remedy}" + (
+            alpha_remedy(settings) if alpha else ""
+        )
+    if planes and max(tags.get(BITS, (1,))) > 8:
+        yield "16 bits per channel in planes of their own; save it with interleaved channels"
     if compression == OLD_JPEG or (photometric == YCBCR and compression != JPEG):
         yield "YCbCr without JPEG, or JPEG of the kind before 1995; save it as RGB"
     if photometric == 3 and 0 < max(tags.get(PALETTE, (0,))) < 256:

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -12,17 +12,21 @@ import tifffile
 from PIL import Image
 
 from seamark.errors import DataError, ManifestError
+from seamark.files.conversion import laid_on, to_8_bits, turned, turned_size
 from seamark.files.image_checks import (
     MAX_PIXELS,
     MOST_BYTES_PER_PIXEL,
     PNG_SIGNATURE,
     SPARE_BYTES,
     decoded,
+    deep,
     opened_image,
     read_image_file,
 )
-from seamark.files.image_kinds import stored_size
+from seamark.files.image_kinds import alpha_remedy, orientation, stored_size, white_is_zero
 from seamark.files.plain import UNREADABLE, require_plain_file, shown
+from seamark.files.wholeness import upright_tiff
+from seamark.settings.pixels import PixelSettings
 
 Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
@@ -31,6 +35,8 @@ UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
+GREY_MODES = ("L", "LA", "I;16", "I;16B")
+"""Pillow's modes of grey photographs."""
 RUN_LENGTHS = (
     *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE),
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
@@ -45,6 +51,34 @@ def array_digest(array: npt.NDArray[Any]) -> str:
     return digest.hexdigest()
 
 
+class _Form(NamedTuple):
+    """What the header of a photograph says of its pixels."""
+
+    channels: Literal[1, 3]
+    """Of the photograph that is made of them."""
+    alpha: bool
+
+
+def _form(image: Image.Image, content: bytes, path: Path, settings: PixelSettings | None) -> _Form:
+    """Say what an opened photograph is made of; DataError, with the setting by which it is read, if it is refused."""
+    fault = f"{shown(path)}: mode {image.mode}, expected {16 if deep(settings) else 8}-bit grey (L) or RGB; convert the"
+    if image.mode not in (*GREY_MODES, "RGB", "RGBA", "P"):
+        raise DataError(f"{fault} file")
+    if image.mode == "P" and not (settings and settings.palette):
+        raise DataError(f"{fault} file{', or set data.palette: true to look its colours up' if settings else ''}")
+    if image.mode not in ("LA", "RGBA") and not (image.mode == "P" and "transparency" in image.info):
+        return _Form(1 if image.mode in GREY_MODES else 3, alpha=False)
+    if settings is None or settings.alpha_over is None:
+        raise DataError(f"{fault} file{alpha_remedy(settings)}")
+    grey = image.mode == "LA" or (image.format == "PNG" and content[25] == 4)  # Pillow takes 16-bit LA for RGBA
+    if grey and len({*settings.alpha_over}) > 1:
+        raise DataError(
+            f"{shown(path)}: grey with an alpha channel, but data.alpha_over {list(settings.alpha_over)} is no grey; "
+            "set three equal values, or convert the file to RGB with alpha"
+        )
+    return _Form(1 if grey else 3, alpha=True)
+
+
 def _is_plain_png(content: bytes) -> bool:
     """Whether the header is that of a PNG with 8-bit grey or RGB pixels that are not interlaced."""
     return content[:8] == PNG_SIGNATURE and content[24] == 8 and content[25] in (0, 2) and content[28] == 0
@@ -53,52 +87,106 @@ def _is_plain_png(content: bytes) -> bool:
 def _decode_plain_png(content: bytes, path: Path) -> UInt8Array:
     """Decode with OpenCV, a third faster than Pillow, which has found all check sums intact."""
     colour = content[25] == 2
-    kind = (cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE) | cv2.IMREAD_IGNORE_ORIENTATION
+    kind = cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE
+    return np.asarray(_by_opencv(content, path, kind | cv2.IMREAD_IGNORE_ORIENTATION), dtype=np.uint8)
+
+
+def _by_opencv(content: bytes, path: Path, kind: int) -> IntegerArray:
+    """Decode to (H, W), (H, W, 3) of RGB or (H, W, 4) of RGBA."""
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), kind)
     except cv2.error as error:
         raise DataError(f"{shown(path)}: the image is damaged ({error}); replace the file") from error
     if pixels is None:
         raise DataError(f"{shown(path)}: the image is truncated or damaged; replace the file")
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels) if colour else pixels, dtype=np.uint8)
+    if pixels.ndim == 2:
+        return np.asarray(pixels)
+    order = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+    return np.asarray(cv2.cvtColor(pixels, order, dst=pixels))
 
 
-def photograph_header(content: bytes, path: Path, most_pixels: int = MAX_PIXELS) -> tuple[int, int, Literal[1, 3]]:
+def _stored(image: Image.Image, content: bytes, path: Path, settings: PixelSettings | None) -> IntegerArray:
+    """Decode a photograph as it is stored: uint8 or uint16 (H, W), or (H, W, channels), alpha last.
+
+    Pillow keeps 8 bits of 16, and takes four times the memory for WebP.
+    """
+    if image.format == "TIFF" and deep(settings):
+        pixels = _by_opencv(upright_tiff(content, path), path, cv2.IMREAD_UNCHANGED)
+        return ~pixels if white_is_zero(image) else pixels
+    if image.format == "WEBP" or deep(settings):
+        return _by_opencv(content, path, cv2.IMREAD_UNCHANGED)
+    if _is_plain_png(content):
+        return _decode_plain_png(content, path)
+    if image.mode != "P":
+        return decoded(image, path)
+    image.apply_transparency()
+    indices, colours = decoded(image, path), np.reshape(image.getpalette("RGBA") or (), (-1, 4)).astype(np.uint8)
+    _used_colours(indices, len(colours), path)
+    return np.asarray(colours[indices])
+
+
+def photograph_header(
+    content: bytes, path: Path, most_pixels: int = MAX_PIXELS, settings: PixelSettings | None = None
+) -> tuple[int, int, Literal[1, 3]]:
     """Check that a photograph can be read, as far as that can be said of a PNG without decoding it.
 
     Returns width and height in px and the number of channels. Raises DataError as :func:`decode_image`; pixels behind a
     right check sum may still turn out damaged.
     """
-    with opened_image(content, path, most_pixels) as image:
-        channels = _channels(image, path)
-        if image.format != "PNG":
-            decoded(image, path)
-        return *stored_size(image), channels
+    with opened_image(content, path, most_pixels, settings) as image:
+        channels = _form(image, content, path, settings).channels
+        if image.format == "PNG":
+            return *turned_size(*image.size, _turn(image, settings)), channels
+    height, width = decode_image(content, path, most_pixels, settings).shape[:2]
+    return width, height, channels
 
 
-def _channels(image: Image.Image, path: Path) -> Literal[1, 3]:
-    if image.mode not in ("L", "RGB"):
-        raise DataError(f"{shown(path)}: mode {image.mode}, expected 8-bit grey (L) or RGB; convert the file")
-    return 1 if image.mode == "L" else 3
+def _turn(image: Image.Image, settings: PixelSettings | None) -> int:
+    """Return the orientation tag by which a photograph is turned."""
+    return orientation(image) if settings is not None and settings.orientation == "exif" else 1
 
 
-def decode_image(content: bytes, path: Path, most_pixels: int = MAX_PIXELS) -> UInt8Array:
+def decode_image(
+    content: bytes, path: Path, most_pixels: int = MAX_PIXELS, settings: PixelSettings | None = None
+) -> UInt8Array:
     """Decode a photograph that has been read from ``path`` already: uint8 (H, W, C), C is 1 for grey and 3 for RGB.
 
-    Pixels come as they are stored; orientation tags are ignored in all formats. Raises DataError if the file is
-    damaged, has more than ``most_pixels`` or is neither 8-bit grey nor RGB.
+    Parameters
+    ----------
+    content, path : bytes, Path
+        The file.
+    most_pixels : int
+        Pixels that it may have.
+    settings : PixelSettings or None
+        What is made of 16 bits, alpha, palettes and orientation tags. By default, and with None, such files are refused
+        and pixels come as they are stored; with None, for pictures that are no photographs of a run, messages name no
+        setting.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, has more than ``most_pixels``, or is none of those that the settings let in.
     """
-    with opened_image(content, path, most_pixels) as image:
-        shape = (*stored_size(image)[::-1], _channels(image, path))
-        pixels = _decode_plain_png(content, path) if _is_plain_png(content) else decoded(image, path)
-    if pixels.size != math.prod(shape):
+    with opened_image(content, path, most_pixels, settings) as image:
+        form, (width, height), turn = _form(image, content, path, settings), stored_size(image), _turn(image, settings)
+        stored = np.atleast_3d(_stored(image, content, path, settings))
+    wanted = form.channels + form.alpha
+    # OpenCV makes four channels of grey with alpha, and of 16-bit RGB with one transparent colour.
+    if stored.shape not in ((height, width, wanted), (height, width, 4)) or (stored.dtype.itemsize == 2) != deep(
+        settings
+    ):
         raise DataError(f"{shown(path)}: the image has two headers that do not agree; replace the file")
-    return pixels.reshape(shape)
+    pixels: Any = stored[:, :, : form.channels]
+    if settings is not None:
+        pixels = to_8_bits(pixels, settings.depth) if settings.depth else pixels
+        if form.alpha and settings.alpha_over:
+            pixels = laid_on(pixels, stored[:, :, -1], settings.alpha_over)
+    return np.ascontiguousarray(turned(pixels, turn), dtype=np.uint8)
 
 
-def read_image(path: Path, most_pixels: int = MAX_PIXELS) -> UInt8Array:
+def read_image(path: Path, most_pixels: int = MAX_PIXELS, settings: PixelSettings | None = None) -> UInt8Array:
     """Read and decode a photograph as :func:`decode_image` does; raises DataError, too, if the file is missing."""
-    return decode_image(read_image_file(path, most_pixels), path, most_pixels)
+    return decode_image(read_image_file(path, most_pixels, settings), path, most_pixels, settings)
 
 
 def read_mask(path: Path, most_pixels: int = MAX_PIXELS, *, labels: bool = False) -> BoolArray:
@@ -135,9 +223,7 @@ def read_mask(path: Path, most_pixels: int = MAX_PIXELS, *, labels: bool = False
 
 def _white(pixels: UInt8Array, palette: Int64Array, path: Path) -> BoolArray:
     """Look up indices, (H, W), in a palette, (colours, 3), of which all that are used are black or white."""
-    used = np.flatnonzero(np.bincount(pixels.ravel()))
-    if used[-1] >= len(palette):
-        raise DataError(f"{shown(path)}: a pixel has colour {used[-1]} of a palette of {len(palette)}; save it as grey")
+    used = _used_colours(pixels, len(palette), path)
     strange = [colour for colour in palette[used].tolist() if colour not in ([0, 0, 0], [255, 255, 255])]
     if strange:
         raise DataError(
@@ -145,6 +231,15 @@ def _white(pixels: UInt8Array, palette: Int64Array, path: Path) -> BoolArray:
         )
     white = palette[:, 0] == 255
     return np.asarray(white[pixels], dtype=np.bool_)
+
+
+def _used_colours(indices: UInt8Array, colours: int, path: Path) -> Int64Array:
+    used = np.flatnonzero(np.bincount(indices.ravel()))
+    if used[-1] >= colours:
+        raise DataError(
+            f"{shown(path)}: a pixel has colour {used[-1]} of a palette of {colours}; save it without a palette"
+        )
+    return used
 
 
 def write_mask(path: Path, mask: BoolArray) -> None:

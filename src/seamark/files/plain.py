@@ -8,13 +8,13 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 """Image formats whose decoders are used, whatever a file is called; others of Pillow's start foreign programs."""
-IMAGE_SUFFIXES = {".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff"}
+IMAGE_SUFFIXES = {".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
 RENAMED_SUFFIXES = {".jfif": ".jpg", ".jif": ".jpg", ".jpe": ".jpg", ".pjpeg": ".jpg", ".mpo": ".jpg", ".dib": ".bmp"}
 """Suffixes that are not looked for although the content is read; renamed, such a file is."""
 OTHER_KINDS = (
-    "webp heic heif hif avif jxl jp2 j2k jpx gif apng tga ico psd jxr ppm pgm pbm pnm pfm pcx sgi rgb dds exr hdr npy "
+    "heic heif hif avif jxl jp2 j2k jpx gif apng tga ico psd jxr ppm pgm pbm pnm pfm pcx sgi rgb dds exr hdr npy "
     "npz dcm fits nrrd mhd nii czi raw dng cr2 cr3 nef arw sr2 orf rw2 raf pef srw 3fr x3f"
 )
 OTHER_IMAGE_SUFFIXES = {f".{kind}" for kind in OTHER_KINDS.split()}

@@ -10,12 +10,15 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby, pairwise
+from pathlib import Path
 
 import tifffile
 from PIL import Image
 
+from seamark.errors import DataError
 from seamark.files.image_checks import PNG_SIGNATURE
 from seamark.files.image_kinds import ORIENTATION
+from seamark.files.plain import UNREADABLE, shown
 
 KNOWN_CHUNKS = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
 """All that a decoder of PNG must know; others whose names begin with a capital letter are essential too."""
@@ -98,6 +101,20 @@ def opened_tiff(content: bytes) -> Iterator[tifffile.TiffFile]:
     """Open a TIFF file in memory and let go of its bytes in the end, which tifffile's cycles of objects would keep."""
     with io.BytesIO(content) as stream, tifffile.TiffFile(stream, is_ome=False) as file:  # OME names other files
         yield file
+
+
+def upright_tiff(content: bytes, path: Path) -> bytes:
+    """Return a TIFF file without what its first picture's orientation tag says; DataError if it cannot be read."""
+    try:
+        with opened_tiff(content) as file:
+            tag = file.pages.first.tags.get(ORIENTATION)
+            if tag is None:
+                return content
+            place, size = tag.valueoffset, tag.valuebytecount
+            value = UPRIGHT.to_bytes(size, "big" if file.byteorder == ">" else "little")
+            return content[:place] + value + content[place + size :]
+    except UNREADABLE as error:
+        raise DataError(f"{shown(path)}: not a readable image ({error}); replace the file") from error
 
 
 def require_whole_tiff(content: bytes) -> None:

@@ -175,6 +175,6 @@ def _header_size(path: Path) -> Size | None:
     try:
         require_plain_file(path, 1 << 63)
         with Image.open(path, formats=FORMATS) as image:
-            return image.width, image.height, 1 if image.mode == "L" else 3
+            return image.width, image.height, 1 if image.mode in ("L", "LA", "I;16", "I;16B") else 3
     except (*UNREADABLE, Image.DecompressionBombError):
         return None

@@ -6,6 +6,7 @@ from seamark.inspection.bundle_file import Bundle
 from seamark.manifests.verdict import RateRecord
 from seamark.maps.normal_statistics import Photograph
 from seamark.masks.verdict import NormalScores
+from seamark.settings.pixels import PixelSettings
 
 
 def card_lines(bundle: Bundle) -> Iterator[str]:
@@ -16,6 +17,8 @@ def card_lines(bundle: Bundle) -> Iterator[str]:
     colours = "grey" if told.channels == 1 else "RGB"
     yield f"{told.category} of the run {told.run}, sha256 {bundle.digest}"
     yield f"photographs    {colours}, {told.train_photographs} for training; light: {', '.join(normal.lights)}"
+    if told.pixels != PixelSettings():
+        yield f"decoded with   {told.pixels.model_dump_json(exclude_defaults=True)}"
     yield f"normal images  {basis.normal_images} of {basis.normal_photographs} photographs ({told.binarize.normal})"
     yield f"called bad     {_rate(basis.bad)}"
     yield f"bad or look    {_rate(basis.look)}"

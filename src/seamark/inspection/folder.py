@@ -195,11 +195,11 @@ class InspectionFolder:
         if photograph.refusal:
             return [*unread[:NOTE], photograph.refusal]
         try:
-            content = read_image_file(photograph.path)
+            content = read_image_file(photograph.path, settings=self._inspector.manifest.pixels)
             digest = hashlib.sha256(content).hexdigest()
             if self.table.has(photograph.id, digest) and self._mask(photograph.id).is_file():
                 return None
-            pixels = decode_image(content, photograph.path)
+            pixels = decode_image(content, photograph.path, settings=self._inspector.manifest.pixels)
             inspection = self._inspector(pixels)
         except DataError as error:
             return [*unread[:NOTE], str(error)]

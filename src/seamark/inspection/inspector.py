@@ -142,7 +142,8 @@ class Inspector:
         Parameters
         ----------
         image : str, Path, or ndarray of uint8 of shape (H, W), (H, W, 1) or (H, W, 3)
-            A file, or its pixels, R, G, B.
+            A file, which is decoded as those of the run were (``manifest.pixels``), or pixels, R, G, B, which are taken
+            as they are.
 
         Returns
         -------
@@ -163,7 +164,10 @@ class Inspector:
         return map(self, images)
 
     def _photograph(self, image: str | Path | UInt8Array) -> UInt8Array:
-        pixels = read_image(Path(image)) if isinstance(image, str | Path) else np.asarray(image)
+        if isinstance(image, str | Path):
+            pixels = read_image(Path(image), settings=self.manifest.pixels)
+        else:
+            pixels = np.asarray(image)
         if pixels.ndim == 2:
             pixels = pixels[:, :, np.newaxis]
         called = image if isinstance(image, str | Path) else "the photograph"

@@ -13,6 +13,7 @@ from seamark.settings.calibrate import IMAGE_QUANTILES
 from seamark.settings.fuse import FuseSettings
 from seamark.settings.grid import GridSettings
 from seamark.settings.merge import MergeSettings
+from seamark.settings.pixels import PixelSettings
 from seamark.settings.refine import RefineSettings
 from seamark.settings.verdict import VerdictSettings
 
@@ -93,6 +94,8 @@ class BundleManifest(Manifest):
     category: Inside
     channels: Literal[1, 3]
     """Of its photographs: grey or RGB."""
+    pixels: PixelSettings = Field(PixelSettings(), exclude_if=lambda pixels: pixels == PixelSettings())
+    """How files of photographs are decoded."""
     train_photographs: int
     members: tuple[BundledMember, ...] = Field(min_length=1)
     merge: MergeSettings

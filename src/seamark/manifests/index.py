@@ -6,6 +6,7 @@ from pydantic import Field
 
 from seamark.manifests.base import Inside, Manifest, Px, Record
 from seamark.settings.base import Layout, Split
+from seamark.settings.pixels import PixelSettings
 
 
 class ImageRecord(Record):
@@ -21,7 +22,7 @@ class ImageRecord(Record):
     light: str
     """Light condition from the file name: ``regular``, ``shift_1``, ``mixed``; ``regular`` when it has none."""
     width: Px
-    """px"""
+    """px, of the photograph as it is decoded"""
     height: Px
     """px"""
     channels: Literal[1, 3]
@@ -30,6 +31,8 @@ class ImageRecord(Record):
     mask: Inside | None
     """Path of the truth mask relative to the data root; None for private images, for good ones without a mask, and for
     all of a category without masks."""
+    pixels: PixelSettings = Field(PixelSettings(), exclude_if=lambda pixels: pixels == PixelSettings())
+    """How the file is decoded, by every stage alike."""
 
 
 class IndexManifest(Manifest):

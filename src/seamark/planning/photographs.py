@@ -155,6 +155,11 @@ class PlannedPhotographs:
         limit = self._data.train_images if wildcards.split == "train" else None
         return {} if limit is None else {"train_images": limit, "seed": self._config.seed}
 
+    @property
+    def pixels(self) -> dict[str, Any]:
+        """How photographs are decoded, as params of a job."""
+        return self._data.pixels.model_dump(mode="json")
+
     def listing(self, wildcards: Any) -> str | None:
         """Return a digest of the photographs of a category's split, or None for the demo, whose manifest is an input.
 

@@ -8,6 +8,7 @@ from seamark.data.layout import listing_digest
 from seamark.data.root import category_folders
 from seamark.settings.base import Settings
 from seamark.settings.config import Config
+from seamark.settings.pixels import PixelSettings
 from seamark.settings.teacher import TeacherSettings
 from seamark.teachers.naming import folder_digest, teacher_key, training_photographs, wanted_teacher, with_teacher
 
@@ -51,6 +52,7 @@ class PlannedTeachers:
                 return f"{data.root} {self._config.demo.model_dump_json()} {data.train_images}"
             folders = category_folders(data.root, data.layout)
             files = training_photographs(data.root, folders, data.layout, data.train_images, seed)
-            return listing_digest(Path(), map(str, files))
+            decoded = "" if data.pixels == PixelSettings() else data.pixels.model_dump_json()
+            return listing_digest(Path(), map(str, files)) + decoded
 
         return cache(digest)

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from seamark.settings.base import SPLITS, Layout, PathSetting, Settings, Split
+from seamark.settings.pixels import AlphaOver, Depth, Orientation, Palette, PixelSettings
 
 
 class DataSettings(Settings):
@@ -37,10 +38,19 @@ class DataSettings(Settings):
         description="pixels that a photograph may have; one with more is refused before it is decoded, which takes up "
         "to 16 bytes of memory per pixel",
     )
+    depth: Depth = None
+    alpha_over: AlphaOver = None
+    palette: Palette = False
+    orientation: Orientation = "stored"
     splits: tuple[Split, ...] = Field(
         ("validation", "test_public", "test_private", "test_private_mixed"),
         description="splits that get anomaly maps and masks; validation is always needed",
     )
+
+    @property
+    def pixels(self) -> PixelSettings:
+        """How photographs are decoded."""
+        return PixelSettings.model_validate(self.model_dump(include=set(PixelSettings.model_fields)))
 
     @model_validator(mode="after")
     def _splits_make_sense(self) -> "DataSettings":

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from seamark.files.images import UInt8Array, read_image
+from seamark.settings.pixels import PixelSettings
 from seamark.settings.synthesis import NoisePatchSettings, SynthesisSettings
 from seamark.settings.teacher import DistillSettings
 from seamark.synthesis.anomalies import synthesise
@@ -72,18 +73,22 @@ class CroppedPhotographs:
     Parameters
     ----------
     files : sequence of Path
-        Photographs, 8-bit grey or RGB.
+        Photographs.
     side_px : int
         Side of tiles and crops.
     settings : DistillSettings
         How crops are drawn.
+    pixels : PixelSettings or None
+        How photographs of a data root are decoded; None for those of other folders, 8-bit grey or RGB.
     """
 
     ndim = 4
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, files: Sequence[Path], side_px: int, settings: DistillSettings) -> None:
-        self.files, self.side_px, self.settings = tuple(files), side_px, settings
+    def __init__(
+        self, files: Sequence[Path], side_px: int, settings: DistillSettings, pixels: PixelSettings | None = None
+    ) -> None:
+        self.files, self.side_px, self.settings, self._pixels = tuple(files), side_px, settings, pixels
         self.shape = (len(self.files), side_px, side_px, 3)
         self._room = settings.photograph_cache_mb * 1_000_000
         self._kept: dict[int, UInt8Array] = {}
@@ -120,7 +125,7 @@ class CroppedPhotographs:
         kept = self._kept.get(number)
         if kept is not None:
             return kept
-        pixels = read_image(self.files[number])
+        pixels = read_image(self.files[number], settings=self._pixels)
         pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
         with self._lock:
             if pixels.nbytes <= self._room and number not in self._kept:

@@ -8,6 +8,7 @@ from seamark.errors import DataError
 from seamark.files.plain import IMAGE_SUFFIXES
 from seamark.learning.batches import counted_random
 from seamark.settings.base import Layout
+from seamark.settings.pixels import PixelSettings
 from seamark.settings.teacher import DistillSettings
 from seamark.teachers.crops import CroppedPhotographs
 from seamark.teachers.naming import training_photographs
@@ -37,14 +38,18 @@ def find_photographs(
 
 
 def split_photographs(
-    files: Sequence[Path], settings: DistillSettings, seed: int
+    files: Sequence[Path], settings: DistillSettings, seed: int, pixels: PixelSettings | None = None
 ) -> tuple[CroppedPhotographs, CroppedPhotographs]:
-    """Return the photographs to learn from and those held out, drawn at random by a seed."""
+    """Return the photographs to learn from and those held out, drawn at random by a seed.
+
+    Those of the data root are decoded as ``pixels`` say, those of a configured folder as plain ones.
+    """
+    pixels = pixels if settings.image_folder is None else None
     order = counted_random(seed, "held out photographs").permutation(len(files))
     number = max(1, round(settings.held_out_share * len(files)))
     side = 2 * settings.input_px
     held_out, train = (sorted(int(place) for place in part) for part in (order[:number], order[number:]))
     return (
-        CroppedPhotographs([files[place] for place in train], side, settings),
-        CroppedPhotographs([files[place] for place in held_out], side, settings),
+        CroppedPhotographs([files[place] for place in train], side, settings, pixels),
+        CroppedPhotographs([files[place] for place in held_out], side, settings, pixels),
     )
