@@ -8,17 +8,17 @@ import numpy.typing as npt
 from seamark.settings.pixels import DepthSettings
 
 UInt8Array = npt.NDArray[np.uint8]
-UnsignedArray = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+IntegerArray = npt.NDArray[np.integer[Any]]
 
 
-def to_8_bits(pixels: UnsignedArray, depth: DepthSettings) -> UInt8Array:
+def to_8_bits(pixels: IntegerArray, depth: DepthSettings) -> UInt8Array:
     """Map 16-bit values, of any shape, linearly: ``black`` to 0, ``white`` to 255, to the nearest, halves up."""
     span = depth.white - depth.black
     above = np.arange(1 << 16, dtype=np.int64).clip(depth.black, depth.white) - depth.black
     return ((510 * above + span) // (2 * span)).astype(np.uint8)[pixels]
 
 
-def laid_on(colours: UInt8Array, alpha: UnsignedArray, ground: tuple[int, int, int]) -> UInt8Array:
+def laid_on(colours: IntegerArray, alpha: IntegerArray, ground: tuple[int, int, int]) -> UInt8Array:
     """Lay pixels on a colour: (alpha * colour + (most - alpha) * ground) / most, to the nearest.
 
     Parameters
@@ -35,7 +35,7 @@ def laid_on(colours: UInt8Array, alpha: UnsignedArray, ground: tuple[int, int, i
     ndarray of uint8, shape (H, W, C)
     """
     most = int(np.iinfo(alpha.dtype).max)
-    wide, laid = alpha.astype(np.uint32), np.empty_like(colours)
+    wide, laid = alpha.astype(np.uint32), np.empty(colours.shape, np.uint8)
     for channel in range(colours.shape[2]):
         behind = (most - wide) * np.uint32(ground[channel])
         laid[:, :, channel] = (colours[:, :, channel] * wide + behind + np.uint32(most // 2)) // np.uint32(most)
@@ -47,7 +47,7 @@ def turned_size(width: int, height: int, tag: int) -> tuple[int, int]:
     return (height, width) if tag > 4 else (width, height)
 
 
-def turned(pixels: npt.NDArray[Any], tag: int) -> npt.NDArray[Any]:
+def turned(pixels: IntegerArray, tag: int) -> IntegerArray:
     """Turn pixels, (H, W, C), as an orientation tag of 1 to 8 says. Source: Exif 2.32, section 4.6.4, Orientation."""
     across = pixels.swapaxes(0, 1) if tag > 4 else pixels
     return across[:: -1 if tag in (3, 4, 7, 8) else 1, :: -1 if tag in (2, 3, 6, 7) else 1]

@@ -24,7 +24,7 @@ from seamark.files.image_checks import (
     read_image_file,
 )
 from seamark.files.image_kinds import alpha_remedy, orientation, stored_size, white_is_zero
-from seamark.files.plain import UNREADABLE, require_plain_file, shown
+from seamark.files.plain import GREY_MODES, UNREADABLE, require_plain_file, shown
 from seamark.files.wholeness import upright_tiff
 from seamark.settings.pixels import PixelSettings
 
@@ -35,8 +35,6 @@ UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
-GREY_MODES = ("L", "LA", "I;16", "I;16B")
-"""Pillow's modes of grey photographs."""
 RUN_LENGTHS = (
     *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE),
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
@@ -176,11 +174,11 @@ def decode_image(
         settings
     ):
         raise DataError(f"{shown(path)}: the image has two headers that do not agree; replace the file")
-    pixels: Any = stored[:, :, : form.channels]
+    pixels, alpha = stored[:, :, : form.channels], stored[:, :, -1]
     if settings is not None:
         pixels = to_8_bits(pixels, settings.depth) if settings.depth else pixels
         if form.alpha and settings.alpha_over:
-            pixels = laid_on(pixels, stored[:, :, -1], settings.alpha_over)
+            pixels = laid_on(pixels, alpha, settings.alpha_over)
     return np.ascontiguousarray(turned(pixels, turn), dtype=np.uint8)
 
 

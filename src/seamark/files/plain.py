@@ -10,6 +10,8 @@ from pathlib import Path
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 """Image formats whose decoders are used, whatever a file is called; others of Pillow's start foreign programs."""
+GREY_MODES = ("L", "LA", "I;16", "I;16B")
+"""Pillow's modes of grey photographs."""
 IMAGE_SUFFIXES = {".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
 RENAMED_SUFFIXES = {".jfif": ".jpg", ".jif": ".jpg", ".jpe": ".jpg", ".pjpeg": ".jpg", ".mpo": ".jpg", ".dib": ".bmp"}
 """Suffixes that are not looked for although the content is read; renamed, such a file is."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from seamark.data.layout import find_images, limited
 from seamark.errors import ManifestError
-from seamark.files.plain import FORMATS, UNREADABLE, require_plain_file
+from seamark.files.plain import FORMATS, GREY_MODES, UNREADABLE, require_plain_file
 from seamark.manifests.base import read_manifest
 from seamark.manifests.index import IndexManifest
 from seamark.settings.base import Split
@@ -175,6 +175,6 @@ def _header_size(path: Path) -> Size | None:
     try:
         require_plain_file(path, 1 << 63)
         with Image.open(path, formats=FORMATS) as image:
-            return image.width, image.height, 1 if image.mode in ("L", "LA", "I;16", "I;16B") else 3
+            return image.width, image.height, 1 if image.mode in GREY_MODES else 3
     except (*UNREADABLE, Image.DecompressionBombError):
         return None

@@ -25,8 +25,8 @@ class DepthSettings(Settings):
 Depth = Annotated[
     DepthSettings | None,
     Field(
-        description="files have 16 bits per channel, of which {black: 0, white: 4095} makes 8: linearly, to the nearest, "
-        "all photographs alike; null: 8 bits"
+        description="files have 16 bits per channel, of which {black: 0, white: 4095} makes 8: linearly, to the "
+        "nearest, all photographs alike; null: 8 bits"
     ),
 ]
 AlphaOver = Annotated[
