@@ -50,7 +50,7 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
         description="Anomaly segmentation of industrial photographs. Further commands: run ... (Snakemake with the "
         "workflow, from any folder), forecast, verify, check ARCHIVE.",
     )
-    commands = parser.add_subparsers(required=True, metavar="inspect, show, run, forecast, verify, check")
+    commands = parser.add_subparsers(required=True, metavar="inspect, show, export, run, forecast, verify, check")
     inspect = commands.add_parser("inspect", help="judge photographs with a bundle")
     inspect.add_argument("bundle", type=Path, help="file that the target bundle made")
     inspect.add_argument("photographs", type=Path, nargs="+", help="photographs, or folders of them")
@@ -58,10 +58,15 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
     inspect.add_argument("--watch", action="store_true", help="go on with photographs that come, until Ctrl-C")
     inspect.add_argument("--fail-on-bad", action="store_true", help="exit status 1 if one is bad or cannot be judged")
     inspect.add_argument("--device", default="cpu", help="cpu, or cuda:0")
+    inspect.add_argument("--runtime", choices=("torch", "onnxruntime"), default="torch", help="what computes detectors")
     inspect.set_defaults(command=_inspect)
     show = commands.add_parser("show", help="print what a bundle is")
     show.add_argument("bundle", type=Path, help="file that the target bundle made")
     show.set_defaults(command=_show)
+    export = commands.add_parser("export", help="write the detectors of a bundle as graphs beside it")
+    export.add_argument("bundle", type=Path, help="file that the target bundle made")
+    export.add_argument("--to", choices=("onnx",), default="onnx", help="format of the graphs")
+    export.set_defaults(command=_export)
     return parser.parse_args(given)
 
 
@@ -89,12 +94,20 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
+def _export(options: argparse.Namespace) -> int:
+    from seamark.inspection.bundle_file import read_bundle  # noqa: PLC0415
+    from seamark.inspection.graphs import write_graphs  # noqa: PLC0415
+
+    print("\n".join(map(str, write_graphs(read_bundle(options.bundle)))))
+    return 0
+
+
 def _inspect(options: argparse.Namespace) -> int:
     from seamark.inspection.folder import ANSWER, IMAGE, NOTE, UNREAD, InspectionFolder, usual_workers  # noqa: PLC0415
     from seamark.inspection.inspector import Inspector  # noqa: PLC0415
     from seamark.inspection.page import counts_line, write_page  # noqa: PLC0415
 
-    inspector = Inspector.load(options.bundle, device=options.device)
+    inspector = Inspector.load(options.bundle, runtime=options.runtime, device=options.device)
     into = InspectionFolder(options.out, inspector, usual_workers(options.device))
     try:
         for batch in _batches(options):

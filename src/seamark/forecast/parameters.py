@@ -56,7 +56,8 @@ def trained_parameters(work: Work) -> float:
 def _student(block: DetectorSettings, network: PublishedBackbone) -> float:
     """Return the numbers of students, and of what is trained beside them."""
     if isinstance(block, UrdSettings):
-        segmentation = _segmentation(block.segmentation.width, network) if isinstance(block, AurdSettings) else 0.0
+        beside = block.segmentation if isinstance(block, AurdSettings) else None
+        segmentation = _segmentation(beside.width, network) if beside else 0.0
         return network.parameters + _URD.numbers(network, block.student_width) + segmentation
     if isinstance(block, AandSettings):
         student = _AAND if block.amplification is None else _AAND._replace(fixed=_AAND.fixed + AMPLIFICATION)

@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from seamark.errors import DataError
 from seamark.files.images import BoolArray, Float32Array, UInt8Array, read_image
 from seamark.inspection.bundle_file import Bundle, read_bundle
-from seamark.inspection.members import Member, load_members
+from seamark.inspection.graphs import load_graphs
+from seamark.inspection.members import Member, Scorer
 from seamark.manifests.bundle import BundleManifest
 from seamark.manifests.verdict import Answer, Basis, ImageVerdict
 from seamark.maps.calibration import image_statistics, pooled_statistics
@@ -111,25 +113,35 @@ class Inspector:
         self._segmenter = segmenter_for(_with_weights(bundle), device)
 
     @classmethod
-    def load(cls, path: str | Path, *, device: str = "cpu") -> "Inspector":
+    def load(
+        cls, path: str | Path, *, runtime: Literal["torch", "onnxruntime"] = "torch", device: str = "cpu"
+    ) -> "Inspector":
         """Load a bundle.
 
         Parameters
         ----------
         path : str or Path
             File that the target ``bundle`` made.
+        runtime : {"torch", "onnxruntime"}
+            What computes the detectors: torch, as the run did, or onnxruntime, without torch, with the graphs that
+            ``seamark export`` made beside the bundle; its maps differ by rounding.
         device : str
-            ``cpu`` or ``cuda:<index>``.
+            ``cpu`` or ``cuda:<index>``; onnxruntime computes on the CPU.
 
         Raises
         ------
+        ConfigError
+            If there is no such device, or onnxruntime is not installed.
         ManifestError
             If it is damaged or no bundle.
         WeightsError
             If pretrained weights that it may not carry are not found.
         """
         bundle = read_bundle(Path(path))
-        return cls(bundle, load_members(bundle, device), device)
+        scorers: Sequence[Scorer] = load_graphs(bundle) if runtime == "onnxruntime" else _torch_scorers(bundle, device)
+        told = bundle.manifest
+        members = [Member(scorer, member, told.merge) for scorer, member in zip(scorers, told.members, strict=True)]
+        return cls(bundle, members, device)
 
     @property
     def manifest(self) -> BundleManifest:
@@ -213,6 +225,12 @@ class Inspector:
             basis=self.basis,
             changed=gate_action(mask, final),
         )
+
+
+def _torch_scorers(bundle: Bundle, device: str) -> Sequence[Scorer]:
+    from seamark.inspection.torch_scoring import load_scorers  # noqa: PLC0415 (which loads torch)
+
+    return load_scorers(bundle, device)
 
 
 def _with_weights(bundle: Bundle) -> RefineSettings:
