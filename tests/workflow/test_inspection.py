@@ -260,6 +260,24 @@ def test_settings_that_see_a_whole_split_are_refused_when_a_bundle_is_planned(pr
     assert "set binarize.mebin.enabled: false" in result.stdout + result.stderr
 
 
+def test_graphs_beside_a_bundle_give_the_same_masks(project, bundle, inspector, tmp_path, capsys):
+    alone = tmp_path / "bolt.seamark"
+    shutil.copy(bundle, alone)
+    with pytest.raises(ManifestError, match=r"no graphs of bolt.seamark; export them with: seamark export"):
+        Inspector.load(alone, runtime="onnxruntime")
+    assert main(["export", str(alone), "--to", "onnx"]) == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / f"bolt.onnx/{name}.onnx") for name in ("near", "far")]
+    other = Inspector.load(alone, runtime="onnxruntime")
+    for photograph, *_ in judged(project):
+        wanted, found = inspector(photograph), other(photograph)
+        assert np.abs(found.map - wanted.map).max() <= 1e-4 * np.ptp(wanted.map)
+        assert np.count_nonzero(found.mask != wanted.mask) <= 1e-4 * wanted.mask.size
+    graph = tmp_path / "bolt.onnx/far.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1])
+    with pytest.raises(ManifestError, match="missing or changed since it was exported"):
+        Inspector.load(alone, runtime="onnxruntime")
+
+
 def test_the_walk_of_the_page_works(tmp_path):
     page = (ROOT / "docs/inspection.md").read_text().replace("transistor", "bolt")
     settings = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0])
