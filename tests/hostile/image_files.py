@@ -82,10 +82,10 @@ def bmp(rows, width, bits, palette=(), colours=0, compression=0, masks=b"", top_
 
 
 def png(pixels, *parts, colour=0, interlaced=0, scanlines=None):
-    """Write a PNG of 8 bits with further parts before its pixels."""
+    """Write a PNG of 8 or 16 bits with further parts before its pixels."""
     height, width = pixels.shape[:2]
-    scanlines = lined(pixels) if scanlines is None else scanlines
-    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, interlaced)
+    scanlines = lined(pixels.astype(pixels.dtype.newbyteorder(">"))) if scanlines is None else scanlines
+    header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, colour, 0, 0, interlaced)
     chunks = [(b"IHDR", header), *parts, (b"IDAT", zlib.compress(scanlines)), (b"IEND", b"")]
     return SIGNATURE + b"".join(chunk(*part) for part in chunks)
 

@@ -35,7 +35,7 @@ COLOURS = "mode RGB, expected one channel with values 0 and 255"
 GREY = "expected 8-bit grey"
 SOFT = "besides 0 and 255"
 SEVERAL = "several pictures in one file"
-UNKNOWN = "none of PNG, JPEG, BMP, TIFF"
+UNKNOWN = "none of PNG, JPEG, BMP, TIFF, WEBP"
 PARTS = "strips or tiles"
 PALETTE = "grey palette of other colours"
 TWO = struct.pack(">IIB", 1000, 3000, 1)
@@ -105,6 +105,7 @@ FILES = {
     ],
     "grey or RGB with an alpha channel or another one": [
         *(File(saved(picture(mode), "PNG"), None, f"mode {mode}", f"mode {mode}") for mode in ("LA", "RGBA")),
+        File(saved(Image.fromarray(np.dstack([COLOUR, NOISE])), "WEBP"), None, "mode RGBA", "mode RGBA"),
         *(
             refused(tiff(np.dstack([COLOUR, SPOTS]), {338: kind}), "4 channels, expected 3; flatten")
             for kind in (0, 1, 2)
@@ -269,12 +270,18 @@ FILES = {
         refused(bmp(bits_of(INDICES, 1), 24, 1, BLACK_WHITE[:1], colours=1), PALETTE),
         refused(bmp(SPOTS, 24, 8, BLACK_WHITE[:1], colours=1), PALETTE),
     ],
-    "several pages, animated PNG": [
-        *(refused(pages(kind), SEVERAL) for kind in ("PNG", "TIFF")),
+    "several pages, animated PNG or WebP": [
+        *(refused(pages(kind), SEVERAL) for kind in ("PNG", "TIFF", "WEBP")),
         refused(by_tifffile(np.stack([SPOTS] * 3), imagej=True), SEVERAL),
     ],
-    "GIF, WebP, EPS, PDF and all others": [
-        refused(saved(picture("RGB"), kind), UNKNOWN) for kind in ("GIF", "WEBP", "EPS", "PDF", "PPM", "TGA", "ICO")
+    "WebP, lossless or lossy": [
+        in_colour(saved(Image.fromarray(COLOUR), "WEBP", lossless=True)),
+        in_colour(saved(Image.fromarray(COLOUR), "WEBP", lossless=True, exif=exif(6))),
+        in_colour(saved(Image.fromarray(SPOTS), "WEBP", lossless=True), np.dstack([SPOTS] * 3)),
+        *(in_colour(webp, np.asarray(Image.open(io.BytesIO(webp)))) for webp in [saved(picture("RGB"), "WEBP")]),
+    ],
+    "GIF, EPS, PDF and all others": [
+        refused(saved(picture("RGB"), kind), UNKNOWN) for kind in ("GIF", "EPS", "PDF", "PPM", "TGA", "ICO")
     ],
     "truncated, a wrong check sum, zero bytes": [
         refused(b"", "not a readable image"),
@@ -286,6 +293,8 @@ FILES = {
                 ("JPEG", {}),
                 ("TIFF", {"compression": "tiff_lzw"}),
                 ("TIFF", {"compression": "packbits"}),
+                ("WEBP", {}),
+                ("WEBP", {"lossless": True}),
             )
         ),
         refused(tiff(SPOTS)[:200], "not a readable|truncated"),

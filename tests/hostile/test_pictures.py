@@ -26,7 +26,11 @@ from seamark.tiles.cutting import cut_tiles
 SIDE = 12
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/photographs.md").read_text().partition("\n## Names")[0]
-ROWS = [line.strip("| ").split(" | ") for line in PAGE.splitlines() if line.startswith("| ")][1:]
+ROWS = [
+    line.strip("| ").split(" | ")
+    for line in PAGE.partition("\n### With settings")[0].splitlines()
+    if line.startswith("| ")
+][1:]
 ELSEWHERE = {
     "a mask of another size than its photograph": "def test_where_sizes_disagree_the_orientation_tag_is_named",
     "a folder, pipe, socket or device called `x.png`": "def test_pipes_devices_and_folders_are_refused_without_waiting",

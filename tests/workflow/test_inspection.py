@@ -129,7 +129,7 @@ def test_what_cannot_be_judged_has_a_row_that_says_why(project, bundle, tmp_path
     shutil.copy(good, photographs / "=fine.png")
     (photographs / "notes.txt").write_text("no image")
     (photographs / "broken.png").write_bytes(good.read_bytes()[:-40])
-    (photographs / "modern.webp").write_bytes(b"RIFF")
+    (photographs / "modern.heic").write_bytes(b"")
     Image.fromarray(np.zeros((64, 96, 3), np.uint8)).save(photographs / "coloured.png")
     command = ["inspect", str(bundle), str(photographs), "--out", str(out)]
     assert main([*command, "--fail-on-bad"]) == FOUND_BAD

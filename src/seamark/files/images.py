@@ -168,11 +168,10 @@ def decode_image(
     with opened_image(content, path, most_pixels, settings) as image:
         form, (width, height), turn = _form(image, content, path, settings), stored_size(image), _turn(image, settings)
         stored = np.atleast_3d(_stored(image, content, path, settings))
-    wanted = form.channels + form.alpha
-    # OpenCV makes four channels of grey with alpha, and of 16-bit RGB with one transparent colour.
-    if stored.shape not in ((height, width, wanted), (height, width, 4)) or (stored.dtype.itemsize == 2) != deep(
-        settings
-    ):
+        # OpenCV makes four channels of 16-bit grey with alpha, and of 16-bit RGB with one transparent colour.
+        counts = {form.channels + form.alpha} | ({4} if deep(settings) or image.mode == "P" else set())
+    whole = stored.shape[:2] == (height, width) and stored.shape[2] in counts
+    if not whole or stored.dtype != (np.uint16 if deep(settings) else np.uint8):
         raise DataError(f"{shown(path)}: the image has two headers that do not agree; replace the file")
     pixels, alpha = stored[:, :, : form.channels], stored[:, :, -1]
     if settings is not None:

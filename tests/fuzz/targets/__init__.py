@@ -9,6 +9,7 @@ MODULES = {
     "tiff": "pictures",
     "jpeg": "pictures",
     "bitmap": "pictures",
+    "webp": "pictures",
     "map": "pictures",
     "npy": "arrays",
     "manifest": "records",
