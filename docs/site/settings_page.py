@@ -8,8 +8,8 @@ Schema = Mapping[str, Any]
 HEAD = """\
 # All settings
 
-Every key of [config.yaml](../config.yaml), section by section, from its schema. A preset is laid over `config.yaml`, so what it leaves
-out has the value given here. Blocks of detectors are given with their defaults.
+Every key of [config.yaml](../config.yaml), section by section, from its schema. A preset is laid over `config.yaml`, so
+what it leaves out has the value given here. Blocks of detectors are given with their defaults.
 """
 TABLE = "| setting | value | may be | meaning |\n|---|---|---|---|"
 LIMITS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}", "exclusiveMaximum": "< {}"}
@@ -54,12 +54,12 @@ def _rows(path: tuple[str, ...], part: Schema, above: Any, schema: Schema) -> It
 
 
 def _inside(part: Schema, schema: Schema) -> Schema:
-    """Return the settings of a block, of one that may be null, or of every block with a name; none of a plain setting."""
+    """Return the settings of a block, be it one that may be null or one of many names; none of a plain setting."""
     block = _resolved(part, schema)
     for one in block.get("anyOf", ()):
         block = _resolved(one, schema) if "$ref" in one else block
-    named = {"<name>": one for one in block.get("patternProperties", {}).values() if "$ref" in one}
-    return block.get("properties", named)
+    named = next(iter(block.get("patternProperties", {}).values()), {})
+    return block.get("properties", {"<name>": named} if "$ref" in named else {})
 
 
 def _resolved(part: Schema, schema: Schema) -> Schema:
