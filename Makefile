@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 WORKFLOW := Snakefile rules
 PLACES := PYTHONPATH=src $(PYTHON) -m seamark.planning.environment
 
-.PHONY: help submission test test-all lint format docs clean-venv
+.PHONY: help submission test test-all lint format generated docs clean-venv
 
 help: ## list the targets
 	@sed -n 's|^\([a-z-]*\):.*## |\1\t|p' $(MAKEFILE_LIST) | expand -t 14
@@ -36,15 +36,18 @@ format: $(READY) ## write the style that lint asks for
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt $(WORKFLOW)
 
-docs: $(READY) ## write what is generated: config.yaml, config.schema.json and the rule graph
+generated: $(READY) ## write what is generated: config.yaml, config.schema.json and the rule graph
 	$(BIN)/python -m pytest -q tests/docs --fix
+
+docs: $(READY) ## build the documentation site into site/; it opens from the file system
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Seamark needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PLACES)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	@touch $@
 
 clean-venv: ## remove .venv

@@ -1,4 +1,4 @@
-"""Whether conformal thresholds and verdicts keep their promise: 200 random splits of normal images.
+"""Conformal thresholds and verdicts held against their promise: 200 random splits of normal images.
 
 Draws a run of the demo with many normal photographs (``--images``) at a small scale, under the usual light and under
 others, takes their maps and statistics with the feature bank through Snakemake, and then, for each rate and number of

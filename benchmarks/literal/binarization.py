@@ -1,4 +1,4 @@
-"""What docs/methods/robis.md#binarisation says: a sweep of 64 thresholds for MEBin, each eroded and labelled anew.
+"""docs/methods/robis.md#binarisation to the letter: a sweep of 64 thresholds for MEBin, each eroded and labelled anew.
 
 Maps are float16 on the scale 0..255, as the released merge leaves them, and so is the arithmetic of step 2.
 """

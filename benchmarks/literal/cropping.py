@@ -1,4 +1,4 @@
-"""What docs/methods/robis.md#swin-cropping says: tiles as PNG files, read again and resized for the network."""
+"""docs/methods/robis.md#swin-cropping to the letter: tiles as PNG files, read again and resized for the network."""
 
 import math
 from pathlib import Path

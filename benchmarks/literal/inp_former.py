@@ -1,4 +1,4 @@
-"""What docs/methods/robis.md#inp-former says in plain PyTorch: INP-Former's network, losses, optimiser, step and score.
+"""docs/methods/robis.md#inp-former in plain PyTorch: INP-Former's network, losses, optimiser, step and score.
 
 Names of parameters are those of ``seamark.detectors.inp_former.detector``, so that both load the same weights. What the
 description leaves to the backbone follows docs/backbones.md for EfficientNet-Lite0: timm's network, with its batch

@@ -1,4 +1,4 @@
-"""What docs/methods/robis.md#merging-as-released says: float16 tile maps of 256 px and their mean at quarter scale.
+"""docs/methods/robis.md#merging-as-released to the letter: float16 tile maps of 256 px and their mean at quarter scale.
 
 ``merge_native`` does the same at the size of the image: every tile map is enlarged to its window, windows are averaged,
 and the mean is smoothed, each step on full arrays.

@@ -1,4 +1,4 @@
-"""Where a Chromium is and how it starts without a screen."""
+"""A Chromium without a screen: its place and its start."""
 
 import shutil
 

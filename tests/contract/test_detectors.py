@@ -1,4 +1,4 @@
-"""What every registered detector must do, at toy size."""
+"""The contract of every registered detector, at toy size."""
 
 import importlib
 import subprocess

@@ -1,4 +1,4 @@
-"""What docs/architecture.md says of rooms and stages is so."""
+"""Rooms and stages as docs/architecture.md has them."""
 
 import re
 from pathlib import Path

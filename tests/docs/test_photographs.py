@@ -1,4 +1,4 @@
-"""What docs/photographs.md says is passed over, or stands twice, row by row; its image files: tests/hostile."""
+"""Rows of docs/photographs.md on what is passed over, or stands twice; its image files: tests/hostile."""
 
 import re
 import shutil

@@ -26,7 +26,7 @@ def requirements(extras=("dev",)):
 
 
 def test_every_requirement_is_pinned():
-    assert set(requirements(("dev", "slurm", "kubernetes"))) - set(constraints()) == set()
+    assert set(requirements(("dev", "docs", "slurm", "kubernetes"))) - set(constraints()) == set()
 
 
 def test_environment_offers_the_same_pins():

@@ -1,4 +1,4 @@
-"""What the README says exists, and its rule graph is the Snakefile's: ``pytest tests/docs --fix`` redraws it."""
+"""The README held against what exists; its rule graph is the Snakefile's: ``pytest tests/docs --fix`` redraws it."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Which faults a campaign consists of: the same ones for the same seed."""
+"""The faults of a campaign: the same ones for the same seed."""
 
 import random
 from dataclasses import asdict, dataclass

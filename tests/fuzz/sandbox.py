@@ -1,4 +1,4 @@
-"""What no input may do: run a program, write elsewhere, take more memory or time than stated."""
+"""Limits of every input: it runs no program, writes nowhere else, takes no more memory or time than stated."""
 
 import os
 import resource

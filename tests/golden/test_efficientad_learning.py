@@ -1,4 +1,4 @@
-"""What EfficientAD's networks learn within seconds, on tiny networks (docs/methods/efficientad.md#checks)."""
+"""Learning of EfficientAD's networks within seconds, on tiny networks (docs/methods/efficientad.md#checks)."""
 
 import numpy as np
 import pytest

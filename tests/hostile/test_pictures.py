@@ -1,4 +1,4 @@
-"""What happens to each kind of image file: docs/photographs.md, row by row."""
+"""Each kind of image file: docs/photographs.md, row by row."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""What fit.json says about the weights of the backbone: their digest, and whether it is the published one."""
+"""The backbone's weights in fit.json: their digest, and whether it is the published one."""
 
 import runpy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a training would find out is known when a run is planned, and named by its setting."""
+"""Findings that a training would make, known when a run is planned, and named by their setting."""
 
 import re
 from pathlib import Path

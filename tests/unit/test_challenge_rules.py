@@ -1,4 +1,4 @@
-"""What the challenges' rules say about settings."""
+"""The challenges' rules on settings."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What speaks for a component, and which components normal images allow."""
+"""Evidence for a component, and the components that normal images allow."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""What the anomaly map says to a refined region, and the guided filter that draws one."""
+"""The anomaly map's say on a refined region, and the guided filter that draws one."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Where a defect ends: drawn maps with a known best contour, and what holds for every map."""
+"""Extents of defects: drawn maps with a known best contour, and what holds for every map."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What a run is expected to take, and what is refused."""
+"""Forecasts of runs, and refusals."""
 
 import json
 import os

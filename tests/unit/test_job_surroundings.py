@@ -1,4 +1,4 @@
-"""What jobs inherit."""
+"""Surroundings that jobs inherit."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Which jobs the variations of a run share, setting by setting."""
+"""Jobs that the variations of a run share, setting by setting."""
 
 from itertools import product
 

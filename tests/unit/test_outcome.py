@@ -1,4 +1,4 @@
-"""What a run says at its end."""
+"""The last words of a run."""
 
 import io
 from types import SimpleNamespace

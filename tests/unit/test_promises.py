@@ -1,4 +1,4 @@
-"""What is told of the promises of thresholds: the same before a run and in its report, and all that a union leaves."""
+"""Promises of thresholds: the same before a run and in its report, and all that a union leaves."""
 
 from pathlib import Path
 

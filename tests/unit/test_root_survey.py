@@ -1,4 +1,4 @@
-"""What looks like a category and is not read is named, with a remedy that helps."""
+"""Folders that look like a category and are not read: named, with a remedy that helps."""
 
 import pytest
 from tests.data_trees import AD2, add, both, build, hide, make, move, remove, rename

@@ -1,4 +1,4 @@
-"""Where the network of the Segment Anything segmenter comes from, and what imports it."""
+"""The network of the Segment Anything segmenter: where it comes from, and what imports it."""
 
 import hashlib
 import subprocess

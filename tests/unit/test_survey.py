@@ -1,4 +1,4 @@
-"""What is not read is named: each error's remedy, applied, makes the survey pass."""
+"""Files that are not read: each error's remedy, applied, makes the survey pass."""
 
 import re
 import shutil

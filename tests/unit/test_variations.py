@@ -1,4 +1,4 @@
-"""How variations are read: what they may set, where presets lie, which rows the presets of comparisons have."""
+"""Variations as they are read: what they may set, where presets lie, which rows the presets of comparisons have."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which jobs an edit makes run again: the digests of all of them before and after it, in a copy of the sources."""
+"""Jobs that an edit makes run again: the digests of all of them before and after it, in a copy of the sources."""
 
 import shutil
 

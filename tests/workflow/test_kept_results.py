@@ -1,4 +1,4 @@
-"""What an earlier run made stays until its successor is complete, and never passes for it."""
+"""Results of an earlier run: they stay until their successor is complete, and never pass for it."""
 
 import fcntl
 import os

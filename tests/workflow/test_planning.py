@@ -1,4 +1,4 @@
-"""What the Snakefile plans and refuses."""
+"""Plans and refusals of the Snakefile."""
 
 import re
 import subprocess

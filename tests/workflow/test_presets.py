@@ -1,4 +1,4 @@
-"""What every preset resolves to, for every category and split of MVTec AD 2, and what happens without weights."""
+"""Presets resolved for every category and split of MVTec AD 2, and runs without weights."""
 
 import pytest
 import yaml

@@ -1,4 +1,4 @@
-"""What a change makes Snakemake run again."""
+"""Jobs that a change makes Snakemake run again."""
 
 import re
 import shutil

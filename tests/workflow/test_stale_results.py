@@ -1,4 +1,4 @@
-"""What a call of Snakemake says at its end of results that are older than what they were made from."""
+"""The last words of a call of Snakemake about results that are older than what they were made from."""
 
 import re
 

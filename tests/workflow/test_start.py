@@ -1,4 +1,4 @@
-"""What keeps a run from starting, as far as Seamark's own words reach."""
+"""Obstacles to the start of a run, as far as Seamark's own words reach."""
 
 import pytest
 from tests.workflow.project import Project

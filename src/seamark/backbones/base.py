@@ -1,4 +1,4 @@
-"""What every frozen backbone is: normalisation, a feature pyramid and a token stack."""
+"""The frozen backbone: normalisation, a feature pyramid and a token stack."""
 
 from abc import ABC, abstractmethod
 

@@ -1,4 +1,4 @@
-"""How the networks of each family of backbones are built, read and taken apart."""
+"""Families of backbones: their networks built, read and taken apart."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass

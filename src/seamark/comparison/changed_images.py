@@ -1,4 +1,4 @@
-"""Which images came out differently: the results of every run on each image, and how much they changed."""
+"""Images that came out differently: the results of every run on each, and how much they changed."""
 
 import csv
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a data root holds that is not read, and the line that says of a category what is."""
+"""Contents of a data root that are not read, and the line that says of a category what is."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a data root holds: the categories that are read, and what lies beside them and looks like one.
+"""Contents of a data root: the categories that are read, and what lies beside them and looks like one.
 
 Source: docs/photographs.md#what-is-passed-over.
 """

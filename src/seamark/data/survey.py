@@ -1,4 +1,4 @@
-"""What a category's folder holds: the images that are read, and all that is passed over; nothing is opened.
+"""Contents of a category's folder: the images that are read, and all that is passed over; nothing is opened.
 
 Source: docs/photographs.md#what-is-passed-over.
 """

@@ -1,4 +1,4 @@
-"""What a camera would look at: surfaces without light, and the random numbers they are drawn from."""
+"""Scenes before a camera: surfaces without light, and the random numbers they are drawn from."""
 
 import zlib
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Which photographs the demo consists of: scenes, lights and the names of their files."""
+"""The demo's photographs: scenes, lights and the names of their files."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which images are evaluated: those of the test splits whose truth is known as a whole, each with all its files."""
+"""Images that are evaluated: those of the test splits whose truth is known as a whole, each with all its files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

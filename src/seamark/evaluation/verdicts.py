@@ -1,4 +1,4 @@
-"""How well the answers on images tell bad ones from good ones."""
+"""Scores of the answers on images: how well they tell bad ones from good ones."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Which image files are read at all: format, depth, channels and size are checked before a pixel is decoded."""
+"""Checks of image files: format, depth, channels and size, before a pixel is decoded."""
 
 import errno
 import io

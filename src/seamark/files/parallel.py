@@ -1,4 +1,4 @@
-"""How the stages apply a function to many files."""
+"""Functions applied to many files at once."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol

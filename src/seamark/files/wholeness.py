@@ -1,4 +1,4 @@
-"""Whether a PNG or TIFF file is there to its last byte and means the same to every decoder.
+"""Wholeness of PNG and TIFF files: there to the last byte, with the same meaning to every decoder.
 
 Decoders stop where they have their pixels, and some fill what is missing: Pillow looks at no check sum of the pixels,
 tifffile reads an absent strip as zeros. Source: PNG specification, 3rd edition, sections 5, 8 and 10; TIFF 6.0.

@@ -1,1 +1,1 @@
-"""What a run will take: disk, memory, GPU memory and time per stage, from settings and the sizes of the photographs."""
+"""Forecast of a run: disk, memory, GPU memory and time per stage, from settings and the sizes of the photographs."""

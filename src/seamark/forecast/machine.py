@@ -1,4 +1,4 @@
-"""What this machine has: memory, free disk space. Free of NumPy, as planning is."""
+"""Memory and free disk space of the machine. Free of NumPy, as planning is."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""How many photographs a category has and how large they are, without decoding any. Free of NumPy, as planning is."""
+"""Number and sizes of a category's photographs, without decoding any. Free of NumPy, as planning is."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

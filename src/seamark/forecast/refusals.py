@@ -1,4 +1,4 @@
-"""What does not fit into memory or onto the disk, and the setting that would make it fit; measures nothing."""
+"""Refusal of what fits into no memory or disk, with the setting that would make it fit; measures nothing."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence

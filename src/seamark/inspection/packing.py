@@ -1,4 +1,4 @@
-"""What a run knows of one category, gathered into a bundle."""
+"""Packing of what a run knows of one category into a bundle."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager

@@ -1,1 +1,1 @@
-"""What every detector shares: phases, batches, the loop, checkpoints, scoring."""
+"""Common ground of all detectors: phases, batches, the loop, checkpoints, scoring."""

@@ -1,4 +1,4 @@
-"""What a detector is: settings, training phases, scores, and tensors to keep."""
+"""The contract of a detector: settings, training phases, scores, and tensors to keep."""
 
 import importlib
 from abc import ABC, abstractmethod

@@ -1,4 +1,4 @@
-"""What is on record about maps that were fitted before they were ranked."""
+"""Record of maps that were fitted before they were ranked."""
 
 from seamark.manifests.base import Record
 

@@ -1,4 +1,4 @@
-"""Whether an anomaly map bears out what a segmenter made of a coarse component.
+"""Evidence of an anomaly map for what a segmenter made of a coarse component.
 
 A segmenter goes by the photograph. Where a defect has an edge of its own there, the photograph shows it better than the
 map, which features and smoothing have blurred. Where it has none (a crease, a missing thread, an object that fills the

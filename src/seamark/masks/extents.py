@@ -1,4 +1,4 @@
-"""Where a defect ends: each component of a map drawn from its own peak, whatever its size.
+"""The extent of a defect: each component of a map drawn from its own peak, whatever its size.
 
 Features look at a neighbourhood, so scores rise some way before the edge of a defect, as far for a small one as for a
 large one. The outline at a share of the peak's height lies that far outside: a share alone draws a pit of 20 px

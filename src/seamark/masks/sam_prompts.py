@@ -1,4 +1,4 @@
-"""What Segment Anything is shown: scales, crops and boxes, without the network.
+"""Prompts of Segment Anything: scales, crops and boxes, without the network.
 
 Source: docs/methods/robis.md#sam-refinement, steps 1, 4 and 5; crops are our own.
 """

@@ -1,4 +1,4 @@
-"""What a box-prompted segmenter looks like to the refine stage."""
+"""The interface of a box-prompted segmenter, as the refine stage sees it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a person should know of coarse masks: that a split has none left, or that one photograph set a threshold."""
+"""Warnings about coarse masks: that a split has none left, or that one photograph set a threshold."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""When to name oneDNN, a library that multiplies on the CPU, instead of leaving the choice to torch."""
+"""The choice of oneDNN, a library that multiplies on the CPU, where torch's own choice is slower."""
 
 import torch
 from torch import Tensor

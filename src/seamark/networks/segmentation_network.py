@@ -1,4 +1,4 @@
-"""What turns features of teacher and student into defect probabilities: their products, ASPP, losses.
+"""Defect probabilities from features of teacher and student: their products, ASPP, losses.
 
 Sources: DeSTSeg and AURD (docs/methods/urd.md#segmentation-network).
 """

@@ -1,1 +1,1 @@
-"""What is decided before a job runs."""
+"""Decisions before a job runs."""

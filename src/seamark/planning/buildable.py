@@ -1,4 +1,4 @@
-"""Whether detectors can be built on their backbones and tiles. Free of torch, as planning is."""
+"""Detectors held against their backbones and tiles. Free of torch, as planning is."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What the rules of a challenge say about the settings of a run, before anything of it has run.
+"""Rules of challenges held against the settings of a run, before anything of it has run.
 
 VAND 4.0, industrial track: one architecture and one set of hyper-parameters for all categories; thresholds from train
 and validation only, not from test images (docs/methods/mvtec_ad2.md#challenges; the challenge's page is

@@ -1,4 +1,4 @@
-"""What the stage of the targets compare and ablate is handed: the files of a run, its variations and other runs."""
+"""Inputs of the targets compare and ablate: the files of a run, its variations and other runs."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""What a person should know of the settings before a run. Free of NumPy and torch, as planning is."""
+"""Notes on the settings for a person, before a run. Free of NumPy and torch, as planning is."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""What a run says at its end: scores, warnings, and where archive and pages are; what is stale says so."""
+"""The last words of a run: scores, warnings, and where archive and pages are; what is stale says so."""
 
 import sys
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What the Snakefile asks: names, targets, settings and code digests. Plans in seconds: no NumPy, OpenCV or torch."""
+"""The plan that the Snakefile asks: names, targets, settings, code digests. In seconds: no NumPy, OpenCV or torch."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping

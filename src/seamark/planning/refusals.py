@@ -1,4 +1,4 @@
-"""What a run lacks that its settings need, before anything runs."""
+"""Refusal of a run that lacks what its settings need, before anything runs."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which files of pretrained weights a run needs, and the refusal to start without them. Free of torch, as planning is.
+"""Files of pretrained weights that a run needs, and the refusal to start without them. Free of torch, as planning is.
 
 A run of days must not find out in its middle that a file is missing, so all files are looked for before the first job.
 """

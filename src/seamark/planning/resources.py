@@ -1,4 +1,4 @@
-"""What the jobs of a plan will take, as the Snakefile asks for it. Free of NumPy and torch, as planning is."""
+"""Resources of the planned jobs, as the Snakefile asks for them. Free of NumPy and torch, as planning is."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict

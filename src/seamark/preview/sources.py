@@ -1,4 +1,4 @@
-"""What previews show of one image: its files, what the manifests say about them, and their pixels."""
+"""Sources of an image's previews: its files, what the manifests say about them, and their pixels."""
 
 from dataclasses import dataclass
 from pathlib import Path

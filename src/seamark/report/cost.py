@@ -1,4 +1,4 @@
-"""What a run cost: wall time, CPU time and peak memory from the provenance files beside the manifests."""
+"""Cost of a run: wall time, CPU time and peak memory from the provenance files beside the manifests."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Which images the report shows: worst and best by refined F1, or by peak score where the truth is not known."""
+"""Images that the report shows: worst and best by refined F1, or by peak score where the truth is not known."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How a page is made from its template, how it points to files, and how it writes numbers."""
+"""Pages from templates: how they point to files and write numbers."""
 
 import html
 import os

@@ -1,4 +1,4 @@
-"""What the page shows of verdicts: the scores that a threshold is moved over, and what is said of each image."""
+"""Verdicts on the page: the scores that a threshold is moved over, and what is said of each image."""
 
 from typing import Any
 

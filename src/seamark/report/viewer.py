@@ -1,4 +1,4 @@
-"""What the gallery and the viewer of a category show: every image with its files and its numbers, as a script."""
+"""Contents of gallery and viewer of a category: every image with its files and its numbers, as a script."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -1,1 +1,1 @@
-"""What a job has around it: its device, its files, its provenance."""
+"""Surroundings of a job: its device, its files, its provenance."""

@@ -1,4 +1,4 @@
-"""What jobs leave in their provenance about the files they read and wrote, and what it says about them later."""
+"""Records in a job's provenance of the files it read and wrote, and what they say about them later."""
 
 import json
 from collections.abc import Iterable, Mapping

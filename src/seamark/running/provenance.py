@@ -1,4 +1,4 @@
-"""Where a result came from: settings, versions, commit, machine, time and memory."""
+"""Provenance of a result: settings, versions, commit, machine, time and memory."""
 
 import os
 import platform

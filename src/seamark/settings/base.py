@@ -1,4 +1,4 @@
-"""What every settings block has in common."""
+"""Common base of all settings blocks."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Which detector a block of the section ``detectors`` is of: its ``type``, or its own name where it gives none."""
+"""The detector of a block of the section ``detectors``: its ``type``, or its own name where it gives none."""
 
 from collections.abc import Mapping
 from importlib import import_module

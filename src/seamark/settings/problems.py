@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in the words of its files: every error of the schema is translated here."""
+"""Problems of a configuration in the words of its files: every error of the schema is translated here."""
 
 import difflib
 import re

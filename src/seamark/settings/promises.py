@@ -1,4 +1,4 @@
-"""What the rules for thresholds promise of normal images, alone and united, in words for a person."""
+"""Promises of the rules for thresholds about normal images, alone and united, in words for a person."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple

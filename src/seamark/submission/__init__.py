@@ -1,1 +1,1 @@
-"""What the benchmark server receives."""
+"""Submissions to the benchmark server."""

@@ -1,4 +1,4 @@
-"""What a complete submission holds: for any data from the indexes, for MVTec AD 2 from the official tables."""
+"""Contents of a complete submission: for any data from the indexes, for MVTec AD 2 from the official tables."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass

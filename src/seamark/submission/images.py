@@ -1,4 +1,4 @@
-"""Which images are submitted: the private splits, each with its map and mask, and nothing left out unnoticed."""
+"""Images that are submitted: the private splits, each with its map and mask, and nothing left out unnoticed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What lies where in a submission, be it a folder or the members of an archive, and what should.
+"""The tree of a submission, be it a folder or the members of an archive: what lies where, and what should.
 
 Source: docs/methods/mvtec_ad2.md#official-checker, rules 1 to 5.
 """

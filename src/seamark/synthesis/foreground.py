@@ -1,4 +1,4 @@
-"""Where on a tile the product is, so that no anomaly is drawn beside it."""
+"""The product's place on a tile, so that no anomaly is drawn beside it."""
 
 import logging
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Which teachers a run needs distilled and where they lie; planning uses it, so it never imports torch.
+"""Names and places of the teachers that a run needs distilled; planning uses it, so it never imports torch.
 
 A teacher serves all categories and all runs whose settings, seed and photographs are the same: its folder is named by a
 digest of them.

@@ -1,4 +1,4 @@
-"""Which photographs a teacher is distilled on, and which it is measured on."""
+"""Photographs that a teacher is distilled on, and those it is measured on."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where tiles lie in an image: Swin-Cropping, the even layout, whole cells and the whole image.
+"""Places of tiles in an image: Swin-Cropping, the even layout, whole cells and the whole image.
 
 Source: docs/methods/robis.md#swin-cropping; whole cells: docs/methods/superadd.md#tiles.
 """

@@ -1,4 +1,4 @@
-"""Which files every kind of manifest answers for, and how each is compared with what the manifest says."""
+"""Files that every kind of manifest answers for, and how each is compared with what the manifest says."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

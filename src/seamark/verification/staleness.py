@@ -1,4 +1,4 @@
-"""Whether results are older than what they were made from, as the provenance of their jobs tells."""
+"""Staleness of results: older than what they were made from, as the provenance of their jobs tells."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Where the published weights of backbones and of Segment Anything come from; planning uses it, so torch stays out.
+"""Sources of the published weights of backbones and of Segment Anything; planning uses it, so torch stays out.
 
 The authors of DINOv2 give no digests of their files, those of torchvision only the first eight digits, in the file's
 name; the other digits are what independent users of the files have written down, but for Wide ResNet-101-2. Those of

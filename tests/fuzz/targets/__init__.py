@@ -1,4 +1,4 @@
-"""What is fuzzed: each target turns bytes into the input of one parser; modules are imported when they are needed."""
+"""Targets of fuzzing: each turns bytes into the input of one parser; modules are imported when they are needed."""
 
 from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""What a target is."""
+"""The target of fuzzing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a training step of EfficientAD sees of a tile: as it is, in another light, with noise patches."""
+"""A tile in a training step of EfficientAD: as it is, in another light, with noise patches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
