@@ -11,7 +11,6 @@ from seamark.errors import DataError
 
 OTHER_SUFFIXES = (
     *(
-        "webp",
         "heic",
         "HEIC",
         "heif",
