@@ -46,7 +46,7 @@ def masks_elsewhere(part):
 
 
 CATEGORY = {
-    "image of another suffix": {"error": [(AD2, add("train/good/x.webp")), (AD, add("test/crack/x.NEF"))]},
+    "image of another suffix": {"error": [(AD2, add("train/good/x.heic")), (AD, add("test/crack/x.NEF"))]},
     "the same, where one": {"warning": [(AD2, add("train/good/000.cr2"))]},
     "jfif, jpe, mpo, dib": {"error": [(AD2, add(f"test_private/x.{kind}")) for kind in ("jfif", "jpe", "mpo", "dib")]},
     "folder with images below": {"error": [(AD2, add("train/good/sub/x.png")), (AD2, add("test_private/bad/x.png"))]},

@@ -185,7 +185,7 @@ CSV, JSON = "split_csv/1cls.csv", "../realiad_jsons/realiad_jsons/nut.json"
         ("real_iad", remove("nut/OK/S0010"), "2 files .*missing"),
         ("folder", remove("nut/3.jpg"), "every 10th of it is held out: expected at least 10 there, found 9"),
         ("folder", add("nut/more/3.jpg"), r"1 image \(more/3\.jpg\): not read in this layout"),
-        ("folder", lambda root: (root / "nut/a.webp").touch(), r"1 image \(a\.webp\): not read .* convert it to PNG"),
+        ("folder", lambda root: (root / "nut/a.heic").touch(), r"1 image \(a\.heic\): not read .* convert it to PNG"),
     ],
 )
 def test_what_would_vanish_is_an_error(tmp_path, layout, spoil, told):

@@ -26,7 +26,7 @@ from seamark.errors import DataError
             "good photographs in .*nut/train/good",
             rename("nut/good", "nut/train/good"),
         ),
-        (both(remove("nut"), add("nut/x.webp")), "nut", "nut/train/good", hide("nut")),
+        (both(remove("nut"), add("nut/x.heic")), "nut", "nut/train/good", hide("nut")),
         (
             rename("nut", "set/nut"),
             "set",

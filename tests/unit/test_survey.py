@@ -11,7 +11,6 @@ from seamark.errors import DataError
 
 OTHER_SUFFIXES = (
     *(
-        "webp",
         "heic",
         "HEIC",
         "heif",
@@ -73,7 +72,7 @@ ERRORS = [
         "folder test_private/bad/ .*into test_private/ itself.*truth_root",
         lambda part: [up(part / "test_private" / label) for label in ("bad", "good")],
     ),
-    (AD2, add("test_private_mixed/bad/x.webp"), "folder test_private_mixed/bad/", hide("test_private_mixed/bad")),
+    (AD2, add("test_private_mixed/bad/x.heic"), "folder test_private_mixed/bad/", hide("test_private_mixed/bad")),
     (
         AD2,
         add("train/bad/x.png"),
@@ -116,9 +115,9 @@ ERRORS = [
     # loose images
     (
         AD2,
-        add("train/x.png", "train/y.webp"),
+        add("train/x.png", "train/y.heic"),
         r"2 images directly in train/ .*into train/good/",
-        both(rename("train/x.png", "train/good/x.png"), hide("train/y.webp")),
+        both(rename("train/x.png", "train/good/x.png"), hide("train/y.heic")),
     ),
     (
         AD2,
@@ -321,12 +320,12 @@ def test_the_layout_that_fits_is_named_with_what_is_there(tmp_path, layout, othe
 def test_all_problems_are_told_at_once_below_what_is_there(tmp_path):
     part = tmp_path / "part"
     build(part, AD2)
-    both(add("train/good/a.webp", "train/good/b.webp", "notes/x.png"), remove("validation"))(part)
+    both(add("train/good/a.heic", "train/good/b.heic", "notes/x.png"), remove("validation"))(part)
     with pytest.raises(DataError) as caught:
         survey_category(tmp_path, part, AD2)
     heading, *problems = str(caught.value).splitlines()
     assert re.search(
-        r"train 3, test_public 3 .*; passed over: 2 \.webp, folder notes/; in the layout mvtec_ad_2:", heading
+        r"train 3, test_public 3 .*; passed over: 2 \.heic, folder notes/; in the layout mvtec_ad_2:", heading
     )
     assert len(problems) == 2
 
@@ -339,15 +338,15 @@ def test_no_image_vanishes_wherever_it_lies(tmp_path, layout):
     for first in parts:
         for second in parts:
             for third in ("", "good"):
-                path = part / first / second / third / "lost.webp"
+                path = part / first / second / third / "lost.heic"
                 made = next((above for above in reversed(path.parents) if not above.exists()), path)
                 make(path)
                 try:
                     told = any(
-                        "lost.webp" in str(record) for record in survey_category(tmp_path, part, layout).passed_over
+                        "lost.heic" in str(record) for record in survey_category(tmp_path, part, layout).passed_over
                     )
                 except DataError as error:
-                    told = "lost.webp" in str(error)
+                    told = "lost.heic" in str(error)
                 assert told, path
                 path.unlink()
                 if made != path:
