@@ -43,8 +43,6 @@ from seamark.planning.environment import prepare_environment
 from seamark.running.devices import claimed_device, visible_gpus
 
 ROOT = Path(__file__).parents[1]
-LIMIT_S = 470.0
-"""Seconds until the last process is ended; the rest of the eight minutes is for starting and ending."""
 PRODUCTS = 8
 """Matrix products in a row, behind as many that bring the card to its speed."""
 ENDING_S = 20.0
@@ -160,7 +158,7 @@ def all_rows(size: Size, device: str, ends: float) -> Iterator[tuple[Part, Row]]
             number, autocast = left.pop(0)
             yield parts[number], {"autocast": autocast, "measured": f"no: its process ended with {process.exitcode}"}
     for number, autocast in left:
-        yield parts[number], {"autocast": autocast, "measured": f"no: {LIMIT_S:.0f} s were over"}
+        yield parts[number], {"autocast": autocast, "measured": f"no: {size.limit_s:.0f} s were over"}
 
 
 def card(device: str) -> Row:
@@ -177,7 +175,7 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, default=history_of(__file__), help="table to append to")
     parser.add_argument("--toy", action="store_true", help="small networks and tiles")
     options = parser.parse_args()
-    size, ends = SIZES["toy" if options.toy else "full"], time.monotonic() + LIMIT_S
+    size, started = SIZES["toy" if options.toy else "full"], time.monotonic()
     wanted = int(bool(visible_gpus()) and torch.cuda.is_available())
     if not wanted and not options.toy:
         parser.error(
@@ -188,7 +186,7 @@ def main() -> None:
     apart = []
     with claimed_device(wanted) as device:
         known = {"size": size.name, "weights": "random"} | card(device)
-        for part, measured in all_rows(size, device, ends):
+        for part, measured in all_rows(size, device, started + size.limit_s):
             named = {"part": part.name, "network": part.network, "compiled": "yes" if part.compiled else "no"}
             row = named | {name: f"{one:.4g}" if isinstance(one, float) else one for name, one in measured.items()}
             append(options.csv, [known | row])

@@ -93,6 +93,8 @@ class Size:
     """How many blocks of its encoder are kept; None for all."""
     compiler: str
     """Backend of ``torch.compile``."""
+    limit_s: float
+    """Seconds until the last process is ended."""
 
 
 SIZES = {
@@ -110,6 +112,7 @@ SIZES = {
         sam=("vit_b", "vit_h"),
         sam_blocks=None,
         compiler="inductor",
+        limit_s=470.0,  # the rest of the eight minutes is for starting and ending
     ),
     "toy": Size(
         name="toy",
@@ -120,11 +123,12 @@ SIZES = {
         bank=500,
         photographs=1,
         batch=2,
-        steps=4,
+        steps=3,
         product=256,
         sam=("vit_b",),
         sam_blocks=3,
         compiler="eager",
+        limit_s=3600.0,
     ),
 }
 

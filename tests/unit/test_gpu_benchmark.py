@@ -40,7 +40,7 @@ def gpu():
 def test_a_part_is_measured_and_agrees_with_itself(name, bfloat16, gpu, tmp_path, monkeypatch):
     monkeypatch.setattr("seamark.masks.sam.build_sam", build_small_sam)
     toy = gpu.SIZES["toy"]
-    size = replace(toy, vit_b=toy.vit_l, superadd_px=32, bank=100, steps=3, product=64)
+    size = replace(toy, vit_b=toy.vit_l, superadd_px=32, bank=100, product=64)
     part = next(part for part in gpu.parts_of(size) if part.name == name)
     row, *others = gpu.rows_of(part, list(part.differences), size, "cpu", tmp_path)
     assert (row["measured"], row["agrees"], row["same_bits_twice"], row["difference"]) == ("yes", "yes", "yes", 0.0)
