@@ -19,7 +19,7 @@ def canonical(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def requirements(extras=("dev",)):
+def requirements(extras=("dev", "docs")):
     metadata = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     listed = [*metadata["dependencies"], *(line for name in extras for line in metadata["optional-dependencies"][name])]
     return {canonical(re.match(r"[A-Za-z0-9_.-]+", line)[0]): line for line in listed}

@@ -24,7 +24,13 @@ _EXACT_PAIRS = 1 << 62
 
 
 def f1_score(true_positive: int, false_positive: int, false_negative: int) -> float | None:
-    """Return 2 TP / (2 TP + FP + FN), or None when nothing is positive in either truth or prediction."""
+    """Return 2 TP / (2 TP + FP + FN), or None when nothing is positive in either truth or prediction.
+
+    Examples
+    --------
+    >>> f1_score(true_positive=3, false_positive=1, false_negative=1), f1_score(0, 0, 0)
+    (0.75, None)
+    """
     total = 2 * true_positive + false_positive + false_negative
     return 2 * true_positive / total if total else None
 
@@ -34,6 +40,15 @@ class MaskCounts:
     """Agreement of predicted masks with the truth, in pixels and in images, as counts that add up over images.
 
     An image counts as anomalous when any of its pixels is foreground.
+
+    Examples
+    --------
+    >>> truth, mask = np.zeros((2, 4, 6), dtype=bool)
+    >>> truth[1:3, 1:3] = mask[1:3, 2:4] = True
+    >>> good = np.zeros((4, 6), dtype=bool)
+    >>> counts = MaskCounts.of(mask, truth) + MaskCounts.of(good, good)
+    >>> counts.seg_f1(), counts.class_f1()
+    (0.5, 1.0)
     """
 
     true_positive_px: int = 0
@@ -103,6 +118,17 @@ class ScoreCounts:
         Defect regions whose instance score it is: more than half of their pixels reach it, but no higher score.
     regions : int
         Defect regions of all images.
+
+    Examples
+    --------
+    >>> truth = np.zeros((4, 6), dtype=bool)
+    >>> truth[1:3, 1:3] = True
+    >>> scores = np.where(truth, 0.75, 0.25).astype(np.float32)
+    >>> bad = ScoreCounts.of(scores, truth)
+    >>> good = ScoreCounts.of(np.full((4, 6), 0.5, np.float32), np.zeros((4, 6), dtype=bool))
+    >>> counts = ScoreCounts.pooled([bad, good])
+    >>> counts.images, counts.auc_pro(0.05), counts.pixel_ap(), counts.image_auroc(), counts.oracle_threshold()
+    (2, 1.0, 1.0, 1.0, 0.75)
     """
 
     keys: npt.NDArray[np.uint16]

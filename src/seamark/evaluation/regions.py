@@ -34,6 +34,13 @@ class Regions:
         Region of each defect pixel, 0..m-1; pixels in raster order.
     sizes : ndarray of int64, shape (m,)
         Pixels of each region, at least one.
+
+    Examples
+    --------
+    >>> truth = np.zeros((4, 6), dtype=bool)
+    >>> truth[0, :2] = truth[1, 2] = truth[3, 5] = True
+    >>> Regions.of(truth).sizes.tolist()
+    [3, 1]
     """
 
     labels: Int64Array
@@ -73,6 +80,13 @@ class FoundRegions:
     """How many regions there are and how many a mask finds, by size class (:data:`SIZE_EDGES_PX`); adds up over images.
 
     A region is found when the mask covers more than half of its pixels, as for an instance score.
+
+    Examples
+    --------
+    >>> truth, mask = np.zeros((2, 4, 6), dtype=bool)
+    >>> truth[0, :3] = truth[3, 2:] = mask[0, :2] = True
+    >>> FoundRegions.of(mask, truth, Regions.of(truth)).recalls()
+    (0.5, None, None)
     """
 
     regions: tuple[int, ...] = (0, 0, 0)

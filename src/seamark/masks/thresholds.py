@@ -82,6 +82,13 @@ def mean_std_threshold(context: ImageContext, settings: MeanStdSettings) -> Thre
     ThresholdRecord
         Threshold in raw score units; ``sees_test_images`` unless the scope or the image is validation. It promises
         nothing, because scores have no known distribution.
+
+    Examples
+    --------
+    >>> context.normal.mean, context.normal.std  # of an ImageContext
+    (1.0, 0.5)
+    >>> mean_std_threshold(context, MeanStdSettings(k=3.0)).value
+    2.5
     """
     scopes = {"validation": context.normal, "split": context.split, "image": context.image}
     statistics = scopes[settings.scope]
@@ -108,6 +115,13 @@ def quantile_threshold(normal: SplitStatistics, settings: QuantileSettings) -> T
         Half a float16 step above the quantile, because quantiles are those of scores rounded to float16: whatever
         lies above it was rounded to something higher; then multiplied by the factor. It promises a share of pixels,
         none of images, and nothing where the factor makes it lower.
+
+    Examples
+    --------
+    >>> normal.quantiles  # of SplitStatistics
+    {'0.999': 2.0}
+    >>> quantile_threshold(normal, QuantileSettings(q=0.999)).value
+    2.0009765625
     """
     low = np.float16(normal.quantiles[f"{settings.q:g}"])
     high = float(np.nextafter(low, np.float16(np.inf)))
@@ -142,6 +156,12 @@ def gumbel_fit(peaks: Float32Array | list[float]) -> tuple[float, float]:
     Notes
     -----
     Hosking, L-moments, Journal of the Royal Statistical Society B 52 (1990), table 1.
+
+    Examples
+    --------
+    >>> location, scale = gumbel_fit([1.0, 3.0])
+    >>> round(location, 3), round(scale, 3)
+    (1.167, 1.443)
     """
     ordered = np.sort(np.asarray(peaks, np.float64))
     count = ordered.size
@@ -175,6 +195,12 @@ def evt_threshold(peaks: Collection[float], settings: EvtSettings) -> ThresholdR
     ------
     DataError
         If the peaks do not suffice for a fit.
+
+    Examples
+    --------
+    >>> threshold = evt_threshold([1.0, 1.4, 1.1, 1.3], EvtSettings(image_rate=0.05))
+    >>> round(threshold.value, 2), threshold.promised_image_rate
+    (1.6, 0.05)
     """
     location, scale = gumbel_fit(list(peaks))
     return ThresholdRecord(
@@ -212,6 +238,11 @@ def conformal_threshold(peaks: Collection[float], settings: ConformalSettings) -
     -----
     Split conformal prediction: Papadopoulos et al., Inductive confidence machines for regression, ECML 2002. On models
     of folds: Barber et al., Predictive inference with the jackknife+, Annals of Statistics 49 (2021).
+
+    Examples
+    --------
+    >>> conformal_threshold([1.2, 1.0, 1.4, 1.1], ConformalSettings(alpha=0.4)).value
+    1.2
     """
     count = len(peaks)
     if refusal := settings.refusal(count):
@@ -229,6 +260,11 @@ def robust_fence(scores: Collection[float], k: float) -> float:
 
     Source: Rousseeuw and Croux, Alternatives to the median absolute deviation, Journal of the American Statistical
     Association 88 (1993), section 1.
+
+    Examples
+    --------
+    >>> robust_fence([1.0, 2.0, 3.0, 4.0, 100.0], k=3.0)
+    7.4478
     """
     middle = float(np.median(list(scores)))
     return middle + k * MAD_OF_NORMAL * float(np.median([abs(score - middle) for score in scores]))
@@ -251,6 +287,13 @@ def peaks_threshold(normal: SplitStatistics, settings: PeaksSettings) -> Thresho
     -------
     ThresholdRecord
         It promises nothing: what is left out could have been a rare normal image.
+
+    Examples
+    --------
+    >>> [image.maximum for image in normal.images]  # of SplitStatistics
+    [2.0, 2.25, 2.5, 2.75, 9.0]
+    >>> peaks_threshold(normal, PeaksSettings(k=4.0, q=1.0)).value
+    2.75
     """
     peaks = [image.maximum for image in normal.images]
     fence = robust_fence(peaks, settings.k)
@@ -281,6 +324,12 @@ def find_thresholds(
     ------
     DataError
         If the normal images do not suffice for a rule.
+
+    Examples
+    --------
+    >>> rules = BinarizeSettings(conformal=ConformalSettings(enabled=True, alpha=0.4))
+    >>> [(one.rule, one.value) for one in find_thresholds(scores, context, rules)]
+    [('mean_std', 2.5), ('conformal', 2.75)]
     """
     return tuple(
         threshold.model_copy(update={"normal": settings.normal}) if _from_normal(threshold, settings) else threshold

@@ -104,6 +104,13 @@ def check_submission(
     -------
     CheckReport
         Deterministic; it names the file and the rule of every violation.
+
+    Examples
+    --------
+    >>> expected = ExpectedSubmission({"nut": {"test_private": (ExpectedImage("000", 8, 6),)}}, map_scale=1.0)
+    >>> report = check_submission(folder, expected, lambda inspect, files, _: list(map(inspect, files)))
+    >>> report.verdict, [rule.rule for rule in report.rules if not rule.passed]
+    ('refused', ['mask_format'])
     """
     if not folder.is_dir():
         return _report(folder.name, expected, Tree((), ()), {}, [Violation("folder", f"{folder}: not a folder")])
@@ -130,6 +137,12 @@ def check_archive(archive: Path, expected: ExpectedSubmission) -> CheckReport:
     -------
     CheckReport
         As :func:`check_submission` and :func:`with_archive` give it.
+
+    Examples
+    --------
+    >>> expected = ExpectedSubmission({"nut": {"test_private": (ExpectedImage("000", 8, 6),)}}, map_scale=1.0)
+    >>> print(report_lines(check_archive(archive, expected))[1])
+    rule mask_format (official): every mask is a two-dimensional PNG with values 0 and 255: 1 violation(s)
     """
     members = _Members(expected_files(expected))
     sizes = [most_bytes(file.sizes) for file in members.files.values()]
@@ -274,7 +287,17 @@ def with_archive(report: CheckReport, found: Iterable[str], size_bytes: int) -> 
 
 
 def report_lines(report: CheckReport) -> list[str]:
-    """Return the report as lines for a terminal: verdict, broken rules with their files, warnings, size."""
+    """Return the report as lines for a terminal: verdict, broken rules with their files, warnings, size.
+
+    Examples
+    --------
+    >>> report = check_submission(Path("nowhere"), official_submission(1.0), lambda *_: [])
+    >>> for line in report_lines(report)[:3]:
+    ...     print(line)
+    nowhere: refused
+    rule folder (official): the submission is a folder: 1 violation(s)
+      nowhere: not a folder
+    """
     lines = [f"{report.submission}: {report.verdict}"]
     for rule in report.rules:
         if not rule.passed:
@@ -326,6 +349,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         0 when accepted, 1 when refused or not checkable.
+
+    Examples
+    --------
+    >>> main(["nowhere.tar.gz"])  # doctest: +ELLIPSIS
+    nowhere.tar.gz (looked for in ...): does not exist; correct the path
+    1
     """
     options = _arguments(arguments)
     missing = [path for path in (options.submission, options.archive) if path is not None and not path.exists()]

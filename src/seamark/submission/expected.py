@@ -73,6 +73,14 @@ def official_submission(map_scale: float, image_scale: float = 1.0) -> ExpectedS
     -------
     ExpectedSubmission
         All eight categories.
+
+    Examples
+    --------
+    >>> expected = official_submission(map_scale=0.25)
+    >>> sum(len(images) for splits in expected.images.values() for images in splits.values())
+    4090
+    >>> expected.images["vial"]["test_private_mixed"][0]
+    ExpectedImage(name='000_mixed', width=1400, height=1900)
     """
     sizes = {category: scaled_size(*size, image_scale) for category, size in OFFICIAL_SIZES.items()}
     return ExpectedSubmission(

@@ -22,6 +22,11 @@ def tile_stride(window: int, overlap: float) -> int:
 
     The product is truncated as it comes out in floating point, as in the released code: 1024 and 0.1 give 921, 10 and
     0.9 would give 0. Raises ConfigError if the tiles would not advance.
+
+    Examples
+    --------
+    >>> tile_stride(1024, 0.1)
+    921
     """
     if window < 1 or not 0.0 <= overlap < 1.0:
         raise ConfigError(
@@ -55,6 +60,11 @@ def tile_starts(length: int, window: int, overlap: float, layout: Literal["padde
         If the tiles of the padded layout would not advance.
     DataError
         If the axis has no pixel.
+
+    Examples
+    --------
+    >>> tile_starts(2448, 1024, 0.1, "padded"), tile_starts(2448, 1024, 0.1, "even")
+    ((0, 921, 1842), (0, 712, 1424))
     """
     stride = tile_stride(window, overlap) if layout == "padded" else max(1, int(window * (1.0 - overlap)))
     if length < 1:
@@ -91,6 +101,11 @@ def own_parts(width: int, height: int, grid: GridSettings) -> list[Box]:
 
     Parts are half-open boxes in px of the model's input, in the order of :func:`tile_boxes`; of the layout cells they
     consist of whole cells.
+
+    Examples
+    --------
+    >>> own_parts(1000, 448, GridSettings(layout="even", window_px=448, input_px=448))
+    [(0, 0, 362, 448), (86, 0, 362, 448), (86, 0, 448, 448)]
     """
     if grid.layout == "cells":
         columns, rows = (own_spans(cell_starts(length, grid), grid.window_cells) for length in (width, height))
@@ -114,7 +129,13 @@ def _own_px(spans: list[tuple[int, int]], length: int) -> list[tuple[int, int]]:
 
 
 def tile_count(width: int, height: int, grid: GridSettings) -> int:
-    """Return the number of tiles of an image, its size in px, without listing them."""
+    """Return the number of tiles of an image, its size in px, without listing them.
+
+    Examples
+    --------
+    >>> tile_count(2448, 2048, GridSettings(window_px=1024, overlap=0.1))
+    9
+    """
     columns, rows = _spans(width, height, grid)
     return len(columns) * len(rows)
 
@@ -126,6 +147,11 @@ def tile_boxes(width: int, height: int, grid: GridSettings) -> list[Box]:
     of the layout even are no larger than the image's shorter side, so a small photograph fills the model's input too.
     Those of the layout cells may end before the image does. Raises ConfigError if the tiles would not advance and
     DataError if the image has no pixel, or of the layout cells fewer than a tile.
+
+    Examples
+    --------
+    >>> tile_boxes(1000, 448, GridSettings(layout="even", window_px=448))
+    [(0, 0, 448, 448), (276, 0, 724, 448), (552, 0, 1000, 448)]
     """
     columns, rows = _spans(width, height, grid)
     return [(x0, y0, x1, y1) for (y0, y1), (x0, x1) in product(rows, columns)]
@@ -146,5 +172,11 @@ def working_bytes(width: int, height: int, grid: GridSettings) -> int:
 
 
 def map_shape(image_shape: tuple[int, int], scale: float) -> tuple[int, int]:
-    """Return height and width of the anomaly map of an image in px, each at least 1, for a scale in (0, 1]."""
+    """Return height and width of the anomaly map of an image in px, each at least 1, for a scale in (0, 1].
+
+    Examples
+    --------
+    >>> map_shape((1024, 2232), 0.25)
+    (256, 558)
+    """
     return max(1, round(image_shape[0] * scale)), max(1, round(image_shape[1] * scale))
