@@ -111,7 +111,7 @@ class Display:
     def _hear(self, text: str) -> None:
         with self.lock:
             if text.startswith(MARK):
-                self._state.progress(json.loads(text.removeprefix(MARK)))
+                self._state.progress(json.loads(text.removeprefix(MARK)), time.monotonic())
             elif not self.muted:
                 self.say(text.rpartition("\r")[2])
 

@@ -7,7 +7,6 @@ from rich.text import Text
 from snakemake_logger_plugin_seamark.state import Cell, RunningJob, RunState
 
 FULL, EMPTY = "█", "░"
-WIDEST_BAR = 30
 NARROWEST = 5
 """Columns of the narrowest cell; categories that would get less share one column."""
 MOST_RUNNING = 4
@@ -68,8 +67,11 @@ def picture(state: RunState, now: float, width: int, height: int) -> Text:
     )
     for stage in _shown(state, cells, height - len(lines) - len(running) - 3):
         row = Text(f"{stage:{first}}")
-        for name in columns if (stage, "") not in cells else [""]:
-            row.append(" ").append(_bar(cells.get((stage, name), Cell()), wide))
+        if (stage, "") in cells:
+            row.append(" ").append(_bar(cells[stage, ""], width - first - 1))
+        else:
+            for name in columns:
+                row.append(" ").append(_bar(cells.get((stage, name), Cell()), wide))
         row.rstrip()
         lines.append(row)
     lines.append(Text())
@@ -90,7 +92,7 @@ def _bar(cell: Cell, wide: int) -> Text:
     if not cell.total:
         return Text(" " * wide)
     count = f" {cell.finished}/{cell.total}" if wide >= 12 else ""
-    length = min(WIDEST_BAR, wide - (len(" 00/00") if count else 0))
+    length = wide - (len(" 00/00") if count else 0)
     full = int(length * cell.done / cell.total)
     bar = Text().append(FULL * full, "red" if cell.failed else "green").append(EMPTY * (length - full), "bright_black")
     text = bar.append(count, "red" if cell.failed else "")

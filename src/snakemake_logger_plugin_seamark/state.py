@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
+MOST_SHARE = 0.9
+"""Share of a running job that its present items may stand for."""
+
 
 @dataclass(frozen=True)
 class PlannedJob:
@@ -28,11 +31,27 @@ class RunningJob:
     done: int = 0
     total: int = 0
     what: str = ""
+    told: tuple[float, int] = (0.0, 0)
+    """Time and items of the first word of its present items."""
+    last: float = 0.0
+    """Time of the last one."""
 
     @property
     def share(self) -> float:
-        """Share of its present items that is done, 0 to 1."""
-        return min(1.0, self.done / self.total) if self.total else 0.0
+        """Share of its present items that is done; never all, as others may follow."""
+        return min(MOST_SHARE, self.done / self.total) if self.total else 0.0
+
+    def tell(self, done: int, total: int, what: str, now: float) -> None:
+        """Note how many of its items are done."""
+        if what != self.what:
+            self.told = (now, done)
+        self.done, self.total, self.what, self.last = done, total, what, now
+
+    @property
+    def rest_s(self) -> float | None:
+        """Seconds that its present items still take, None while nothing is known of their pace."""
+        made = self.done - self.told[1]
+        return (self.last - self.told[0]) / made * (self.total - self.done) if made > 0 else None
 
 
 @dataclass
@@ -81,11 +100,11 @@ class RunState:
         if self.running.pop(number, None):
             self.failed.add(number)
 
-    def progress(self, facts: Mapping[str, Any]) -> None:
+    def progress(self, facts: Mapping[str, Any], now: float) -> None:
         """Note what a job tells of itself: ``job`` is its label, ``done`` of ``total`` items, ``what`` these are."""
         for running in self.running.values():
             if running.job.label == facts["job"]:
-                running.done, running.total, running.what = facts["done"], facts["total"], facts["what"]
+                running.tell(facts["done"], facts["total"], facts["what"], now)
                 return
 
     @property
@@ -124,8 +143,8 @@ class RunState:
         for number, seconds in self.finished.items():
             took.setdefault(self.jobs[number].stage, []).append(seconds)
         for running in self.running.values():
-            if running.share > 0.1:
-                took.setdefault(running.job.stage, []).append((now - running.since) / running.share)
+            if running.rest_s is not None:
+                took.setdefault(running.job.stage, []).append(now - running.since + running.rest_s)
         busy = sum(self.finished.values()) + sum(now - running.since for running in self.running.values())
         if not took or not busy or now <= self.begun:
             return None
@@ -135,7 +154,8 @@ class RunState:
             if number in self.finished or number in self.failed:
                 continue
             whole = fmean(took[job.stage]) if job.stage in took else job.seconds or every
-            rest += max(0.0, whole - (now - self.running[number].since)) if number in self.running else whole
+            running_job = self.running.get(number)
+            rest += max(running_job.rest_s or 0.0, whole - (now - running_job.since)) if running_job else whole
         return rest * (now - self.begun) / busy
 
 
