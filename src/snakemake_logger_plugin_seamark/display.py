@@ -54,19 +54,18 @@ class Display:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._stdout = os.dup(1) if console.is_terminal and os.isatty(1) else None
-        self._pipe, write = os.pipe()
-        os.dup2(write, 2)
-        if self._stdout is not None:
-            os.dup2(write, 1)
-        os.close(write)
-        if console.is_terminal:
-            self._live.start()
-        else:
-            self.say(f"{len(state.jobs)} jobs: {counted([job.stage for job in state.jobs.values()])}")
-        self._told = time.monotonic()
         self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._told = time.monotonic()
+        self._stdout = os.dup(1) if console.is_terminal and os.isatty(1) else None
+        self._pipe, self._write = os.pipe()
+
+    def open(self) -> None:
+        """Take the terminal over; a signal may come at any time, so that ``close`` gives it back from any line on."""
         self._thread.start()
+        os.dup2(self._write, 2)
+        if self._stdout is not None:
+            os.dup2(self._write, 1)
+        os.close(self._write)
 
     def say(self, text: str) -> None:
         """Show lines above the bars, as long as they are."""
@@ -83,7 +82,8 @@ class Display:
         os.dup2(self._terminal.fileno(), 2)
         if self._stdout is not None:
             os.dup2(self._stdout, 1)
-        self._thread.join(LAST_S)  # jobs that outlive this process keep the pipe open
+        if self._thread.is_alive():
+            self._thread.join(LAST_S)  # jobs that outlive this process keep the pipe open
         with self.lock:
             self.muted = True
             self._live.stop()
@@ -94,6 +94,21 @@ class Display:
             return picture(self._state, time.monotonic(), *self._console.size)
 
     def _listen(self) -> None:
+        try:
+            self._show()
+        except Exception as error:  # jobs would wait for whoever reads their words
+            self.muted = True
+            self._live.stop()
+            self.say(f"the display failed ({type(error).__name__}: {error}); what follows is shown as it comes")
+            while read := os.read(self._pipe, 1 << 16):
+                os.write(self._terminal.fileno(), read)
+
+    def _show(self) -> None:
+        if self._console.is_terminal:
+            self._live.start()
+        else:
+            stages = [job.stage for job in self._state.jobs.values()]
+            self.say(f"{len(stages)} jobs: {counted(stages)}")
         pending = b""
         while True:
             ready, _, _ = select.select([self._pipe], [], [], TICK_S)

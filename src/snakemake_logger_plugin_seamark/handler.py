@@ -84,6 +84,7 @@ class LogHandler(LogHandlerBase):
             return False
         self._state = RunState({number: PlannedJob(**facts) for number, facts in jobs.items()}, time.monotonic())
         self._display = Display(self._state)
+        self._display.open()
         return True
 
     def emit(self, record: LogRecord) -> None:

@@ -59,12 +59,9 @@ def picture(state: RunState, now: float, width: int, height: int) -> Text:
     columns = names if apart else [""]
     wide = (width - first) // len(columns) - 1
     cells = state.cells(apart)
-    heading = "".join(f" {_fitted(name, wide):{wide}}" for name in columns).rstrip()
-    lines = (
-        [Text(headline(state, now), "bold"), Text(" " * first + heading, "dim")]
-        if apart
-        else [Text(headline(state, now), "bold")]
-    )
+    lines = [Text(headline(state, now), "bold")]
+    if apart:
+        lines.append(Text(" " * first + "".join(f" {_fitted(name, wide):{wide}}" for name in columns), "dim"))
     for stage in _shown(state, cells, height - len(lines) - len(running) - 3):
         row = Text(f"{stage:{first}}")
         if (stage, "") in cells:
@@ -72,10 +69,11 @@ def picture(state: RunState, now: float, width: int, height: int) -> Text:
         else:
             for name in columns:
                 row.append(" ").append(_bar(cells.get((stage, name), Cell()), wide))
-        row.rstrip()
         lines.append(row)
-    lines.append(Text())
-    lines += [_now(one, now, width) for one in running]
+    lines += [Text(), *(_now(one, now) for one in running)]
+    for one in lines:
+        one.rstrip()
+        one.truncate(width, overflow="ellipsis")
     return Text("\n").join(lines)
 
 
@@ -99,11 +97,10 @@ def _bar(cell: Cell, wide: int) -> Text:
     return text.append(" " * max(0, wide - len(text)))
 
 
-def _now(one: RunningJob, now: float, width: int) -> Text:
+def _now(one: RunningJob, now: float) -> Text:
     text = Text(f"▸ {one.job.label}  {clock(now - one.since)}", "cyan")
     if one.total:
         text.append(f"  {_items(one)}")
-    text.truncate(width, overflow="ellipsis")
     return text
 
 
