@@ -44,7 +44,8 @@ class Display:
         sys.stdout.flush()
         sys.stderr.flush()
         self._terminal: IO[str] = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="replace")
-        console = Console(file=self._terminal, highlight=False)
+        self._on_terminal = os.isatty(2) and os.environ.get("TERM") != "dumb"
+        console = Console(file=self._terminal, force_terminal=self._on_terminal, highlight=False)
         self._console = console
         self._live = Live(
             get_renderable=self._picture,
@@ -56,7 +57,7 @@ class Display:
         )
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._told = time.monotonic()
-        self._stdout = os.dup(1) if console.is_terminal and os.isatty(1) else None
+        self._stdout = os.dup(1) if self._on_terminal and os.isatty(1) else None
         self._pipe, self._write = os.pipe()
 
     def open(self) -> None:
@@ -70,7 +71,7 @@ class Display:
     def say(self, text: str) -> None:
         """Show lines above the bars, as long as they are."""
         with self.lock:
-            if self._console.is_terminal:
+            if self._on_terminal:
                 self._console.print(Text(text), soft_wrap=True)
             else:
                 self._terminal.write(f"{text}\n")
@@ -104,7 +105,7 @@ class Display:
                 os.write(self._terminal.fileno(), read)
 
     def _show(self) -> None:
-        if self._console.is_terminal:
+        if self._on_terminal:
             self._live.start()
         else:
             stages = [job.stage for job in self._state.jobs.values()]
@@ -132,7 +133,7 @@ class Display:
 
     def _tick(self) -> None:
         with self.lock:
-            if self._console.is_terminal:
+            if self._on_terminal:
                 self._live.refresh()
             elif time.monotonic() - self._told >= LINE_S and not self.muted:
                 self._told = time.monotonic()

@@ -51,7 +51,7 @@ def changed_params(
             changes += [f"{file} changed" for file in _changed_files(manifest)] or ["its files changed"]
         else:
             old = before.get(name)
-            changes += _differences(_named(rule, wildcards, name), old, json.loads(json.dumps(value)))
+            changes += _differences(_named(rule, wildcards, name), old, json.loads(json.dumps(value, default=str)))
     more = [f"{len(changes) - MOST} more"] if len(changes) > MOST else []
     return ", ".join(changes[:MOST] + more) or "other settings than before"
 

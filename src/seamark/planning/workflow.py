@@ -119,8 +119,8 @@ def explain_changes(job_class: Any) -> None:
 
     def told(job: Any, *arguments: Any, **others: Any) -> None:
         reason = job.dag.reason(job)
-        if reason.params_changed:
-            now = {name: value for name, value in job.params.items() if repr(value) in reason.params_changed.only_new}
+        if job.output and (new := getattr(reason.params_changed, "only_new", None)):  # a text, where it was told before
+            now = {name: value for name, value in job.params.items() if repr(value) in new}
             reason.params_changed = changed_params(job.rule.name, job.wildcards, now, job.output, job.log)
         tell(job, *arguments, **others)
 
