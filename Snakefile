@@ -15,6 +15,7 @@ from seamark.planning.outcome import mark_pages, print_outcome
 from seamark.planning.plan import Plan
 from seamark.planning.refusals import scoring_models
 from seamark.planning.workflow import (
+    explain_changes,
     hide_places,
     keep_results,
     limits,
@@ -34,6 +35,7 @@ configfile: "config.yaml"
 
 
 keep_results(Job)
+explain_changes(Job)
 run = told(Plan, config, PROJECT, sources)
 RUN = run.out
 GPUS = offered_gpus(workflow, run.gpus)

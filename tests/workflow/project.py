@@ -19,6 +19,8 @@ from tests.workflow import forked_snakemake
 ROOT = Path(__file__).parents[2]
 CATEGORIES = ("bolt", "cloth")
 SPLITS = ("validation", "test_public", "test_private", "test_private_mixed")
+OWN_WORDS = ("--workflow-profile", "profiles/verbose")
+"""Options with which Snakemake names every job that it runs."""
 CONFIG = {
     "run": "tiny",
     "data": {"root": "photographs", "truth_root": "truth", "demo": False},

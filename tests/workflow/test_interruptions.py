@@ -2,6 +2,8 @@
 
 import fcntl
 
+from tests.workflow.project import OWN_WORDS
+
 MODEL, FIT = "20_models/inp_former/bolt/.model.safetensors", "out/tiny/20_models/inp_former/bolt/fit.json"
 MAPS, ARCHIVE = "40_maps/inp_former/bolt/.test_private.json", "submissions/.tiny.tar.gz"
 """Where runs are killed: at files that are written and not yet renamed."""
@@ -16,7 +18,10 @@ def test_killed_while_merging_and_packaging_and_finished_on_one_core(finished, p
     assert not merged.exists()
     assert project.killed_at(ARCHIVE).exists()
     assert project.results() | undisturbed == project.results()
-    assert "Writing and checking submissions/tiny.tar.gz" in project.snakemake("submission", cores=1).stderr
+    assert (
+        "Writing and checking submissions/tiny.tar.gz"
+        in project.snakemake("submission", cores=1, options=OWN_WORDS).stderr
+    )
     results = project.results()
     assert sorted(results) == sorted(undisturbed)
     assert [name for name in results if results[name] != undisturbed[name]] == []
@@ -27,7 +32,7 @@ def test_a_killed_training_leaves_the_model_of_before_and_goes_on_where_it_was(p
     before = project.results()
     assert project.killed_at(MODEL, FIT, options=("-f",)).exists()
     assert project.results() | before == project.results()
-    assert "Training inp_former on bolt" in project.snakemake(FIT, cores=1).stderr
+    assert "Training inp_former on bolt" in project.snakemake(FIT, cores=1, options=OWN_WORDS).stderr
     assert "resuming after" in (project.out / "logs/train/inp_former/bolt.log").read_text()
     assert project.results() == before
 

@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 
+from tests.workflow.project import OWN_WORDS
+
 ROW = """
     "halve": Stage(
         _files("out/{place}/47_halved/{category}/{split}.json"),
@@ -98,7 +100,7 @@ def test_a_stage_is_a_rule_a_script_and_a_row(project):
     (project.folder / "stages/halve.py").write_text(SCRIPT.lstrip())
 
     made = [f"out/{place}/47_halved/bolt/validation.json" for place in ("tiny", "tiny+rougher")]
-    said = project.snakemake(*made).stderr
+    said = project.snakemake(*made, options=OWN_WORDS).stderr
     assert [said.count(text) for text in ("Scoring the tiles", "Merging the tile maps", "Halving")] == [0, 1, 2]
     assert "Nothing to be done" in project.snakemake(*made).stderr
 

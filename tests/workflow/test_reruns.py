@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import yaml
-from tests.workflow.project import CATEGORIES, CONFIG, ROOT, SPLITS, draw, draw_mask
+from tests.workflow.project import CATEGORIES, CONFIG, OWN_WORDS, ROOT, SPLITS, draw, draw_mask
 
 from seamark.backbones.table import BACKBONES
 from seamark.manifests.base import read_manifest
@@ -195,6 +195,6 @@ def test_where_photographs_lie_and_their_limit_are_only_told_anew(project):
 def test_named_files_are_made_alone_and_identical_manifests_stop_the_next_call(project):
     """Stages made again with the same result: what follows is up to date in the next call."""
     made = ("out/tiny/00_index/cloth/train.json", "out/tiny/60_coarse/bolt/test_private.json")
-    said = project.snakemake(*made, options=("--force",)).stderr
+    said = project.snakemake(*made, options=("--force", *OWN_WORDS)).stderr
     assert [said.count(text) for text in ("Listing and checking", "Thresholding the maps", "Merging")] == [1, 1, 0]
     assert project.planned() == Counter()

@@ -141,7 +141,9 @@ class Training:
         if progress:
             self.detector.load(progress["detector"])
             self.records = [PhaseRecord.model_validate(record) for record in progress["records"]]
-            LOG.info("resuming after %d phases and %d steps", len(self.records), progress["step"])
+            LOG.info(
+                "resuming after %d phases and %d steps", len(self.records), progress["step"], extra={"shown": True}
+            )
         for phase in phases[len(self.records) :]:
             self._run_phase(phase, progress)
             progress = {}

@@ -35,18 +35,20 @@ class _Result:
     """``{}`` stands for the run."""
     rule: str
     target: str
+    opened: bool = True
+    """Whether people open it; what others lead to is named only where it is stale."""
 
 
 RESULTS = {
     "archive": _Result("submissions/{}.tar.gz", "package", "submission"),
-    "check": _Result("submissions/{}.check.json", "package", "submission"),
+    "check": _Result("submissions/{}.check.json", "package", "submission", opened=False),
     "report": _Result("out/{}/report/index.html", "report", "report_page"),
     "verdicts": _Result("out/{}/verdicts.csv", "report", "report_page"),
-    "scores": _Result("out/{}/90_eval/summary.csv", "report", "report_page"),
+    "scores": _Result("out/{}/90_eval/summary.csv", "report", "report_page", opened=False),
     "compared": _Result("out/{}/comparison/index.html", "comparison", "compare"),
     "ablated": _Result("out/{}/ablation/index.html", "ablation", "ablate"),
 }
-"""What people open, by its name; the rule that makes it, and the target that asks for it."""
+"""What a run ends in, by its name; the rule that makes it, and the target that asks for it."""
 
 
 def print_outcome(run: Plan, stream: TextIO = sys.stderr) -> None:
@@ -65,7 +67,8 @@ def print_outcome(run: Plan, stream: TextIO = sys.stderr) -> None:
         stream.write("\n".join(["", *lines, ""]))
     stream.write("\n")
     for name, path, stale in _results(run, staleness):
-        stream.write(f"{name:8} {path}{stale and f'  {stale}'}\n")
+        if stale or RESULTS[name].opened:
+            stream.write(f"{name:8} {path}{stale and f'  {stale}'}\n")
     mark_pages(run)
 
 

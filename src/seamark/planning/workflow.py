@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from seamark.errors import SeamarkError
+from seamark.flow import STAGES
+from seamark.planning.changes import changed_params
 from seamark.planning.environment import pin_loops, prepare_environment
 from seamark.planning.plan import Plan
 from seamark.planning.settings_files import read_sources
 from seamark.repair import export_configuration
+from seamark.running.progress import DISPLAY
 from seamark.settings.written import Sources
 
 Result = TypeVar("Result")
@@ -75,7 +78,53 @@ def start(workflow: Any, run: Plan) -> None:
     warnings = list(run.photographs.warnings)
     if run.config.reproducible == "any_cpu" and workflow.global_resources["gpu"].value:
         warnings.append("reproducible: any_cpu holds for no network on a GPU; --resources gpu=0 keeps to the CPU")
+    _show(workflow, jobs)
     sys.stderr.write("".join(f"warning: {text}\n" for text in warnings))
+
+
+def _show(workflow: Any, jobs: Iterable[Any]) -> None:
+    """Hand the jobs that are to run to the logger plugin, if it is Seamark's and shows this run."""
+    ordered = sorted((job for job in jobs if job.rule.name in STAGES), key=lambda job: [*STAGES].index(job.rule.name))
+    planned = {
+        job.jobid: {
+            "stage": job.rule.name,
+            "label": " ".join([job.rule.name, *(word for name, word in job.wildcards.items() if name != "place")]),
+            "category": str(getattr(job.wildcards, "category", "")),
+            "seconds": _earlier_seconds(str(job.benchmark)) if job.benchmark else None,
+        }
+        for job in ordered
+    }
+    for handler in workflow.logger_manager.get_log_handlers():
+        if hasattr(handler, "begin") and handler.begin(planned) and workflow.local_exec:
+            os.environ[DISPLAY] = "yes"
+
+
+def _earlier_seconds(benchmark: str) -> float | None:
+    """Return what a job took when it last ran, as Snakemake measured it."""
+    try:
+        return float(Path(benchmark).read_text(encoding="utf-8").splitlines()[1].split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def explain_changes(job_class: Any) -> None:
+    """Let jobs that run because a param has changed name the setting or file, and not all params of before and now.
+
+    Parameters
+    ----------
+    job_class : type
+        Snakemake's class of jobs, which changes for all of this process.
+    """
+    tell = job_class.log_info
+
+    def told(job: Any, *arguments: Any, **others: Any) -> None:
+        reason = job.dag.reason(job)
+        if job.output and (new := getattr(reason.params_changed, "only_new", None)):  # a text, where it was told before
+            now = {name: value for name, value in job.params.items() if repr(value) in new}
+            reason.params_changed = changed_params(job.rule.name, job.wildcards, now, job.output, job.log)
+        tell(job, *arguments, **others)
+
+    job_class.log_info = told
 
 
 def without_effect(value: Any) -> Callable[..., Any]:

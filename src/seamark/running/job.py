@@ -18,7 +18,7 @@ from seamark.files.atomic import atomic_write
 from seamark.repair import snakemake_command
 from seamark.running.devices import claimed_device
 from seamark.running.file_records import recorded
-from seamark.running.progress import Progress
+from seamark.running.progress import DISPLAY, Progress, write_terminal
 from seamark.running.provenance import Stopwatch, provenance
 from seamark.settings.base import Settings
 from seamark.settings.seed import job_seed
@@ -28,6 +28,9 @@ Result = TypeVar("Result")
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 LOG = logging.getLogger("seamark")
+STOPPED = 130
+"""Exit status of a job that Ctrl-C has stopped."""
+NOTHING_LOST = "nothing is lost: what other jobs and earlier runs made stays, and the same command goes on"
 
 
 class SnakemakeScript(Protocol):
@@ -132,7 +135,7 @@ class Job:
         """Show lines in the terminal and write them into the log."""
         for line in lines:
             LOG.info("%s", line)
-        sys.stderr.write("".join(f"{line}\n" for line in lines))
+        write_terminal("".join(f"{line}\n" for line in lines))
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item], what: str) -> list[Result]:
         """Apply a function to every item, in as many threads as the job has.
@@ -185,7 +188,9 @@ class Job:
             The items in order.
         """
         listed = items if total is not None else list(items)
-        progress = Progress(self.label, len(listed) if isinstance(listed, list) else int(total or 0), what, LOG)
+        done = items.start if isinstance(items, range) else 0  # steps that an earlier process has trained
+        length = done + len(listed) if isinstance(listed, list) else int(total or 0)
+        progress = Progress(self.label, length, what, LOG, done)
         for item in listed:
             yield item
             progress.advance()
@@ -226,7 +231,7 @@ def run(main: Callable[[Job], None], namespace: Mapping[str, object]) -> None:
     log_path = Path(str(snakemake.log[0])) if snakemake.log else Path(tempfile.gettempdir()) / f"seamark-{job.rule}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("a+", encoding="utf-8") as stream:
-        _start_log(stream)
+        _start_log(stream, job)
         _wait_for_other_writer(stream, job)
         stream.truncate(0)
         _run_logged(main, job, snakemake, os.path.relpath(str(namespace.get("__file__", "."))))
@@ -243,12 +248,26 @@ def _job_of(snakemake: SnakemakeScript) -> Job:
     return Job(snakemake.rule, inputs, outputs, params, wildcards, int(snakemake.threads))
 
 
-def _start_log(stream: Any) -> None:
+def _start_log(stream: Any, job: Job) -> None:
     formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
     LOG.setLevel(logging.INFO)
     LOG.addHandler(handler)
+    LOG.addHandler(_Terminal(job.label))
+
+
+class _Terminal(logging.Handler):
+    """Shows warnings, and what says ``extra={"shown": True}``, in the terminal as well; failures have their own way."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__()
+        self.label = label
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno == logging.WARNING or getattr(record, "shown", False):
+            warning = "warning: " if record.levelno == logging.WARNING else ""
+            write_terminal(f"{warning}{self.label}: {record.getMessage()}\n")
 
 
 def _wait_for_other_writer(stream: Any, job: Job) -> None:
@@ -256,7 +275,7 @@ def _wait_for_other_writer(stream: Any, job: Job) -> None:
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        sys.stderr.write(f"{job.label}: waiting for an earlier process that still writes the same outputs\n")
+        write_terminal(f"{job.label}: waiting for an earlier process that still writes the same outputs\n")
         fcntl.flock(stream, fcntl.LOCK_EX)
 
 
@@ -273,13 +292,12 @@ def _run_logged(main: Callable[[Job], None], job: Job, snakemake: SnakemakeScrip
                 main(job)
         if job.outputs:
             _write_provenance(job, _facts(job, stopwatch, repeat, inputs, script), Path(str(snakemake.log[0])))
-    except (SeamarkError, OSError) as error:
-        _log_failure(job, error, repeat)
+    except KeyboardInterrupt:
+        LOG.info("stopped")
+        sys.exit(STOPPED)
+    except Exception as error:
+        _log_failure(job, error, repeat, str(snakemake.log[0]) if snakemake.log else "")
         sys.exit(1)
-    except BaseException as error:
-        LOG.exception("%s failed; repeat with: %s", job.label, repeat)
-        error.add_note(f"{job.label} failed; repeat with: {repeat}")
-        raise
     LOG.info("done in %.1f s wall, %.1f s CPU, peak %.0f MB", *stopwatch.totals())
 
 
@@ -318,11 +336,28 @@ def _repeat_command(job: Job) -> str:
     return snakemake_command("-f", str(next(iter(job.outputs.values()))), cores=job.threads)
 
 
-def _log_failure(job: Job, error: BaseException, repeat: str) -> None:
-    lines = [f"{job.label}: {error}", *getattr(error, "__notes__", []), f"repeat with: {repeat}"]
+def _log_failure(job: Job, error: Exception, repeat: str, log: str) -> None:
+    """Say what failed, why, and what to do; the logger plugin, where there is one, takes these lines from the log."""
+    known = isinstance(error, (SeamarkError, OSError))
+    why = (
+        f"{error}"
+        if known
+        else f"{type(error).__name__}: {error} (a fault of the program; its traceback is in the log)"
+    )
+    lines = [
+        ", ".join([f"failed: stage {job.rule}", *(f"{name} {value}" for name, value in job.wildcards.items())]),
+        f"{job.label}: {why}",
+        *getattr(error, "__notes__", []),
+        *([f"log: {log}"] if log else []),
+        f"repeat with: {repeat}",
+        NOTHING_LOST,
+    ]
     for line in lines:
         LOG.error("%s", line)
-    sys.stderr.write("\n".join(["", *lines, ""]))
+    if not known:
+        LOG.info("traceback", exc_info=error)
+    if not os.environ.get(DISPLAY):
+        write_terminal("\n".join(["", *lines, ""]))
 
 
 def _write_provenance(job: Job, facts: Mapping[str, object], log_path: Path) -> None:
