@@ -9,7 +9,6 @@ from typing import Any
 
 from seamark.errors import ManifestError
 from seamark.files.atomic import file_digest
-from seamark.learning.detector import load_detector_class
 from seamark.manifests.bundle import BundledMember, FrozenWeights, NormalImages, NormalPeak
 from seamark.manifests.index import IndexManifest
 from seamark.manifests.maps import MapsManifest, Scaling
@@ -17,8 +16,8 @@ from seamark.manifests.model import ModelManifest
 from seamark.maps.calibration import Calibrations
 from seamark.maps.normal_statistics import normal_peaks, normal_statistics
 from seamark.planning.required_weights import RequiredWeights, detector_weights
-from seamark.registry import DETECTORS
 from seamark.settings.binarize import BinarizeSettings
+from seamark.settings.detectors import detector_settings
 from seamark.settings.grid import GridSettings
 from seamark.settings.teacher import RANDOM
 from seamark.weights.finding import find_weights
@@ -74,7 +73,7 @@ def packed_member(
     ManifestError
         If they are not those that it was trained on.
     """
-    settings = load_detector_class(DETECTORS[given["type"]].target).Settings.model_validate(given["settings"])
+    settings = detector_settings(given["name"], {"type": given["type"], **given["settings"]})
     needed = next(iter(detector_weights(given["name"], settings)), None)
     frozen, place = None, None
     if needed is not None and needed.where != RANDOM:
