@@ -8,7 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from tests.contract.test_detectors import SIZE, make, toy_tiles
+from tests.contract.test_detectors import BLOCKS, SIZE, make, toy_tiles
 
 from seamark.errors import ConfigError, DataError, ManifestError
 from seamark.export import onnx_writing
@@ -53,6 +53,33 @@ def test_a_graph_gives_the_scores_of_its_detector(name, tmp_path):
         for output, own in zip((part for part in outputs if part is not None), expected, strict=True):
             assert output.shape[1:] == own.shape[1:]
             np.testing.assert_allclose(output, own[: len(output)], rtol=0, atol=1e-4 * float(own.max() - own.min()))
+
+
+@pytest.mark.parametrize(
+    ("name", "backbone", "layers"),
+    [
+        ("feature_bank", "timm:convnextv2_atto", [1, 2]),
+        ("inp_former", "timm:vit_tiny_patch16_dinov3_qkvb", [2, 4]),
+    ],
+)
+def test_graphs_have_models_of_timm_in_them(name, backbone, layers, tmp_path, monkeypatch):
+    monkeypatch.setitem(BLOCKS, name, BLOCKS[name] | {"backbone": backbone, "layers": layers})
+    test_a_graph_gives_the_scores_of_its_detector(name, tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(
+    "how", [{"size": (5, 14)}, {"size": (5, 7), "antialias": True}, {"scale_factor": [0.51, 1.41]}]
+)
+def test_resizing_is_that_of_torch(mode, how, tmp_path):
+    class Resized(torch.nn.Module):
+        def forward(self, images):
+            return torch.nn.functional.interpolate(2.0 * images, mode=mode, **how)
+
+    images, path = torch.rand(2, 3, 10, 10, generator=torch.Generator().manual_seed(1)), tmp_path / "graph.onnx"
+    onnx_writing._trace(Resized(), images, path, ["resized"])
+    (found,) = onnxruntime.InferenceSession(path).run(None, {TILES: images.numpy()})
+    np.testing.assert_allclose(found, Resized()(images), rtol=0, atol=1e-5)
 
 
 @pytest.fixture(scope="module")

@@ -71,7 +71,7 @@ ROWS = [
         "src/seamark/tiles/light_variants.py",
         "crc32(category",
         "adler32(category",
-        TRAINED | {"crop", "binarize", "verdict"},
+        TRAINED | {"crop", "binarize", "verdict", "pack"},
     ),
     ("src/seamark/demo/woven.py", "PITCH_PX = (14.0", "PITCH_PX = (13.0", {"demo"}),
     ("src/seamark/data/layout.py", "EVERY = 10", "EVERY = 9", {"index", "inventory", "truth", "distill", "package"}),
@@ -88,7 +88,7 @@ ROWS = [
         of("urd", "aurd", "aand", "pfadseg"),
     ),
     ("src/seamark/maps/merging.py", "SMALLEST_SIGMA = 0.3", "SMALLEST_SIGMA = 0.4", {"merge"}),
-    ("src/seamark/masks/mebin.py", "SCALE = 255.0", "SCALE = 256.0", {"binarize"}),
+    ("src/seamark/masks/mebin.py", "SCALE = 255.0", "SCALE = 256.0", {"binarize", "pack"}),
     ("src/seamark/masks/grabcut.py", "SURE_DEPTH = 0.9", "SURE_DEPTH = 0.8", {"refine"}),
     ("src/seamark/masks/evidence.py", "CORE_SHARE = 0.5", "CORE_SHARE = 0.3", {"refine"}),
     ("src/seamark/masks/verdict.py", "1 + count - bisect", "count - bisect", {"verdict"}),
@@ -96,7 +96,8 @@ ROWS = [
     ("src/seamark/report/templates/report.html.j2", "</h2>", "!</h2>", {"report"}),
     ("src/seamark/report/templates/gallery.css", "cursor: default", "cursor: wait", {"report"}),
     ("src/seamark/report/templates/compare.html.j2", "<h2>Files", "<h2>All files", {"comparison"}),
-    ("stages/fuse.py", "Scaling(weight=weight", "Scaling(weight=2.0 * weight", {"fuse"}),
+    ("src/seamark/maps/fusion.py", "TAIL_SHARE = 0.99", "TAIL_SHARE = 0.98", {"fuse", "binarize", "pack"}),
+    ("stages/fuse.py", "min(part.cell_px", "max(part.cell_px", {"fuse"}),
 ]
 
 

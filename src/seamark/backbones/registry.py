@@ -40,7 +40,7 @@ class TransformerBackbone(Backbone):
     def _features(self, batch: Tensor) -> list[Tensor]:
         grid = self.grid_shape(*batch.shape[2:])
         blocks = self.network.block_outputs(batch, self.chosen)
-        return [tokens.transpose(1, 2).reshape(len(batch), -1, *grid) for tokens in blocks]
+        return [tokens.transpose(1, 2).reshape(batch.shape[0], -1, *grid) for tokens in blocks]
 
 
 def load_backbone(

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from seamark.errors import ConfigError
 from seamark.export.onnx_scorer import COMPONENTS, FACTS, MOST_BYTES, SCORES, TILES, GraphFacts, needs_extra
@@ -22,12 +23,17 @@ from seamark.learning.detector import ComponentDetector, Detector
 from seamark.networks.plain_form import plain_form
 
 OPSET = 18
-"""The first version of ONNX's operators that resizes without aliasing."""
+"""Version of ONNX's operators."""
 _EXPORTER: Any = torch.onnx  # much of it has no types
 BATCH = 2
 """Tiles that are traced; the graph takes any number."""
-_RESIZING = {"aten::upsample_bilinear2d": 0, "aten::_upsample_bilinear2d_aa": 1}
-"""torch's operators that resize bilinearly, and whether without aliasing."""
+_RESIZING = {
+    "aten::upsample_bilinear2d": ("bilinear", False),
+    "aten::_upsample_bilinear2d_aa": ("bilinear", True),
+    "aten::upsample_bicubic2d": ("bicubic", False),
+    "aten::_upsample_bicubic2d_aa": ("bicubic", True),
+}
+"""Mode of torch's operators that resize, and whether without aliasing."""
 
 
 class _TileScores(nn.Module):
@@ -117,9 +123,9 @@ def _trace(network: nn.Module, tiles: Tensor, target: Path, outputs: Sequence[st
 
 @contextmanager
 def _own_resizing() -> Iterator[None]:
-    """Let torch write bilinear resizing to sides that are constants; it has none without aliasing."""
-    for name, antialias in _RESIZING.items():
-        _EXPORTER.register_custom_op_symbolic(name, partial(_resize, antialias), OPSET)
+    """Write resizing as products with constants: libraries differ in it at borders, and torch writes not all of it."""
+    for name, how in _RESIZING.items():
+        _EXPORTER.register_custom_op_symbolic(name, partial(_resize, how), OPSET)
     try:
         yield
     finally:
@@ -127,21 +133,26 @@ def _own_resizing() -> Iterator[None]:
             _EXPORTER.unregister_custom_op_symbolic(name, OPSET)
 
 
-def _resize(antialias: int, graph: Any, images: Any, size: Any, align_corners: Any, *_scales: Any) -> Any:  # noqa: ARG001
-    sides = graph.original_node.output().type().sizes()[2:]
-    nothing = graph.op("Constant", value_t=torch.empty(0))
-    aligned = bool(_EXPORTER.symbolic_helper._get_const(align_corners, "b", "align_corners"))
-    return graph.op(
-        "Resize",
-        images,
-        nothing,
-        nothing,
-        graph.op("Constant", value_t=torch.tensor(sides)),
-        antialias_i=antialias,
-        axes_i=[2, 3],
-        coordinate_transformation_mode_s="align_corners" if aligned else "half_pixel",
-        mode_s="linear",
-    )
+def _resize(how: tuple[str, bool], graph: Any, images: Any, *arguments: Any) -> Any:
+    """Write one resizing, which is linear along each axis, with the weights that torch gives to pixels."""
+    constant, (_size, corners, factors), (mode, antialias) = _EXPORTER.symbolic_helper._get_const, arguments, how
+    given = next(graph.original_node.inputs()).type().sizes()[2:]
+    wanted = graph.original_node.output().type().sizes()[2:]
+    scales = None if _EXPORTER.symbolic_helper._is_none(factors) else constant(factors, "fs", "factors")
+    aligned = bool(constant(corners, "b", "corners"))
+    axes = [
+        functional.interpolate(
+            torch.eye(side, dtype=torch.float64).view(1, 1, side, side),
+            size=(wanted[axis], side) if scales is None else None,
+            scale_factor=None if scales is None else [scales[axis], 1.0],
+            mode=mode,
+            align_corners=aligned,
+            antialias=antialias,
+        )[0, 0]
+        for axis, side in enumerate(given)
+    ]
+    rows, columns = (graph.op("Constant", value_t=weights.float()) for weights in (axes[0], axes[1].T.contiguous()))
+    return graph.op("MatMul", graph.op("MatMul", rows, images), columns)
 
 
 def _onnx() -> ModuleType:

@@ -74,9 +74,9 @@ class VisionTransformer(timm.models.vision_transformer.VisionTransformer):
 
         Positions are added before the registers are inserted, so registers have none.
         """
-        tokens = torch.cat([self.cls_token.expand(len(x), -1, -1), x.flatten(1, 2)], dim=1)
-        tokens = tokens + self.positions(x.shape[1], x.shape[2])
-        return torch.cat([tokens[:, :1], self.register_tokens.expand(len(x), -1, -1), tokens[:, 1:]], dim=1)
+        tokens = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x.flatten(1, 2)], dim=1)
+        tokens = tokens + self.positions(int(x.shape[1]), int(x.shape[2]))
+        return torch.cat([tokens[:, :1], self.register_tokens.expand(x.shape[0], -1, -1), tokens[:, 1:]], dim=1)
 
     def block_outputs(self, batch: Tensor, wanted: Collection[int]) -> list[Tensor]:
         """Return the patch tokens after some blocks, as the blocks give them (no final norm).
