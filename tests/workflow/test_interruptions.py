@@ -32,7 +32,9 @@ def test_a_killed_training_leaves_the_model_of_before_and_goes_on_where_it_was(p
     before = project.results()
     assert project.killed_at(MODEL, FIT, options=("-f",)).exists()
     assert project.results() | before == project.results()
-    assert "Training inp_former on bolt" in project.snakemake(FIT, cores=1, options=OWN_WORDS).stderr
+    said = project.snakemake(FIT, cores=1, options=OWN_WORDS).stderr
+    assert "Training inp_former on bolt" in said
+    assert "train inp_former bolt: resuming after" in said
     assert "resuming after" in (project.out / "logs/train/inp_former/bolt.log").read_text()
     assert project.results() == before
 
