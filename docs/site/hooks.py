@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 from rule_graph import drawn_graph
 from settings_page import settings_page
 
@@ -26,6 +27,8 @@ PAGES = (".md", ".png", ".jpg", ".css", ".js")
 GRAPH = re.compile(r"```mermaid\n(.*?)```", re.DOTALL)
 ROLE = re.compile(r":\w+:(?=<code>)")
 """Roles of Sphinx before names in docstrings."""
+CITED = re.compile(r"docs/(methods/\w+)\.md(#[\w-]+)?")
+"""Sources as docstrings cite them."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -46,6 +49,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     return GRAPH.sub(lambda found: drawn_graph(found[1]), markdown)
 
 
-def on_page_content(html: str, **_: Any) -> str:
-    """Leave out the roles in docstrings."""
-    return ROLE.sub("", html)
+def on_page_content(html: str, page: Page, **_: Any) -> str:
+    """Leave out the roles in docstrings, and link what they cite."""
+    if page.file.src_uri != "docs/api.md":
+        return html
+    return CITED.sub(r'<a href="\1.html\2">\g<0></a>', ROLE.sub("", html))
