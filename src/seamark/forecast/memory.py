@@ -51,6 +51,8 @@ THINNING_COPIES = 5.0
 """How often they are in memory together, with what is sorted of them."""
 PDN_WIDTH = 0.5
 """Width of the networks at which EfficientAD and distillation were measured."""
+PDN_MB = 250.0
+"""What EfficientAD takes more than its numbers even at tiles of 64 px."""
 
 
 _LIGHT_VARIANTS = StageMemory(80.0, per_million_values=17.0)
@@ -155,7 +157,7 @@ def _train(work: Work) -> Memory:
     forward = batch_megapixels * network.forward_mb
     frozen, candidates, saved_on_cpu = network.parameters_mb, 0.0, 0.0
     if isinstance(block, EfficientAdSettings):
-        frozen = 4e-6 * parameters
+        frozen = 4e-6 * parameters + PDN_MB
         step = batch_megapixels * (11_000.0 if block.penalty == "cdo" else 5000.0) * block.width / PDN_WIDTH
     elif isinstance(block, InpFormerSettings):
         step = forward + batch_megapixels * _inp_decoder_mb(block, network)
@@ -167,8 +169,9 @@ def _train(work: Work) -> Memory:
     if isinstance(block, SuperAddSettings):
         return _train_superadd(work, block, frozen, step)
     kept = frozen + BYTES_TRAINED * parameters / 1e6 + min(block.feature_cache_mb, wanted_features_mb(work))
-    busiest = max(step - saved_on_cpu, 4e-6 * parameters)  # a step, or the copy from which the model is written
-    return Memory(INTERPRETER_MB + kept + busiest + candidates, work.tiles_mb, CUDA_CONTEXT_MB + kept + step)
+    copied = 4e-6 * parameters  # of weights in a step, and of the model as it is written
+    busiest = step - saved_on_cpu + copied + candidates
+    return Memory(INTERPRETER_MB + kept + busiest, work.tiles_mb, CUDA_CONTEXT_MB + kept + step)
 
 
 def _train_superadd(work: Work, block: SuperAddSettings, frozen: float, forward: float) -> Memory:
@@ -187,7 +190,7 @@ def _train_superadd(work: Work, block: SuperAddSettings, frozen: float, forward:
 def _infer(work: Work) -> Memory:
     block, network, parameters = work.block, network_of(work.block), 4e-6 * trained_parameters(work)
     if isinstance(block, EfficientAdSettings):
-        weights, tile = parameters, work.tile_megapixels * 2800.0 * block.width / PDN_WIDTH
+        weights, tile = parameters + PDN_MB, work.tile_megapixels * 2800.0 * block.width / PDN_WIDTH
     else:
         weights = network.parameters_mb + parameters
         tile = work.tile_megapixels * network.forward_mb * _detector_memory(work).scoring
