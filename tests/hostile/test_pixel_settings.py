@@ -267,7 +267,7 @@ def test_later_stages_decode_as_the_index_did(tmp_path, content, settings, shape
 
 
 def test_a_teacher_sees_photographs_of_the_data_root_as_the_stages_do(tmp_path):
-    files = [tmp_path / f"part/{number}.tif" for number in range(2)]
+    files = [tmp_path / f"part/{number}.tif" for number in range(10)]
     (tmp_path / "part").mkdir()
     for file in files:
         file.write_bytes(tiff(GREY_16))
