@@ -18,7 +18,12 @@ from seamark.data.index import index_split
 from seamark.data.photographs import read_indexed
 from seamark.errors import DataError
 from seamark.files.images import photograph_header, read_image
+from seamark.planning.teachers import PlannedTeachers
+from seamark.settings.config import Config
 from seamark.settings.data import DataSettings
+from seamark.settings.efficientad import EfficientAdSettings
+from seamark.settings.teacher import DistillSettings
+from seamark.teachers.photographs import split_photographs
 
 PAGE = (Path(__file__).parents[2] / "docs/photographs.md").read_text()
 TABLE = re.search(r"^\| in `data` \|.*\n\|-.*\n((?:\|.*\n)+)", PAGE, re.MULTILINE)[1]
@@ -259,3 +264,20 @@ def test_later_stages_decode_as_the_index_did(tmp_path, content, settings, shape
     assert np.array_equal(read_indexed(read_again, tmp_path), read_image(place, settings=pixels))
     assert read_indexed(read_again, tmp_path).shape == shape
     assert ("pixels" in index.model_dump_json()) == bool(settings)  # manifests without settings keep their bytes
+
+
+def test_a_teacher_sees_photographs_of_the_data_root_as_the_stages_do(tmp_path):
+    files = [tmp_path / f"part/{number}.tif" for number in range(10)]
+    (tmp_path / "part").mkdir()
+    for file in files:
+        file.write_bytes(tiff(GREY_16))
+    pixels = DataSettings.model_validate(CAMERA).pixels
+    seen, _ = split_photographs(files, DistillSettings(input_px=64, held_out_share=0.5), 1, pixels)
+    grey = Image.fromarray(read_image(files[0], settings=pixels)[:, :, 0]).resize((128, 128), Image.Resampling.BILINEAR)
+    assert np.array_equal(seen[0], np.dstack([grey] * 3))
+    other, _ = split_photographs(files, DistillSettings(input_px=64, held_out_share=0.5, image_folder="x"), 1, pixels)
+    with pytest.raises(DataError, match=r"16 bits per channel, expected 8; convert the file$"):
+        other[0]
+    root, teacher = {"root": tmp_path, "layout": "folder"}, EfficientAdSettings().teacher_settings
+    keys = {PlannedTeachers(Config(data=root | changed)).key(teacher) for changed in ({}, CAMERA, LOOK_UP)}
+    assert len(keys) == 3

@@ -44,7 +44,7 @@ def root(tmp_path_factory):
 
 def job(root, folder, **distill):
     settings = TeacherSettings.model_validate(TINY | {"distill": DISTILL | distill})
-    params = {"root": str(root), "layout": "mvtec_ad_2", "train_images": None, "seed": 1, "code": "c"}
+    params = {"root": str(root), "layout": "mvtec_ad_2", "train_images": None, "pixels": {}, "seed": 1, "code": "c"}
     outputs = {"manifest": folder / "teacher.json", "weights": folder / "teacher.safetensors"}
     return Job.for_test("distill", {}, outputs, params | {"settings": settings.model_dump(mode="json")})
 

@@ -1,5 +1,6 @@
 """From a finished run to a bundle, and from it to the same maps, masks and verdicts, in Python and by command."""
 
+import copy
 import csv
 import doctest
 import json
@@ -16,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import tifffile
 import yaml
 from PIL import Image
 from tests.workflow.project import ROOT, Project, draw
@@ -26,12 +28,15 @@ from seamark.command import FAILED, FOUND_BAD, main
 from seamark.errors import DataError, ManifestError, WeightsError
 from seamark.files.images import read_image, read_map, read_mask
 from seamark.inspection.bundle_file import MANIFEST, read_bundle, write_bundle
-from seamark.inspection.folder import HEADER
+from seamark.inspection.card import card_lines
+from seamark.inspection.folder import HEADER, InspectionFolder, photographs_in
+from seamark.manifests.bundle import BundleManifest
 from seamark.masks.verdict_table import COLUMNS
+from seamark.settings.pixels import DepthSettings, PixelSettings
 
 BANK = {"type": "feature_bank", "backbone": "efficientnet_lite0", "layers": [2], "bank_size": 20, "variants": 0}
 SETTINGS = {
-    "data": {"categories": ["bolt"]},
+    "data": {"categories": ["bolt"], "orientation": "exif"},
     "grids": {
         "tile": {"layout": "even", "window_px": 64, "overlap": 0.25, "input_px": 64},
         "picture": {"layout": "even", "window_px": 16384, "input_px": 64},
@@ -143,6 +148,30 @@ def test_what_cannot_be_judged_has_a_row_that_says_why(project, bundle, tmp_path
     before = (out / "verdicts.csv").read_bytes()
     assert main(command) == 0  # what lies in the folder of results is not inspected
     assert sorted((out / "verdicts.csv").read_bytes().splitlines()) == sorted(before.splitlines())
+
+
+def test_files_are_decoded_as_those_of_the_run_were(project, inspector, tmp_path):
+    photograph = read_image(project.folder / "photographs/bolt/test_public/bad/000_regular.png")
+    assert inspector.manifest.pixels == PixelSettings(orientation="exif")
+    camera = PixelSettings(depth=DepthSettings(black=0, white=65535), orientation="exif")
+    of_camera = copy.copy(inspector)
+    manifest = inspector.manifest.model_copy(update={"pixels": camera})
+    of_camera.bundle = inspector.bundle._replace(
+        manifest=BundleManifest.model_validate_json(manifest.model_dump_json())
+    )
+    turned = np.rot90(photograph[:, :, 0].astype(np.uint16) * 257)
+    file = tmp_path / "new/x.tif"
+    file.parent.mkdir()
+    tifffile.imwrite(file, turned, extratags=[(274, 3, 1, 6, True)], photometric="minisblack")
+    expected = inspector(photograph).map
+    assert np.array_equal(of_camera(file).map, expected)
+    assert np.array_equal(of_camera(photograph).map, expected)
+    (row,) = InspectionFolder(tmp_path / "out", of_camera).inspect(photographs_in([file], tmp_path / "out"))
+    assert not row[-1]
+    assert np.array_equal(read_map(tmp_path / "out/maps/x.tiff"), expected)
+    assert "decoded with   {" in "\n".join(card_lines(of_camera.bundle))
+    with pytest.raises(DataError, match="16 bits per channel, expected 8"):
+        inspector(file)
 
 
 def test_a_changed_photograph_is_judged_again_and_a_torn_row_is_dropped(project, bundle, tmp_path):

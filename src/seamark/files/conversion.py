@@ -9,6 +9,8 @@ from seamark.settings.pixels import DepthSettings
 
 UInt8Array = npt.NDArray[np.uint8]
 IntegerArray = npt.NDArray[np.integer[Any]]
+BAND_ROWS = 64
+"""Rows that are worked on at a time, so that wider numbers take little memory."""
 
 
 def to_8_bits(pixels: IntegerArray, depth: DepthSettings) -> UInt8Array:
@@ -35,10 +37,12 @@ def laid_on(colours: IntegerArray, alpha: IntegerArray, ground: tuple[int, int, 
     ndarray of uint8, shape (H, W, C)
     """
     most = int(np.iinfo(alpha.dtype).max)
-    wide, laid = alpha.astype(np.uint32), np.empty(colours.shape, np.uint8)
-    for channel in range(colours.shape[2]):
-        behind = (most - wide) * np.uint32(ground[channel])
-        laid[:, :, channel] = (colours[:, :, channel] * wide + behind + np.uint32(most // 2)) // np.uint32(most)
+    laid = np.empty(colours.shape, np.uint8)
+    behind = np.array(ground[: colours.shape[2]], np.uint32)
+    for top in range(0, len(colours), BAND_ROWS):
+        band = slice(top, top + BAND_ROWS)
+        share = alpha[band, :, np.newaxis].astype(np.uint32)
+        laid[band] = (colours[band] * share + behind * (most - share) + most // 2) // most
     return laid
 
 
