@@ -1,4 +1,4 @@
-"""What ``gpu.py`` measures: parts of Seamark that a GPU is for, with settings of its presets and random weights.
+"""The works of ``gpu.py``: parts of Seamark that a GPU is for, with settings of its presets and random weights.
 
 Photographs are noise of 2448 x 2048 px. All of it goes through the project's own code.
 """

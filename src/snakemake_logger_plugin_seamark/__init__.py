@@ -1,3 +1,3 @@
-"""What Snakemake says of a run, for people: found by the name of this package, chosen with ``--logger seamark``."""
+"""The words of Snakemake about a run, for people: found by the name of this package, chosen with ``--logger seamark``."""
 
 from snakemake_logger_plugin_seamark.handler import LogHandler as LogHandler

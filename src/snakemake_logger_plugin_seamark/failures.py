@@ -1,4 +1,4 @@
-"""What is said of a job that failed: its own words from its log, or that it has none."""
+"""The words about a job that failed: its own words from its log, or that it has none."""
 
 import re
 from collections.abc import Sequence

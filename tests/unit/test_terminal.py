@@ -1,4 +1,4 @@
-"""What the logger plugin makes of what it hears of a run."""
+"""The logger plugin's picture of a run, from what it hears."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""What a run says where there is no terminal, in a pipe."""
+"""The words of a run in a pipe, where there is no terminal."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What becomes of stored pixels that are not 8-bit grey or RGB: depth, alpha, palettes and orientation."""
+"""Conversion of stored pixels that are not 8-bit grey or RGB: depth, alpha, palettes and orientation."""
 
 from typing import Any
 

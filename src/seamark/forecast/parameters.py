@@ -1,4 +1,4 @@
-"""How many numbers a training makes, from settings and the table of backbones alone."""
+"""Numbers that a training makes, counted from settings and the table of backbones alone."""
 
 from typing import NamedTuple
 

@@ -21,7 +21,6 @@ from seamark.settings.detectors import detector_settings
 from seamark.settings.grid import GridSettings
 from seamark.settings.teacher import RANDOM
 from seamark.weights.finding import find_weights
-from seamark.weights.reading import read_state, write_safetensors
 
 FREE_LICENCES = frozenset({"apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause"})
 """Licences under which weights may be passed on with a notice, which the manifest of a bundle is."""
@@ -43,6 +42,8 @@ class PackedMember:
             return
         place = self.frozen
         if place.suffix != ".safetensors":
+            from seamark.weights.reading import read_state, write_safetensors  # noqa: PLC0415 (which loads torch)
+
             place = folder / Path(self.record.frozen.file).name
             write_safetensors(place, {name: tensor.clone() for name, tensor in read_state(self.frozen).items()}, {})
         yield self.record.frozen.file, place

@@ -1,4 +1,4 @@
-"""What has changed since a job last ran, by the names of settings and files."""
+"""Changes since a job last ran, by the names of settings and files."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
