@@ -1,4 +1,4 @@
-"""Photographs that settings let in: the second table of docs/photographs.md, row by row, and remedies that name a setting."""
+"""Photographs that settings let in: the second table of docs/photographs.md, and remedies that name a setting."""
 
 import hashlib
 import io
