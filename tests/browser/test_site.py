@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 SITE = Path(__file__).parents[2] / "site"
-pytestmark = pytest.mark.skipif(not (SITE / "index.html").is_file(), reason="no site to look at; build it with: make docs")
+pytestmark = pytest.mark.skipif(
+    not (SITE / "index.html").is_file(), reason="no site to look at; build it with: make docs"
+)
 
 
 def test_the_search_finds_settings_without_network(open_page):

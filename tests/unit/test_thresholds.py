@@ -13,11 +13,11 @@ from seamark.maps.float16_scores import quantile, score_histogram
 from seamark.maps.normal_statistics import normal_photographs
 from seamark.masks.binarize import binarize_map
 from seamark.masks.components import grow_components
+from seamark.masks.floors import growing_threshold
 from seamark.masks.thresholds import (
     ImageContext,
     conformal_threshold,
     evt_threshold,
-    growing_threshold,
     gumbel_fit,
     mean_std_threshold,
     peaks_threshold,
