@@ -40,7 +40,7 @@ generated: $(READY) ## write what is generated: config.yaml, config.schema.json 
 	$(BIN)/python -m pytest -q tests/docs --fix
 
 docs: $(READY) ## build the documentation site into site/; it opens from the file system
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

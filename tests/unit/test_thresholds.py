@@ -14,10 +14,10 @@ from seamark.maps.normal_statistics import normal_photographs
 from seamark.masks.binarize import binarize_map
 from seamark.masks.components import grow_components
 from seamark.masks.extreme_values import evt_threshold, gumbel_fit
+from seamark.masks.floors import growing_threshold
 from seamark.masks.thresholds import (
     ImageContext,
     conformal_threshold,
-    growing_threshold,
     mean_std_threshold,
     peaks_threshold,
     quantile_threshold,

@@ -36,18 +36,16 @@ from seamark.masks.components import (
     trim_halos,
 )
 from seamark.masks.extents import Outline, draw_extents, drop_covered
-from seamark.masks.mebin import SCALE
-from seamark.masks.stored import save_mask
-from seamark.masks.thresholds import (
-    ImageContext,
+from seamark.masks.floors import (
     closing_floor,
     extent_floor,
-    find_thresholds,
     growing_threshold,
     lowest_threshold,
     median_quantile,
-    robust_fence,
 )
+from seamark.masks.mebin import SCALE
+from seamark.masks.stored import save_mask
+from seamark.masks.thresholds import ImageContext, find_thresholds, robust_fence
 from seamark.masks.warnings import mask_warnings
 from seamark.settings.binarize import NORMAL_SPLITS, BinarizeSettings, conformal_rank
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from seamark.manifests.maps import MapRecord, MapsManifest
 from seamark.manifests.masks import MaskRecord, MaskWarning, ThresholdRecord
 from seamark.maps.normal_statistics import Photograph
-from seamark.masks.thresholds import lowest_threshold, robust_fence
+from seamark.masks.floors import lowest_threshold
+from seamark.masks.thresholds import robust_fence
 
 ODD = 6.0
 """Robust standard deviations above the median from which on the peak of a normal photograph is odd."""
