@@ -9,7 +9,7 @@ from seamark.files.atomic import atomic_write
 from seamark.files.tables import name_of
 from seamark.inspection.folder import HEADER, UNREAD, InspectionFolder
 from seamark.inspection.inspector import Inspector
-from seamark.report.pages import render
+from seamark.report.inspected import render_inspected
 
 ORDER = ("bad", "look", UNREAD, "good")
 
@@ -38,5 +38,5 @@ def write_page(into: InspectionFolder, inspector: Inspector) -> Path:
         "rows": rows,
     }
     with atomic_write(page) as draft:
-        draft.write_text(render("inspection.html.j2", page, facts, ["inspection.css"]), encoding="utf-8")
+        draft.write_text(render_inspected(page, facts), encoding="utf-8")
     return page
