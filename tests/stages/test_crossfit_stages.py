@@ -172,7 +172,7 @@ def test_an_interrupted_fold_goes_on_unless_it_leaves_out_others_now(tmp_path, m
             yield item
 
     resumed = []
-    monkeypatch.setattr("seamark.learning.loop.LOG.info", lambda *told: resumed.append(told))
+    monkeypatch.setattr("seamark.learning.loop.LOG.info", lambda *told, **_: resumed.append(told))
     train("unbroken", folds)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Job, "track", interrupted)

@@ -22,9 +22,9 @@ RUN = {
     "crossfit": {"folds": 2},
     "refine": {"method": "grabcut"},
 }
-EVERYWHERE = {"fuse", "calibrate", "binarize", "refine", "verdict", "preview", "evaluate"}
-LATE = {"binarize", "refine", "verdict", "preview", "evaluate"}
-LAST = {"refine", "verdict", "preview", "evaluate"}
+EVERYWHERE = {"fuse", "calibrate", "binarize", "refine", "verdict", "pack", "preview", "evaluate"}
+LATE = {"binarize", "refine", "verdict", "pack", "preview", "evaluate"}
+LAST = {"refine", "verdict", "pack", "preview", "evaluate"}
 UNREFINED = {"refine": {"method": "none"}}
 
 
@@ -98,9 +98,9 @@ def of(stages, **wildcards):
         ({"overrides": {"bolt": UNREFINED}}, of(LAST, category="bolt")),
         (
             {"overrides": {"bolt/test_private": {"binarize": {"mean_std": {"k": 9.0}}}}},
-            of(LATE, category="bolt", split="test_private"),
+            of(LATE - {"pack"}, category="bolt", split="test_private"),
         ),
-        ({"overrides": {"*/validation": UNREFINED}}, of(LAST, split="validation")),
+        ({"overrides": {"*/validation": UNREFINED}}, of(LAST - {"pack"}, split="validation")),
         ({"detectors": {"constant": {}}}, set()),
         ({}, set()),
     ],

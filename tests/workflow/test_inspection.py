@@ -61,7 +61,7 @@ SPLITS = ("test_public", "test_private", "test_private_mixed")
 def project(tmp_path_factory):
     project = Project.fresh(tmp_path_factory.mktemp("bundled"))
     project.configure(SETTINGS)
-    project.snakemake("masks", "bundle")
+    project.snakemake("verdicts", "bundle")
     return project
 
 
@@ -111,8 +111,9 @@ def test_a_photograph_of_the_run_gets_the_same_map_mask_and_verdict(project, ins
 def test_a_folder_gets_the_same_bytes_and_the_same_row(project, bundle, tmp_path, capsys):
     photographs = project.folder / "photographs/bolt/test_private"
     assert main(["inspect", str(bundle), str(photographs), "--out", str(tmp_path)]) == 0
-    with (project.out / "75_verdicts/bolt/test_private.csv").open(newline="") as stream:
-        wanted = {row["image"]: row | {"split": ""} for row in csv.DictReader(stream)}
+    with (project.out / "90_eval/bolt.verdicts.csv").open(newline="") as stream:
+        table = [row for row in csv.DictReader(stream) if row["split"] == "test_private"]
+    wanted = {row["image"]: row | {"split": ""} for row in table}
     rows = rows_of(tmp_path)
     assert {image: {name: row[name] for name in COLUMNS} for image, row in rows.items()} == wanted
     for image in wanted:

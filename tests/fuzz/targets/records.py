@@ -22,6 +22,7 @@ from seamark.manifests.tilemaps import TilemapsManifest
 from seamark.manifests.tiles import TilesManifest
 from seamark.manifests.verdict import VerdictManifest
 from seamark.report.cost import read_costs
+from seamark.settings.pixels import DepthSettings
 
 KINDS: tuple[type[Manifest], ...] = (
     IndexManifest,
@@ -39,11 +40,21 @@ KINDS: tuple[type[Manifest], ...] = (
     CheckReport,
     SubmissionProvenance,
 )
-PLAIN: dict[object, object] = {str: "good/000", int: 3, float: 0.5, bool: True, NoneType: None, Any: 1}
+PLAIN: dict[object, object] = {
+    str: "good/000",
+    int: 3,
+    float: 0.5,
+    bool: True,
+    NoneType: None,
+    Any: 1,
+    DepthSettings: {"black": 0, "white": 3},
+}
 
 
 def sample(kind: Any) -> Any:
     """Return a value of a type of a manifest, as JSON has it."""
+    if kind in PLAIN:
+        return PLAIN[kind]
     if hasattr(kind, "__metadata__"):
         return sample(kind.__origin__)
     arguments, origin = get_args(kind), get_origin(kind)
@@ -54,7 +65,7 @@ def sample(kind: Any) -> Any:
         return {"a": sample(arguments[1])}
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return {name: sample(field.rebuild_annotation()) for name, field in kind.model_fields.items()}
-    return PLAIN[kind]
+    raise KeyError(kind)
 
 
 def manifests() -> list[bytes]:
