@@ -1,6 +1,6 @@
 """The state of a run: its jobs by stage and category, what runs now, and how long the rest may take."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
@@ -137,27 +137,24 @@ class RunState:
         Returns
         -------
         float or None
-            None as long as too little is known.
+            None as long as less than half of the jobs that are left belong to stages of which that is known.
         """
         took: dict[str, list[float]] = {}
         for number, seconds in self.finished.items():
             took.setdefault(self.jobs[number].stage, []).append(seconds)
-        for running in self.running.values():
-            if running.rest_s is not None:
-                took.setdefault(running.job.stage, []).append(now - running.since + running.rest_s)
+        for one in self.running.values():
+            if one.rest_s is not None:
+                took.setdefault(one.job.stage, []).append(now - one.since + one.rest_s)
         busy = sum(self.finished.values()) + sum(now - running.since for running in self.running.values())
         if not took or not busy or now <= self.begun:
             return None
-        every = fmean(_means(took))
+        every = fmean(fmean(seconds) for seconds in took.values())
+        left = {number: self.jobs[number] for number in self.jobs.keys() - self.finished.keys() - self.failed}
+        if 2 * sum(job.stage not in took and job.seconds is None for job in left.values()) > len(left):
+            return None
         rest = 0.0
-        for number, job in self.jobs.items():
-            if number in self.finished or number in self.failed:
-                continue
+        for number, job in left.items():
             whole = fmean(took[job.stage]) if job.stage in took else job.seconds or every
-            running_job = self.running.get(number)
-            rest += max(running_job.rest_s or 0.0, whole - (now - running_job.since)) if running_job else whole
+            running = self.running.get(number)
+            rest += max(running.rest_s or 0.0, whole - (now - running.since)) if running else whole
         return rest * (now - self.begun) / busy
-
-
-def _means(took: Mapping[str, Iterable[float]]) -> list[float]:
-    return [fmean(seconds) for seconds in took.values()]

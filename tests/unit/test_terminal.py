@@ -47,6 +47,13 @@ def test_a_picture_has_a_bar_for_every_stage_and_category():
     ]
     told = "2 of 13 jobs done in 1:00, about 0:50 left; now: train bank cloth (150 of 200 steps)"
     assert line(state(), 60.0) == told
+    assert state(splits=0).remaining_s(60.0) == pytest.approx(10.0 / 49 * 50)
+
+
+def test_nothing_is_estimated_while_most_stages_are_unknown():
+    unknown = state()
+    unknown.jobs |= {number: PlannedJob("merge", f"merge {number}") for number in range(20, 40)}
+    assert unknown.remaining_s(60.0) is None
 
 
 @pytest.mark.parametrize("categories", [1, 2, 8, 15, 40])
