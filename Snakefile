@@ -8,7 +8,7 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-PROJECT = Path(workflow.basedir)
+PROJECT = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(PROJECT / "src"))
 
 from seamark.planning.outcome import mark_pages, print_outcome
