@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from seamark.errors import ConfigError, SeamarkError
+from seamark.project import PROJECT
 from seamark.submission.checker import main as check
 
-INSTALLED = Path(__file__).with_name("workflow")
-PROJECT = INSTALLED if INSTALLED.is_dir() else Path(__file__).parents[2]
-"""Folder of the Snakefile: within the package that is installed, otherwise of a clone."""
 TARGETS = {"forecast": "plan", "verify": "verify"}
 """Commands that are targets of the workflow."""
 CORES = ("--cores", "-c", "--jobs", "-j")
