@@ -33,6 +33,9 @@ sources = told(prepare, workflow, PROJECT, "config.yaml")
 configfile: "config.yaml"
 
 
+container: "seamark.sif"
+
+
 keep_results(Job)
 explain_changes(Job)
 run = told(Plan, config, PROJECT, sources)
