@@ -5,7 +5,15 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-WORKFLOW = ("Snakefile", "config.yaml", "rules/*.smk", "stages/*.py", "presets/*.yaml", "profiles/*/*.yaml")
+WORKFLOW = (
+    "Snakefile",
+    "config.yaml",
+    "rules/*.smk",
+    "captions/*.rst",
+    "stages/*.py",
+    "presets/*.yaml",
+    "profiles/*/*.yaml",
+)
 
 
 class BuildWithWorkflow(build_py):

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from tests.workflow.project import CONFIG, ROOT, draw_data
 
-BUILT_FROM = ("src", "rules", "stages", "presets", "profiles", "Snakefile", "config.yaml", "setup.py", "pyproject.toml")
+FOLDERS = ("src", "rules", "captions", "stages", "presets", "profiles")
+FILES = ("Snakefile", "config.yaml", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 TINY = {"detectors": {"constant": {"bump": 1.0}}, "fuse": {"members": ["constant"]}}
 
 
@@ -25,7 +26,7 @@ def installed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("installed")
     clone = folder / "clone"
     clone.mkdir()
-    for name in (*BUILT_FROM, "README.md", "LICENSE"):
+    for name in (*FOLDERS, *FILES):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, clone / name)
     pip("wheel", "--no-build-isolation", "--wheel-dir", folder, clone)
@@ -41,7 +42,7 @@ def run(script, folder, *arguments):
     (folder / "tiny.yaml").write_text(yaml.safe_dump(CONFIG | TINY))
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"SEAMARK_GPUS": ""}
     command = [script, "run", "--cores", "1", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    return subprocess.run(command, check=False, cwd=folder, env=environment, capture_output=True, text=True)
 
 
 def test_a_preset_is_found_and_planned_from_any_folder(installed, tmp_path):

@@ -53,7 +53,7 @@ def in_folder(folder):
 def in_repository(folder):
     """A repository that git takes for one of GitHub."""
     repository = folder / "hosts/some/seamark.git"
-    for name in ("workflow", "rules", "stages"):
+    for name in ("workflow", "rules", "captions", "stages"):
         shutil.copytree(ROOT / name, repository / name)
     shutil.copy(ROOT / "Snakefile", repository)
     git = ("git", "-C", repository, "-c", "user.name=a", "-c", "user.email=a@b")
