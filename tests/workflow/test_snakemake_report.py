@@ -6,10 +6,10 @@ from tests.workflow.project import CATEGORIES, SPLITS
 
 
 def test_the_report_of_snakemake_shows_results_with_captions(project):
-    project.snakemake(options=("--report", "report.zip"))
+    project.snakemake("submission", options=("--report", "report.zip"))
     with zipfile.ZipFile(project.folder / "report.zip") as archive:
         names = archive.namelist()
-        results = archive.read(next(name for name in names if name.endswith("/results.js"))).decode()
+        results = archive.read(next(name for name in names if name.endswith("/report.html"))).decode()
     for category in CATEGORIES:
         assert f"90_eval/{category}.curves.csv" in results
         for split in SPLITS:
