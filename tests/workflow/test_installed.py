@@ -12,12 +12,13 @@ from tests.workflow.project import CONFIG, ROOT, draw_data
 
 FOLDERS = ("src", "rules", "captions", "stages", "presets", "profiles")
 FILES = ("Snakefile", "config.yaml", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+CLEAN = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"SEAMARK_GPUS": ""}
 TINY = {"detectors": {"constant": {"bump": 1.0}}, "fuse": {"members": ["constant"]}}
 
 
 def pip(*arguments):
     options = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    subprocess.run([sys.executable, "-m", "pip", "--quiet", *arguments], env=os.environ | options, check=True)
+    subprocess.run([sys.executable, "-m", "pip", "--quiet", *arguments], env=CLEAN | options, check=True)
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +41,8 @@ def installed(tmp_path_factory):
 
 def run(script, folder, *arguments):
     (folder / "tiny.yaml").write_text(yaml.safe_dump(CONFIG | TINY))
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"SEAMARK_GPUS": ""}
     command = [script, "run", "--cores", "1", *arguments]
-    return subprocess.run(command, check=False, cwd=folder, env=environment, capture_output=True, text=True)
+    return subprocess.run(command, check=False, cwd=folder, env=CLEAN, capture_output=True, text=True)
 
 
 def test_a_preset_is_found_and_planned_from_any_folder(installed, tmp_path):
