@@ -4,7 +4,7 @@ CORES ?= all
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-WORKFLOW := Snakefile rules
+WORKFLOW := Snakefile rules workflow
 PLACES := PYTHONPATH=src $(PYTHON) -m seamark.planning.environment
 
 .PHONY: help submission test test-all lint format generated docs clean-venv
@@ -30,6 +30,7 @@ lint: $(READY) ## check style, types, import directions and the workflow's layou
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check $(WORKFLOW)
+	$(BIN)/snakemake --lint --quiet
 
 format: $(READY) ## write the style that lint asks for
 	$(BIN)/ruff check --fix .

@@ -1,15 +1,13 @@
 """Seamark: from defect-free photographs to defect masks and a checked archive. Only wiring; ideas live in src/seamark."""
 
 import sys
-from pathlib import Path
 
 from snakemake.jobs import Job
 from snakemake.utils import min_version
 
 min_version("9.0")
 
-PROJECT = Path(workflow.basedir)
-sys.path.insert(0, str(PROJECT / "src"))
+sys.path.insert(0, f"{workflow.current_basedir}/src")
 
 from seamark.planning.outcome import mark_pages, print_outcome
 from seamark.planning.plan import Plan
@@ -27,11 +25,15 @@ from seamark.planning.workflow import (
     told,
     without_effect,
 )
+from seamark.project import PROJECT
 
 sources = told(prepare, workflow, PROJECT, "config.yaml")
 
 
 configfile: "config.yaml"
+
+
+container: "seamark.sif"
 
 
 keep_results(Job)

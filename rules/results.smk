@@ -45,6 +45,12 @@ rule preview:
         refined=run.made("verdict"),
     output:
         manifest="out/{place}/80_preview/{category}/{split}.json",
+        sheet=report(
+            "out/{place}/80_preview/{category}/{split}/contact_sheet.jpg",
+            caption="../captions/previews.rst",
+            category="Previews",
+            subcategory="{category}",
+        ),
     log:
         run.log("preview"),
     benchmark:
@@ -73,7 +79,12 @@ rule evaluate:
         verdicts=run.made("verdict", "verdicts", split="every"),
     output:
         manifest="out/{place}/90_eval/{category}.json",
-        curves="out/{place}/90_eval/{category}.curves.csv",
+        curves=report(
+            "out/{place}/90_eval/{category}.curves.csv",
+            caption="../captions/scores.rst",
+            category="Scores",
+            subcategory="{category}",
+        ),
         table="out/{place}/90_eval/{category}.verdicts.csv",
     log:
         run.log("evaluate"),
@@ -140,8 +151,16 @@ rule report:
     output:
         page=f"{RUN}/report/index.html",
         plots=f"{RUN}/report/plots/plots.json",
-        summary=f"{RUN}/90_eval/summary.csv",
-        verdicts=f"{RUN}/verdicts.csv",
+        summary=report(
+            f"{RUN}/90_eval/summary.csv",
+            caption="../captions/scores.rst",
+            category="Scores",
+        ),
+        verdicts=report(
+            f"{RUN}/verdicts.csv",
+            caption="../captions/verdicts.rst",
+            category="Verdicts",
+        ),
     log:
         run.log("report"),
     benchmark:
@@ -165,7 +184,11 @@ rule comparison:
         unpack(run.compared_files("compare")),
     output:
         page=f"{RUN}/comparison/index.html",
-        table=f"{RUN}/comparison/table.csv",
+        table=report(
+            f"{RUN}/comparison/table.csv",
+            caption="../captions/comparison.rst",
+            category="Comparison",
+        ),
         markdown=f"{RUN}/comparison/table.md",
     log:
         run.log("comparison"),
@@ -192,7 +215,11 @@ use rule comparison as ablation with:
         unpack(run.compared_files("ablate")),
     output:
         page=f"{RUN}/ablation/index.html",
-        table=f"{RUN}/ablation/table.csv",
+        table=report(
+            f"{RUN}/ablation/table.csv",
+            caption="../captions/comparison.rst",
+            category="Comparison",
+        ),
         markdown=f"{RUN}/ablation/table.md",
     log:
         run.log("ablation"),

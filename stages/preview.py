@@ -10,7 +10,8 @@
 **Outputs**
 
 - ``manifest``: JSON; beside it, in a folder of the same name, ``<id>.jpg`` (sRGB) per image,
-  ``layers/<id>/`` with JPEG and PNG files that lie on each other, and ``contact_sheet.jpg``
+  and ``layers/<id>/`` with JPEG and PNG files that lie on each other
+- ``sheet``: JPEG in that folder, all images side by side
 
 **Params**
 
@@ -42,17 +43,17 @@ def main(job: Job) -> None:
     manifests = PreviewManifests(truth=truth, **{name: job.path(name) for name in names})
     sources = preview_sources(manifests, Path(job.params["root"]), None if truth_root is None else Path(truth_root))
     score_range = colour_range(read_manifest(job.path("calibration"), CalibrationManifest).statistics)
-    target = job.target("manifest")
+    target, sheet = job.target("manifest"), job.target("sheet").name
     published = target.with_suffix("")
     with atomic_folder(published) as folder:
         draw = partial(write_preview, folder=folder, published=published, score_range=score_range, settings=settings)
         previews = job.map(draw, sources, "images")
-        write_contact_sheet(previews, folder / "contact_sheet.jpg", settings)
+        write_contact_sheet(previews, folder / sheet, settings)
     maps = read_manifest(job.path("maps"), MapsManifest)
     manifest = PreviewManifest(
         category=maps.category,
         split=maps.split,
-        contact_sheet=f"{published.name}/contact_sheet.jpg",
+        contact_sheet=f"{published.name}/{sheet}",
         colour_range=score_range,
         strips=tuple(preview.record for preview in previews),
     )

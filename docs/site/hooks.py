@@ -19,6 +19,7 @@ OUTSIDE_DOCS = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "benchmarks/README.md",
+    "config/README.md",
     "config.yaml",
     "tests/processors/another_processor.c",
 )

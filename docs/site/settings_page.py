@@ -9,7 +9,8 @@ HEAD = """\
 # All settings
 
 Every key of [config.yaml](../config.yaml), section by section, from its schema. A preset is laid over `config.yaml`, so
-what it leaves out has the value given here. Blocks of detectors are given with their defaults.
+what it leaves out has the value given here, and so is a file of one's own: `snakemake --configfile mine.yaml ...`.
+A workflow that has Seamark as a module hands such settings over. Blocks of detectors are given with their defaults.
 """
 TABLE = "| setting | value | may be | meaning |\n|---|---|---|---|"
 LIMITS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}", "exclusiveMaximum": "< {}"}

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from seamark.errors import ConfigError, SeamarkError
+from seamark.project import PROJECT
 from seamark.submission.checker import main as check
 
-PROJECT = Path(__file__).parents[2]
-"""Folder of the Snakefile, of a clone."""
 TARGETS = {"forecast": "plan", "verify": "verify"}
 """Commands that are targets of the workflow."""
 CORES = ("--cores", "-c", "--jobs", "-j")
@@ -71,11 +70,11 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
 
 
 def _workflow(given: Sequence[str]) -> int:
-    """Hand over to Snakemake, with the settings of the project as the first ones where the folder has none."""
+    """Hand over to Snakemake, with the settings and presets of the project where the folder has none of that name."""
     snakefile, settings = PROJECT / "Snakefile", PROJECT / "config.yaml"
     if not snakefile.is_file():
-        raise ConfigError(f"{snakefile}: no workflow there; run this command with the Seamark of a clone")
-    options = list(given)
+        raise ConfigError(f"{snakefile}: no workflow there; install Seamark again, from a clone or a wheel")
+    options = [_preset(word) for word in given]
     if not Path(settings.name).exists():
         named = next((place for place, word in enumerate(options) if word in CONFIG_FILES), None)
         options[:0] = [CONFIG_FILES[0], str(settings)] if named is None else []
@@ -84,6 +83,11 @@ def _workflow(given: Sequence[str]) -> int:
     if not any(word.startswith(CORES) for word in options):
         options[:0] = ["--cores", "all"]
     os.execv(sys.executable, [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *options])
+
+
+def _preset(word: str) -> str:
+    ours = PROJECT / word
+    return str(ours) if word.startswith("presets/") and not Path(word).exists() and ours.is_file() else word
 
 
 def _show(options: argparse.Namespace) -> int:

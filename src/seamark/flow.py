@@ -222,7 +222,7 @@ STAGES: Mapping[str, Stage] = {
         memory=StageMemory(260.0, per_megapixel=12.0),
     ),
     "preview": Stage(
-        _files("out/{place}/80_preview/{category}/{split}.json"),
+        _files("out/{place}/80_preview/{category}/{split}.json", sheet="{split}/contact_sheet.jpg"),
         kind="preview:PreviewManifest",
         reads="index truth fuse calibrate:validation binarize verdict",
         params="preview",

@@ -38,10 +38,13 @@ def settings(block, path=""):
         yield from settings(value, f"{path}{name}.") if inside else [(path + name, value)]
 
 
-def test_the_reference_has_every_setting():
+def test_the_reference_has_every_setting(fix):
     settings_page = runpy.run_path(str(ROOT / "docs/site/settings_page.py"))["settings_page"]
     values = yaml.safe_load((ROOT / "config.yaml").read_text())
-    page = settings_page(configuration_schema(), values)
+    page, for_catalog = settings_page(configuration_schema(), values), ROOT / "config/README.md"
+    if fix:
+        for_catalog.write_text(page)
+    assert for_catalog.read_text() == page, "run: pytest tests/docs --fix"
     rows = set(re.findall(r"^\| `([^`]+)` \| `([^`]*)` \|", page, re.MULTILINE))
     blocks = [block for name, block in values.items() if name not in ("detectors", "grids")]
     expected = [one for block in blocks if isinstance(block, dict) for one in settings(block)]

@@ -310,6 +310,7 @@ class SmallRun:
 
     def preview(self, category, split, **params):
         manifest = self.path("80_preview", category, split)
+        outputs = {"manifest": manifest, "sheet": manifest.with_suffix("") / "contact_sheet.jpg"}
         inputs = {
             "index": self.path("00_index", category, split),
             "truth": self.path("00_index", category, f"{split}.truth"),
@@ -319,7 +320,7 @@ class SmallRun:
             "refined": self.path("75_verdicts", category, split),
         }
         params = {"settings": PREVIEW_PARAMS | params, "root": str(self.data), "truth_root": str(self.truth)}
-        stage("preview")(Job.for_test("preview", inputs, {"manifest": manifest}, params))
+        stage("preview")(Job.for_test("preview", inputs, outputs, params))
         return manifest
 
     def check(self, verdict="accepted", challenges=()):

@@ -100,7 +100,7 @@ class Project:
 
     @classmethod
     def fresh(cls, folder, draw_into=draw_data):
-        for name in ("src", "rules", "stages", "profiles"):
+        for name in ("src", "rules", "captions", "stages", "profiles"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         shutil.copy(ROOT / "Snakefile", folder)
         shutil.copy(ROOT / "config.yaml", folder)

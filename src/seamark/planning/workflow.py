@@ -147,7 +147,7 @@ def told(function: Callable[..., Result], *arguments: Any) -> Result:
 
 def tell_refusals(workflow: Any) -> None:
     """Let what the functions of all rules refuse end the call with its message alone, without Snakemake's trace."""
-    for rule in workflow.rules:
+    for rule in workflow.modifier.rules:  # not those of a workflow that has Seamark as a module
         rule.apply_input_function = _telling(rule.apply_input_function)
 
 
@@ -169,7 +169,7 @@ def hide_places(workflow: Any) -> None:
     The seed of a job depends on its wildcards. A job gives the same bytes at any place, so that a variation ends as a
     run of the same settings does.
     """
-    for rule in workflow.rules:
+    for rule in workflow.modifier.rules:  # not those of a workflow that has Seamark as a module
         if "place" in rule.wildcard_names:
             rule.run_func = _without_place(rule.run_func)
 
