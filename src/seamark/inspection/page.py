@@ -38,5 +38,5 @@ def write_page(into: InspectionFolder, inspector: Inspector) -> Path:
         "rows": rows,
     }
     with atomic_write(page) as draft:
-        draft.write_text(render("inspection.html.j2", page, facts, ["inspection.css"]), encoding="utf-8")
+        draft.write_text(render("inspection.html.j2", page, facts, ["report.css", "inspection.css"]), encoding="utf-8")
     return page
