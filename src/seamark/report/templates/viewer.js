@@ -138,7 +138,7 @@
     );
     for (const [name, button] of buttons) {
       button.classList.toggle("absent", !image.layers[name]);
-      button.disabled = !image.layers[name];
+      button.ariaDisabled = String(!image.layers[name]);
       button.title = `${button.dataset.title} (${LAYERS.indexOf(name) + 1})` + (image.layers[name] ? "" : `: ${missing(name)}`);
     }
     reveal();
