@@ -1,5 +1,7 @@
 """Report and comparison at a common width of windows: tables, headings, names for screen readers, printing."""
 
+from itertools import pairwise
+
 import pytest
 from tests.stages.small_run import SmallRun
 from tests.stages.test_comparison_stage import compare, entry, evaluate
@@ -19,15 +21,13 @@ NAMELESS = """() => [...document.querySelectorAll("img, button, select, input, s
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
-    runs = [SmallRun(folder / name, categories=(CATEGORY, "grey"), threshold=at) for name, at in (("a", 1.0), ("b", 2.5))]
-    for run in runs:
-        evaluate(run)
-    run = runs[0]
+    run = SmallRun(folder, categories=(CATEGORY, "grey"), threshold=1.0)
+    evaluate(run)
     run.lists["preview"] = [run.preview(category, "test_public") for category in run.categories]
     run.report(run.check())
     changes = "binarize: {mean_std: {k: 2.5}}"
-    entries = [entry(run, f"threshold {n}", changes, run.categories) for n, run in enumerate((*runs, *runs))]
-    return {"report": run.out / "report/index.html", "comparison": compare(folder / "page", entries, runs[0])}
+    entries = [entry(run, f"threshold {n}", changes, run.categories) for n in range(4)]
+    return {"report": run.out / "report/index.html", "comparison": compare(folder / "page", entries, run)}
 
 
 @pytest.mark.parametrize("name", ["report", "comparison"])
@@ -42,7 +42,7 @@ def test_no_table_scrolls_sideways_and_everything_has_a_name(open_page, pages, n
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     levels = page.evaluate(OUTLINE)
     assert levels[0] == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(levels))
     assert page.evaluate(NAMELESS) == []
     assert page.locator("main").count() == page.locator("nav[aria-label]").count() == 1
 
