@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from seamark.report.cost import read_costs
 from seamark.report.drawing import Marker
 from seamark.report.false_alarms import false_alarm_rows
 from seamark.report.gallery import galleries
+from seamark.report.page import telling_rows
 from seamark.report.pages import duration, percent, relative_link
 from seamark.report.run_files import CategoryFiles
 from seamark.report.thresholds import share_above, threshold_markers, threshold_rows
@@ -283,3 +285,10 @@ def calibrated():
         category="cup", split="test_private", contact_sheet="c.jpg", colour_range=(0.0, 1.0), strips=strips
     )
     return preview, calibration
+
+
+def test_a_light_that_is_the_only_one_of_its_split_has_no_row():
+    lights = {"test_private": ("all", "regular"), "test_public": ("all", "regular", "overexposed")}
+    rows = [SimpleNamespace(split=split, light=light) for split, listed in lights.items() for light in listed]
+    shown = [(row.split, row.light) for row in telling_rows(rows)]
+    assert shown == [("test_private", "all"), *(("test_public", light) for light in lights["test_public"])]

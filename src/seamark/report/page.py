@@ -87,7 +87,8 @@ def render_page(
         "random": sorted({model.detector for model in models if model.backbone_digest == RANDOM}),
         "random_segmenters": sorted({method for method in methods if "random weights" in method}),
         "metrics": [
-            (path, found, _telling(summary_rows([found])[: len(found.subsets)])) for path, found in evaluations.items()
+            (path, found, telling_rows(summary_rows([found])[: len(found.subsets)]))
+            for path, found in evaluations.items()
         ],
         "means": rows[sum(len(found.subsets) for found in evaluations.values()) :],
         "thresholds": inputs.thresholds,
@@ -116,7 +117,18 @@ def render_page(
     return render("report.html.j2", page, facts, ("report.css", "gallery.css", "verdicts.css"))
 
 
-def _telling(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
-    """Leave out the row of a light that is the only one of its split: it holds the same images as the whole split."""
+def telling_rows(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
+    """Leave out rows that hold the same images as another.
+
+    Parameters
+    ----------
+    rows : sequence of SummaryRow
+        Of one category.
+
+    Returns
+    -------
+    list of SummaryRow
+        In their order, without the light that is the only one of its split.
+    """
     lights = Counter(row.split for row in rows if row.light != WHOLE_SPLIT)
     return [row for row in rows if row.light == WHOLE_SPLIT or lights[row.split] > 1]
