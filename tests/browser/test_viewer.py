@@ -92,7 +92,13 @@ def test_layers_that_an_image_lacks_say_why(open_page, report):
     page = open_page(report, "#image=grey/test_public/good%2F000_regular")
     page.locator("#viewer[open]").wait_for()
     assert page.locator("[data-layer=truth].absent").get_attribute("title") == "Truth (5): no defect"
-    assert "nothing found" in page.locator("button[data-layer=refined].absent").get_attribute("title")
+    refined = page.locator("button[data-layer=refined].absent")
+    assert "nothing found" in refined.get_attribute("title")
+    refined.click(force=True)
+    assert [refined.get_attribute(f"aria-{state}") for state in ("pressed", "disabled")] == ["false", "true"]
+    page.evaluate("location.hash = '#image=grey/test_public/bad%2F001_regular'")
+    page.locator("#viewer-title", has_text="bad/001_regular").wait_for()
+    assert visible_layers(page) == ["photograph", "refined", "truth"]
     other = open_page(report, "#image=grey/test_private/001_regular")
     other.locator("#viewer[open]").wait_for()
     assert "not known" in other.locator("[data-layer=truth].absent").get_attribute("title")
@@ -231,7 +237,7 @@ def test_numbers_name_the_files_that_they_come_from_and_all_links_lead_to_files(
         "F1 coarse",
         "F1 refined",
         "False positives, refined0 px",
-        "Defects found, refined1 of 1",
+        "Defects more than half covered, refined1 of 1",
     ):
         assert expected in text
     for expected in ("50_calibration/grey/test_public.json", "90_eval/grey.json", "60_coarse/grey/test_public.json"):

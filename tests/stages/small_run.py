@@ -305,7 +305,8 @@ class SmallRun:
         for category in self.categories:
             for rule, folder in (("index", "00_index"), ("binarize", "60_coarse")):
                 facts = {"rule": rule, "wildcards": {"category": category}, "wall_s": 1.25, "cpu_s": 2.5}
-                facts |= {"peak_memory_mb": 321.0, "device": "cpu"}
+                made = str(self.path(folder, category, "validation"))
+                facts |= {"peak_memory_mb": 321.0, "device": "cpu", "outputs": {made: {}}, "inputs": {}}
                 (self.out / folder / f"{category}.prov.json").write_text(json.dumps(facts))
 
     def preview(self, category, split, **params):

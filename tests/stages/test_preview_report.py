@@ -253,6 +253,8 @@ def test_every_section_names_its_files(finished):
     text, _ = finished.report(finished.check())
     sections = re.findall(r'<section id="(\w+)">(.*?)</section>\s*(?=<section id|</main>)', text, flags=re.DOTALL)
     assert [name for name, _ in sections] == [
+        "glance",
+        "run",
         "metrics",
         "verdicts",
         "thresholds",

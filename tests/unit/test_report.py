@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from seamark.report.cost import read_costs
 from seamark.report.drawing import Marker
 from seamark.report.false_alarms import false_alarm_rows
 from seamark.report.gallery import galleries
+from seamark.report.page import telling_rows
 from seamark.report.pages import duration, percent, relative_link
 from seamark.report.run_files import CategoryFiles
 from seamark.report.thresholds import share_above, threshold_markers, threshold_rows
@@ -222,29 +224,32 @@ def test_no_image_is_among_the_worst_and_the_best():
 def provenance(folder, name, **facts):
     base = {"rule": "crop", "wildcards": {"category": "cup"}, "wall_s": 2.0, "cpu_s": 3.0, "peak_memory_mb": 100.0}
     folder.mkdir(parents=True, exist_ok=True)
+    base |= {"outputs": {str(folder / f"{name}.json"): {}}, "inputs": {}}
     (folder / f"{name}.prov.json").write_text(json.dumps(base | facts))
 
 
 def test_costs_are_summed_per_stage_and_category(tmp_path):
+    crops = ("10/cup/a.json", "10/cup/b.json", "10/can/a.json")
     provenance(tmp_path / "10/cup", "a")
     provenance(tmp_path / "10/cup", "b", peak_memory_mb=300.0)
     provenance(tmp_path / "10/can", "a", wildcards={"category": "can"}, device="cuda:0")
     provenance(tmp_path / "00", "i", rule="index")
-    index, crop = read_costs(tmp_path, ["cup", "can"], []).stages
+    index, crop = read_costs(tmp_path, [tmp_path / place for place in ("00/i.json", *crops)]).stages
     assert (index.stage, crop.stage) == ("index", "crop")
     assert (crop.wall_s, crop.cpu_s, crop.peak_memory_mb, crop.devices) == (6.0, 9.0, 300.0, "cpu, cuda:0")
     assert crop.of("cup") == (4.0, 6.0)
     assert index.of("can") is None
 
 
-def test_costs_leave_out_what_is_not_of_this_run_and_name_what_cannot_be_read(tmp_path):
-    provenance(tmp_path, "old_category", wildcards={"category": "old"})
-    provenance(tmp_path, "old_detector", rule="train", wildcards={"category": "cup", "detector": "old"})
+def test_costs_count_jobs_behind_what_is_shown_and_name_what_cannot_be_read(tmp_path):
+    provenance(tmp_path, "tiles")
+    provenance(tmp_path, "model", rule="train", inputs={str(tmp_path / "tiles.json"): {}, "data/cup/000.png": {}})
+    provenance(tmp_path, "old_split", inputs={str(tmp_path / "model.json"): {}})
     provenance(tmp_path, "earlier_page", rule="report", wildcards={})
     (tmp_path / "cut.prov.json").write_text('{"rule": "cr')
     (tmp_path / "list.prov.json").write_text("[]")
-    cost = read_costs(tmp_path, ["cup"], ["bank"])
-    assert cost.stages == ()
+    cost = read_costs(tmp_path, [tmp_path / "model.json"])
+    assert [(stage.stage, len(stage.jobs)) for stage in cost.stages] == [("crop", 1), ("train", 1)]
     assert [path.name for path in cost.unreadable] == ["cut.prov.json", "list.prov.json"]
 
 
@@ -280,3 +285,10 @@ def calibrated():
         category="cup", split="test_private", contact_sheet="c.jpg", colour_range=(0.0, 1.0), strips=strips
     )
     return preview, calibration
+
+
+def test_a_light_that_is_the_only_one_of_its_split_has_no_row():
+    lights = {"test_private": ("all", "regular"), "test_public": ("all", "regular", "overexposed")}
+    rows = [SimpleNamespace(split=split, light=light) for split, listed in lights.items() for light in listed]
+    shown = [(row.split, row.light) for row in telling_rows(rows)]
+    assert shown == [("test_private", "all"), *(("test_public", light) for light in lights["test_public"])]

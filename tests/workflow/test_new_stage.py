@@ -77,9 +77,10 @@ from seamark.settings.config import deep_merge
 
 run = Plan(deep_merge(*(yaml.safe_load(Path(name).read_text()) for name in ("config.yaml", "tiny.yaml"))), Path())
 job = StageJob("halve", "bolt", "validation")
+made = [path for stage in ("47_halved", "50_calibration") for path in Path("out/tiny", stage).rglob("*.json")]
 facts = {
     "places": {row.name: run.jobs.owner(row.place, job) for row in run.variations},
-    "costs": [stage.stage for stage in read_costs(Path("out/tiny"), run.categories, ["inp_former"]).stages],
+    "costs": [stage.stage for stage in read_costs(Path("out/tiny"), made).stages],
     "expected": [path for path in run.expected() if "47_halved" in path],
 }
 print(json.dumps(facts))

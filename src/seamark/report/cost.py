@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,36 +68,48 @@ class RunCost:
     """Provenance files that could not be used."""
 
 
-def read_costs(folder: Path, categories: Collection[str], detectors: Collection[str]) -> RunCost:
-    """Read every provenance file below a folder.
+def read_costs(folder: Path, shown: Iterable[Path]) -> RunCost:
+    """Add up the jobs of a run that files rest on.
 
     Parameters
     ----------
     folder : Path
         Output folder of a run.
-    categories, detectors : collection of str
-        What belongs to the run now; leftovers of others are not counted.
+    shown : iterable of Path
+        Files, as provenance spells them. Jobs behind none of them are leftovers of other settings and not counted.
 
     Returns
     -------
     RunCost
         Stages in the order of the flow. A damaged file is listed, not fatal: cost is no result.
     """
-    jobs, unreadable = [], []
+    jobs: list[JobCost] = []
+    makers: dict[str, tuple[JobCost, list[str]]] = {}
+    unreadable = []
     for path in sorted(folder.rglob("*.prov.json")):
         try:
             facts = json.loads(read_plain_file(path, MANIFEST_BYTES))
             wildcards = facts.get("wildcards", {})
             job = _job_cost(facts, wildcards, path)
-            wanted = job.category in {None, *categories} and wildcards.get("detector") in {None, *detectors}
+            outputs, inputs = ([*facts.get(kind, {}).keys()] for kind in ("outputs", "inputs"))
         except UNREADABLE:
             unreadable.append(path)
             continue
-        if job.stage in ("report", "plan"):
-            continue  # of an earlier page: this one is not finished; and of what tells the cost beforehand
-        if wanted:
-            jobs.append(job)
-    return RunCost(stage_costs(jobs), tuple(unreadable))
+        jobs.append(job)
+        makers |= dict.fromkeys(outputs, (job, inputs))
+    used = _behind(map(str, shown), makers)
+    return RunCost(stage_costs(job for job in jobs if job.path in used), tuple(unreadable))
+
+
+def _behind(names: Iterable[str], makers: Mapping[str, tuple[JobCost, list[str]]]) -> set[Path]:
+    """Return the provenance files of the jobs behind files."""
+    waiting, used = [*names], set()
+    while waiting:
+        job, inputs = makers.get(waiting.pop(), (None, []))
+        if job is not None and job.path not in used:
+            used.add(job.path)
+            waiting += inputs
+    return used
 
 
 def _job_cost(facts: Mapping[str, Any], wildcards: Mapping[str, Any], path: Path) -> JobCost:

@@ -207,7 +207,8 @@ def inline_svg(title: str, svg: str) -> Markup:
     ):
         body = re.sub(pattern, replacement, body)
     width, view = re.findall(r'(?:width|viewBox)="([^"]*)"', svg)[:2]
-    head = Markup('<svg style="--width: {}" viewBox="{}" role="img" aria-label="{}">').format(width, view, title)
+    role = "group" if "<a href" in body else "img"  # inside an img, no reader meets the links
+    head = Markup('<svg style="--width: {}" viewBox="{}" role="{}" aria-label="{}">').format(width, view, role, title)
     return Markup('<figure class="chart scroll">{}{}</svg></figure>').format(head, Markup(body))
 
 

@@ -3,10 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from seamark.manifests.evaluation import ImageScores
 from seamark.report.run_files import CategoryFiles
 from seamark.settings.report import ReportSettings
+
+SHOTS = 3
+"""Thumbnails at the top of the page."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,70 @@ def _gallery(files: CategoryFiles, split: str, settings: ReportSettings) -> Gall
     )
 
 
+@dataclass(frozen=True)
+class Shot:
+    """One thumbnail at the top of the page."""
+
+    category: str
+    split: str
+    id: str
+    caption: str
+    thumbnail: Path
+
+    @property
+    def address(self) -> str:
+        """What names it to the viewer."""
+        return "/".join(quote(part, safe="") for part in (self.category, self.split, self.id))
+
+
+def worst_shots(categories: Mapping[str, CategoryFiles]) -> list[Shot]:
+    """Choose the worst images of all categories, the worst first.
+
+    Parameters
+    ----------
+    categories : mapping of str to CategoryFiles
+        By name.
+
+    Returns
+    -------
+    list of Shot
+        At most ``SHOTS``, as in the strips: by refined F1, then by wrong pixels; only images with a wrong pixel. Where
+        no truth is known of any, those of the test splits with the lowest p.
+    """
+    thumbnails = {
+        (name, split, strip.id): path.parent / layer.file
+        for name, files in categories.items()
+        for split, (path, preview) in files.previews.items()
+        for strip in preview.strips
+        for layer in strip.layers
+        if layer.name == "thumbnail"
+    }
+    scored = [
+        ((name, split, image.id), image)
+        for name, files in categories.items()
+        for split in files.previews
+        for image in files.scores(split).values()
+    ]
+    if scored:
+        wrong = sorted((pair for pair in scored if _error_px(pair[1])), key=lambda pair: (*_badness(pair[1]), pair[0]))
+        captions = {place: _score_caption(image) for place, image in wrong}
+    else:
+        judged = [
+            ((name, split, image.id), image)
+            for name, files in categories.items()
+            for split, (_, manifest) in files.test_verdicts.items()
+            for image in manifest.images
+        ]
+        judged.sort(key=lambda pair: (pair[1].p, -pair[1].score, pair[0]))
+        captions = {place: f"{image.answer}, p {image.p:.4g}, peak {image.score:.4g}" for place, image in judged}
+    shown = [(place, caption) for place, caption in captions.items() if place in thumbnails]
+    return [Shot(*place, caption, thumbnails[place]) for place, caption in shown[:SHOTS]]
+
+
+def _badness(image: ImageScores) -> tuple[float, int]:
+    return image.refined_f1 or 0.0, -_error_px(image)
+
+
 def _error_px(image: ImageScores) -> int:
     return (image.refined_false_positive_px or 0) + (image.refined_false_negative_px or 0)
 
@@ -68,7 +136,7 @@ def _error_px(image: ImageScores) -> int:
 def _by_score(images: Sequence[ImageScores], settings: ReportSettings) -> tuple[list[str], list[str]]:
     """Worst: lowest F1, then most wrong pixels. Best: defects with the highest F1. No image is in both."""
     wrong = [image for image in images if _error_px(image)]
-    ranked = sorted(wrong, key=lambda image: (image.refined_f1 or 0.0, -_error_px(image), image.id))
+    ranked = sorted(wrong, key=lambda image: (*_badness(image), image.id))
     worst = [image.id for image in ranked[: settings.worst_images]]
     found = [image for image in images if image.bad and image.refined_f1 and image.id not in worst]
     found.sort(key=lambda image: (-(image.refined_f1 or 0.0), image.id))

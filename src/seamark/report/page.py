@@ -1,13 +1,15 @@
 """The report of a run: gathers what the manifests say, relates every number to its file, and fills the template."""
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from seamark.evaluation.summary import summary_rows
+from seamark.data.layout import OFFICIAL_COUNTS
+from seamark.evaluation.summary import WHOLE_SPLIT, SummaryRow, summary_rows
 from seamark.manifests.base import read_manifest
 from seamark.manifests.plots import PlotsManifest
 from seamark.manifests.preview import LayerName
@@ -15,7 +17,7 @@ from seamark.manifests.submission import CheckReport
 from seamark.preview.panels import MASK_COLOURS
 from seamark.report.drawing import inline_svg
 from seamark.report.false_alarms import false_alarm_rows
-from seamark.report.gallery import galleries
+from seamark.report.gallery import galleries, worst_shots
 from seamark.report.pages import render
 from seamark.report.run_files import ReportFiles
 from seamark.report.thresholds import NORMAL_IMAGES
@@ -84,7 +86,10 @@ def render_page(
         "detectors": sorted({model.detector for model in models}),
         "random": sorted({model.detector for model in models if model.backbone_digest == RANDOM}),
         "random_segmenters": sorted({method for method in methods if "random weights" in method}),
-        "metrics": [(path, found, summary_rows([found])[: len(found.subsets)]) for path, found in evaluations.items()],
+        "metrics": [
+            (path, found, telling_rows(summary_rows([found])[: len(found.subsets)]))
+            for path, found in evaluations.items()
+        ],
         "means": rows[sum(len(found.subsets) for found in evaluations.values()) :],
         "thresholds": inputs.thresholds,
         "threshold_warnings": inputs.threshold_warnings,
@@ -98,13 +103,32 @@ def render_page(
         },
         "cost": inputs.cost,
         "galleries": {name: galleries(found, settings) for name, found in inputs.categories.items()},
+        "shots": worst_shots(inputs.categories),
         "layers": [(name, title, MASK_COLOURS.get(name)) for name, title in LAYERS.items()],
         "summary": inputs.summary,
         "verdict_table": inputs.verdict_table,
         "normal_texts": NORMAL_IMAGES,
+        "official_categories": sorted(OFFICIAL_COUNTS),
         "check": None if inputs.check is None else read_manifest(inputs.check, CheckReport),
         "config": yaml.safe_dump(json.loads(json.dumps(config, default=str)), sort_keys=False, allow_unicode=True),
         "check_path": inputs.check,
         "file_lists": {name: getattr(inputs, name) for name in LISTS},
     }
     return render("report.html.j2", page, facts, ("report.css", "gallery.css", "verdicts.css"))
+
+
+def telling_rows(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
+    """Leave out rows that hold the same images as another.
+
+    Parameters
+    ----------
+    rows : sequence of SummaryRow
+        Of one category.
+
+    Returns
+    -------
+    list of SummaryRow
+        In their order, without the light that is the only one of its split.
+    """
+    lights = Counter(row.split for row in rows if row.light != WHOLE_SPLIT)
+    return [row for row in rows if row.light == WHOLE_SPLIT or lights[row.split] > 1]

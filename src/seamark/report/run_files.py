@@ -193,7 +193,9 @@ class ReportFiles:
     @cached_property
     def cost(self) -> RunCost:
         """What the run cost so far."""
-        return read_costs(self.run_folder, self.categories, {model.detector for model in self.models.values()})
+        shown = (self.inventory, self.index, self.fit, self.calibration, self.coarse, self.refined, self.verdicts)
+        ends = (self.evaluation, self.preview, (self.check,) if self.check else ())
+        return read_costs(self.run_folder, (path for paths in (*shown, *ends) for path in paths))
 
     @cached_property
     def categories(self) -> dict[str, CategoryFiles]:

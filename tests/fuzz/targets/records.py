@@ -100,14 +100,14 @@ def read_manifests(content: bytes, folder: Path) -> None:
 def provenances() -> list[bytes]:
     """Provenance as a job writes it, and not."""
     facts = {"rule": "crop", "wall_s": 1.0, "cpu_s": 1.0, "peak_memory_mb": 90.0, "device": "cpu", "wildcards": {}}
-    odd: list[object] = [facts | {"wildcards": {"detector": []}}, facts | {"wall_s": float("nan")}, [], facts, None]
+    odd: list[object] = [facts | {"outputs": []}, facts | {"wall_s": float("nan")}, [], facts, None]
     return [*(json.dumps(value).encode() for value in odd), b"[" * 20000]
 
 
 def read_provenance(content: bytes, folder: Path) -> None:
     """Read as the provenance of a run."""
     (folder / "x.prov.json").write_bytes(content)
-    cost = read_costs(folder, ["woven"], ["inp_former"])
+    cost = read_costs(folder, [folder / "x.json"])
     assert len(cost.unreadable) + sum(len(stage.jobs) for stage in cost.stages) <= 1
 
 

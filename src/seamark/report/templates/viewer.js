@@ -31,7 +31,8 @@
   };
   const raw = (value) => (value === null || value === undefined ? "–" : Number(value.toPrecision(4)).toString());
   const px = (value) => `${value.toLocaleString("en")} px`;
-  const shown = (name) => buttons.get(name).getAttribute("aria-pressed") === "true";
+  const switchedOn = new Set(LAYERS.filter((name) => buttons.get(name).ariaPressed === "true")); // whatever an image has
+  const shown = (name) => switchedOn.has(name) && Boolean(image.layers[name]);
 
   // ---- Address ----
 
@@ -137,12 +138,14 @@
     );
     for (const [name, button] of buttons) {
       button.classList.toggle("absent", !image.layers[name]);
+      button.ariaDisabled = String(!image.layers[name]);
       button.title = `${button.dataset.title} (${LAYERS.indexOf(name) + 1})` + (image.layers[name] ? "" : `: ${missing(name)}`);
     }
     reveal();
   };
 
   const reveal = () => {
+    for (const [name, button] of buttons) button.ariaPressed = String(shown(name));
     for (const layer of stack.children) {
       const name = layer.dataset.layer;
       layer.hidden = !shown(name);
@@ -153,8 +156,8 @@
   };
 
   const toggle = (name) => {
-    const button = buttons.get(name);
-    button.setAttribute("aria-pressed", String(!shown(name)));
+    if (!image.layers[name]) return;
+    if (!switchedOn.delete(name)) switchedOn.add(name);
     reveal();
   };
 
@@ -180,6 +183,8 @@
     const { sources, range } = gallery.splits[image.split];
     const scores = image.scores;
     const f1 = (value) => (value === null ? "nothing to find or found" : value.toFixed(4));
+    const covered = ({ defect_px, refined_false_negative_px: missed }) =>
+      defect_px ? `${((100 * (defect_px - missed)) / defect_px).toFixed(1)} %` : "–";
     const { answer, p, percentile, mask: gate } = image.verdict;
     const parts = [
       group("Score", sources.calibration, [["Peak score", raw(image.peak)]]),
@@ -199,9 +204,10 @@
           ["F1 refined", f1(scores.refined_f1)],
           ["False positives, refined", px(scores.refined_false_positive_px)],
           ["False negatives, refined", px(scores.refined_false_negative_px)],
-          ["Defects found, coarse", `${scores.coarse_defects_found} of ${scores.defects}`],
-          ["Defects found, refined", `${scores.refined_defects_found} of ${scores.defects}`],
+          ["Defects more than half covered, coarse", `${scores.coarse_defects_found} of ${scores.defects}`],
+          ["Defects more than half covered, refined", `${scores.refined_defects_found} of ${scores.defects}`],
           ["Defect", px(scores.defect_px)],
+          ["Of it covered, refined", covered(scores)],
         ]),
       );
     }
