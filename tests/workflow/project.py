@@ -140,7 +140,7 @@ class Project:
         for row in csv.DictReader(table.splitlines(), delimiter="\t"):
             if row["plan"] != "no update":
                 category = re.search("|".join(CATEGORIES), row["output_file"])
-                split = re.search(rf"/({'|'.join(('train', *SPLITS))})\.", row["output_file"])
+                split = re.search(rf"/({'|'.join(('train', *SPLITS))})[./]", row["output_file"])
                 jobs.add((row["rule"], category and category[0], split and split[1]))
         return Counter(jobs)
 

@@ -74,7 +74,12 @@ ROWS = [
         TRAINED | {"crop", "binarize", "verdict", "pack"},
     ),
     ("src/seamark/demo/woven.py", "PITCH_PX = (14.0", "PITCH_PX = (13.0", {"demo"}),
-    ("src/seamark/data/layout.py", "EVERY = 10", "EVERY = 9", {"index", "inventory", "truth", "distill", "package"}),
+    (
+        "src/seamark/data/layout.py",
+        "EVERY = 10",
+        "EVERY = 9",
+        {"index", "inventory", "truth", "distill", "package", "report"},
+    ),
     ("src/seamark/detectors/inp_former/network.py", "MLP_RATIO = 4", "MLP_RATIO = 3", of("inp_former")),
     ("src/seamark/detectors/feature_bank.py", "VECTORS = 16", "VECTORS = 8", of("feature_bank")),
     ("src/seamark/detectors/efficientad/winograd.py", "\nimport", "\nNEW = 1\nimport", of("efficientad")),
