@@ -31,6 +31,11 @@ def test_pages_read_as_on_github(page):
     assert elements(here) == elements(MarkdownIt("commonmark").enable("table").render(text))
 
 
+def test_every_page_is_in_the_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    assert not [page.name for page in PAGES if str(page.relative_to(ROOT)) not in navigation]
+
+
 def settings(block, path=""):
     """Yield path and value of every setting at and below a block of config.yaml."""
     for name, value in block.items():
