@@ -19,7 +19,6 @@ OUTSIDE_DOCS = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "benchmarks/README.md",
-    "config/README.md",
     "config.yaml",
     "tests/processors/another_processor.c",
 )
