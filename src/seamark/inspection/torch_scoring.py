@@ -77,6 +77,7 @@ def load_detector(bundle: Bundle, member: BundledMember, folder: Path) -> tuple[
         stored = StoredModel.read(bundle.extract(member.model, folder))
         detector = kind(_with_weights(bundle, member, settings, folder), member.grid.input_shape, stored.seed)
         detector.load(stored.state)
+        next(scored_batches(detector, np.zeros((1, *member.grid.input_shape, 3), np.uint8)))  # do its parts fit?
     except ValidationError as error:
         raise ManifestError(f"{called}: its settings are not valid: {shown(error.errors()[0]['msg'])}") from error
     except (WeightsError, ManifestError):
