@@ -18,11 +18,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 from torch import Tensor
 
+from seamark.detectors.nearest_vectors import NearestVectors
 from seamark.errors import ConfigError, ManifestError
 from seamark.learning.batches import TrainingTiles, counted_random
 from seamark.learning.detector import Detector, cells_with_content
 from seamark.learning.phases import ComputedPhase, Phase, Track
-from seamark.networks.plain_form import tile_by_tile
+from seamark.networks.plain_form import in_plain_form, tile_by_tile
 from seamark.settings.feature_bank import FeatureBankSettings
 from seamark.synthesis.photometric import wide_variant
 
@@ -43,6 +44,7 @@ class FeatureBank(Detector):
         super().__init__(settings, tile_shape, seed)
         self.settings = settings
         self.register_buffer("bank", torch.empty(0, 0))
+        self._search: NearestVectors | None = None
 
     def phases(self, tiles: TrainingTiles) -> Sequence[Phase]:  # noqa: D102, ARG002
         return [BankPhase(self)]
@@ -61,17 +63,23 @@ class FeatureBank(Detector):
     def score(self, batch: Tensor) -> Tensor:  # noqa: D102
         if not len(self.bank):
             raise ManifestError("the feature bank is empty; train it first")
-        squares = self.bank.square().sum(dim=1)
-        scores = [self._distances(vectors.flatten(0, 1), squares) for vectors in tile_by_tile(self.vectors(batch))]
+        scores = [self._distances(vectors.flatten(0, 1)) for vectors in tile_by_tile(self.vectors(batch))]
         return torch.cat(scores).reshape(-1, *self.map_shape)
 
-    def _distances(self, vectors: Tensor, squares: Tensor) -> Tensor:
-        """Mean distance (N,) of vectors (N, D) to their nearest neighbours in the bank, given its squared lengths."""
-        neighbours, lowest = self.settings.neighbours, []
-        columns = max(1, DISTANCE_BLOCK // math.prod(self.map_shape))
-        for own, lengths in zip(torch.split(self.bank, columns), torch.split(squares, columns), strict=True):
-            lowest.append(_lowest(torch.addmm(lengths, vectors, own.T, alpha=-2.0), neighbours))
-        nearest = _lowest(torch.cat(lowest, dim=1), neighbours)
+    def _distances(self, vectors: Tensor) -> Tensor:
+        """Mean distance (N,) of vectors (N, D) to their nearest neighbours in the bank."""
+        if vectors.device.type == "cpu" and not in_plain_form():
+            if self._search is None or self._search.bank is not self.bank:
+                self._search = NearestVectors(self.bank)
+            return self._search.distances(vectors, self.settings.neighbours)
+        return self._plain_distances(vectors)
+
+    def _plain_distances(self, vectors: Tensor) -> Tensor:
+        """Return them from the products of all vectors with the whole bank."""
+        neighbours = self.settings.neighbours
+        blocks = torch.split(self.bank, max(1, DISTANCE_BLOCK // math.prod(self.map_shape)))
+        products = (torch.addmm(own.square().sum(dim=1), vectors, own.T, alpha=-2.0) for own in blocks)
+        nearest = _lowest(torch.cat([_lowest(each, neighbours) for each in products], dim=1), neighbours)
         nearest = nearest + vectors.square().sum(dim=1, keepdim=True)
         return nearest.clamp(min=0.0).sqrt().mean(dim=1)
 
@@ -149,10 +157,11 @@ def candidates_per_view(settings: FeatureBankSettings, tiles: int, cells: int) -
 def bank_bytes(settings: FeatureBankSettings, candidates: int, dim: int, cells: int) -> int:
     """Return an upper bound of the memory that filling, thinning and searching the bank takes, beside the backbone's.
 
-    Bytes of float32 numbers: candidates of ``dim`` numbers, their projections and distances, the bank, the vectors of a
-    tile, and a block of distances. ``cells`` is the number of vectors that one tile gives.
+    Bytes of float32 numbers: candidates of ``dim`` numbers, their projections and distances, the bank and what is made
+    of it to search it, the vectors of a tile, and a block of distances. ``cells`` is the number of vectors that one
+    tile gives.
     """
-    numbers = candidates * (dim + settings.projection_dim + 4) + settings.bank_size * dim + 3 * cells * dim
+    numbers = candidates * (dim + settings.projection_dim + 4) + 2 * settings.bank_size * dim + 3 * cells * dim
     return 4 * (numbers + 2 * max(DISTANCE_BLOCK, settings.bank_size))
 
 

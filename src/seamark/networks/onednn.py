@@ -24,3 +24,9 @@ def in_one_pass(features: Tensor) -> bool:
         and not torch.is_autocast_enabled("cpu")
         and all(hasattr(torch.ops.mkldnn, name) for name in _FUSED)
     )
+
+
+def multiplies_bfloat16() -> bool:
+    """Say whether this processor has instructions for products in bfloat16 and torch may use them."""
+    has = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return _BUILT_IN and torch.backends.cpu.get_cpu_capability() == "AVX512" and has is not None and bool(has())
