@@ -14,7 +14,7 @@ from seamark.detectors.feature_bank import (
     spread_choice,
 )
 from seamark.errors import ConfigError, ManifestError
-from seamark.learning.batches import TileReader, TrainingTiles
+from seamark.learning.batches import TileReader, TrainingTiles, counted_random
 from seamark.settings.feature_bank import FeatureBankSettings
 
 SIZE = 96
@@ -92,6 +92,16 @@ def test_greedy_choice_covers_far_points_first():
     chosen = spread_choice(torch.cat([cluster, far]), 5, 64, seed=1, track=plain)
     assert chosen.tolist()[-4:] == [500, 501, 502, 503]
     assert len(set(chosen.tolist())) == 5
+
+
+def test_greedy_choice_is_that_of_one_by_one():
+    candidates = torch.randn(400, 6, generator=torch.Generator().manual_seed(2))
+    directions = counted_random(1, "projection").standard_normal((6, 5))
+    points = candidates.double() @ torch.from_numpy(directions)
+    expected = [0]
+    while len(expected) < 150:
+        expected.append(int(torch.cdist(points, points[expected]).amin(dim=1).argmax()))
+    assert spread_choice(candidates, 150, 5, seed=1, track=plain).tolist() == sorted(expected)
 
 
 def test_greedy_choice_with_duplicates_takes_each_index_once():

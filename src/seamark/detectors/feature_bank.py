@@ -30,6 +30,8 @@ from seamark.synthesis.photometric import wide_variant
 LOG = logging.getLogger(__name__)
 PADDING_VECTORS = 16
 """Vectors of pure padding among the candidates: enough to know what padding looks like."""
+LOOK_AHEAD = 16
+"""Candidates whose distances to all others are computed together while a bank is thinned."""
 DISTANCE_BLOCK = 1 << 21
 """Distances computed at a time: few enough to stay in a core's cache."""
 
@@ -63,7 +65,9 @@ class FeatureBank(Detector):
     def score(self, batch: Tensor) -> Tensor:  # noqa: D102
         if not len(self.bank):
             raise ManifestError("the feature bank is empty; train it first")
-        scores = [self._distances(vectors.flatten(0, 1)) for vectors in tile_by_tile(self.vectors(batch))]
+        found = self.vectors(batch).to(torch.float32)
+        with torch.autocast(batch.device.type, enabled=False):
+            scores = [self._distances(vectors.flatten(0, 1)) for vectors in tile_by_tile(found)]
         return torch.cat(scores).reshape(-1, *self.map_shape)
 
     def _distances(self, vectors: Tensor) -> Tensor:
@@ -193,10 +197,16 @@ def spread_choice(candidates: Tensor, size: int, projection_dim: int, seed: int,
     squares = points.square().sum(dim=1)
     nearest = torch.full_like(squares, math.inf)
     chosen = torch.zeros(size, dtype=torch.int64, device=candidates.device)
+    ready: dict[int, Tensor] = {}
     for place in track(range(size), "vectors kept"):
-        if place:
-            chosen[place] = nearest.argmax()
-        latest = chosen[place]
-        nearest = torch.minimum(nearest, squares - 2.0 * (points @ points[latest]) + squares[latest])
+        latest = int(nearest.argmax()) if place else 0
+        if latest not in ready:
+            # Whoever is far off now is mostly chosen soon, and distances to several cost little more than to one.
+            farthest = nearest.topk(min(LOOK_AHEAD, len(points))).indices if place else torch.zeros_like(chosen[:1])
+            latest = int(farthest[0])
+            distances = torch.addmm(squares, points[farthest], points.T, alpha=-2.0) + squares[farthest].unsqueeze(1)
+            ready = dict(zip(farthest.tolist(), distances, strict=True))
+        chosen[place] = latest
+        nearest = torch.minimum(nearest, ready[latest])
         nearest[latest] = -math.inf
     return chosen.sort().values
