@@ -20,8 +20,10 @@ declare_torchvision_operators()  # before timm and anomalib import torchvision
 
 import timm  # noqa: E402
 from anomalib.data import ImageBatch  # type: ignore[import-not-found]  # noqa: E402
+from anomalib.data.utils.tiler import Tiler  # type: ignore[import-not-found]  # noqa: E402
 from anomalib.metrics import AUPRO  # type: ignore[import-not-found]  # noqa: E402
 from anomalib.models import EfficientAd, InpFormer, ReverseDistillation  # type: ignore[import-not-found]  # noqa: E402
+from anomalib.models.image.patchcore.torch_model import PatchcoreModel  # type: ignore[import-not-found]  # noqa: E402
 from lightning import Trainer  # type: ignore[import-not-found]  # noqa: E402
 
 PLAIN = {"post_processor": False, "evaluator": False, "visualizer": False}
@@ -74,6 +76,29 @@ def efficientad(side: int) -> TimedModel:
         return loss.detach()
 
     return TimedModel(partial(_map_of, model, images), step, sum(tensor.numel() for tensor in trained))
+
+
+def patchcore(tile: int, stride: int, shape: tuple[int, int], bank: Tensor, trained: int) -> TimedModel:
+    """Return PatchCore on EfficientNet-Lite0 with its own tiler; a step is a training on one picture.
+
+    Pictures have ``shape`` (height, width); ``bank`` (M, D) is what scoring searches.
+    """
+    model = PatchcoreModel(backbone="tf_efficientnet_lite0", pre_trained=False, layers=["blocks.2", "blocks.4"])
+    model.tiler = Tiler(tile_size=tile, stride=stride)
+    images = torch.rand(1, 3, *shape)
+
+    @torch.inference_mode()
+    def score() -> object:
+        model.memory_bank = bank
+        return _map_of(model, images)
+
+    @torch.inference_mode()
+    def train() -> None:
+        model.train()
+        model.feature_extractor.eval()
+        model.subsample_embedding(trained / len(model(images)))
+
+    return TimedModel(score, train, 0)
 
 
 def _set_statistics(model: nn.Module) -> None:

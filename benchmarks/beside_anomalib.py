@@ -28,7 +28,7 @@ from seamark_models import TimedModel
 from seamark.evaluation.metrics import ScoreCounts
 
 Row = dict[str, str | float]
-PARTS = ("auc_pro", "reverse_distillation", "efficientad", "inp_former")
+PARTS = ("auc_pro", "patchcore", "reverse_distillation", "efficientad", "inp_former")
 
 
 def least_seconds(
@@ -71,6 +71,17 @@ def exact_auc_pro(maps: npt.NDArray[np.float32], truths: npt.NDArray[np.bool_]) 
     for scores, truth in zip(maps, truths, strict=True):
         counts += ScoreCounts.of(scores, truth)
     return counts.auc_pro(FPR_LIMIT) or 0.0
+
+
+def patchcore(options: argparse.Namespace) -> Iterator[Row]:
+    """Compare PatchCore and the bank on a picture of 2448 x 2048 px in tiles of 448 px, 10,000 vectors to search.
+
+    A step is a whole training on one picture: features of all tiles, and 500 vectors chosen.
+    """
+    bank = torch.nn.functional.normalize(torch.rand(10_000, 152), dim=1)
+    given = (2048, 2448), bank, 500
+    both = anomalib_models.patchcore(448, 400, *given), seamark_models.feature_bank(448, 0.1, *given)
+    return models({"part": "PatchCore", "what": "", "side": 448, "batch": 1}, *both, options.repeats)
 
 
 def reverse_distillation(options: argparse.Namespace) -> Iterator[Row]:
@@ -116,7 +127,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    for compare in (auc_pro, reverse_distillation, efficientad, inp_former):
+    for compare in (auc_pro, patchcore, reverse_distillation, efficientad, inp_former):
         if compare.__name__ in options.parts:
             for row in compare(options):
                 append(options.csv, [{"repeats": options.repeats} | row])

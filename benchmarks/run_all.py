@@ -34,13 +34,14 @@ QUICK: dict[str, str] = {
     "report_first_paint": "--images 200 --repeat 2",
     "package_speed": "--folder {folder}/package_speed --maps 3 --repeat 1",
     "checker_speed": "--folder {folder}/checker_speed --maps 3 --repeat 1",
+    "bank_search": "--tiles 4 {runs}",
     "fusion_worst": "{runs}",
     "inference_speed": "--category {category} --rounds 2 --tiles 4 {runs}",
     "runtime_and_memory": "--category {category} --warm-up 2 --calls 5 {runs}",
     "beside_anomalib": "--backbone resnet18 --batch 1 --repeats 2",
 }
-"""Options of every script that takes minutes; forecast.py, rehearsal.py and small_pictures.py need runs that are made
-for them."""
+"""Options of every script that takes minutes; bank_size.py takes longer; forecast.py, rehearsal.py and small_pictures.py need runs
+that are made for them."""
 
 
 def missing(script: str, options: argparse.Namespace) -> str | None:

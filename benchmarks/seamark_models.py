@@ -14,6 +14,7 @@ from torch import Tensor
 
 from seamark.detectors.aand.detector import Aand
 from seamark.detectors.efficientad.detector import EfficientAd
+from seamark.detectors.feature_bank import BankPhase, FeatureBank
 from seamark.detectors.inp_former.detector import InpFormer
 from seamark.learning.batches import TileReader, TrainingTiles
 from seamark.learning.detector import Detector
@@ -21,8 +22,11 @@ from seamark.learning.phases import SteppedPhase
 from seamark.maps.merging import merge_tiles
 from seamark.settings.aand import AandSettings
 from seamark.settings.efficientad import EfficientAdSettings
+from seamark.settings.feature_bank import FeatureBankSettings
+from seamark.settings.grid import GridSettings
 from seamark.settings.inp_former import InpFormerSettings
 from seamark.settings.merge import MergeSettings
+from seamark.tiles.geometry import tile_boxes
 
 FIRST_STEP = 200
 """A step behind every warm-up."""
@@ -59,6 +63,30 @@ def inp_former(backbone: str, side: int, batch: int) -> TimedModel:
     """Return INP-Former."""
     settings = InpFormerSettings(backbone=backbone, weights="random", batch_size=batch)
     return _timed(InpFormer(settings, (side, side), seed=0), MergeSettings(), batch)
+
+
+def feature_bank(tile: int, overlap: float, shape: tuple[int, int], bank: Tensor, trained: int) -> TimedModel:
+    """Return the bank on EfficientNet-Lite0 with the default's layers; a step is a training on one picture.
+
+    Pictures have ``shape`` (height, width); ``bank`` (M, D) is what scoring searches.
+    """
+    grid = GridSettings(layout="even", window_px=tile, overlap=overlap, input_px=tile)
+    boxes = tile_boxes(shape[1], shape[0], grid)
+    settings = FeatureBankSettings(weights="random", layers=(2, 3), bank_size=trained)
+    detector = FeatureBank(settings, (tile, tile), seed=0)
+    reader = TileReader(drawn_tiles(len(boxes), tile), detector.backbone.normalise, "cpu", 0)
+
+    @torch.inference_mode()
+    def score() -> object:
+        detector.bank = bank
+        scores = torch.cat([detector.score(reader.images([reader.pixels(row)])) for row in range(len(boxes))]).numpy()
+        return merge_tiles(scores, boxes, detector.cells, (tile, tile), image_shape=shape, settings=MergeSettings())
+
+    @torch.inference_mode()
+    def train() -> None:
+        BankPhase(detector).run(TrainingTiles(reader, reader), lambda items, _: items)
+
+    return TimedModel(score, train, 0)
 
 
 def drawn_tiles(count: int, side: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
