@@ -40,8 +40,8 @@ QUICK: dict[str, str] = {
     "runtime_and_memory": "--category {category} --warm-up 2 --calls 5 {runs}",
     "beside_anomalib": "--backbone resnet18 --batch 1 --repeats 2",
 }
-"""Options of every script that takes minutes; bank_size.py takes longer; forecast.py, rehearsal.py and small_pictures.py need runs
-that are made for them."""
+"""Options of every script that takes minutes; bank_size.py takes longer, and forecast.py, rehearsal.py and
+small_pictures.py need runs that are made for them."""
 
 
 def missing(script: str, options: argparse.Namespace) -> str | None:
