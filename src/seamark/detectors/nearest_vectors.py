@@ -2,7 +2,8 @@
 
 The product of all vectors with the whole bank is most of what a bank costs. Processors with instructions for bfloat16
 multiply several times faster in it, and its error has a bound; so rough squared distances say, block by block of the
-bank, where the nearest ones can be at all, and only there they are computed in float32.
+bank, where the nearest ones can be at all, and only there they are computed in float32
+(docs/methods/feature_bank.md#search).
 """
 
 import math
