@@ -2,8 +2,8 @@
 
 For every feature bank of finished runs whose private truth is known: candidates are drawn as the training draws them,
 four for each vector of the bank, and thinned to 1,000 to 20,000 vectors by the greedy coreset, by local density as
-SuperADD does, or at random; the tiles of both private splits are scored with each of them and merged. Features are
-computed once. Printed and appended to ``history/bank_size.csv``.
+SuperADD does; the tiles of a split are scored with each of them and merged. Features are computed once. Printed and
+appended to ``history/bank_size.csv``.
 
     python benchmarks/bank_size.py out/real --truth-root data/truth
 """
@@ -11,6 +11,7 @@ computed once. Printed and appended to ``history/bank_size.csv``.
 import argparse
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -35,18 +36,22 @@ from seamark.masks.components import enlarge_map
 from seamark.settings.merge import MergeSettings
 
 SIZES = (1000, 2000, 5000, 10_000, 20_000)
-SPLITS = ("test_private", "test_private_mixed")
 FPR_LIMIT = 0.05
 NEIGHBOURS = 50
 ROUND = 20_000
 """Candidates among which neighbours are counted at a time."""
 
 
+@dataclass
 class Category:
     """Features of all tiles of a category that a bank is made from or searched for."""
 
-    def __init__(self, run: Path, category: str, detector: FeatureBank, grid: str, truth_root: Path) -> None:
-        self.run, self.category, self.detector, self.grid, self.truth_root = run, category, detector, grid, truth_root
+    run: Path
+    category: str
+    detector: FeatureBank
+    grid: str
+    split: str
+    truth_root: Path
 
     def candidates(self, size: int) -> Tensor:
         """Return the candidates of a bank of this size."""
@@ -71,21 +76,18 @@ class Category:
         return phase._candidates(TrainingTiles(self._train, self._train), lambda items, _: items, room)
 
     @cached_property
-    def queries(self) -> dict[str, list[Tensor]]:
-        """Vectors of each tile of each split."""
-        found = {}
-        for split in SPLITS:
-            reader = reader_of(self.run, self.grid, self.category, split, self.detector)
-            images = (reader.images([reader.pixels(row)]) for row in range(len(reader)))
-            found[split] = [self.detector.vectors(image)[0] for image in images]
-        return found
+    def queries(self) -> list[Tensor]:
+        """Vectors of each tile of the split."""
+        reader = reader_of(self.run, self.grid, self.category, self.split, self.detector)
+        images = (reader.images([reader.pixels(row)]) for row in range(len(reader)))
+        return [self.detector.vectors(image)[0] for image in images]
 
-    def auc_pro(self, split: str, bank: Tensor) -> tuple[float, float]:
-        """Return AucPro of a split with a bank, and the processor seconds per tile of its search."""
+    def auc_pro(self, bank: Tensor) -> tuple[float, float]:
+        """Return AucPro of the split with a bank, and the processor seconds per tile of its search."""
         search, start = NearestVectors(bank), time.process_time()
-        scores = [search.distances(vectors).reshape(self.detector.map_shape).numpy() for vectors in self.queries[split]]
+        scores = [search.distances(vectors).reshape(self.detector.map_shape).numpy() for vectors in self.queries]
         seconds = (time.process_time() - start) / len(scores)
-        tiles = read_manifest(self.run / "10_tiles" / self.grid / self.category / f"{split}.json", TilesManifest)
+        tiles = read_manifest(self.run / "10_tiles" / self.grid / self.category / f"{self.split}.json", TilesManifest)
         images, first = [], 0
         for image in tiles.images:
             own = np.stack(scores[first : first + len(image.boxes_xyxy)])
@@ -94,7 +96,7 @@ class Category:
         merged = merging(
             images, self.detector.cells, tiles.grid, MergeSettings(), lambda work, items, _: map(work, items)
         )
-        truth = read_manifest(self.run / "00_index" / self.category / f"{split}.truth.json", TruthManifest).by_id
+        truth = read_manifest(self.run / "00_index" / self.category / f"{self.split}.truth.json", TruthManifest).by_id
         counts = ScoreCounts.pooled([])
         for image in images:
             mask = truth[image.id].mask
@@ -118,7 +120,6 @@ def banks(category: Category) -> Iterator[tuple[str, int, Tensor]]:
             thin(part, random.random(len(part)), size * len(part) // len(candidates), NEIGHBOURS) for part in parts
         ]
         yield "density", size, torch.cat([part[torch.from_numpy(own)] for part, own in zip(parts, stays, strict=True)])
-        yield "random", size, candidates[torch.from_numpy(np.sort(random.permutation(len(candidates))[:size]))]
 
 
 @torch.inference_mode()
@@ -127,18 +128,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished run with its tiles")
     parser.add_argument("--truth-root", type=Path, required=True, help="data.truth_root of the run")
+    parser.add_argument("--split", default="test_private")
     parser.add_argument("--categories", nargs="*", default=[])
     options = parser.parse_args()
     torch.set_num_threads(1)
     for name, detector, grid in detectors(options.run, options.categories):
-        category = Category(options.run, name, detector, grid, options.truth_root)
+        category = Category(options.run, name, detector, grid, options.split, options.truth_root)
         for way, size, bank in banks(category):
-            for split in SPLITS:
-                value, seconds = category.auc_pro(split, bank)
-                row = {"category": name, "grid": grid, "split": split, "way": way, "size": size, "vectors": len(bank)}
-                row |= {"auc_pro": f"{value:.4f}", "search_s": f"{seconds:.4f}"}
-                print("  ".join(f"{key} {entry}" for key, entry in row.items()), flush=True)
-                append(history_of(__file__), [row])
+            value, seconds = category.auc_pro(bank)
+            row = {"category": name, "grid": grid, "split": options.split, "way": way, "size": size}
+            row |= {"vectors": len(bank), "auc_pro": f"{value:.4f}", "search_s": f"{seconds:.4f}"}
+            print("  ".join(f"{key} {entry}" for key, entry in row.items()), flush=True)
+            append(history_of(__file__), [row])
 
 
 if __name__ == "__main__":
