@@ -72,7 +72,7 @@ def feature_bank(tile: int, overlap: float, shape: tuple[int, int], bank: Tensor
     """
     grid = GridSettings(layout="even", window_px=tile, overlap=overlap, input_px=tile)
     boxes = tile_boxes(shape[1], shape[0], grid)
-    settings = FeatureBankSettings(weights="random", layers=(2, 3), bank_size=trained)
+    settings = FeatureBankSettings(backbone="efficientnet_lite0", weights="random", layers=(2, 3), bank_size=trained)
     detector = FeatureBank(settings, (tile, tile), seed=0)
     reader = TileReader(drawn_tiles(len(boxes), tile), detector.backbone.normalise, "cpu", 0)
 
