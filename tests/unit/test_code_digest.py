@@ -30,7 +30,7 @@ def tree(tmp_path, monkeypatch):
 
 
 def digest(script: Path, extra: tuple[str, ...] = ()) -> str:
-    for function in (module._tree, module._imported, module._module_path, module._deciding_source, module._other_files):
+    for function in (module._source, module._module_path, module._other_files):
         function.cache_clear()
     module.code_digest.cache_clear()
     return module.code_digest(script, extra)
@@ -151,7 +151,7 @@ def test_every_template_is_named_by_a_module():
     named = {
         file
         for path in module.PACKAGE_ROOT.glob("*/*.py")
-        for file in module._named_files(path, module._deciding_source(path))
+        for file in module._named_files(path, module._source(path).deciding)
     }
     assert named == {file for folder in module.PACKAGE_ROOT.glob("*/") for file in module._other_files(folder)}
 

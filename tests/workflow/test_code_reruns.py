@@ -16,7 +16,7 @@ def weights(file):
 
 LITE0, DINOV2, RESNET = map(weights, ("efficientnet-lite0-57934424.pth", "dinov2_vitb14.pth", "resnet50-0676ba61.pth"))
 CACHED = ("code_digest", "_module_path", "_other_files")
-OF_ONE_FILE = ("_tree", "_imported", "_deciding_source")
+OF_ONE_FILE = ("_source",)
 """What the module keeps of a file once it has read it; here, for as long as the file stays the same."""
 
 SINGLE = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"train", "infer", "plan", "verify"}

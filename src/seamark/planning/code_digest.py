@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from seamark.weights.finding import WeightsSource
 
@@ -66,9 +67,9 @@ def code_digest(
         16 hexadecimal digits.
     """
     modules += tuple(_network_of(file) for file in weights)
-    digest = hashlib.sha256("\n".join([_deciding_source(script), *(str(file.sha256) for file in weights)]).encode())
+    digest = hashlib.sha256("\n".join([_source(script).deciding, *(str(file.sha256) for file in weights)]).encode())
     sources = {
-        module: (path, _deciding_source(path))
+        module: (path, _source(path).deciding)
         for module in sorted(_closure(script, modules))
         if (path := _module_path(module)) is not None
     }
@@ -88,7 +89,7 @@ def _network_of(weights: WeightsSource) -> str:
 def _closure(script: Path, modules: Iterable[str]) -> set[str]:
     """Names of all Seamark modules that count: reachable from a script and from modules named by hand."""
     found: set[str] = set()
-    waiting = [*_imported(script), *modules]
+    waiting = [*_source(script).imported, *modules]
     while waiting:
         module = waiting.pop()
         path = _module_path(module)
@@ -96,29 +97,12 @@ def _closure(script: Path, modules: Iterable[str]) -> set[str]:
             continue
         found.add(module)
         alternatives = ALTERNATIVES.get(module)
-        waiting += [name for name in _imported(path) if not (alternatives and _within(name, alternatives))]
+        waiting += [name for name in _source(path).imported if not (alternatives and _within(name, alternatives))]
     return found
 
 
 def _within(module: str, *packages: str) -> bool:
     return any(module == package or module.startswith(f"{package}.") for package in packages)
-
-
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-
-
-@cache
-def _imported(path: Path) -> tuple[str, ...]:
-    """Seamark modules that a file names in its imports, whether at its top or inside a function."""
-    names = []
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(name for name in names if _within(name, PACKAGE_NAME))
 
 
 @cache
@@ -128,14 +112,36 @@ def _module_path(module: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
+class _Source(NamedTuple):
+    """What counts of a file."""
+
+    deciding: str
+    """Source of what decides."""
+    imported: tuple[str, ...]
+    """Seamark modules that it names in its imports, whether at its top or inside a function."""
+
+
 @cache
-def _deciding_source(path: Path) -> str:
-    """Source of what decides; the tree, which loses the rest, is used for nothing else but import statements."""
-    return ast.unparse(_Deciding().visit(_tree(path)))
+def _source(path: Path) -> _Source:
+    visitor = _Deciding()
+    deciding = ast.unparse(visitor.visit(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))))
+    return _Source(deciding, tuple(name for name in visitor.imported if _within(name, PACKAGE_NAME)))
 
 
 class _Deciding(ast.NodeTransformer):
-    """Takes out of a syntax tree what decides no result."""
+    """Takes out of a syntax tree what decides no result, and notes the names of what is imported."""
+
+    def __init__(self) -> None:
+        self.imported: list[str] = []
+
+    def visit_Import(self, node: ast.Import) -> ast.AST:
+        self.imported += [alias.name for alias in node.names]
+        return node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        if node.module and node.level == 0:
+            self.imported += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        return node
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         if isinstance(node.value, ast.Constant) or (isinstance(node.value, ast.Call) and _only_speaks(node.value)):
