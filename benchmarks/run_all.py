@@ -18,6 +18,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 QUICK: dict[str, str] = {
     "auc_pro": "",
+    "start_up": "--repeats 2",
     "mebin": "--repeats 2",
     "cpu_stages": "--categories rice --repeat 1",
     "synthesis": "--repeats 100",
