@@ -149,6 +149,15 @@ def test_what_needs_truth_is_absent_without_it(figures):
     assert "provenance" in reasons["cost"]
 
 
+def test_without_scores_the_file_of_their_plot_says_why(tmp_path):
+    manifest = write_plots(tmp_path, run_plots([], [], RunCost((), ())))
+    assert [plot.name for plot in manifest.absent] == ["scores", "cost"]
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.svg"]
+    assert "set data.truth_root" in ElementTree.tostring(
+        ElementTree.parse(tmp_path / "scores.svg").getroot(), "unicode"
+    )
+
+
 def test_what_needs_defects_is_absent_without_them(figures):
     reasons = absent(replace(figures, curves={"test_public": curve(defect=False)}, models=(model(),)))
     assert set(reasons) == {"scores", "cost", *(f"a$b$/{name}" for name in NAMES[2:] if name != "image_roc")}

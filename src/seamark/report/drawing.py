@@ -175,6 +175,14 @@ class Plot:
             figure.savefig(path.with_name(f"{path.name}.png"), metadata={"Software": None})
 
 
+def write_note(path: Path, text: str) -> None:
+    """Write an SVG that says why there is no plot, for those who expect a file of its name."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(5.6, 1.4), layout="none")
+        figure.text(0.5, 0.5, plain(fill(text, LABEL_WIDTH)), ha="center", va="center")
+        path.write_text(_svg(figure, path.stem), encoding="utf-8")
+
+
 def _svg(figure: Figure, salt: str) -> str:
     """Draw as SVG; equal salts give equal ids, other ones keep the ids of drawings on one page apart."""
     stream = StringIO()
