@@ -4,10 +4,11 @@ CORES ?= all
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+OLDEST := .venv-oldest
 WORKFLOW := Snakefile rules workflow
 PLACES := PYTHONPATH=src $(PYTHON) -m seamark.planning.environment
 
-.PHONY: help submission test test-all lint format generated docs clean-venv
+.PHONY: help submission test test-all test-oldest lint format generated docs clean-venv
 
 help: ## list the targets
 	@sed -n 's|^\([a-z-]*\):.*## |\1\t|p' $(MAKEFILE_LIST) | expand -t 14
@@ -23,6 +24,14 @@ test: $(READY) ## run the tests
 test-all: $(READY) ## run the slow tests too, one at a time: faults, fuzzing, every preset with its real networks
 	@$(PLACES)
 	$(BIN)/python -m pytest --slow
+
+test-oldest: ## run unit tests and one small run with the oldest releases that pyproject.toml allows, in an environment of their own
+	@$(PLACES)
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(PYTHON) -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+		print(*(line.replace(">=", "==") for line in project["dependencies"]), sep="\n")' > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip install --quiet --constraint $(OLDEST)/constraints.txt --editable '.[dev]'
+	$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal tests/unit tests/workflow/test_snakemake_report.py
 
 lint: $(READY) ## check style, types, import directions and the workflow's layout
 	$(BIN)/ruff check .
@@ -51,5 +60,5 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	@touch $@
 
-clean-venv: ## remove .venv
-	rm -rf $(VENV)
+clean-venv: ## remove .venv and that of test-oldest
+	rm -rf $(VENV) $(OLDEST)

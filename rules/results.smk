@@ -151,6 +151,11 @@ rule report:
     output:
         page=f"{RUN}/report/index.html",
         plots=f"{RUN}/report/plots/plots.json",
+        scores=report(
+            f"{RUN}/report/plots/scores.svg",
+            caption="../captions/score_plot.rst",
+            category="Scores",
+        ),
         summary=report(
             f"{RUN}/90_eval/summary.csv",
             caption="../captions/scores.rst",

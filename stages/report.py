@@ -12,6 +12,7 @@
 - ``page``: HTML, opens from the file system without a network; images and data are linked relatively; beside it, in
   ``gallery/``, the scripts of gallery and viewer and what they show of every image, and ``stale.js``, still empty
 - ``plots``: ``PlotsManifest`` (JSON); beside it the figures as SVG and PNG and the CSV behind each
+- ``scores``: SVG, one of the figures: the scores of all categories, or why there are none
 - ``summary``: CSV, one row per category, split and light condition, then the means over the categories
 - ``verdicts``: CSV, the verdict on every image
 

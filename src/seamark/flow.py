@@ -250,6 +250,7 @@ STAGES: Mapping[str, Stage] = {
         {
             "page": "out/{run}/report/index.html",
             "plots": "out/{run}/report/plots/plots.json",
+            "scores": "out/{run}/report/plots/scores.svg",
             "summary": "out/{run}/90_eval/summary.csv",
             "verdicts": "out/{run}/verdicts.csv",
         },

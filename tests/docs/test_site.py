@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from seamark.settings.config import configuration_schema
 
 ROOT = Path(__file__).parents[2]
-BESIDE = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")]
+BESIDE = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")]
 PAGES = [*BESIDE, *sorted((ROOT / "docs").rglob("*.md"))]
 ELEMENT = re.compile(r"<(h\d|p|ul|ol|li|table|tr|td|pre|code|a|em|strong|img|blockquote)\b")
 

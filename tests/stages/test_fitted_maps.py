@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tifffile
 from tests.calibrations import write_calibration
-from tests.stages.test_evaluate_package import Run, evaluate
+from tests.stages.private_run import Run
+from tests.stages.test_evaluate import evaluate
 
 from seamark.errors import DataError, SubmissionError
 from seamark.evaluation.metrics import ScoreCounts

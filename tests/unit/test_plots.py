@@ -3,10 +3,13 @@
 import csv
 import re
 from dataclasses import replace
+from itertools import combinations
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from seamark.evaluation.curves import threshold_curve
@@ -16,7 +19,7 @@ from seamark.manifests.model import ModelManifest, PhaseRecord
 from seamark.manifests.plots import AbsentPlot
 from seamark.maps.float16_scores import score_histogram
 from seamark.report.cost import JobCost, RunCost, stage_costs
-from seamark.report.drawing import Bar, Marker, Panel, Series, bar_plot, inline_svg, line_plot, plain
+from seamark.report.drawing import STYLE, Bar, Marker, Panel, Series, bar_plot, inline_svg, line_plot, plain
 from seamark.report.plots import CategoryFigures, run_plots, write_plots
 
 NAMES = (
@@ -146,6 +149,15 @@ def test_what_needs_truth_is_absent_without_it(figures):
     assert "provenance" in reasons["cost"]
 
 
+def test_without_scores_the_file_of_their_plot_says_why(tmp_path):
+    manifest = write_plots(tmp_path, run_plots([], [], RunCost((), ())))
+    assert [plot.name for plot in manifest.absent] == ["scores", "cost"]
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.svg"]
+    assert "set data.truth_root" in ElementTree.tostring(
+        ElementTree.parse(tmp_path / "scores.svg").getroot(), "unicode"
+    )
+
+
 def test_what_needs_defects_is_absent_without_them(figures):
     reasons = absent(replace(figures, curves={"test_public": curve(defect=False)}, models=(model(),)))
     assert set(reasons) == {"scores", "cost", *(f"a$b$/{name}" for name in NAMES[2:] if name != "image_roc")}
@@ -258,6 +270,21 @@ def test_scores_of_every_split_are_drawn_with_the_threshold(figures, scores, tmp
     assert sum(shares) == pytest.approx(1.0)
     chart = inline_svg("t", (tmp_path / f"{plot.name}.svg").read_text(encoding="utf-8"))
     assert [name for name, _ in lines(chart)] == ["validation", "test_public", "mean_std 1"]
+
+
+@pytest.mark.parametrize("splits", [("validation",), ("validation", "test_public", "test_private_mixed")])
+def test_thresholds_that_lie_close_have_names_beside_each_other(figures, splits):
+    rules = ("peaks", "quantile", "mean_std", "conformal lowest", "conformal highest")
+    markers = tuple(Marker(f"{rule} {2 + place / 1000:.4g}", 2 + place / 1000) for place, rule in enumerate(rules))
+    with rc_context(STYLE):
+        figure = next(replace(figures, histograms=dict.fromkeys(splits, HISTOGRAM), markers=markers).plots()).draw()
+        FigureCanvasAgg(figure).draw()
+    (legend,) = figure.legends
+    boxes = [text.get_window_extent() for text in legend.get_texts()]
+    assert [text.get_text() for text in legend.get_texts()] == [*splits, *(marker.name for marker in markers)]
+    assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+    assert min(box.x0 for box in boxes) > 0
+    assert max(box.x1 for box in boxes) < figure.bbox.width
 
 
 @pytest.mark.parametrize(("losses", "log"), [((1.0, 0.1, 0.001), True), ((3.0, 2.0, 1.0), False)])

@@ -57,6 +57,29 @@ CONFIG = {
     "fuse": {"members": ["inp_former"], "level_borders": False},
 }
 
+BANK = {"type": "feature_bank", "backbone": "efficientnet_lite0", "layers": [2], "bank_size": 20, "variants": 0}
+BUNDLED = {
+    "data": {"categories": ["bolt"], "orientation": "exif"},
+    "keep_tiles": False,
+    "grids": {
+        "tile": {"layout": "even", "window_px": 64, "overlap": 0.25, "input_px": 64},
+        "picture": {"layout": "even", "window_px": 16384, "input_px": 64},
+    },
+    "detectors": {"near": BANK | {"grid": "tile"}, "far": BANK | {"grid": "picture"}},
+    "merge": {"smooth_sigma_px": None},
+    "light_variants": {"train_variants": 0, "validation_variants": 2},
+    "fuse": {"members": ["near", "far"], "how": "max", "normalise": "validation_tails", "level_borders": True},
+    "binarize": {
+        "normal": "validation_and_variants",
+        "mean_std": {"enabled": False},
+        "peaks": {"enabled": True, "k": 0.5},
+        "extent": {"enabled": True},
+        "evidence_alpha": 0.1,
+    },
+    "verdict": {"alpha": 0.15, "benchmark_alpha": 0.9, "gate": True},
+}
+"""Two blocks of one detector on different grids, both fused, whose tiles go when nothing needs them."""
+
 
 def draw(path, seed, defect):
     """A speckled grey image of 96 x 64 px, with or without a dark square."""

@@ -50,9 +50,7 @@ def vary(project, ablate):
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"ablate": ablate}, sort_keys=False))
 
 
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory):
-    project = Project.fresh(tmp_path_factory.mktemp("ablation"))
+def prepare(project):
     path = project.folder / "tiny.yaml"
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | SETTINGS))
     (project.folder / "unrefined.yaml").write_text(yaml.safe_dump(UNREFINED | {"run": "mine", "data": {"root": "no"}}))
@@ -60,12 +58,15 @@ def fresh(tmp_path_factory):
     return project
 
 
+@pytest.fixture
+def fresh(tmp_path):
+    return prepare(Project.fresh(tmp_path))
+
+
 @pytest.fixture(scope="module")
-def ablated(fresh, tmp_path_factory):
+def ablated(made_once):
     """A finished ablation; never change it."""
-    project = fresh.copy(tmp_path_factory.mktemp("ablated"))
-    project.snakemake("ablate")
-    return project
+    return made_once("ablated", lambda project: prepare(project).snakemake("ablate"))
 
 
 @pytest.fixture
@@ -176,9 +177,8 @@ def test_compare_puts_presets_and_finished_runs_beside_the_run(project):
     assert "-- evaluation" in text
 
 
-def test_bad_variations_are_refused_before_anything_runs(fresh, tmp_path):
-    project = fresh.copy(tmp_path)
-    vary(project, {"a": {"merge": {"blnd": "mean"}}})
-    assert "merge.blnd: unknown key (tiny.yaml, line " in refusal(project)
-    vary(project, {})
-    assert "ablate: this section is empty" in refusal(project)
+def test_bad_variations_are_refused_before_anything_runs(fresh):
+    vary(fresh, {"a": {"merge": {"blnd": "mean"}}})
+    assert "merge.blnd: unknown key (tiny.yaml, line " in refusal(fresh)
+    vary(fresh, {})
+    assert "ablate: this section is empty" in refusal(fresh)

@@ -20,7 +20,7 @@ import pytest
 import tifffile
 import yaml
 from PIL import Image
-from tests.workflow.project import ROOT, Project, draw
+from tests.workflow.project import BUNDLED, ROOT, draw
 
 import seamark.inspection.inspector
 from seamark import Inspector
@@ -34,35 +34,12 @@ from seamark.manifests.bundle import BundleManifest
 from seamark.masks.verdict_table import COLUMNS
 from seamark.settings.pixels import DepthSettings, PixelSettings
 
-BANK = {"type": "feature_bank", "backbone": "efficientnet_lite0", "layers": [2], "bank_size": 20, "variants": 0}
-SETTINGS = {
-    "data": {"categories": ["bolt"], "orientation": "exif"},
-    "grids": {
-        "tile": {"layout": "even", "window_px": 64, "overlap": 0.25, "input_px": 64},
-        "picture": {"layout": "even", "window_px": 16384, "input_px": 64},
-    },
-    "detectors": {"near": BANK | {"grid": "tile"}, "far": BANK | {"grid": "picture"}},
-    "merge": {"smooth_sigma_px": None},
-    "light_variants": {"train_variants": 0, "validation_variants": 2},
-    "fuse": {"members": ["near", "far"], "how": "max", "normalise": "validation_tails", "level_borders": True},
-    "binarize": {
-        "normal": "validation_and_variants",
-        "mean_std": {"enabled": False},
-        "peaks": {"enabled": True, "k": 0.5},
-        "extent": {"enabled": True},
-        "evidence_alpha": 0.1,
-    },
-    "verdict": {"alpha": 0.15, "benchmark_alpha": 0.9, "gate": True},
-}
 SPLITS = ("test_public", "test_private", "test_private_mixed")
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    project = Project.fresh(tmp_path_factory.mktemp("bundled"))
-    project.configure(SETTINGS)
-    project.snakemake("verdicts", "bundle")
-    return project
+def project(bundled):
+    return bundled
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +261,7 @@ def test_what_is_no_photograph_of_the_category_is_refused(inspector, image, wron
 
 def test_settings_that_see_a_whole_split_are_refused_when_a_bundle_is_planned(project, tmp_path):
     other = project.copy(tmp_path / "other")
-    other.configure({"binarize": SETTINGS["binarize"] | {"mebin": {"enabled": True}, "evidence_alpha": None}})
+    other.configure({"binarize": BUNDLED["binarize"] | {"mebin": {"enabled": True}, "evidence_alpha": None}})
     result = other.snakemake("bundle", options=("--dry-run",), check=False)
     assert "no photograph can be judged alone" in result.stdout + result.stderr
     assert "set binarize.mebin.enabled: false" in result.stdout + result.stderr
@@ -315,7 +292,7 @@ def test_the_walk_of_the_page_works(tmp_path):
         draw(tmp_path / f"parts/bolt/{number:03d}.png", number, defect=False)
     for number in range(3):
         draw(tmp_path / f"tomorrow/{number:03d}.png", 100 + number, defect=number == 1)
-    toy = {name: block for name, block in SETTINGS.items() if name != "data"}
+    toy = {name: block for name, block in BUNDLED.items() if name != "data"}
     (tmp_path / "parts.yaml").write_text(yaml.safe_dump(toy | settings))
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "SEAMARK_GPUS": ""}
     commands = "".join(re.findall(r"```console\n(.*?)```", page, re.DOTALL)).splitlines()

@@ -17,4 +17,6 @@ def test_the_report_of_snakemake_shows_results_with_captions(project):
             assert f"All photographs of {category}, {split}" in results
     assert "90_eval/summary.csv" in results
     assert "tiny/verdicts.csv" in results
+    assert "SegF1 of the refined masks" in results
+    assert sum(name.endswith("scores.svg") for name in names) == 1
     assert sum(name.endswith("contact_sheet.jpg") for name in names) == len(CATEGORIES) * len(SPLITS)

@@ -38,6 +38,7 @@ def test_what_is_wrong_is_named_with_the_command_that_repairs_it(finished, proje
         "out/tiny/70_refined/bolt/.validation.tmp-7": "rm -r out/tiny/70_refined/bolt/.validation.tmp-7",
         "out/tiny/report/index.html": prefix + "out/tiny/report/index.html",
         "out/tiny/report/plots/plots.json": prefix + "out/tiny/report/index.html",
+        "out/tiny/report/plots/scores.svg": prefix + "out/tiny/report/index.html",
     }
     (project.folder / "out/tiny/70_refined/bolt/.validation.tmp-7").rmdir()
     early = [name for name in damaged if "10_tiles" in name or "40_maps" in name]

@@ -28,6 +28,8 @@ DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 2, 2)))
 MARKER_DASHES = ("--", ":", "-.")
 PANELS_ACROSS = 3
 """Panels side by side; more make more rows."""
+LETTERS_PER_INCH, SAMPLE_LETTERS = 11, 8
+"""Letters that an inch holds, and how many the sample of a line in a legend takes with the gaps around it."""
 LABEL_WIDTH = 50
 """Letters in a line of a label that is a name."""
 HOVER = "hover: "
@@ -173,6 +175,14 @@ class Plot:
             figure.savefig(path.with_name(f"{path.name}.png"), metadata={"Software": None})
 
 
+def write_note(path: Path, text: str) -> None:
+    """Write an SVG that says why there is no plot, for those who expect a file of its name."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(5.6, 1.4), layout="none")
+        figure.text(0.5, 0.5, plain(fill(text, LABEL_WIDTH)), ha="center", va="center")
+        path.write_text(_svg(figure, path.stem), encoding="utf-8")
+
+
 def _svg(figure: Figure, salt: str) -> str:
     """Draw as SVG; equal salts give equal ids, other ones keep the ids of drawings on one page apart."""
     stream = StringIO()
@@ -277,7 +287,8 @@ def _add_legend(figure: Figure) -> None:
         for axes in figure.axes
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    columns = max(1, int(figure.get_figwidth() // 1.8))
+    widest = max(map(len, shown), default=0) + SAMPLE_LETTERS
+    columns = max(1, int(LETTERS_PER_INCH * figure.get_figwidth() / widest))
     figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=columns)
 
 

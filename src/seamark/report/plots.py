@@ -13,10 +13,11 @@ from seamark.manifests.model import ModelManifest, PhaseRecord
 from seamark.manifests.plots import AbsentPlot, PlotRecord, PlotsManifest
 from seamark.maps.float16_scores import Histogram, key_scores, quantile
 from seamark.report.cost import RunCost
-from seamark.report.drawing import Bar, Marker, Panel, Plot, Series, bar_plot, line_plot
+from seamark.report.drawing import Bar, Marker, Panel, Plot, Series, bar_plot, line_plot, write_note
 from seamark.report.run_files import ReportFiles
 from seamark.report.thresholds import threshold_markers
 
+SCORES = "scores"
 NO_TRUTH = "no truth is known for any split of {}: set data.truth_root, or use a split with public truth"
 ONE_KIND = "no split of {} with a known truth has good and bad images"
 NO_DEFECT = "no split of {} with a known truth has a defect pixel"
@@ -242,7 +243,7 @@ def run_plots(
 
 
 def write_plots(folder: Path, plots: Iterator[Plot | AbsentPlot]) -> PlotsManifest:
-    """Write plots as SVG, PNG and CSV.
+    """Write plots as SVG, PNG and CSV; ``scores.svg``, an output of the stage, says why if there is nothing to draw.
 
     Parameters
     ----------
@@ -261,6 +262,8 @@ def write_plots(folder: Path, plots: Iterator[Plot | AbsentPlot]) -> PlotsManife
     for plot in plots:
         if isinstance(plot, AbsentPlot):
             absent.append(plot)
+            if plot.name == SCORES:
+                write_note(folder / f"{SCORES}.svg", plot.reason)
             continue
         plot.write(folder)
         files = {suffix: f"{plot.name}.{suffix}" for suffix in ("svg", "png", "csv")}
@@ -277,8 +280,8 @@ def _scores_by_category(evaluations: Sequence[EvaluationManifest]) -> Plot | Abs
         if bars:
             charts.append((quantity, bars))
     if not charts:
-        return AbsentPlot(name="scores", reason=(NO_DEFECT if rows else NO_TRUTH).format("any category"))
-    return bar_plot("scores", "Scores with 95 % bootstrap intervals", charts)
+        return AbsentPlot(name=SCORES, reason=(NO_DEFECT if rows else NO_TRUTH).format("any category"))
+    return bar_plot(SCORES, "Scores with 95 % bootstrap intervals", charts)
 
 
 def _cost(cost: RunCost) -> Plot | AbsentPlot:
