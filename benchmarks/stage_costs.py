@@ -23,7 +23,7 @@ class StageCost(NamedTuple):
 
 
 def run_default(folder: Path, run: str, targets: list[str]) -> None:
-    """Run the default on the photographs in a folder's ``data``, on one core, in that folder; SystemExit if it fails."""
+    """Run the default on the photographs in a folder's ``data``, on one core; SystemExit if it fails."""
     settings = {"run": run, "data": {"root": "data", "truth_root": None, "demo": False, "splits": _splits(folder)}}
     (folder / f"{run}.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     (folder / "config.yaml").write_bytes((PROJECT / "config.yaml").read_bytes())

@@ -55,21 +55,28 @@ def codecs() -> Iterator[tuple[str, Codec]]:
     yield "PNG, Paeth, 1", _by_opencv(".png", PAETH_FILTER, FAST)
     yield "WebP, lossless", _by_opencv(".webp", LOSSLESS)
     if zstd := _package("zstandard"):
-        yield "Zstandard 1", Codec(
-            lambda tile: zstd.ZstdCompressor(1).compress(tile.tobytes()), zstd.ZstdDecompressor().decompress
+        yield (
+            "Zstandard 1",
+            Codec(lambda tile: zstd.ZstdCompressor(1).compress(tile.tobytes()), zstd.ZstdDecompressor().decompress),
         )
     if blosc := _package("blosc2"):
         blosc.set_nthreads(1)
         for name, filters in (("shuffled bits", blosc.Filter.BITSHUFFLE), ("deltas", blosc.Filter.DELTA)):
             settings = blosc.CParams(codec=blosc.Codec.ZSTD, clevel=1, typesize=1, filters=[filters], nthreads=1)
-            yield f"Blosc2, {name}", Codec(
-                lambda tile, settings=settings: blosc.compress2(tile.tobytes(), cparams=settings), blosc.decompress2
+            yield (
+                f"Blosc2, {name}",
+                Codec(
+                    lambda tile, settings=settings: blosc.compress2(tile.tobytes(), cparams=settings), blosc.decompress2
+                ),
             )
     if images := _package("imagecodecs"):
         yield "JPEG-LS", Codec(images.jpegls_encode, images.jpegls_decode)
-        yield "JPEG XL, lossless, 1", Codec(
-            lambda tile: images.jpegxl_encode(tile, lossless=True, effort=1, numthreads=1),
-            lambda packed: images.jpegxl_decode(packed, numthreads=1),
+        yield (
+            "JPEG XL, lossless, 1",
+            Codec(
+                lambda tile: images.jpegxl_encode(tile, lossless=True, effort=1, numthreads=1),
+                lambda packed: images.jpegxl_decode(packed, numthreads=1),
+            ),
         )
 
 
@@ -83,8 +90,11 @@ def _package(name: str):  # type: ignore[no-untyped-def]  # a module of whatever
 def sizes(run: Path, data: Path, manifests: list[tuple[Path, TilesManifest]]) -> Iterator[dict[str, object]]:
     """Yield what photographs and tiles of each category and grid take, in MB."""
     for category in sorted({tiles.category for _, tiles in manifests}):
-        indexes = [read_manifest(path, IndexManifest) for path in (run / "00_index" / category).glob("*[a-z].json")
-                   if not path.name.endswith((".truth.json", ".prov.json"))]
+        indexes = [
+            read_manifest(path, IndexManifest)
+            for path in (run / "00_index" / category).glob("*[a-z].json")
+            if not path.name.endswith((".truth.json", ".prov.json"))
+        ]
         images = [image for index in indexes for image in index.images]
         row: dict[str, object] = {"category": category, "photographs": len(images)}
         row["files_mb"] = sum((data / image.file).stat().st_size for image in images) / 1e6
@@ -141,7 +151,11 @@ def main() -> None:
         if path.parent.parent.name == "tile" and tiles.split in ("train", "validation", "validation_variants"):
             rows += tried(path, tiles, options.sample, options.score_s)
     for row in rows:
-        print("  ".join(f"{value:.1f}" if isinstance(value, float) and value > 10 else str(value) for value in row.values()))
+        print(
+            "  ".join(
+                f"{value:.1f}" if isinstance(value, float) and value > 10 else str(value) for value in row.values()
+            )
+        )
     append(history_of(__file__), rows)
 
 

@@ -26,7 +26,7 @@ from seamark.inspection.inspector import Inspection, Inspector
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.bundle import BundleManifest
 from seamark.masks.verdict_table import COLUMNS, verdict_row
-from seamark.preview.panels import REFINED, draw_contours, panel_size, photograph_panel
+from seamark.preview.panels import REFINED, draw_contours, folded, panel_size, photograph_panel
 
 UNREAD = "unread"
 """In place of an answer, of a photograph that could not be judged."""
@@ -214,7 +214,7 @@ class InspectionFolder:
             write_map(draft, inspection.map)
         with atomic_write(self.overlay(image_id)) as draft:
             panel = photograph_panel(photograph, panel_size(photograph.shape, OVERLAY_PX))
-            drawn = draw_contours(panel, inspection.mask, REFINED, 2)
+            drawn = folded(draw_contours(panel, inspection.mask, REFINED, 2), photograph.shape)
             Image.fromarray(drawn).save(draft, format="JPEG", quality=JPEG_QUALITY)
         with atomic_write(self._mask(image_id)) as draft:
             write_mask(draft, inspection.mask)
