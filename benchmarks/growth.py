@@ -3,8 +3,7 @@
 Draws coloured cloth and runs the default (``config.yaml`` with ``data.demo: false``) up to the report, each case in a
 folder of its own: 10, 50 and 250 photographs to learn from (and a fifth as many for thresholds and as many with
 defects) of 448 x 448 px; and two photographs to learn from, one for thresholds and one with defects of 1, 5 and 20
-megapixels. Seconds are those of the processor that Snakemake measures of each job, its start included, which is why
-the jobs stand beside them. Prints, for each stage, the seconds of each case and how they grew relative to photographs
+megapixels. Seconds are those of the processor that the jobs' provenance tells, without their start. Prints, for each stage, the seconds of each case and how they grew relative to photographs
 or megapixels (1 is linear, less is slower), and appends the rows to ``history/growth.csv``. What was stopped goes on.
 
     python benchmarks/growth.py --folder /somewhere/growth
@@ -57,7 +56,7 @@ def table(axis: str, cases: dict[float, dict[str, StageCost]]) -> list[dict[str,
     rows: list[dict[str, object]] = []
     sizes = list(cases)
     for stage in cases[sizes[0]]:
-        row: dict[str, object] = {"axis": axis, "stage": stage, "jobs": cases[sizes[0]][stage].jobs}
+        row: dict[str, object] = {"axis": axis, "stage": stage}
         row |= {f"cpu_s_{size:g}": round(costs[stage].cpu_s, 1) for size, costs in cases.items()}
         (before, after), (small, large) = ([cases[size][stage].cpu_s for size in sizes[-2:]], sizes[-2:])
         rows.append(row | {"growth": round(after / max(before, 0.01) / (large / small), 2)})

@@ -4,8 +4,8 @@ Draws a category of coloured cloth into a folder: four photographs to learn from
 defects. A photograph is one piece of the demo's cloth, mirrored along the web so that it has no seams, with defects
 on two of the pieces. Then runs the default (``config.yaml`` with ``data.demo: false``) up to the report and the
 bundle, inspects the photograph with defects with that bundle, and prints, for each stage, jobs, seconds by the clock
-and of the processor, and the largest resident memory of a job in MiB, as Snakemake measures it; also appends the rows
-to ``history/line_scan.csv``. A run that was stopped goes on.
+and of the processor, and the largest resident memory of a job in MB; also appends the rows to
+``history/line_scan.csv``. A run that was stopped goes on.
 
     python benchmarks/line_scan.py --folder /somewhere/line
     python benchmarks/line_scan.py --folder /somewhere/small --length 4000 --width 600 --portrait
@@ -84,7 +84,7 @@ def inspect(folder: Path) -> StageCost:
     subprocess.run(command, cwd=folder, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return StageCost(1, time.monotonic() - start, cpu_s, after.ru_maxrss / 1024)
+    return StageCost(1, time.monotonic() - start, cpu_s, after.ru_maxrss * 1024 / 1e6)
 
 
 def main() -> None:

@@ -1,6 +1,10 @@
-"""What Snakemake has measured of the jobs of a run, stage by stage, and a run of the default on other photographs."""
+"""What the jobs of a run took, stage by stage, and a run of the default on other photographs.
 
-import csv
+Snakemake's own benchmark files sample a job now and then, which misses peaks of memory and the last processor seconds;
+here stands what the system tells each job at its end, in its provenance.
+"""
+
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
+
+from seamark.flow import STAGES
 
 PROJECT = Path(__file__).parents[1]
 
@@ -18,8 +24,8 @@ class StageCost(NamedTuple):
     jobs: int
     wall_s: float
     cpu_s: float
-    peak_mib: float
-    """Largest resident memory of a job, mapped files included."""
+    peak_mb: float
+    """Largest resident memory of a job, MB of 10**6 bytes."""
 
 
 def run_default(folder: Path, run: str, targets: list[str]) -> None:
@@ -43,13 +49,11 @@ def _splits(folder: Path) -> list[str]:
 
 
 def stage_costs(run: Path) -> dict[str, StageCost]:
-    """Return what Snakemake's benchmark files of a run (``out/<run>``) say, by stage."""
+    """Return what the provenance of a run's jobs (``out/<run>``) says, by stage."""
     costs: dict[str, StageCost] = {}
-    for path in sorted((run / "benchmarks").rglob("*.tsv")):
-        stage = path.relative_to(run / "benchmarks").parts[0].removesuffix(".tsv")
-        with path.open(encoding="utf-8") as stream:
-            job = next(csv.DictReader(stream, delimiter="\t"))
-        jobs, wall_s, cpu_s, peak_mib = costs.get(stage, StageCost(0, 0.0, 0.0, 0.0))
-        peak_mib = max(peak_mib, float(job["max_rss"]))
-        costs[stage] = StageCost(jobs + 1, wall_s + float(job["s"]), cpu_s + float(job["cpu_time"]), peak_mib)
-    return costs
+    for path in sorted(run.rglob("*.prov.json")):
+        job = json.loads(path.read_text(encoding="utf-8"))
+        jobs, wall_s, cpu_s, peak_mb = costs.get(job["rule"], StageCost(0, 0.0, 0.0, 0.0))
+        peak_mb = max(peak_mb, job["peak_memory_mb"])
+        costs[job["rule"]] = StageCost(jobs + 1, wall_s + job["wall_s"], cpu_s + job["cpu_s"], peak_mb)
+    return {stage: costs[stage] for stage in STAGES if stage in costs}
