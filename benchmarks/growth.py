@@ -3,8 +3,9 @@
 Draws coloured cloth and runs the default (``config.yaml`` with ``data.demo: false``) up to the report, each case in a
 folder of its own: 10, 50 and 250 photographs to learn from (and a fifth as many for thresholds and as many with
 defects) of 448 x 448 px; and two photographs to learn from, one for thresholds and one with defects of 1, 5 and 20
-megapixels. Seconds are those of the processor that the jobs' provenance tells, without their start. Prints, for each stage, the seconds of each case and how they grew relative to photographs
-or megapixels (1 is linear, less is slower), and appends the rows to ``history/growth.csv``. What was stopped goes on.
+megapixels. Seconds are those of the processor that the provenance of the jobs tells, without their start. Prints, for
+each stage, the seconds of each case and how they grew from the second to the last relative to photographs or
+megapixels (1 is linear, less is slower), and appends the rows to ``history/growth.csv``. What was stopped goes on.
 
     python benchmarks/growth.py --folder /somewhere/growth
     python benchmarks/growth.py --folder /somewhere/growth --counts 2 4 --megapixels 0.2 0.4
