@@ -4,14 +4,15 @@ For each category and grid, the photographs' files, their pixels in memory and t
 under another light that some splits have. Then, for a sample of tiles of every split, one by one as they are read: how
 many times smaller each codec makes them, and what decoding takes in MB/s of pixels and as a share of scoring a tile
 (0.25 s, or ``--score-s``), in processor seconds on one thread. Codecs whose package is missing are left out; none but
-zlib, PNG and WebP comes with Seamark. Appends to ``history/tile_bytes.csv``.
+zlib, PNG and WebP comes with Seamark. Appends to ``history/tile_bytes.csv``. In the folder that holds ``out``:
 
     pip install --target codecs blosc2 zstandard imagecodecs
-    PYTHONPATH=src:codecs python benchmarks/tile_bytes.py --data data/demo out/demo
+    PYTHONPATH=src:codecs python benchmarks/tile_bytes.py out/demo
 """
 
 import argparse
 import importlib
+import json
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -87,8 +88,10 @@ def _package(name: str):  # type: ignore[no-untyped-def]  # a module of whatever
         return None
 
 
-def sizes(run: Path, data: Path, manifests: list[tuple[Path, TilesManifest]]) -> Iterator[dict[str, object]]:
+def sizes(run: Path, manifests: list[tuple[Path, TilesManifest]]) -> Iterator[dict[str, object]]:
     """Yield what photographs and tiles of each category and grid take, in MB."""
+    recorded = manifests[0][0].with_suffix(".prov.json").read_text(encoding="utf-8")
+    data = Path(json.loads(recorded)["params"]["root"])
     for category in sorted({tiles.category for _, tiles in manifests}):
         indexes = [
             read_manifest(path, IndexManifest)
@@ -133,29 +136,26 @@ def tried(path: Path, tiles: TilesManifest, sample: int, score_s: float) -> Iter
 def main() -> None:
     """Measure, print, append."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a run that kept its tiles, as out/demo")
-    parser.add_argument("--data", type=Path, required=True, help="its data root")
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of runs that kept their tiles, as out/demo")
     parser.add_argument("--categories", nargs="+", help="some of its categories; all without it")
     parser.add_argument("--sample", type=int, default=24, help="tiles of a split")
     parser.add_argument("--score-s", type=float, default=0.25, help="processor seconds of scoring a tile")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    files = [path for path in sorted(options.run.glob("10_tiles/*/*/*.json")) if not path.name.endswith(".prov.json")]
-    manifests = [
-        (path, read_manifest(path, TilesManifest))
-        for path in files
-        if not options.categories or path.parent.name in options.categories
-    ]
-    rows = list(sizes(options.run, options.data, manifests))
-    for path, tiles in manifests:
-        if path.parent.parent.name == "tile" and tiles.split in ("train", "validation", "validation_variants"):
-            rows += tried(path, tiles, options.sample, options.score_s)
+    rows: list[dict[str, object]] = []
+    for run in options.runs:
+        files = [path for path in sorted(run.glob("10_tiles/*/*/*.json")) if not path.name.endswith(".prov.json")]
+        manifests = [
+            (path, read_manifest(path, TilesManifest))
+            for path in files
+            if not options.categories or path.parent.name in options.categories
+        ]
+        rows += sizes(run, manifests)
+        for path, tiles in manifests:
+            if path.parent.parent.name == "tile" and tiles.split in ("train", "validation", "validation_variants"):
+                rows += tried(path, tiles, options.sample, options.score_s)
     for row in rows:
-        print(
-            "  ".join(
-                f"{value:.1f}" if isinstance(value, float) and value > 10 else str(value) for value in row.values()
-            )
-        )
+        print("  ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))
     append(history_of(__file__), rows)
 
 
