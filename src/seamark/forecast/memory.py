@@ -55,10 +55,10 @@ PDN_MB = 250.0
 """What EfficientAD takes more than its numbers even at tiles of 64 px."""
 
 
-_LIGHT_VARIANTS = StageMemory(80.0, per_million_values=17.0)
+_LIGHT_VARIANTS = StageMemory(80.0, per_million_values=4.8)
 _FUSING = StageMemory(74.0, per_map_megapixel=28.0)
 _MEBIN = StageMemory(200.0, per_megapixel=15.0)
-_EXTENTS = StageMemory(80.0, per_megapixel=22.0)
+_EXTENTS = StageMemory(80.0, per_megapixel=26.5)
 _GUIDED = StageMemory(85.0, per_megapixel=45.0, per_million_values=0.8)
 
 
