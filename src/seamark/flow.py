@@ -121,7 +121,7 @@ STAGES: Mapping[str, Stage] = {
         kind="index:IndexManifest",
         reads="demo",
         covers="photographs",
-        memory=StageMemory(80.0, per_megapixel=3.0),
+        memory=StageMemory(80.0, per_megapixel=4.5),
     ),
     "inventory": Stage(
         _files("out/{run}/00_index/{category}.json"),
@@ -134,14 +134,14 @@ STAGES: Mapping[str, Stage] = {
         kind="index:TruthManifest",
         reads="index",
         covers="tests",
-        memory=StageMemory(80.0, per_megapixel=3.0),
+        memory=StageMemory(80.0, per_megapixel=4.0),
     ),
     "crop": Stage(
         _files("out/{place}/10_tiles/{grid}/{category}/{split}.json", tiles=".npy"),
         kind="tiles:TilesManifest",
         reads="index",
         params="grid light_variants holdout",
-        memory=StageMemory(80.0, per_million_values=3.2),
+        memory=StageMemory(80.0, per_million_values=3.8),
     ),
     "distill": Stage(
         _files("out/teachers/{teacher}/teacher.json", weights=".safetensors"),
@@ -176,7 +176,7 @@ STAGES: Mapping[str, Stage] = {
         kind="maps:MapsManifest",
         reads="crop infer",
         params="merge",
-        memory=StageMemory(95.0, per_map_megapixel=13.0),
+        memory=StageMemory(95.0, per_map_megapixel=7.5),
     ),
     "fuse": Stage(
         _files("out/{place}/45_fused/{category}/{split}.json"),
@@ -190,7 +190,7 @@ STAGES: Mapping[str, Stage] = {
         kind="calibration:CalibrationManifest",
         reads="fuse",
         params="calibrate",
-        memory=StageMemory(80.0, per_map_megapixel=13.5),
+        memory=StageMemory(80.0, per_map_megapixel=14.0),
     ),
     "binarize": Stage(
         _files("out/{place}/60_coarse/{category}/{split}.json"),
@@ -219,7 +219,7 @@ STAGES: Mapping[str, Stage] = {
         kind="bundle:BundleManifest",
         reads="index:train index:validation distill train merge:validation fuse:thresholds calibrate:thresholds",
         params="members merge fuse binarize refine verdict",
-        memory=StageMemory(260.0, per_megapixel=12.0),
+        memory=StageMemory(260.0, per_megapixel=23.0),
     ),
     "preview": Stage(
         _files("out/{place}/80_preview/{category}/{split}.json", sheet="{split}/contact_sheet.jpg"),

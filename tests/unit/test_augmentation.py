@@ -40,6 +40,16 @@ def test_wide_variant_without_ranges_is_the_tile():
     assert np.array_equal(wide_variant(tile, settings, np.random.default_rng(0)), tile)
 
 
+def test_a_wide_variant_is_the_same_in_strips_of_any_height(monkeypatch):
+    picture = np.random.default_rng(0).integers(0, 256, (130, 37, 3), dtype=np.uint8)
+    settings = WideSettings(vignette=0.3, log_white_balance=0.07, noise_std=5.0)
+    variants = []
+    for rows in (1, 7, 64, 1000):
+        monkeypatch.setattr("seamark.synthesis.photometric.STRIP_ROWS", rows)
+        variants.append(wide_variant(picture, settings, np.random.default_rng(3)))
+    assert all(np.array_equal(variants[-1], variant) for variant in variants)
+
+
 def still(**families):
     """Only the named families change anything."""
     return WideSettings(log_gamma=(0.0, 0.0), log_gain=(0.0, 0.0), gradient=0.0, **families)

@@ -64,3 +64,12 @@ def test_a_defect_keeps_its_height_wherever_it_lies():
 def test_maps_of_a_few_pixels_have_a_rise_too(shape):
     rise = expected_rise([border_excess(np.random.default_rng(1).random(shape).astype(np.float32))])
     assert np.isfinite(levelled(np.ones(shape, np.float32), rise)).all()
+
+
+def test_a_map_is_levelled_alike_in_strips_of_any_height(monkeypatch):
+    scores, rise = normal_map(SIZES[2], 1), np.random.default_rng(0).random((17, 17)).astype(np.float32)
+    maps = []
+    for rows in (1, 7, 1000):
+        monkeypatch.setattr("seamark.maps.borders.STRIP_ROWS", rows)
+        maps.append(levelled(scores, rise).tobytes())
+    assert maps[0] == maps[1] == maps[2]

@@ -275,3 +275,14 @@ def test_boxes_that_do_not_tile_the_image_are_refused():
         merge_tiles(tiles, [(0, 0, 4, 4), (4, 4, 8, 8)], image_shape=(8, 8), **arguments)
     with pytest.raises(ManifestError, match=r"expected \(1, h, w\)"):
         merge_tiles(tiles, [(0, 0, 4, 4)], image_shape=(4, 4), **arguments)
+
+
+def test_a_map_is_the_same_in_strips_of_any_height(monkeypatch):
+    boxes = tile_boxes(130, 90, GridSettings(layout="even", window_px=64, input_px=64))
+    tiles = np.random.default_rng(0).random((len(boxes), 8, 8), dtype=np.float32)
+    maps = []
+    for rows in (1, 7, 1000):
+        monkeypatch.setattr("seamark.maps.merging.STRIP_ROWS", rows)
+        settings = MergeSettings(blend="hann")
+        maps.append(merge_tiles(tiles, boxes, cells_of(64, 8), (64, 64), image_shape=(90, 130), settings=settings))
+    assert maps[0].tobytes() == maps[1].tobytes() == maps[2].tobytes()

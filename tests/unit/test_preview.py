@@ -16,6 +16,7 @@ from seamark.preview.panels import (
     colour_range,
     colours,
     draw_contours,
+    folded,
     map_panel,
     panel_size,
     photograph_panel,
@@ -25,6 +26,7 @@ from seamark.preview.sheets import Captioned, write_text
 from seamark.preview.sources import PreviewSource
 from seamark.preview.writing import Preview, write_contact_sheet
 from seamark.settings.preview import PreviewSettings
+from seamark.tiles.geometry import fold_count
 
 
 def calibration(minimum=0.0, maximum=3.0, mean=1.0, std=0.5, quantiles=None):
@@ -46,8 +48,24 @@ def test_colour_range_of_constant_maps_is_not_empty():
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(64, 600))
 def test_panel_keeps_the_aspect_ratio(height, width, longer_side):
     down, across = panel_size((height, width, 3), longer_side)
-    assert max(down, across) == longer_side
-    assert min(down, across) == max(1, round(min(height, width) * longer_side / max(height, width)))
+    shorter = min(height, width) * max(down, across) / max(height, width)
+    folds = fold_count((height, width))
+    if folds == 1:
+        assert max(down, across) == longer_side
+        assert min(down, across) == max(1, round(shorter))
+    else:
+        assert max(max(down, across) / folds, min(down, across) * folds) == pytest.approx(longer_side, abs=folds)
+        assert min(down, across) == pytest.approx(shorter, abs=1)
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(30, 200, (96, 67)), (200, 30, (67, 96)), (40, 80, (40, 80))])
+def test_the_panel_of_a_long_image_is_folded_into_rows_that_read_on(height, width, size):
+    panel = np.arange(3 * height * width, dtype=np.uint32).astype(np.uint8).reshape(height, width, 3)
+    sheet = folded(panel, (10 * height, 10 * width))
+    assert sheet.shape == (*size, 3)
+    assert np.array_equal(sheet[: min(height, size[0]), : min(width, size[1])], panel[: size[0], : size[1]])
+    if width > 100:
+        assert np.array_equal(sheet[-30:, :66], panel[:, 134:])
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -71,7 +89,7 @@ def test_map_panel_uses_the_whole_range_and_clips_beyond_it():
 @given(st.integers(10, 300), st.integers(10, 300), st.integers(10, 200), st.data())
 def test_a_peak_of_one_pixel_survives_the_scaling(height, width, longer_side, data):
     scores = np.zeros((height, width), np.float32)
-    size = panel_size(scores.shape, min(longer_side, max(scores.shape)))
+    size = min(panel_size(scores.shape, longer_side), scores.shape)
     row = data.draw(st.sampled_from([0, height - 1]) | st.integers(0, height - 1))
     column = data.draw(st.sampled_from([0, width - 1]) | st.integers(0, width - 1))
     scores[row, column] = 5.0

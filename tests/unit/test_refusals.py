@@ -57,10 +57,11 @@ def test_little_memory_is_refused_with_a_batch_that_fits():
     assert memory(less).resident < 800.0 < memory(TRAIN).resident
 
 
-def test_mapped_tiles_are_no_reason_to_refuse(monkeypatch):
+def test_stored_tiles_take_no_memory(monkeypatch):
     monkeypatch.setattr("seamark.forecast.refusals.free_mb", lambda _: 1e9)
     many = replace(work("infer"), photographs=PhotographSizes((((1480, 840, 3), 20_000),)))
-    assert memory(many).peak > 90_000
+    assert many.tiles_mb > 90_000
+    assert memory(many).resident == memory(work("infer")).resident
     assert refusals([many], 1000.0) == []
 
 

@@ -27,8 +27,19 @@ def stored(tmp_path):
     return path, manifest
 
 
-def test_tiles_are_mapped(stored):
-    assert open_tiles(*stored)[1, 0, 0, 0] == 64
+def test_tiles_are_read_one_by_one(stored):
+    tiles = open_tiles(*stored)
+    assert (len(tiles), tiles.shape, tiles.ndim, tiles.dtype) == (2, (2, 8, 8, 1), 4, np.uint8)
+    assert np.array_equal(np.stack(list(tiles)), np.load(stored[0]))
+    assert tiles[1].base.base is None  # no map of the file, which would count as memory of the job
+    assert np.array_equal(tiles[-1], tiles[1])
+
+
+def test_tiles_that_were_cut_off_later_are_named_with_their_repair(stored):
+    tiles = open_tiles(*stored)
+    os.truncate(stored[0], 150)
+    with pytest.raises(ManifestError, match=r"train\.npy: tile 0 is not there any more.* snakemake --cores all -f "):
+        tiles[0]
 
 
 @pytest.mark.parametrize("length", [0, 60, 150])

@@ -105,6 +105,26 @@ def test_a_folder_gets_the_same_bytes_and_the_same_row(project, bundle, tmp_path
     assert page.index("overlays/001_regular.jpg") < page.index("overlays/000_regular.jpg")  # the bad one comes first
 
 
+def test_large_photographs_are_judged_one_at_a_time(project, inspector, tmp_path, monkeypatch):
+    judging, most = [], []
+
+    class Watched(Inspector):
+        def __call__(self, image):
+            judging.append(image)
+            most.append(len(judging))
+            time.sleep(0.02)  # long enough for the others to come
+            inspection = super().__call__(image)
+            judging.pop()
+            return inspection
+
+    watched = Watched(inspector.bundle, inspector._members)
+    monkeypatch.setattr("seamark.inspection.folder.ALONE_PX", 0)
+    photographs = list(photographs_in([project.folder / "photographs/bolt/test_private"], tmp_path))
+    rows = list(InspectionFolder(tmp_path, watched, workers=2).inspect(photographs))
+    assert len(rows) == len(photographs) >= 2
+    assert set(most) == {1}
+
+
 def test_what_cannot_be_judged_has_a_row_that_says_why(project, bundle, tmp_path):
     photographs, out = tmp_path / "new", tmp_path / "new/out"
     good = project.folder / "photographs/bolt/test_public/good/000_regular.png"

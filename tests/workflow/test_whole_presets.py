@@ -215,7 +215,7 @@ class Run:
         for facts in records:
             work = forecast.work(facts["rule"], SimpleNamespace(**facts["wildcards"]))
             if uses_network(work):
-                pair = facts["peak_memory_mb"], forecast_memory(work).peak
+                pair = facts["peak_memory_mb"], forecast_memory(work).resident
                 found[facts["rule"]] = max(pair, found.get(facts["rule"], pair), key=lambda pair: pair[0] / pair[1])
         return found
 

@@ -1,7 +1,7 @@
 """One picture per image for a comparison: the photograph with the truth, then the map and mask of every run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seamark.comparison.changed_images import ComparedImage, ImageResult
@@ -14,7 +14,7 @@ from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
 from seamark.maps.stored import load_map
 from seamark.masks.stored import load_mask
-from seamark.preview.panels import draw_contours, map_panel, panel_size, photograph_panel
+from seamark.preview.panels import draw_contours, folded, map_panel, panel_size, photograph_panel
 from seamark.preview.sheets import Captioned, Colour, save_jpeg, sheet
 from seamark.preview.sources import PreviewManifests, PreviewSource, preview_sources, read_pixels
 from seamark.preview.strips import truth_panel
@@ -170,6 +170,7 @@ def write_comparison_strip(strip: ComparisonStrip, folder: Path) -> None:
         coloured = map_panel(load_map(source.manifests.maps, source.map), size, panel.score_range)
         drawn = draw_contours(coloured, load_mask(source.manifests.refined, source.refined), COMPARED_MASK, 1)
         panels.append(Captioned(panel.run, drawn, _note(panel.result.scores)))
+    panels = [replace(panel, pixels=folded(panel.pixels, pixels.image.shape)) for panel in panels]
     save_jpeg(sheet(panels, RUNS_ACROSS, FONT_PX, header=strip.id), folder / strip.file, JPEG_QUALITY)
 
 

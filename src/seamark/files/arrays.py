@@ -16,7 +16,7 @@ FORM = b"\x93NUMPY\x01\x00"
 
 def open_array(
     path: Path, dtype: npt.DTypeLike, shape: tuple[int | None, ...], what: str, rebuild: str
-) -> npt.NDArray[Any]:
+) -> np.memmap[tuple[int, ...], np.dtype[Any]]:
     """Open a .npy file as a read-only memory map, so that what its header claims takes no memory.
 
     Parameters

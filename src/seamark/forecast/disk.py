@@ -15,6 +15,7 @@ from seamark.settings.constant import ConstantSettings
 from seamark.settings.efficientad import EfficientAdSettings
 from seamark.settings.feature_bank import FeatureBankSettings
 from seamark.settings.inp_former import InpFormerSettings
+from seamark.tiles.geometry import fold_count
 
 HISTOGRAM_BYTES = 8 * 65536
 RECORD_BYTES = 400
@@ -79,8 +80,10 @@ def _previews(work: Work) -> float:
     """Bytes of the panels of all strips and of the layers of the viewer."""
     settings, drawn_px = work.config.preview, 0.0
     for (width, height, _), count in work.photographs.sizes:
-        panel = (settings.panel_px / max(width, height)) ** 2
-        layer = min(1.0, settings.layer_px / max(width, height)) ** 2
+        folds = fold_count((height, width))
+        folded_side = max(max(width, height) / folds, min(width, height) * folds)
+        panel = (settings.panel_px / folded_side) ** 2
+        layer = min(1.0, settings.layer_px / folded_side) ** 2
         drawn_px += (PANELS * panel + layer) * width * height * count
     return PREVIEW_BYTES_PER_PX * drawn_px
 

@@ -2,7 +2,7 @@
 
 A stage without a network takes its imports and a few bytes per pixel of the photograph or map that each of its threads
 works on. One with a network takes the interpreter with torch, the parameters, the activations of a batch, kept
-features, and the stored tiles, which are mapped into it. The coefficients were fitted to the peak memory in the
+features; stored tiles are read one by one. The coefficients were fitted to the peak memory in the
 provenance of finished runs, those of networks on EfficientNet-Lite0 (``python benchmarks/forecast.py <run folder>``
 puts both side by side); other backbones are scaled by the memory of their forward pass. The same numbers give GPU
 memory, which was not measured.
@@ -55,10 +55,10 @@ PDN_MB = 250.0
 """What EfficientAD takes more than its numbers even at tiles of 64 px."""
 
 
-_LIGHT_VARIANTS = StageMemory(80.0, per_million_values=17.0)
+_LIGHT_VARIANTS = StageMemory(80.0, per_million_values=4.8)
 _FUSING = StageMemory(74.0, per_map_megapixel=28.0)
 _MEBIN = StageMemory(200.0, per_megapixel=15.0)
-_EXTENTS = StageMemory(80.0, per_megapixel=22.0)
+_EXTENTS = StageMemory(80.0, per_megapixel=26.5)
 _GUIDED = StageMemory(85.0, per_megapixel=45.0, per_million_values=0.8)
 
 
@@ -86,16 +86,9 @@ class Memory(NamedTuple):
     """Memory of a job in MB."""
 
     resident: float
-    """Peak, without mapped files."""
-    mapped: float = 0.0
-    """Mapped files: they count as the job's, but the system takes them away when memory is short."""
+    """Peak, as the system reports it."""
     gpu: float = 0.0
     """On the GPU, if there is one."""
-
-    @property
-    def peak(self) -> float:
-        """What the system reports as the largest resident size."""
-        return self.resident + self.mapped
 
 
 def uses_network(work: Work) -> bool:
@@ -105,7 +98,7 @@ def uses_network(work: Work) -> bool:
 
 def requested_mb(work: Work) -> int:
     """Return the memory that a job asks Snakemake for, in MB."""
-    return STEP_MB * math.ceil((MARGIN * memory(work).peak + SNAKEMAKE_MB) / STEP_MB)
+    return STEP_MB * math.ceil((MARGIN * memory(work).resident + SNAKEMAKE_MB) / STEP_MB)
 
 
 def memory(work: Work, cores: int | None = None) -> Memory:
@@ -171,7 +164,7 @@ def _train(work: Work) -> Memory:
     kept = frozen + BYTES_TRAINED * parameters / 1e6 + min(block.feature_cache_mb, wanted_features_mb(work))
     copied = 4e-6 * parameters  # of weights in a step, and of the model as it is written
     busiest = step - saved_on_cpu + copied + candidates
-    return Memory(INTERPRETER_MB + kept + busiest, work.tiles_mb, CUDA_CONTEXT_MB + kept + step)
+    return Memory(INTERPRETER_MB + kept + busiest, CUDA_CONTEXT_MB + kept + step)
 
 
 def _train_superadd(work: Work, block: SuperAddSettings, frozen: float, forward: float) -> Memory:
@@ -184,7 +177,7 @@ def _train_superadd(work: Work, block: SuperAddSettings, frozen: float, forward:
     drawn = max(vectors) / block.rounds
     thinning = 4e-6 * (drawn * (2 * widest + block.neighbours) + THINNING_COPIES * min(drawn**2, THINNING_BLOCK))
     on_gpu = CUDA_CONTEXT_MB + frozen + GPU_BATCH * forward + banks + thinning
-    return Memory(INTERPRETER_MB + frozen + forward + numbers + held + 2 * banks + thinning, work.tiles_mb, on_gpu)
+    return Memory(INTERPRETER_MB + frozen + forward + numbers + held + 2 * banks + thinning, on_gpu)
 
 
 def _infer(work: Work) -> Memory:
@@ -199,7 +192,7 @@ def _infer(work: Work) -> Memory:
         searched = 8e-6 * block.bank_size * max(layer_widths(block))  # the bank of a layer, centred and scaled
     on_gpu = CUDA_CONTEXT_MB + weights + searched + GPU_BATCH * tile
     busiest = max(searched + tile, parameters)  # scoring, or the file from which the model is filled
-    return Memory(INTERPRETER_MB + weights + busiest, work.tiles_mb, on_gpu)
+    return Memory(INTERPRETER_MB + weights + busiest, on_gpu)
 
 
 def _distill(work: Work) -> Memory:

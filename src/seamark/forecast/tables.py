@@ -22,7 +22,7 @@ class StageForecast:
     seconds: float | None
     """Of all its jobs, if it was measured: of CPU time, or of a GPU."""
     memory_mb: float
-    """Peak of a job, mapped tiles included."""
+    """Peak of a job."""
     requested_mb: int
     gpu_mb: float
     disk_mb: float
@@ -39,7 +39,7 @@ class RunForecast:
     """Seconds of training and scoring, shared among the GPUs, or the cores without any."""
     disk_mb: float
     together_mb: float
-    """Memory, without mapped tiles, of as many jobs as there are cores, the largest ones."""
+    """Memory of as many jobs as there are cores, the largest ones."""
 
 
 def forecast_run(works: Sequence[Work], seconds: Sequence[float | None], cores: int, gpus: int) -> RunForecast:
@@ -80,7 +80,7 @@ def _stage(stage: str, works: Sequence[Work], seconds: Sequence[float | None], c
         jobs=len(jobs),
         done=sum(work.outputs[0].exists() for work in jobs),
         seconds=sum(measured_s) if measured_s else None,
-        memory_mb=max(peak.peak for peak in peaks),
+        memory_mb=max(peak.resident for peak in peaks),
         requested_mb=max(map(requested_mb, jobs)),
         gpu_mb=max(peak.gpu for peak in peaks),
         disk_mb=sum(map(disk_bytes, jobs)) / 1e6,

@@ -10,8 +10,10 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 from PIL import Image
 
@@ -26,7 +28,7 @@ from seamark.inspection.inspector import Inspection, Inspector
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.bundle import BundleManifest
 from seamark.masks.verdict_table import COLUMNS, verdict_row
-from seamark.preview.panels import REFINED, draw_contours, panel_size, photograph_panel
+from seamark.preview.panels import REFINED, draw_contours, folded, panel_size, photograph_panel
 
 UNREAD = "unread"
 """In place of an answer, of a photograph that could not be judged."""
@@ -34,6 +36,8 @@ HEADER = (*COLUMNS, "sha256", "note")
 """Columns of the table: those of a run, digest of the file, and why it could not be judged."""
 IMAGE, ANSWER, DIGEST, NOTE = (HEADER.index(name) for name in ("image", "answer", "sha256", "note"))
 OVERLAY_PX = 1024
+ALONE_PX = 1 << 24
+"""Pixels from which on photographs are judged one by one: each takes up to 30 bytes of memory a pixel."""
 JPEG_QUALITY = 88
 
 
@@ -152,7 +156,7 @@ class InspectionFolder:
     inspector : Inspector
         Judges the photographs.
     workers : int
-        Photographs that are judged at the same time.
+        Photographs that are judged at the same time; of those with more than ``ALONE_PX``, one.
 
     Raises
     ------
@@ -161,7 +165,7 @@ class InspectionFolder:
     """
 
     def __init__(self, folder: Path, inspector: Inspector, workers: int = 1) -> None:
-        self.folder, self._inspector, self._workers = folder, inspector, workers
+        self.folder, self._inspector, self._workers, self._alone = folder, inspector, workers, Lock()
         card = folder / "bundle.json"
         told = inspector.manifest.model_copy(update={"sha256": inspector.bundle.digest})
         if card.exists() and read_manifest(card, BundleManifest) != told:
@@ -200,10 +204,11 @@ class InspectionFolder:
             if self.table.has(photograph.id, digest) and self._mask(photograph.id).is_file():
                 return None
             pixels = decode_image(content, photograph.path, settings=self._inspector.manifest.pixels)
-            inspection = self._inspector(pixels)
+            with self._alone if pixels.shape[0] * pixels.shape[1] > ALONE_PX else nullcontext():
+                inspection = self._inspector(pixels)
+                self._write_files(photograph.id, pixels, inspection)
         except DataError as error:
             return [*unread[:NOTE], str(error)]
-        self._write_files(photograph.id, pixels, inspection)
         return *verdict_row(category, "", inspection.row(photograph.id), inspection.basis), digest, ""
 
     def _mask(self, image_id: str) -> Path:
@@ -214,7 +219,7 @@ class InspectionFolder:
             write_map(draft, inspection.map)
         with atomic_write(self.overlay(image_id)) as draft:
             panel = photograph_panel(photograph, panel_size(photograph.shape, OVERLAY_PX))
-            drawn = draw_contours(panel, inspection.mask, REFINED, 2)
+            drawn = folded(draw_contours(panel, inspection.mask, REFINED, 2), photograph.shape)
             Image.fromarray(drawn).save(draft, format="JPEG", quality=JPEG_QUALITY)
         with atomic_write(self._mask(image_id)) as draft:
             write_mask(draft, inspection.mask)

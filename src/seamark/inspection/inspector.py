@@ -194,15 +194,15 @@ class Inspector:
             )
         return np.ascontiguousarray(pixels)
 
-    def _map(self, photograph: UInt8Array) -> tuple[Float32Array, list[Layer]]:
+    def _map(self, photograph: UInt8Array) -> tuple[Float32Array, Iterator[Layer]]:
         """Return the fused map and the layers in which outlines are drawn."""
         fuse = self.manifest.fuse
         parts = [(*member.map_of(photograph), member.scaling) for member in self._members]
         maps, cells, scalings = zip(*parts, strict=True)
         scores = maps[0] if fuse.refers else fuse_maps(maps, scalings, fuse)
-        return scores, list(layers(Layer(scores, min(cells)), parts if fuse.layers else ()))
+        return scores, layers(Layer(scores, min(cells)), parts if fuse.layers else ())
 
-    def _judged(self, photograph: UInt8Array, scores: Float32Array, drawn_in: list[Layer]) -> Inspection:
+    def _judged(self, photograph: UInt8Array, scores: Float32Array, drawn_in: Iterator[Layer]) -> Inspection:
         told, shape = self.manifest, (photograph.shape[0], photograph.shape[1])
         histogram = score_histogram(scores)
         image = image_statistics("photograph", scores, histogram)

@@ -39,7 +39,7 @@ class TileReader:
     Parameters
     ----------
     tiles : ndarray of uint8, shape (T, H, W, C)
-        Memory-mapped tiles, C = 1 or 3.
+        Tiles, C = 1 or 3, each read when it is wanted.
     normalise : callable
         Turns (B, H, W, 3) uint8 into the network's input (B, 3, H, W) float32.
     device : str

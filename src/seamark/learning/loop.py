@@ -87,7 +87,7 @@ class Training:
     settings : DetectorSettings
         Its settings.
     train, validation : ndarray of uint8, shape (T, H, W, C)
-        Defect-free tiles, memory-mapped.
+        Defect-free tiles, each read when it is wanted.
     left_out : range
         Training tiles that it must not see.
     own : sequence of Box

@@ -79,7 +79,7 @@ def score_tiles(
     detector : Detector
         Trained; it is moved to the device.
     tiles : ndarray of uint8, shape (T, H, W, C)
-        Tiles, memory-mapped.
+        Tiles, each read when it is wanted.
     target : Path
         File to write: float32 (T, h, w), raw scores, higher is more anomalous.
     device : str

@@ -17,6 +17,8 @@ from seamark.files.images import Float32Array, Float64Array
 
 BANDS = 16
 """Bands of distance between the border and the reach."""
+STRIP_ROWS = 256
+"""Rows whose rise is in memory."""
 REACH = 0.125
 """How far the rise is looked for, as a share of the picture's shorter side."""
 
@@ -64,5 +66,9 @@ def _bands(length: int, shorter: int) -> sparse.csr_array:
 def levelled(scores: Float32Array, rise: Float32Array) -> Float32Array:
     """Return a map, float32 (h, w) of any size, without the rise that is expected where its pixels lie."""
     shorter, (height, width) = min(scores.shape), scores.shape
-    across = _bands(width, shorter) @ np.ascontiguousarray(rise.T)
-    return np.asarray(scores - _bands(height, shorter) @ np.ascontiguousarray(across.T), np.float32)
+    across = np.ascontiguousarray((_bands(width, shorter) @ np.ascontiguousarray(rise.T)).T)
+    down, flat = _bands(height, shorter), np.empty(scores.shape, np.float32)
+    for top in range(0, height, STRIP_ROWS):
+        rows = slice(top, top + STRIP_ROWS)
+        flat[rows] = scores[rows] - down[rows] @ across
+    return flat

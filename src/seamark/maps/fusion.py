@@ -229,8 +229,10 @@ def member_scaling(member: Member, settings: FuseSettings, map_items: MapItems) 
 
 def scaled(scores: Float32Array, scaling: Scaling) -> Float32Array:
     """Return a member's map, float32 (h, w), on the common scale, float32 (h, w)."""
-    flat = levelled(scores, np.array(scaling.rise, np.float32)) if scaling.rise else scores
-    return (flat - np.float32(scaling.centre)) * np.float32(scaling.weight / scaling.spread)
+    flat = levelled(scores, np.array(scaling.rise, np.float32)) if scaling.rise else scores.copy()
+    flat -= np.float32(scaling.centre)
+    flat *= np.float32(scaling.weight / scaling.spread)
+    return flat
 
 
 def fuse_maps(maps: Sequence[Float32Array], scalings: Sequence[Scaling], settings: FuseSettings) -> Float32Array:

@@ -31,6 +31,9 @@ Spans = tuple[tuple[int, int], ...]
 """Start and end of each row (or column) of tiles in image px, ascending."""
 Real = TypeVar("Real", np.float32, np.float64)
 
+STRIP_ROWS = 256
+"""Rows of a map that are in memory as float64."""
+
 SMALLEST_SIGMA = 0.3
 """Sigma in map px below which smoothing would do nothing but cost time."""
 
@@ -205,9 +208,11 @@ def merge_tiles(
     down = TileAxis(image_shape[0], height, rows, input_shape[0], h, stride_y, offset_y)
     across = TileAxis(image_shape[1], width, columns, input_shape[1], w, stride_x, offset_x)
     from_cells = [axis_operator(axis, settings.blend, axis.sigma_px(settings)) for axis in (down, across)]
-    widened = from_cells[1] @ np.ascontiguousarray(mosaic.T)
-    merged: Float64Array = from_cells[0] @ np.ascontiguousarray(widened.T)
-    return merged.astype(np.float32)
+    widened = np.ascontiguousarray((from_cells[1] @ np.ascontiguousarray(mosaic.T)).T)
+    merged = np.empty((height, width), np.float32)
+    for top in range(0, height, STRIP_ROWS):
+        merged[top : top + STRIP_ROWS] = from_cells[0][top : top + STRIP_ROWS] @ widened
+    return merged
 
 
 def cell_side(box: Box, cells: CellGeometry, input_shape: tuple[int, int]) -> float:

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from seamark.files.images import BoolArray, Float32Array, UInt8Array
 from seamark.manifests.calibration import SplitStatistics
 from seamark.manifests.preview import LayerName
-from seamark.preview.sheets import Colour
+from seamark.preview.sheets import BACKGROUND, MAX_JPEG_PX, Colour
+from seamark.tiles.geometry import fold_count
 
 COARSE: Colour = (255, 176, 0)
 REFINED: Colour = (255, 88, 196)
@@ -24,6 +25,8 @@ TINY_PX = 8
 """A component with a longer side below this on its panel is marked by a circle."""
 MAX_CIRCLES = 64
 """Only the largest tiny components get a circle, so that a noisy mask is not buried under circles."""
+FOLD_GAP_PX = 3
+"""Between the rows of a folded panel."""
 FIXED_POINT_BITS = 4
 """Sub-pixel bits of contour coordinates as OpenCV draws them."""
 
@@ -50,10 +53,32 @@ def colour_range(validation: SplitStatistics) -> tuple[float, float]:
 
 
 def panel_size(shape: tuple[int, ...], longer_side: int) -> tuple[int, int]:
-    """Return height and width in px of a panel with the aspect ratio of an image of shape (H, W, ...)."""
-    height, width = shape[:2]
-    scale = longer_side / max(height, width)
+    """Return height and width in px of a panel with the aspect ratio of an image of shape (H, W, ...).
+
+    The longer side is that of the panel as :func:`folded` lays it out; unfolded it is no longer than a JPEG can be.
+    """
+    (height, width), folds = shape[:2], fold_count(shape)
+    longer, shorter = max(height, width), min(height, width)
+    scale = min(longer_side / max(longer / folds, shorter * folds), MAX_JPEG_PX / longer)
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def folded(panel: UInt8Array, shape: tuple[int, ...]) -> UInt8Array:
+    """Lay the panel of a long image of shape (H, W, ...) out in rows like a text, one of a high image in columns.
+
+    Both are read from the upper left; panel and result are uint8 (h, w, 3). Other panels come back as they are.
+    """
+    folds = fold_count(shape)
+    if folds == 1:
+        return panel
+    lying = panel if shape[1] >= shape[0] else panel.swapaxes(0, 1)
+    length = math.ceil(lying.shape[1] / folds)
+    rows = np.full((folds, len(lying) + FOLD_GAP_PX, length, 3), BACKGROUND, np.uint8)
+    for number, row in enumerate(rows):
+        part = lying[:, number * length : (number + 1) * length]
+        row[: len(part), : part.shape[1]] = part
+    sheet = rows.reshape(-1, length, 3)[:-FOLD_GAP_PX]
+    return np.ascontiguousarray(sheet if lying is panel else sheet.swapaxes(0, 1))
 
 
 def photograph_panel(image: UInt8Array, size: tuple[int, int]) -> UInt8Array:

@@ -1,5 +1,7 @@
 """Overlay strips: what the detector saw, said and made of one image, side by side."""
 
+from dataclasses import replace
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -11,6 +13,7 @@ from seamark.preview.panels import (
     TRUTH,
     colours,
     draw_contours,
+    folded,
     map_panel,
     panel_size,
     photograph_panel,
@@ -24,6 +27,8 @@ def draw_strip(
     source: PreviewSource, pixels: PreviewPixels, score_range: tuple[float, float], panel_px: int
 ) -> Image.Image:
     """Draw photograph, map, coarse mask, refined mask and known truth of one image side by side.
+
+    Panels of a long image are folded.
 
     Parameters
     ----------
@@ -64,8 +69,9 @@ def draw_strip(
     ]
     if source.truth is not None:
         panels.append(truth_panel("truth", source, pixels, photograph, line_px))
+    panels = [replace(panel, pixels=folded(panel.pixels, pixels.image.shape)) for panel in panels]
     strip = sheet(panels, len(panels), font_px, header=_header(source), footer_px=line_height(font_px))
-    _draw_colour_bar(strip, source, size, score_range, font_px)
+    _draw_colour_bar(strip, source, panels[0].pixels.shape[:2], score_range, font_px)
     return strip
 
 

@@ -19,6 +19,7 @@ from seamark.preview.panels import (
     MASK_COLOURS,
     REFINED,
     draw_contours,
+    folded,
     map_panel,
     mask_panel,
     panel_size,
@@ -80,9 +81,9 @@ def write_preview(
     shape, strip, layers = pixels.image.shape, folder / f"{source.id}.jpg", folder / "layers" / source.id
     save_jpeg(draw_strip(source, pixels, score_range, settings.panel_px), strip, settings.jpeg_quality)
     small = photograph_panel(pixels.image, panel_size(shape, min(THUMBNAIL_PX, settings.panel_px)))
-    size = panel_size(shape, min(settings.layer_px, max(shape[:2])))
+    size = min(panel_size(shape, settings.layer_px), shape[:2])
     drawn: dict[LayerName, UInt8Array] = {
-        "thumbnail": draw_contours(small, pixels.refined, REFINED, 1),
+        "thumbnail": folded(draw_contours(small, pixels.refined, REFINED, 1), shape),
         "photograph": photograph_panel(pixels.image, size),
         "map": map_panel(pixels.scores, size, score_range),
     }

@@ -1,9 +1,14 @@
 """Photometric augmentation of 8-bit tiles: exposure and noise as in RoBiS, wide variants that imitate another lamp."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from seamark.files.images import Float32Array, UInt8Array
 from seamark.settings.augmentation import AugmentationSettings, WideSettings
+
+STRIP_ROWS = 64
+"""Rows of a wide variant that are worked on at a time, so that its numbers of 32 bits take little memory."""
 
 
 def expose(pixels: Float32Array, stops: float) -> Float32Array:
@@ -48,27 +53,39 @@ def wide_variant(picture: UInt8Array, settings: WideSettings, random: np.random.
     gain = float(random.uniform(*settings.gain) if settings.gain else np.exp(random.uniform(*settings.log_gain)))
     curve = (255.0 * gain * (np.arange(256) / 255.0) ** gamma).astype(np.float32)
     light = _light(picture.shape, settings, random)
+    colours = np.ones(1, np.float32)
     if settings.log_white_balance and picture.shape[2] > 1:
         logarithms = random.uniform(-settings.log_white_balance, settings.log_white_balance, picture.shape[2])
-        light = light * np.exp(logarithms).astype(np.float32)
-    lit: Float32Array = curve[picture] * light
-    if settings.noise_std:
-        std = gain * float(random.uniform(0.0, settings.noise_std))
-        lit += random.standard_normal(lit.shape, dtype=np.float32) * np.float32(std)
-    return np.asarray(np.clip(lit + np.float32(0.5), 0.0, 255.0).astype(np.uint8), np.uint8)
+        colours = np.exp(logarithms).astype(np.float32)
+    std = np.float32(gain * float(random.uniform(0.0, settings.noise_std)) if settings.noise_std else 0.0)
+    variant = np.empty_like(picture)
+    for top in range(0, len(picture), STRIP_ROWS):
+        strip = slice(top, top + STRIP_ROWS)
+        lit: Float32Array = curve[picture[strip]] * (light(strip) * colours)
+        if settings.noise_std:  # drawn strip by strip, noise has the numbers of the whole picture's
+            lit += random.standard_normal(lit.shape, dtype=np.float32) * std
+        variant[strip] = np.clip(lit + np.float32(0.5), 0.0, 255.0).astype(np.uint8)
+    return variant
 
 
-def _light(shape: tuple[int, ...], settings: WideSettings, random: np.random.Generator) -> Float32Array:
-    """Return the factor of the light at each place, shape (H, W, 1)."""
-    slope = float(random.uniform(0.0, settings.gradient))
+def _light(
+    shape: tuple[int, ...], settings: WideSettings, random: np.random.Generator
+) -> Callable[[slice], Float32Array]:
+    """Return what gives the factor of the light at each place of some rows, shape (rows, W, 1)."""
+    slope = np.float32(float(random.uniform(0.0, settings.gradient)))
     angle = float(random.uniform(0.0, 2.0 * np.pi))
-    down = np.linspace(-1.0, 1.0, shape[0], dtype=np.float32)[:, np.newaxis, np.newaxis]
+    loss = np.float32(random.uniform(0.0, settings.vignette) if settings.vignette else 0.0)
+    every = np.linspace(-1.0, 1.0, shape[0], dtype=np.float32)[:, np.newaxis, np.newaxis]
     across = np.linspace(-1.0, 1.0, shape[1], dtype=np.float32)[np.newaxis, :, np.newaxis]
-    light = 1.0 + np.float32(slope) * (np.float32(np.sin(angle)) * down + np.float32(np.cos(angle)) * across)
-    if settings.vignette:
-        loss = np.float32(random.uniform(0.0, settings.vignette))
-        light = light * (1.0 - loss * (down**2 + across**2) / 2.0)
-    return np.asarray(light, np.float32)
+
+    def light(rows: slice) -> Float32Array:
+        down = every[rows]
+        even = 1.0 + slope * (np.float32(np.sin(angle)) * down + np.float32(np.cos(angle)) * across)
+        if settings.vignette:
+            even = even * (1.0 - loss * (down**2 + across**2) / 2.0)
+        return np.asarray(even, np.float32)
+
+    return light
 
 
 def augment(tile: UInt8Array, settings: AugmentationSettings, random: np.random.Generator) -> UInt8Array:

@@ -3,6 +3,7 @@
 Source: docs/methods/robis.md#swin-cropping; whole cells: docs/methods/superadd.md#tiles.
 """
 
+import math
 from itertools import product
 from typing import Literal
 
@@ -180,3 +181,16 @@ def map_shape(image_shape: tuple[int, int], scale: float) -> tuple[int, int]:
     (256, 558)
     """
     return max(1, round(image_shape[0] * scale)), max(1, round(image_shape[1] * scale))
+
+
+def fold_count(shape: tuple[int, ...]) -> int:
+    """Return into how many rows (columns of a high one) an image of shape (H, W, ...) is folded to be looked at.
+
+    As many as make it nearest to a square, so that a web does not shrink to a thread.
+
+    Examples
+    --------
+    >>> fold_count((2048, 2448)), fold_count((3000, 20000)), fold_count((20000, 3000, 3))
+    (1, 3, 3)
+    """
+    return max(1, round(math.sqrt(max(shape[:2]) / min(shape[:2]))))
