@@ -60,7 +60,6 @@ CONFIG = {
 BANK = {"type": "feature_bank", "backbone": "efficientnet_lite0", "layers": [2], "bank_size": 20, "variants": 0}
 BUNDLED = {
     "data": {"categories": ["bolt"], "orientation": "exif"},
-    "keep_tiles": False,
     "grids": {
         "tile": {"layout": "even", "window_px": 64, "overlap": 0.25, "input_px": 64},
         "picture": {"layout": "even", "window_px": 16384, "input_px": 64},
@@ -78,7 +77,7 @@ BUNDLED = {
     },
     "verdict": {"alpha": 0.15, "benchmark_alpha": 0.9, "gate": True},
 }
-"""Two blocks of one detector on different grids, both fused, whose tiles go when nothing needs them."""
+"""Two blocks of one detector on grids of their own, both fused."""
 
 
 def draw(path, seed, defect):
