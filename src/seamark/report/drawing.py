@@ -178,7 +178,7 @@ class Plot:
 def write_note(path: Path, text: str) -> None:
     """Write an SVG that says why there is no plot, for those who expect a file of its name."""
     with rc_context(STYLE):
-        figure = Figure(figsize=(5.6, 1.4), layout="none")
+        figure = Figure(figsize=(5.6, 1.4))
         figure.text(0.5, 0.5, plain(fill(text, LABEL_WIDTH)), ha="center", va="center")
         path.write_text(_svg(figure, path.stem), encoding="utf-8")
 
