@@ -1,4 +1,4 @@
-"""How the default's CPU seconds grow, stage by stage, with the number of photographs and with their megapixels.
+"""Growth of the default's CPU seconds, stage by stage, with the number of photographs and with their megapixels.
 
 Draws coloured cloth and runs the default (``config.yaml`` with ``data.demo: false``) up to the report, each case in a
 folder of its own: 10, 50 and 250 photographs to learn from (and a fifth as many for thresholds and as many with

@@ -1,4 +1,4 @@
-"""What the jobs of a run took, stage by stage, and a run of the default on other photographs.
+"""Cost of the jobs of a run, stage by stage, and a run of the default on other photographs.
 
 Snakemake's own benchmark files sample a job now and then, which misses peaks of memory and the last processor seconds;
 here stands what the system tells each job at its end, in its provenance.

@@ -118,7 +118,7 @@ def test_large_photographs_are_judged_one_at_a_time(project, inspector, tmp_path
             return inspection
 
     watched = Watched(inspector.bundle, inspector._members)
-    monkeypatch.setattr("seamark.inspection.folder.ALONE_PX", 0)
+    monkeypatch.setattr("seamark.inspection.folder.LARGE_PX", 0)
     photographs = list(photographs_in([project.folder / "photographs/bolt/test_private"], tmp_path))
     rows = list(InspectionFolder(tmp_path, watched, workers=2).inspect(photographs))
     assert len(rows) == len(photographs) >= 2

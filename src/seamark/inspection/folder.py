@@ -25,6 +25,7 @@ from seamark.files.images import UInt8Array, decode_image, write_map, write_mask
 from seamark.files.plain import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES, RENAMED_SUFFIXES, looked_for, shown
 from seamark.files.tables import as_text
 from seamark.inspection.inspector import Inspection, Inspector
+from seamark.inspection.members import LARGE_PX, return_memory
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.bundle import BundleManifest
 from seamark.masks.verdict_table import COLUMNS, verdict_row
@@ -36,8 +37,6 @@ HEADER = (*COLUMNS, "sha256", "note")
 """Columns of the table: those of a run, digest of the file, and why it could not be judged."""
 IMAGE, ANSWER, DIGEST, NOTE = (HEADER.index(name) for name in ("image", "answer", "sha256", "note"))
 OVERLAY_PX = 1024
-ALONE_PX = 1 << 24
-"""Pixels from which on photographs are judged one by one: each takes up to 30 bytes of memory a pixel."""
 JPEG_QUALITY = 88
 
 
@@ -156,7 +155,7 @@ class InspectionFolder:
     inspector : Inspector
         Judges the photographs.
     workers : int
-        Photographs that are judged at the same time; of those with more than ``ALONE_PX``, one.
+        Photographs that are judged at the same time; of those with more than ``LARGE_PX``, one.
 
     Raises
     ------
@@ -204,12 +203,17 @@ class InspectionFolder:
             if self.table.has(photograph.id, digest) and self._mask(photograph.id).is_file():
                 return None
             pixels = decode_image(content, photograph.path, settings=self._inspector.manifest.pixels)
-            with self._alone if pixels.shape[0] * pixels.shape[1] > ALONE_PX else nullcontext():
+            large = pixels.shape[0] * pixels.shape[1] > LARGE_PX
+            with self._alone if large else nullcontext():
                 inspection = self._inspector(pixels)
                 self._write_files(photograph.id, pixels, inspection)
+                row = verdict_row(category, "", inspection.row(photograph.id), inspection.basis)
+                if large:
+                    del pixels, inspection
+                    return_memory()
         except DataError as error:
             return [*unread[:NOTE], str(error)]
-        return *verdict_row(category, "", inspection.row(photograph.id), inspection.basis), digest, ""
+        return *row, digest, ""
 
     def _mask(self, image_id: str) -> Path:
         return self.folder / "masks" / f"{image_id}.png"

@@ -1,5 +1,6 @@
 """The members of a bundle's fusion: from a photograph to its anomaly map."""
 
+import ctypes
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -18,6 +19,9 @@ from seamark.tiles.geometry import tile_boxes, tile_count
 
 MOST_TILE_SHARE, MOST_TILE_PX = 1000, 1 << 24
 """Pixels that the tiles of a photograph may have together: so many times its own, and those of one large tile."""
+
+LARGE_PX = 1 << 24
+"""Pixels from which on photographs are judged one at a time: each takes up to 30 bytes of memory a pixel."""
 
 
 class Scorer(Protocol):
@@ -79,7 +83,16 @@ class Member:
             scores = weighted(components, self._merge.alpha)
         image, cells = ScoredImage("photograph", (height, width), boxes, scores), self._scorer.cells
         merged = merging([image], cells, self._grid, self._merge, _one_by_one)(image)
+        if width * height > LARGE_PX:
+            return_memory()
         return merged, cell_side(boxes[0], cells, self._grid.input_shape)
+
+
+def return_memory() -> None:
+    """Return freed memory to the system: glibc keeps, for each thread, what it was asked for in pieces up to 32 MB."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _one_by_one(function: Callable[[Any], Any], items: Sequence[Any], what: str) -> list[Any]:  # noqa: ARG001

@@ -43,11 +43,20 @@ def cut_tiles(
     """
     height, width = input_shape
     tiles = np.empty((len(boxes), height, width, image.shape[2]), np.uint8)
-    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
     for tile, box in zip(tiles, boxes, strict=True):
-        resized = picture.crop(box).resize((width, height), resampling)
-        tile[...] = np.asarray(resized).reshape(tile.shape)
+        window = _window(image, box)
+        if window.shape != tile.shape:
+            picture = Image.fromarray(window[:, :, 0] if window.shape[2] == 1 else window)
+            window = np.asarray(picture.resize((width, height), resampling)).reshape(tile.shape)
+        tile[...] = window
     return tiles
+
+
+def _window(image: UInt8Array, box: Box) -> UInt8Array:
+    x0, y0, x1, y1 = box
+    inside = image[y0:y1, x0:x1]
+    beyond = y1 - y0 - inside.shape[0], x1 - x0 - inside.shape[1]
+    return np.pad(inside, ((0, beyond[0]), (0, beyond[1]), (0, 0))) if any(beyond) else inside
 
 
 def cut_cells(image: UInt8Array, grid: GridSettings) -> UInt8Array:
