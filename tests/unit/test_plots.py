@@ -107,7 +107,7 @@ def test_the_same_plots_have_the_same_bytes(figures, plots, tmp_path):
     first, second = (
         {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")} for folder in (plots[1], tmp_path)
     )
-    assert len(first) == 24
+    assert len(first) == 25
     assert first == second
 
 
