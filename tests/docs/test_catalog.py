@@ -1,4 +1,4 @@
-"""What the catalog of Snakemake workflows asks of a repository that it lists under standardized usage."""
+"""Keys that the catalog of Snakemake workflows asks of a repository that it lists under standardized usage."""
 
 from pathlib import Path
 
