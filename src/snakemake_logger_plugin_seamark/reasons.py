@@ -45,5 +45,6 @@ def _told(part: str) -> str:
 
 
 def _first(files: str) -> str:
-    first, *others = files.split(", ")
+    """Name the file nearest to the top, as Snakemake's order changes from run to run."""
+    first, *others = sorted(files.split(", "), key=lambda file: (file.count("/"), file))
     return f"{first} and {len(others)} more" if others else first
