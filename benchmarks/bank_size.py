@@ -84,8 +84,9 @@ class Category:
 
     def auc_pro(self, bank: Tensor) -> tuple[float, float]:
         """Return AucPro of the split with a bank, and the processor seconds per tile of its search."""
-        search, start = NearestVectors(bank), time.process_time()
-        scores = [search.distances(vectors).reshape(self.detector.map_shape).numpy() for vectors in self.queries]
+        search, queries, shape = NearestVectors(bank), self.queries, self.detector.map_shape
+        start = time.process_time()
+        scores = [search.distances(vectors).reshape(shape).numpy() for vectors in queries]
         seconds = (time.process_time() - start) / len(scores)
         tiles = read_manifest(self.run / "10_tiles" / self.grid / self.category / f"{self.split}.json", TilesManifest)
         images, first = [], 0
