@@ -16,38 +16,18 @@ import math
 from pathlib import Path
 
 from history import append, history_of
-from line_scan import CATEGORY, draw_piece
-from PIL import Image
+from line_scan import draw, draw_piece
 from stage_costs import StageCost, run_default, stage_costs
-
-from seamark.files.images import write_mask
 
 SIDE_PX = 448
 ASPECT = 1.25
 
 
-def draw(root: Path, counts: dict[str, int], shape: tuple[int, int]) -> None:
-    """Draw photographs of a height and width in px, so many of each folder, unless an earlier call did."""
-    if root.is_dir():
-        return
-    draft, number = root.with_name("draft"), 0
-    for folder, count in counts.items():
-        (draft / CATEGORY / folder).mkdir(parents=True, exist_ok=True)
-        for _ in range(count):
-            pixels, mask = draw_piece(number, shape, 0 if folder.endswith("bad") else None)
-            Image.fromarray(pixels).save(draft / CATEGORY / folder / f"{number:03d}.png", compress_level=1)
-            if mask.any():
-                truth = draft / CATEGORY / "test_public/ground_truth/bad"
-                truth.mkdir(parents=True, exist_ok=True)
-                write_mask(truth / f"{number:03d}_mask.png", mask)
-            number += 1
-    draft.rename(root)
-
-
 def measured(folder: Path, train: int, tested: int, shape: tuple[int, int]) -> dict[str, StageCost]:
     """Draw, run, and return what the stages took."""
     folder.mkdir(parents=True, exist_ok=True)
-    draw(folder / "data", {"train/good": train, "validation/good": tested, "test_public/bad": tested}, shape)
+    counts = {"train/good": train, "validation/good": tested, "test_public/bad": tested}
+    draw(folder / "data", counts, lambda number, bad: draw_piece(number, shape, 0 if bad else None))
     run_default(folder, "growth", ["report_page"])
     return stage_costs(folder / "out" / "growth")
 

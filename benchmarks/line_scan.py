@@ -16,6 +16,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -56,17 +57,18 @@ def draw_web(number: int, length: int, width: int, *, bad: bool) -> tuple[UInt8A
     return pixels, mask
 
 
-def draw(root: Path, length: int, width: int, *, portrait: bool) -> None:
-    """Draw the category, unless an earlier call did."""
+def draw(root: Path, counts: Mapping[str, int], draw_one: Callable[[int, bool], tuple[UInt8Array, BoolArray]]) -> None:
+    """Write so many photographs of each folder of the category, unless an earlier call did.
+
+    ``draw_one`` gives photograph and mask by the number of the photograph and whether it has defects.
+    """
     if root.is_dir():
         return
     draft, number = root.with_name("draft"), 0
-    for folder, count in COUNTS.items():
-        (draft / CATEGORY / folder).mkdir(parents=True)
+    for folder, count in counts.items():
+        (draft / CATEGORY / folder).mkdir(parents=True, exist_ok=True)
         for _ in range(count):
-            pixels, mask = draw_web(number, length, width, bad=folder.endswith("bad"))
-            if portrait:
-                pixels, mask = pixels.swapaxes(0, 1), mask.swapaxes(0, 1)
+            pixels, mask = draw_one(number, folder.endswith("bad"))
             Image.fromarray(pixels).save(draft / CATEGORY / folder / f"{number:03d}.png", compress_level=1)
             if mask.any():
                 truth = draft / CATEGORY / "test_public/ground_truth/bad"
@@ -96,7 +98,12 @@ def main() -> None:
     parser.add_argument("--portrait", action="store_true", help="the web runs from top to bottom")
     options = parser.parse_args()
     folder = options.folder.resolve()
-    draw(folder / "data", options.length, options.width, portrait=options.portrait)
+
+    def draw_one(number: int, bad: bool) -> tuple[UInt8Array, BoolArray]:
+        pixels, mask = draw_web(number, options.length, options.width, bad=bad)
+        return (pixels.swapaxes(0, 1), mask.swapaxes(0, 1)) if options.portrait else (pixels, mask)
+
+    draw(folder / "data", COUNTS, draw_one)
     run_default(folder, "line", ["report_page", "bundle"])
     costs = stage_costs(folder / "out" / "line")
     rows = [

@@ -57,9 +57,8 @@ class NearestVectors:
         queries = vectors - self.centre
         ones = torch.ones(len(queries), 2, dtype=self.rough)
         rough = torch.cat([queries.to(self.rough) * -2.0, ones], dim=1)
-        lowest = torch.stack([(rough @ keys.T).amin(dim=1) for keys in torch.split(self.keys, BLOCK)], dim=1).to(
-            torch.float32
-        )
+        minima = [(rough @ keys.T).amin(dim=1) for keys in torch.split(self.keys, BLOCK)]
+        lowest = torch.stack(minima, dim=1).to(torch.float32)
         worth = lowest <= self._limits(queries, lowest, count).unsqueeze(1)
         best = torch.full((len(queries), count), math.inf)
         places = torch.zeros(len(queries), count, dtype=torch.int64)
