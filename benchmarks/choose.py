@@ -2,8 +2,8 @@
 
 Reads the evaluations of a run and of its ablation, all rows with one setting for all categories, and prints of each row
 SegF1 of every category on both private splits and their mean, and ClassF1 of the refined masks. Then every category in
-turn is left out: the row whose coarse masks have the highest mean over the others, both splits alike, is scored on the
-one left out; for ClassF1 the rate of the gate that has the highest one there. Run:
+turn is left out: the row whose coarse masks have the highest mean SegF1 over the others, both splits alike, is scored
+on the one left out. Run:
 ``python benchmarks/choose.py out/choose`` after ``snakemake --cores all --configfile presets/own_photographs.yaml
 presets/choose.yaml data.yaml -- ablate``; the protocol is that of docs/results.md.
 """
@@ -69,17 +69,16 @@ def main() -> None:
     own = next(iter(folders.values()))
     categories = sorted(path.name.partition(".")[0] for path in (own / "90_eval").glob("*.curves.csv"))
 
-    def scores(rows: Sequence[str], stage: str, score: str) -> Scores:
+    rows = list(folders)
+
+    def scores(stage: str, score: str) -> Scores:
         return np.array([[f1(folders[row], category, stage, score) for category in categories] for row in rows])
 
-    rows = list(folders)
-    coarse = scores(rows, "coarse", "seg_f1")
-    tell("SegF1 coarse", rows, categories, coarse, chosen_without(coarse))
-    tell("SegF1 refined", rows, categories, scores(rows, "refined", "seg_f1"), chosen_without(coarse))
-    rates = [rows[0], *(row for row in rows if row.startswith("gate_at_"))]
-    told = [*rates, *(row for row in rows if row == "no_gate")]
-    class_f1 = scores(told, "refined", "class_f1")
-    tell("ClassF1 refined", told, categories, class_f1, chosen_without(class_f1[: len(rates)]))
+    coarse = scores("coarse", "seg_f1")
+    chosen = chosen_without(coarse)
+    tell("SegF1 coarse", rows, categories, coarse, chosen)
+    tell("SegF1 refined", rows, categories, scores("refined", "seg_f1"), chosen)
+    tell("ClassF1 refined", rows, categories, scores("refined", "class_f1"), chosen)
 
 
 if __name__ == "__main__":

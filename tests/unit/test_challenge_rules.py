@@ -52,6 +52,12 @@ def test_a_setting_of_one_category_is_a_second_set_of_hyper_parameters(override,
     assert found(raw, "vand3") == {}
 
 
+def test_with_the_gate_both_rates_decide_about_masks():
+    raw = {"verdict": {"gate": True}, "overrides": {"can": {"verdict": {"alpha": 0.01, "benchmark_alpha": 0.2}}}}
+    rates = {"verdict.alpha": (0.01, 0.05), "verdict.benchmark_alpha": (0.2, 0.3)}
+    assert found(raw) == {setting: differing(can=can, rice=rice) for setting, (can, rice) in rates.items()}
+
+
 def test_a_setting_of_one_split_is_named_by_the_split():
     sam = {"refine": {"method": "sam"}, "overrides": {"*/test_private_mixed": {"refine": {"sam": {"model": "vit_h"}}}}}
     expected = {"*/test_private": "vit_b", "*/test_private_mixed": "vit_h"}

@@ -213,7 +213,7 @@ class Inspector:
             mask, _ = refine_at_scale(photograph, mask, scores, self._segmenter, told.refine)
         p = self._normal.p(image.maximum)
         said = answer(p, self.basis)
-        final = gated(mask, said, lambda: scores, self.basis.look.above) if told.verdict.gate else mask
+        final = gated(mask, said, lambda: scores, self.basis.bad.above) if told.verdict.gate else mask
         return Inspection(
             map=scores,
             mask=final,

@@ -62,7 +62,7 @@ class ImageVerdict(Record):
     largest: LargestDefect | None
     """None for an empty mask."""
     mask: Literal["kept", "emptied", "marked"] = "kept"
-    """What the gate did: ``emptied`` because the answer is good, ``marked`` around the highest score because it is not
+    """What the gate did: ``emptied`` because the answer is good, ``marked`` around the highest score because it is bad
     and the mask was empty."""
     basis: Basis | None = None
     """Of a normal image, which is judged by the others, without its own variants; None for the one of the split."""

@@ -95,7 +95,7 @@ def marked_peak(scores: Float32Array, shape: tuple[int, int], above: float) -> B
     shape : tuple of int
         Height and width of the image.
     above : float
-        Highest score that is not flagged, in the unit of the scores.
+        Highest score that is not bad, in the unit of the scores.
 
     Returns
     -------
@@ -110,7 +110,10 @@ def marked_peak(scores: Float32Array, shape: tuple[int, int], above: float) -> B
 
 
 def gated(mask: BoolArray, said: Answer, read_map: Callable[[], Float32Array], above: float) -> BoolArray:
-    """Let a mask say the same as the verdict.
+    """Empty the mask of a good image, and mark the highest score where that of a bad one is empty.
+
+    The mask of an image to look at stays as it is, so that one odd normal image, which makes a defect as high as it
+    one to look at, takes no mask away.
 
     Parameters
     ----------
@@ -119,20 +122,20 @@ def gated(mask: BoolArray, said: Answer, read_map: Callable[[], Float32Array], a
     said : Answer
         The verdict.
     read_map : callable
-        Returns the map of the image, float32 (h, w), which is needed where a mask is empty that should not be.
+        Returns the map of the image, float32 (h, w), which is needed where the mask of a bad image is empty.
     above : float
-        Highest score that is not flagged, in the unit of the scores.
+        Highest score that is not bad, in the unit of the scores.
 
     Returns
     -------
     ndarray of bool, shape (H, W)
-        The mask itself where it agrees; otherwise an empty one, or the surroundings of the highest score.
+        The mask itself unless it contradicts; otherwise an empty one, or the surroundings of the highest score.
     """
-    if bool(mask.any()) == (said != "good"):
-        return mask
-    if said == "good":
+    if said == "good" and mask.any():
         return np.zeros_like(mask)
-    return marked_peak(read_map(), mask.shape, above)
+    if said == "bad" and not mask.any():
+        return marked_peak(read_map(), mask.shape, above)
+    return mask
 
 
 def gate_action(before: BoolArray, after: BoolArray) -> Literal["kept", "emptied", "marked"]:
@@ -222,7 +225,7 @@ class Judge:
         said = answer(p, basis)
         refined = load_mask(self._masks_path, record)
         read_map = partial(load_map, self._maps_path, self._maps[record.id])
-        mask = gated(refined, said, read_map, basis.look.above) if self._settings.gate else refined
+        mask = gated(refined, said, read_map, basis.bad.above) if self._settings.gate else refined
         if mask is refined:
             final = record.model_copy(update={"file": f"{published_as}/{record.id}.png"})
             (folder / f"{record.id}.png").parent.mkdir(parents=True, exist_ok=True)

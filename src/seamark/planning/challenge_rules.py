@@ -231,9 +231,8 @@ def _effective_refine(config: Config) -> dict[str, Any]:
 
 
 def _effective_verdict(config: Config) -> dict[str, Any]:
-    """Return what the masks depend on: the wider rate alone, and that only with the gate."""
-    settings = config.verdict
-    return {"gate": True, "benchmark_alpha": settings.benchmark_alpha} if settings.gate else {"gate": False}
+    """Return what the masks depend on: both rates, and that only with the gate."""
+    return config.verdict.model_dump(mode="json", exclude={"too_few"}) if config.verdict.gate else {"gate": False}
 
 
 def by_place(values: Mapping[Place, Any], places: Collection[Place]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ class VerdictSettings(Settings):
 
     alpha: float = Field(0.05, gt=0.0, lt=1.0, description="share of normal images that may be called bad")
     benchmark_alpha: float = Field(
-        0.125, gt=0.0, lt=1.0, description="share of normal images that may be called bad or look; all others are good"
+        0.3, gt=0.0, lt=1.0, description="share of normal images that may be called bad or look; all others are good"
     )
     too_few: Literal["nearest", "refuse"] = Field(
         "nearest",
@@ -23,8 +23,7 @@ class VerdictSettings(Settings):
     )
     gate: bool = Field(
         False,
-        description="empty the masks of good images, and mark the place of the highest score where another one's is "
-        "empty",
+        description="empty the masks of good images, and mark the place of the highest score where a bad one's is empty",
     )
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@
   const GATE = {
     kept: "",
     emptied: "Called good, so the refined mask was emptied; the coarse mask shows what was found.",
-    marked: "Called bad or look with nothing found, so the refined mask marks the place of the highest score.",
+    marked: "Called bad with nothing found, so the refined mask marks the place of the highest score.",
   };
   const dialog = document.getElementById("viewer");
   const stage = dialog.querySelector(".stage");
