@@ -1,4 +1,4 @@
-"""Say of every image of a category and split whether it is good, and let its mask say the same.
+"""Say of every image of a category and split whether it is good, and keep its mask from contradicting that.
 
 **Inputs** ``maps``: manifest of the fused anomaly maps, float32 TIFF (h, w), raw score units; ``calibration``: manifest
 with their score statistics; ``normal``: those of validation and of the other splits that thresholds come from;

@@ -1,125 +1,22 @@
-"""The four stages from fused maps to final masks."""
+"""The stages from fused maps to refined masks."""
 
-import importlib.util
 import math
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from tests.indexes import write_lists
+from tests.stages.masks_run import SHAPE, SPLITS, binarize_job, calibrate, refine_job, stage
 
 from seamark.errors import DataError, ManifestError
 from seamark.files.atomic import file_digest
-from seamark.files.images import array_digest, read_map, read_mask, write_map
+from seamark.files.images import array_digest, read_mask
 from seamark.manifests.base import read_manifest, write_manifest
 from seamark.manifests.calibration import CalibrationManifest
-from seamark.manifests.index import ImageRecord
-from seamark.manifests.maps import MapRecord, MapsManifest
+from seamark.manifests.maps import MapsManifest
 from seamark.manifests.masks import MasksManifest
-from seamark.manifests.verdict import VerdictManifest
 from seamark.maps.float16_scores import score_histogram
 from seamark.maps.stored import save_map
-from seamark.running.job import Job
-
-STAGES = Path(__file__).parents[2] / "stages"
-SPLITS = {
-    "validation": ("good/000_regular", "good/001_regular"),
-    "test_public": ("bad/000_regular", "good/001_regular"),
-}
-SHAPE = (60, 80)
-
-
-def stage(name):
-    spec = importlib.util.spec_from_file_location(f"stage_{name}", STAGES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
-
-
-def draw(image_id, rng):
-    """Return a photograph and its map at half size; ids below ``bad`` have a bright defect."""
-    truth = np.zeros(SHAPE, np.float32)
-    if image_id.startswith("bad"):
-        cv2.circle(truth, (40, 30), 7, 1.0, -1)
-    photograph = np.clip(90 + 90 * truth + rng.normal(0, 5, SHAPE), 0, 255).astype(np.uint8)
-    heat = cv2.GaussianBlur(truth, (0, 0), 5) + rng.normal(0, 0.02, SHAPE)
-    return photograph, cv2.resize(heat.astype(np.float32), (40, 30), interpolation=cv2.INTER_AREA)
-
-
-@pytest.fixture
-def tree(tmp_path):
-    """Write the index, the photographs and the fused maps of one category."""
-    rng = np.random.default_rng(0)
-    images = []
-    for split, ids in SPLITS.items():
-        records = []
-        for image_id in ids:
-            photograph, scores = draw(image_id, rng)
-            file = f"rice/{split}/{image_id}.png"
-            (tmp_path / "data" / file).parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(photograph).save(tmp_path / "data" / file)
-            facts = {"width": 80, "height": 60, "channels": 1, "sha256": file_digest(tmp_path / "data" / file)}
-            label, light = image_id[: image_id.index("/")], "regular"
-            masks = {"mask": None}
-            images.append(ImageRecord(id=image_id, file=file, split=split, label=label, light=light, **facts, **masks))
-            target = tmp_path / "fused" / split / f"{image_id}.tiff"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_map(target, scores)
-            sizes = {"image_width": 80, "image_height": 60, "map_width": 40, "map_height": 30}
-            extent = {"minimum": float(scores.min()), "maximum": float(scores.max()), "mean": float(scores.mean())}
-            file, digest = f"{split}/{image_id}.tiff", array_digest(scores)
-            records.append(MapRecord(id=image_id, file=file, sha256=digest, **sizes, **extent))
-        maps = MapsManifest(detector="bank", category="rice", split=split, maps=tuple(records))
-        write_manifest(tmp_path / "fused" / f"{split}.json", maps)
-    write_lists(tmp_path / "index", "rice", images)
-    return tmp_path
-
-
-def calibrate(tree, threads=1, out="calibration"):
-    for split in SPLITS:
-        outputs = {"manifest": tree / out / f"{split}.json", "histogram": tree / out / f"{split}.npy"}
-        inputs = {"maps": tree / "fused" / f"{split}.json"}
-        stage("calibrate")(Job.for_test("calibrate", inputs, outputs, {"settings": {}}, threads=threads))
-
-
-def binarize_job(tree, settings=None, split="test_public", threads=1, out="coarse", normal_maps=()):
-    inputs = {"maps": tree / "fused" / f"{split}.json", "calibration": tree / "calibration" / f"{split}.json"}
-    inputs |= {"normal": tree / "calibration" / "validation.json", "normal_maps": normal_maps}
-    outputs = {"manifest": tree / out / f"{split}.json"}
-    return Job.for_test("binarize", inputs, outputs, {"settings": settings or {}}, threads=threads)
-
-
-def refine_job(tree, settings=None, split="test_public", threads=1, out="refined"):
-    inputs = {"index": tree / "index" / "rice" / f"{split}.json", "masks": tree / "coarse" / f"{split}.json"}
-    inputs["maps"] = tree / "fused" / f"{split}.json"
-    params = {"settings": settings or {}, "root": str(tree / "data")}
-    return Job.for_test("refine", inputs, {"manifest": tree / out / f"{split}.json"}, params, threads=threads)
-
-
-def judge(tree, gate, split="test_public", threads=1, refined=(), **binarize):
-    """Run the stages from coarse masks to verdicts, with changed refined masks; return both manifests."""
-    settings = {"mean_std": {"k": 3.0}} | binarize
-    stage("binarize")(binarize_job(tree, settings, split))
-    stage("refine")(refine_job(tree, {"method": "none"}, split))
-    inputs = {"maps": tree / "fused" / f"{split}.json", "masks": tree / "refined" / f"{split}.json"}
-    masks = read_manifest(inputs["masks"], MasksManifest)
-    write_manifest(inputs["masks"], masks.model_copy(update=dict(refined)))
-    inputs |= {"calibration": tree / "calibration" / f"{split}.json", "normal": tree / "calibration/validation.json"}
-    ends = {"manifest": ".json", "verdicts": ".verdicts.json"}
-    outputs = {name: tree / "judged" / f"{split}{end}" for name, end in ends.items()}
-    params = {"settings": {"gate": gate}, "binarize": settings}
-    stage("verdict")(Job.for_test("verdict", inputs, outputs, params, threads=threads))
-    masks = read_manifest(outputs["manifest"], MasksManifest)
-    return masks, read_manifest(outputs["verdicts"], VerdictManifest)
-
-
-@pytest.fixture
-def coarse_tree(tree):
-    calibrate(tree)
-    stage("binarize")(binarize_job(tree))
-    return tree
 
 
 def test_calibrate_writes_statistics_and_histograms(tree):
@@ -303,64 +200,6 @@ def test_masks_that_are_all_empty_are_told_in_terminal_log_and_manifest(tree, ca
     assert f"warning: {warning.text}" in caplog.messages
     stage("binarize")(binarize_job(tree, {"mean_std": {"k": 99.0}}, split="validation"))
     assert not read_manifest(tree / "coarse" / "validation.json", MasksManifest).warnings
-
-
-@pytest.mark.parametrize(
-    ("mean_std", "gate", "outcomes"),
-    [
-        ({"k": 0.0, "scope": "image"}, True, ("kept", "emptied")),
-        ({"k": 99.0}, True, ("marked", "kept")),
-        ({"k": 0.0, "scope": "image"}, False, ("kept", "kept")),
-        ({"k": 99.0}, False, ("kept", "kept")),
-    ],
-)
-def test_the_gate_lets_masks_say_what_the_verdict_says(tree, mean_std, gate, outcomes):
-    """Thresholds that find something in every image, and nothing in any."""
-    path = tree / "fused" / "test_public.json"
-    maps = read_manifest(path, MapsManifest)
-    lower = read_map(path.with_suffix("") / "good/001_regular.tiff") / 9
-    record = save_map(path.with_suffix(""), "test_public", "good/001_regular", lower, SHAPE)
-    write_manifest(path, maps.model_copy(update={"maps": (maps.maps[0], record)}))
-    calibrate(tree)
-    masks, verdicts = judge(tree, gate, mean_std=mean_std)
-    assert (masks.stage, masks.method, verdicts.gate) == ("judged", "none", gate)
-    assert [image.answer for image in verdicts.images] == ["bad", "good"]
-    assert tuple(image.mask for image in verdicts.images) == outcomes
-    assert (verdicts.normal_images, verdicts.normal_photographs, verdicts.smallest_p) == (2, 2, 1 / 3)
-    for record, image in zip(masks.masks, verdicts.images, strict=True):
-        path = tree / "judged" / record.file
-        mask, refined = read_mask(path), tree / "refined" / record.file
-        assert (image.area_px, image.defects) == (mask.sum(), record.components)
-        assert (path.read_bytes() == refined.read_bytes()) == (image.mask == "kept")
-        assert not gate or mask.any() == (image.answer == "bad")
-        if image.mask == "marked":
-            rows, columns = np.nonzero(mask)
-            assert np.hypot(columns - 40, rows - 30).max() < 12, "around the defect"
-            assert (image.largest.x, image.largest.width) == (columns.min(), np.ptp(columns) + 1)
-
-
-def test_a_normal_image_is_judged_by_the_others(tree):
-    calibrate(tree)
-    _, verdicts = judge(tree, gate=True, split="validation")
-    assert [image.basis.normal_images for image in verdicts.images] == [1, 1]
-    assert sorted(image.p for image in verdicts.images) == [0.5, 1.0]
-    assert verdicts.normal_images == 2
-    files = [tree / "judged" / name for name in ("validation.json", "validation.verdicts.json")]
-    first = [path.read_bytes() for path in files]
-    judge(tree, gate=True, split="validation", threads=2)
-    assert [path.read_bytes() for path in files] == first
-
-
-@pytest.mark.parametrize(
-    ("update", "message"),
-    [
-        ({"stage": "coarse"}, "coarse masks of rice test_public, expected refined ones of rice test_public"),
-        ({"masks": ()}, "its 0 masks are not those of the 2 images"),
-    ],
-)
-def test_a_verdict_wants_the_refined_masks_of_its_maps(coarse_tree, update, message):
-    with pytest.raises(ManifestError, match=message):
-        judge(coarse_tree, gate=True, refined=update)
 
 
 def test_components_are_weighed_against_those_of_normal_images(tree):

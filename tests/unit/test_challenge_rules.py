@@ -103,7 +103,7 @@ def test_a_block_that_only_one_category_has_is_named():
     "override",
     [
         {"refine": {"sam": {"model": "vit_h"}}},
-        {"verdict": {"alpha": 0.01, "benchmark_alpha": 0.3, "too_few": "refuse"}},
+        {"verdict": {"alpha": 0.01, "benchmark_alpha": 0.4, "too_few": "refuse"}},
         {"merge": {"robis": {"align_corners": False}}},
         {"merge": {"smooth_sigma_cells": 0.7}},
         {"binarize": {"mebin": {"erode_px": 3}}},

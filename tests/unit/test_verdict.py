@@ -107,11 +107,12 @@ def test_only_a_contradiction_changes_a_mask(said, found, done):
     assert after.any() == (found if done == "kept" else done == "marked")
 
 
-def test_one_odd_photograph_of_four_empties_no_mask():
-    """Its three variants are as odd; what scores like them but for a little is one to look at."""
-    usual, odd = [float(score) for score in range(12)], [99.0] * 4
+@pytest.mark.parametrize(("photographs", "said"), [(3, "good"), (4, "look"), (12, "look"), (40, "bad")])
+def test_one_odd_photograph_with_three_variants_decides_up_to_three_photographs(photographs, said):
+    """What scores a little less than its four images is called good by their doing."""
+    usual, odd = [float(score) for score in range(4 * (photographs - 1))], [999.0] * 4
     scores = normal(*usual, *odd)
-    assert answer(scores.p(98.0), scores.basis(VerdictSettings())) == "look"
+    assert answer(scores.p(998.0), scores.basis(VerdictSettings())) == said
 
 
 def test_the_largest_defect_is_the_one_with_most_pixels():

@@ -31,8 +31,10 @@ from seamark.inspection.bundle_file import MANIFEST, read_bundle, write_bundle
 from seamark.inspection.card import card_lines
 from seamark.inspection.folder import HEADER, InspectionFolder, photographs_in
 from seamark.manifests.bundle import BundleManifest
+from seamark.masks.verdict import marked_peak
 from seamark.masks.verdict_table import COLUMNS
 from seamark.settings.pixels import DepthSettings, PixelSettings
+from seamark.settings.verdict import VerdictSettings
 
 SPLITS = ("test_public", "test_private", "test_private_mixed")
 
@@ -81,8 +83,18 @@ def test_a_photograph_of_the_run_gets_the_same_map_mask_and_verdict(project, ins
         areas = [component.area_px for component in inspection.components]
         assert areas == sorted(areas, reverse=True)
         assert sum(areas) == inspection.mask.sum()
-    assert {said["mask"] for *_, said in found} == {"kept", "marked"}
     assert {said["answer"] for *_, said in found} >= {"look", "bad"}
+
+
+def test_a_bad_photograph_in_which_nothing_is_found_is_marked(project, inspector, monkeypatch):
+    photograph, *_ = next(entry for entry in judged(project) if entry[3]["answer"] == "look")
+    undecided = inspector(photograph)
+    assert (undecided.verdict, undecided.changed, undecided.mask.any()) == ("look", "kept", False)
+    strict = VerdictSettings(alpha=undecided.p, benchmark_alpha=undecided.p, gate=True)
+    monkeypatch.setattr(inspector, "basis", inspector._normal.basis(strict))
+    found = inspector(photograph)
+    assert (found.verdict, found.changed) == ("bad", "marked")
+    assert np.array_equal(found.mask, marked_peak(found.map, found.mask.shape, inspector.basis.bad.above))
 
 
 def test_a_folder_gets_the_same_bytes_and_the_same_row(project, bundle, tmp_path, capsys):

@@ -112,8 +112,7 @@ def marked_peak(scores: Float32Array, shape: tuple[int, int], above: float) -> B
 def gated(mask: BoolArray, said: Answer, read_map: Callable[[], Float32Array], above: float) -> BoolArray:
     """Empty the mask of a good image, and mark the highest score where that of a bad one is empty.
 
-    The mask of an image to look at stays as it is, so that one odd normal image, which makes a defect as high as it
-    one to look at, takes no mask away.
+    The mask of an image to look at stays as it is.
 
     Parameters
     ----------

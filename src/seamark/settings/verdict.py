@@ -23,7 +23,8 @@ class VerdictSettings(Settings):
     )
     gate: bool = Field(
         False,
-        description="empty the masks of good images, and mark the place of the highest score where a bad one's is empty",
+        description="empty the masks of good images, and mark the place of the highest score where a bad one's is "
+        "empty",
     )
 
     @model_validator(mode="after")
